@@ -1,0 +1,36 @@
+"""Which characters may reach another person's terminal.
+
+Pure functions on text, used on the way in (refuse) and on the way out (make visible).
+"""
+
+from __future__ import annotations
+
+import re
+
+# C0 but TAB, DEL, C1 (ECMA-48); line and paragraph separators; bidirectional embeddings,
+# overrides and isolates (Unicode UAX 9), which can make a line look like another one;
+# lone surrogates, which are no characters at all.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+#: Unicode's pictures of the C0 controls begin here: U+241B is the picture of ESC.
+_CONTROL_PICTURES = 0x2400
+
+
+def find_unsafe(text: str) -> str | None:
+    """The first character of ``text`` that must not reach a terminal, or None."""
+    found = _UNSAFE.search(text)
+    return found.group() if found else None
+
+
+def visible(text: str) -> str:
+    """``text`` with each unsafe character replaced by something that shows it was there."""
+    return _UNSAFE.sub(_picture, text)
+
+
+def _picture(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    if code < 0x20:
+        return chr(_CONTROL_PICTURES + code)
+    return "\u2421" if code == 0x7F else "\ufffd"

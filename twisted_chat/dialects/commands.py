@@ -1,0 +1,274 @@
+"""The commands of the text dialect: their names, usage and help beside each other.
+
+Each command turns the rest of its line into a request. The English name is the first; the
+others are for people who think in Portuguese. Names are matched without case or accents.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted_chat.errors import UnknownCommand, UnknownCommandNear, WrongUsage
+from twisted_chat.language import N_, catalogue
+from twisted_chat.messages import (
+    Help,
+    Ignore,
+    Join,
+    Leave,
+    ListPeople,
+    ListRooms,
+    Quit,
+    ReadHistory,
+    Rename,
+    Reply,
+    Request,
+    Say,
+    SetLanguage,
+    SetTimestamps,
+    Tell,
+    Topic,
+    Unignore,
+)
+
+
+class _BadArguments(Exception):
+    """The rest of the line does not fit the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``parse`` gets the text after the command's name, stripped."""
+
+    names: tuple[str, ...]
+    arguments: str
+    help: str
+    parse: Callable[[str], Request]
+
+    def usage(self, language: str) -> str:
+        """How to type it, in ``language``."""
+        translate = catalogue(language).gettext
+        name = self.names[0] if language == "en" else self.names[1]
+        return f"/{name} {translate(self.arguments)}" if self.arguments else f"/{name}"
+
+
+def parse(line: str) -> Request:
+    """The request that a line starting with ``/`` makes.
+
+    :raises Refusal: there is no such command, or its arguments are wrong.
+    """
+    name, _, rest = line[1:].partition(" ")
+    command = find(name)
+    try:
+        return command.parse(rest.strip())
+    except _BadArguments:
+        raise WrongCommandUsage(command) from None
+
+
+def find(name: str) -> Command:
+    """The command called ``name``, with or without its slash.
+
+    :raises UnknownCommand: there is none; the nearest one, if any, is named.
+    """
+    key = _key(name.removeprefix("/"))
+    if key in _BY_NAME:
+        return _BY_NAME[key]
+    near = difflib.get_close_matches(key, _BY_NAME, n=1)
+    if near:
+        raise UnknownCommandNear(command=f"/{name}", nearest=f"/{near[0]}")
+    raise UnknownCommand(command=f"/{name}")
+
+
+class WrongCommandUsage(WrongUsage):
+    """The usage is worded in the language of whoever is told."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(usage=command.usage("en"))
+        self.command = command
+
+    def sentence(self, language: str) -> str:
+        usage = self.command.usage(language)
+        return catalogue(language).gettext(self.template).format(usage=usage)
+
+
+# -- reading arguments ------------------------------------------------------------------------
+
+
+def _key(word: str) -> str:
+    decomposed = unicodedata.normalize("NFD", word.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+def _nothing(request: Callable[[], Request]) -> Callable[[str], Request]:
+    def parse(rest: str) -> Request:
+        if rest:
+            raise _BadArguments()
+        return request()
+
+    return parse
+
+
+def _one(request: Callable[[str], Request]) -> Callable[[str], Request]:
+    def parse(rest: str) -> Request:
+        if len(rest.split()) != 1:
+            raise _BadArguments()
+        return request(rest)
+
+    return parse
+
+
+def _optional(request: Callable[[str | None], Request]) -> Callable[[str], Request]:
+    def parse(rest: str) -> Request:
+        if len(rest.split()) > 1:
+            raise _BadArguments()
+        return request(rest or None)
+
+    return parse
+
+
+def _text(request: Callable[[str], Request]) -> Callable[[str], Request]:
+    def parse(rest: str) -> Request:
+        if not rest:
+            raise _BadArguments()
+        return request(rest)
+
+    return parse
+
+
+def _tell(rest: str) -> Request:
+    name, _, text = rest.partition(" ")
+    if not text.strip():
+        raise _BadArguments()
+    return Tell(name, text.strip())
+
+
+_ON_OFF = {
+    "on": True,
+    "off": False,
+    "ligar": True,
+    "ligado": True,
+    "sim": True,
+    "desligar": False,
+    "desligado": False,
+    "nao": False,
+}
+
+
+def _timestamps(rest: str) -> Request:
+    on = _ON_OFF.get(_key(rest))
+    if on is None:
+        raise _BadArguments()
+    return SetTimestamps(on)
+
+
+_BEFORE = frozenset({"before", "antes"})
+
+#: More digits than any entry's number has: what is longer is not a number but a mistake.
+_DIGITS = 18
+
+
+def _history(rest: str) -> Request:
+    words = rest.split()
+    room = limit = before = None
+    if words and not _is_number(words[0]) and _key(words[0]) not in _BEFORE:
+        room = words.pop(0)
+    if words and _is_number(words[0]):
+        limit = int(words.pop(0))
+    if words and _key(words[0]) in _BEFORE:
+        words.pop(0)
+        if not words or not _is_number(words[0]):
+            raise _BadArguments()
+        before = int(words.pop(0))
+    if words or limit == 0:
+        raise _BadArguments()
+    return ReadHistory(room, limit, before)
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) <= _DIGITS
+
+
+# -- the table --------------------------------------------------------------------------------
+
+COMMANDS = (
+    Command(
+        ("join", "entrar"),
+        N_("ROOM"),
+        N_("Go to a room; it is made if there is none. What you type goes there."),
+        _one(Join),
+    ),
+    Command(("leave", "deixar"), N_("[ROOM]"), N_("Leave a room."), _optional(Leave)),
+    Command(("rooms", "salas"), "", N_("List the rooms."), _nothing(ListRooms)),
+    Command(("who", "quem"), N_("[ROOM]"), N_("Show who is in a room."), _optional(ListPeople)),
+    Command(
+        ("topic", "assunto", "topico"),
+        N_("[TEXT]"),
+        N_("Show the room's topic, or set it."),
+        lambda rest: Topic(rest or None),
+    ),
+    Command(
+        ("msg", "privado", "mensagem"),
+        N_("NAME TEXT"),
+        N_("Tell somebody something in private."),
+        _tell,
+    ),
+    Command(
+        ("reply", "responder"),
+        N_("TEXT"),
+        N_("Answer the last private message."),
+        _text(Reply),
+    ),
+    Command(("nick", "apelido"), N_("NAME"), N_("Change your name."), _one(Rename)),
+    Command(
+        ("me", "eu"),
+        N_("TEXT"),
+        N_("Say what you are doing: /me waves."),
+        _text(lambda text: Say(text, "act")),
+    ),
+    Command(
+        ("ignore", "ignorar"),
+        N_("[NAME]"),
+        N_("Stop seeing what somebody says, or list whom you ignore."),
+        _optional(Ignore),
+    ),
+    Command(
+        ("unignore", "designorar"),
+        N_("NAME"),
+        N_("See again what somebody says."),
+        _one(Unignore),
+    ),
+    Command(
+        ("history", "historico"),
+        N_("[ROOM] [COUNT] [before NUMBER]"),
+        N_("Show what was said, with the number of each line."),
+        _history,
+    ),
+    Command(
+        ("lang", "idioma"),
+        "[en|pt_BR]",
+        N_("Choose your language."),
+        _optional(SetLanguage),
+    ),
+    Command(
+        ("timestamps", "horarios"),
+        N_("on|off"),
+        N_("Show the time (UTC) of each line."),
+        _timestamps,
+    ),
+    Command(
+        ("help", "ajuda"),
+        N_("[COMMAND]"),
+        N_("Show the commands, or one of them."),
+        _optional(Help),
+    ),
+    Command(
+        ("quit", "sair"),
+        "",
+        N_("Leave the chat; sair alone on a line does the same."),
+        _nothing(Quit),
+    ),
+)
+
+_BY_NAME = {name: command for command in COMMANDS for name in command.names}

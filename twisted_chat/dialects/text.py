@@ -1,0 +1,354 @@
+"""The text dialect: for people on telnet, netcat or the bundled client.
+
+In Portuguese, the greeting, the notices and the lines are those of the paper that this
+service grew from, to the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from twisted_chat.characters import find_unsafe, visible
+from twisted_chat.dialects import commands
+from twisted_chat.errors import ControlCharacter, NotUTF8, UnknownCommand
+from twisted_chat.language import N_, catalogue
+from twisted_chat.messages import (
+    Announced,
+    Entered,
+    Entry,
+    Event,
+    Greeted,
+    HelpShown,
+    HistoryShown,
+    HowToLeave,
+    IgnoredListed,
+    Ignoring,
+    Joined,
+    LanguageShown,
+    Left,
+    LinesSkipped,
+    PeopleListed,
+    Quit,
+    Refused,
+    Renamed,
+    Replayed,
+    ReplayStarts,
+    Request,
+    RoomLeft,
+    RoomsListed,
+    Say,
+    ServerStopping,
+    StillHere,
+    Style,
+    TimestampsSet,
+    Told,
+    TopicShown,
+    Welcomed,
+)
+
+#: What a line may be, in bytes, without its end.
+LINE_LIMIT = 4096
+
+#: Alone on a line, this leaves the chat: as in the paper.
+LEAVE = "sair"
+
+#: What telnet sends for Ctrl-D.
+END_OF_TRANSMISSION = "\x04"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+# -- in ---------------------------------------------------------------------------------------
+
+
+def parse(line: bytes) -> Request:
+    """The request that ``line``, without its end, makes.
+
+    :raises Refusal: it is not UTF-8, holds a control character, or is a command that is not
+        understood.
+    """
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotUTF8(position=error.start + 1) from None
+    if text == END_OF_TRANSMISSION:
+        return Quit()
+    unsafe = find_unsafe(text)
+    if unsafe is not None:
+        raise ControlCharacter(character=ord(unsafe))
+    if text.startswith("//"):
+        return Say(text[1:])
+    if text.startswith("/"):
+        return commands.parse(text)
+    if text.strip() == LEAVE:
+        return Quit()
+    return Say(text)
+
+
+# -- out --------------------------------------------------------------------------------------
+
+
+def render(events: Sequence[Event], style: Style) -> bytes:
+    """``events`` as lines that end with LF."""
+    lines: list[str] = []
+    for event in events:
+        lines.extend(_RENDERERS[type(event)](event, style))
+    lines.append("")
+    return "\n".join(lines).encode("utf-8")
+
+
+def _translate(style: Style, sentence: str, **details: object) -> str:
+    """``sentence`` in the language of ``style``, its details made safe to show."""
+    shown = {
+        name: visible(value) if isinstance(value, str) else value for name, value in details.items()
+    }
+    return catalogue(style.language).gettext(sentence).format(**shown)
+
+
+def _notice(style: Style, sentence: str, **details: object) -> str:
+    """What the server says, in the language of ``style``."""
+    return f"[{_translate(style, N_('SERVER'))}]: {_translate(style, sentence, **details)}"
+
+
+def _prefix(room: str, style: Style) -> str:
+    return f"#{room} " if style.prefixed else ""
+
+
+def _when(time: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=time)
+
+
+def _spoken(entry: Entry, style: Style) -> str:
+    if entry.kind == "act":
+        return f"* {visible(entry.nickname)} {visible(entry.text)}"
+    if entry.kind == "topic":
+        sentence = N_("{name} changed the topic to: {topic}")
+        return _notice(style, sentence, name=entry.nickname, topic=entry.text)
+    return f"[{visible(entry.nickname)}]: {visible(entry.text)}"
+
+
+def _entry(entry: Entry, style: Style) -> list[str]:
+    time = f"{_when(entry.time):%H:%M} " if style.timestamps else ""
+    return [f"{time}{_prefix(entry.room, style)}{_spoken(entry, style)}"]
+
+
+def _dated(entry: Entry, style: Style) -> str:
+    return f"{_when(entry.time):%Y-%m-%d %H:%M} {_spoken(entry, style)}"
+
+
+def _greeted(event: Greeted, style: Style) -> list[str]:
+    return [_translate(style, N_("Welcome! Please type your username:"))]
+
+
+def _welcomed(event: Welcomed, style: Style) -> list[str]:
+    sentence = N_("You are {name} now. /help shows the commands; sair leaves.")
+    return [*(visible(line) for line in event.motd), _notice(style, sentence, name=event.nickname)]
+
+
+def _entered(event: Entered, style: Style) -> list[str]:
+    if event.people:
+        people = _some(event.people, event.people_count, style)
+        line = _notice(style, N_("In #{room} with you: {people}."), room=event.room, people=people)
+    else:
+        line = _notice(style, N_("In #{room} with you: nobody yet."), room=event.room)
+    return [line, *(_topic_line(event.topic, style) if event.topic else ())]
+
+
+def _room_left(event: RoomLeft, style: Style) -> list[str]:
+    if event.current is None:
+        return [_notice(style, N_("You left #{room}."), room=event.room)]
+    sentence = N_("You left #{room}. What you type goes to #{current}.")
+    return [_notice(style, sentence, room=event.room, current=event.current)]
+
+
+def _joined(event: Joined, style: Style) -> list[str]:
+    sentence = N_("{name} joined the chat.") if event.arrived else N_("{name} joined the room.")
+    return [_prefix(event.room, style) + _notice(style, sentence, name=event.nickname)]
+
+
+def _left(event: Left, style: Style) -> list[str]:
+    sentence = N_("{name} left the chat.") if event.departed else N_("{name} left the room.")
+    return [_prefix(event.room, style) + _notice(style, sentence, name=event.nickname)]
+
+
+def _renamed(event: Renamed, style: Style) -> list[str]:
+    if event.own:
+        return [_notice(style, N_("You are {new} now."), new=event.new)]
+    return [_notice(style, N_("{old} is {new} now."), old=event.old, new=event.new)]
+
+
+def _told(event: Told, style: Style) -> list[str]:
+    time = f"{_when(event.time):%H:%M} " if style.timestamps else ""
+    sentence = N_("[to {name}, in private]") if event.own else N_("[{name}, in private]")
+    name = event.recipient if event.own else event.sender
+    return [f"{time}{_translate(style, sentence, name=name)}: {visible(event.text)}"]
+
+
+def _announced(event: Announced, style: Style) -> list[str]:
+    prefix = "" if event.room is None else _prefix(event.room, style)
+    return [prefix + _notice(style, "{text}", text=event.text)]
+
+
+def _rooms_listed(event: RoomsListed, style: Style) -> list[str]:
+    lines = [_notice(style, N_("Rooms, with how many are in them:"))]
+    for room in event.rooms:
+        topic = f"  {visible(room.topic)}" if room.topic else ""
+        lines.append(f"  {room.people:>5}  #{visible(room.room)}{topic}")
+    if event.count > len(event.rooms):
+        lines.append("  " + _translate(style, N_("and {n} more"), n=event.count - len(event.rooms)))
+    return lines
+
+
+def _people_listed(event: PeopleListed, style: Style) -> list[str]:
+    if not event.people:
+        return [_notice(style, N_("Nobody is in #{room}."), room=event.room)]
+    people = _some(event.people, event.people_count, style)
+    sentence = N_("In #{room} ({n}): {people}.")
+    return [_notice(style, sentence, room=event.room, n=event.people_count, people=people)]
+
+
+def _some(people: Sequence[str], count: int, style: Style) -> str:
+    names = ", ".join(people)
+    if count > len(people):
+        names += " " + _translate(style, N_("and {n} more"), n=count - len(people))
+    return names
+
+
+def _topic_shown(event: TopicShown, style: Style) -> list[str]:
+    if event.topic:
+        return _topic_line(event.topic, style)
+    return [_notice(style, N_("#{room} has no topic. /topic TEXT sets one."), room=event.room)]
+
+
+def _topic_line(topic: str, style: Style) -> list[str]:
+    return [_notice(style, N_("Topic: {topic}"), topic=topic)]
+
+
+def _replay_starts(event: ReplayStarts, style: Style) -> list[str]:
+    sentence = N_("Said before you came (times are UTC):")
+    return [_prefix(event.room, style) + _notice(style, sentence)]
+
+
+def _replayed(event: Replayed, style: Style) -> list[str]:
+    return [_prefix(event.entry.room, style) + _dated(event.entry, style)]
+
+
+def _lines_skipped(event: LinesSkipped, style: Style) -> list[str]:
+    sentence = N_(
+        "You fell behind: lines {first} to {last} were skipped. "
+        "/history {room} 100 before {end} shows the last of them."
+    )
+    details = {"first": event.first, "last": event.last, "end": event.last + 1}
+    return [_prefix(event.room, style) + _notice(style, sentence, room=event.room, **details)]
+
+
+def _history_shown(event: HistoryShown, style: Style) -> list[str]:
+    if not event.entries:
+        return [_notice(style, N_("Nothing more was said in #{room}."), room=event.room)]
+    lines = [_notice(style, N_("History of #{room} (times are UTC):"), room=event.room)]
+    lines.extend(f"{entry.number:>6} {_dated(entry, style)}" for entry in event.entries)
+    first = event.entries[0].number
+    if first > 1:
+        sentence = N_("/history {room} {n} before {first} shows what came before.")
+        details = {"n": len(event.entries), "first": first}
+        lines.append(_notice(style, sentence, room=event.room, **details))
+    return lines
+
+
+def _ignored_listed(event: IgnoredListed, style: Style) -> list[str]:
+    if not event.people:
+        return [_notice(style, N_("You are ignoring nobody."))]
+    return [_notice(style, N_("You are ignoring: {people}."), people=", ".join(event.people))]
+
+
+def _ignoring(event: Ignoring, style: Style) -> list[str]:
+    if event.on:
+        sentence = N_("You will not see what {name} says. /unignore {name} takes that back.")
+    else:
+        sentence = N_("You will see again what {name} says.")
+    return [_notice(style, sentence, name=event.nickname)]
+
+
+def _language_shown(event: LanguageShown, style: Style) -> list[str]:
+    if event.changed:
+        return [_notice(style, N_("I will speak English to you."))]
+    sentence = N_("Your language is {language}. There are: {languages}.")
+    languages = ", ".join(event.languages)
+    return [_notice(style, sentence, language=event.language, languages=languages)]
+
+
+def _timestamps_set(event: TimestampsSet, style: Style) -> list[str]:
+    if event.on:
+        return [_notice(style, N_("Each line will show its time (UTC)."))]
+    return [_notice(style, N_("Lines will not show their time."))]
+
+
+def _help_shown(event: HelpShown, style: Style) -> list[str]:
+    translate = catalogue(style.language).gettext
+    if event.command is not None:
+        try:
+            chosen = [commands.find(event.command)]
+        except UnknownCommand as refusal:
+            return _refused(Refused(refusal), style)
+        lines = []
+    else:
+        chosen = list(commands.COMMANDS)
+        lines = [_notice(style, N_("What you type goes to everybody in the room. Commands:"))]
+    width = max(len(command.usage(style.language)) for command in chosen)
+    for command in chosen:
+        usage = command.usage(style.language)
+        lines.append(f"  {usage:<{width}}  {translate(command.help)}")
+    if event.command is not None:
+        names = ", ".join(f"/{name}" for name in chosen[0].names)
+        lines.append("  " + _translate(style, N_("Also called: {names}"), names=names))
+    else:
+        lines.append("  " + _translate(style, N_("A line that starts with // is said with one /.")))
+    return lines
+
+
+def _still_here(event: StillHere, style: Style) -> list[str]:
+    return [_notice(style, N_("Yes, I am here."))]
+
+
+def _how_to_leave(event: HowToLeave, style: Style) -> list[str]:
+    return [_notice(style, N_("To leave, type sair and press Enter."))]
+
+
+def _refused(event: Refused, style: Style) -> list[str]:
+    return [_notice(style, "{text}", text=event.refusal.sentence(style.language))]
+
+
+def _server_stopping(event: ServerStopping, style: Style) -> list[str]:
+    return [_notice(style, N_("The server is being stopped. What was said is saved. Goodbye!"))]
+
+
+_RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
+    Announced: _announced,
+    Entered: _entered,
+    Entry: _entry,
+    Greeted: _greeted,
+    HelpShown: _help_shown,
+    HistoryShown: _history_shown,
+    HowToLeave: _how_to_leave,
+    IgnoredListed: _ignored_listed,
+    Ignoring: _ignoring,
+    Joined: _joined,
+    LanguageShown: _language_shown,
+    Left: _left,
+    LinesSkipped: _lines_skipped,
+    PeopleListed: _people_listed,
+    Refused: _refused,
+    Renamed: _renamed,
+    Replayed: _replayed,
+    ReplayStarts: _replay_starts,
+    RoomLeft: _room_left,
+    RoomsListed: _rooms_listed,
+    ServerStopping: _server_stopping,
+    StillHere: _still_here,
+    TimestampsSet: _timestamps_set,
+    Told: _told,
+    TopicShown: _topic_shown,
+    Welcomed: _welcomed,
+}

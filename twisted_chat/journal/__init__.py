@@ -1,0 +1,106 @@
+"""The log: numbers entries, commits them in groups, hands each group back in order.
+
+What lives here is the only way to the disk. It must not know sessions, connections or the
+reactor: whoever made a draft travels along as an opaque ``sender``, and results come back
+through the function ``call_from_thread`` that the journal is given.
+
+Its promise: an entry that was handed back is on disk, in one fixed place of its room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from twisted_chat.errors import Refusal
+from twisted_chat.messages import Entry, Kind
+
+
+class Draft(msgspec.Struct):
+    """An entry before it has a number. ``sender`` is handed back with the result, unread."""
+
+    room: str
+    time: int
+    kind: Kind
+    nickname: str
+    text: str
+    client_id: bytes | None
+    message_id: str | None
+    sender: Any
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """``draft`` is on disk as ``entry``."""
+
+    draft: Draft
+    entry: Entry
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """``draft`` is not on disk, and ``reason`` says why, for a person to read."""
+
+    draft: Draft
+    reason: str
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """Something that is not stored but has its place in the order, such as a join."""
+
+    callback: Callable[[], None]
+
+
+#: What comes back of a group, in the order in which it was put in.
+Outcome = Saved | Failed | Marker
+
+
+class RoomState(msgspec.Struct, frozen=True):
+    """What the log knows of a room on starting."""
+
+    name: str
+    last: int
+    topic: str
+
+
+class HistoryReader(Protocol):
+    """Called back on the reactor thread with a run of entries, oldest first, or a refusal."""
+
+    def __call__(self, result: Sequence[Entry] | Refusal) -> None: ...
+
+
+class Journal(Protocol):
+    """What the chat needs of a log. Every method is called on the reactor thread."""
+
+    def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
+        """Open the log and say which rooms it has; ``deliver`` gets each committed group.
+
+        :raises Refusal: it cannot be opened.
+        """
+
+    def append(self, draft: Draft) -> None:
+        """Put ``draft`` in the queue: it comes back as :class:`Saved` or :class:`Failed`."""
+
+    def mark(self, callback: Callable[[], None]) -> None:
+        """Put a :class:`Marker` in the queue: it comes back in its place."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the queue takes no more for now."""
+
+    def when_space(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once the queue is no longer full."""
+
+    def read_after(
+        self, room: str, after: int, through: int, limit: int, reply: HistoryReader
+    ) -> None:
+        """Read the first ``limit`` entries numbered above ``after``, up to ``through``."""
+
+    def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
+        """Read the last ``limit`` entries numbered below ``before``."""
+
+    def stop(self, stopped: Callable[[], None]) -> None:
+        """Commit what is queued, deliver it, close the log, then call ``stopped``.
+
+        What is appended after this call comes back as :class:`Failed`.
+        """

@@ -1,0 +1,63 @@
+"""The languages that the program speaks, as gettext catalogues.
+
+What lives here: which languages there are, which one the environment asks for, and how a
+marked string becomes a sentence. It knows nothing of people or connections.
+"""
+
+from __future__ import annotations
+
+import gettext
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+DOMAIN = "twisted_chat"
+LOCALE = Path(__file__).with_name("locale")
+
+#: English is the language of the sources and needs no catalogue.
+LANGUAGES = ("en", "pt_BR")
+
+#: Where gettext programs look, first match first (GNU gettext manual, "Locale Environment
+#: Variables").
+_VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+
+
+def N_(text: str) -> str:
+    """Mark ``text`` for the catalogues; it is translated where it is shown."""
+    return text
+
+
+@cache
+def catalogue(language: str) -> gettext.NullTranslations:
+    """The translations of ``language``, one of :data:`LANGUAGES`."""
+    if language == "en":
+        return gettext.NullTranslations()
+    return gettext.translation(DOMAIN, LOCALE, [language])
+
+
+def match(wanted: str) -> str | None:
+    """The language of ours that a person means by ``wanted`` (``pt``, ``pt-br``, ``en_GB``)."""
+    asked = wanted.split(".")[0].split("@")[0].replace("-", "_").lower()
+    for language in LANGUAGES:
+        if asked == language.lower():
+            return language
+    for language in LANGUAGES:
+        if asked.split("_")[0] == language.split("_")[0].lower():
+            return language
+    return None
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> str:
+    """The language that the environment names, English where it names none of ours."""
+    for variable in _VARIABLES:
+        value = environment.get(variable, "")
+        if not value:
+            continue
+        for wanted in value.split(":"):
+            found = match(wanted)
+            if found is not None:
+                return found
+        if variable != "LANGUAGE":
+            return "en"
+    return "en"

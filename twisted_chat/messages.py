@@ -1,0 +1,326 @@
+"""Requests in, events out: the vocabulary of the whole program.
+
+A *request* is what a person or a program asks; a dialect makes it from bytes and a session
+answers it. An *event* is what somebody is shown; a dialect makes bytes of it. All of them
+are frozen values that hold names and texts, never a connection.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from twisted_chat.errors import Refusal
+
+#: What an entry of a room's log is: something said, something done (``/me``), a new topic.
+Kind = Literal["say", "act", "topic"]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """The base of requests and events."""
+
+
+class Style(Message, frozen=True):
+    """How one person wants to be shown events: equal styles share one rendering.
+
+    ``prefixed`` is set for the rooms that are not the person's current one.
+    """
+
+    language: str
+    timestamps: bool = False
+    prefixed: bool = False
+
+
+# -- requests ---------------------------------------------------------------------------------
+
+
+class Request(Message, frozen=True):
+    """What a client asks."""
+
+
+class ChooseName(Request, frozen=True):
+    name: str
+
+
+class Say(Request, frozen=True):
+    """Say ``text`` in the current room."""
+
+    text: str
+    kind: Literal["say", "act"] = "say"
+
+
+class Tell(Request, frozen=True):
+    """Tell one person something in private."""
+
+    name: str
+    text: str
+
+
+class Reply(Request, frozen=True):
+    """Tell something to whoever sent the last private message."""
+
+    text: str
+
+
+class Join(Request, frozen=True):
+    room: str
+
+
+class Leave(Request, frozen=True):
+    """Leave a room, the current one if none is named."""
+
+    room: str | None = None
+
+
+class ListRooms(Request, frozen=True):
+    pass
+
+
+class ListPeople(Request, frozen=True):
+    """Who is in a room, the current one if none is named."""
+
+    room: str | None = None
+
+
+class Topic(Request, frozen=True):
+    """Show the current room's topic, or set it to ``text``."""
+
+    text: str | None = None
+
+
+class Rename(Request, frozen=True):
+    name: str
+
+
+class Ignore(Request, frozen=True):
+    """Stop showing what ``name`` says; without a name, list who is ignored."""
+
+    name: str | None = None
+
+
+class Unignore(Request, frozen=True):
+    name: str
+
+
+class ReadHistory(Request, frozen=True):
+    """Show ``limit`` entries of a room's log that end before number ``before``, or at its end."""
+
+    room: str | None = None
+    limit: int | None = None
+    before: int | None = None
+
+
+class SetLanguage(Request, frozen=True):
+    language: str | None = None
+
+
+class SetTimestamps(Request, frozen=True):
+    on: bool
+
+
+class Help(Request, frozen=True):
+    command: str | None = None
+
+
+class AreYouThere(Request, frozen=True):
+    """Telnet's AYT (RFC 854): a sign of life is wanted."""
+
+
+class Interrupt(Request, frozen=True):
+    """Telnet's IP (RFC 854): Ctrl-C was pressed."""
+
+
+class Quit(Request, frozen=True):
+    pass
+
+
+# -- events -----------------------------------------------------------------------------------
+
+
+class Event(Message, frozen=True):
+    """What somebody is shown."""
+
+
+class Entry(Event, frozen=True):
+    """One entry of a room's log, saved.
+
+    ``number`` counts from 1 in each room without a gap; ``time`` is in microseconds since
+    1970 UTC; ``client_id`` (16 bytes) and ``message_id`` are the author's own, if any.
+    """
+
+    room: str
+    number: int
+    time: int
+    kind: Kind
+    nickname: str
+    text: str
+    client_id: bytes | None
+    message_id: str | None
+    hash: bytes
+
+
+class Greeted(Event, frozen=True):
+    """A connection was made: a name is wanted."""
+
+
+class Welcomed(Event, frozen=True):
+    """The name was accepted. ``motd`` is the operator's message of the day, by lines."""
+
+    nickname: str
+    motd: tuple[str, ...]
+
+
+class Entered(Event, frozen=True):
+    """One's own move: ``room`` is the current room now.
+
+    ``people`` are the others in it, at most a page of them.
+    """
+
+    room: str
+    people: tuple[str, ...]
+    people_count: int
+    topic: str
+
+
+class RoomLeft(Event, frozen=True):
+    """One's own move: out of ``room``; ``current`` is the current room now, if any."""
+
+    room: str
+    current: str | None
+
+
+class Joined(Event, frozen=True):
+    """Somebody came into ``room``; ``arrived`` if they were not in the chat before."""
+
+    room: str
+    nickname: str
+    arrived: bool
+
+
+class Left(Event, frozen=True):
+    """Somebody left ``room``; ``departed`` if they left the chat."""
+
+    room: str
+    nickname: str
+    departed: bool
+
+
+class Renamed(Event, frozen=True):
+    """Somebody has another nickname now; ``own`` if it is oneself."""
+
+    old: str
+    new: str
+    own: bool = False
+
+
+class Told(Event, frozen=True):
+    """A private message; ``own`` is the sender's confirmation that it was delivered."""
+
+    sender: str
+    recipient: str
+    text: str
+    time: int
+    own: bool = False
+
+
+class Announced(Event, frozen=True):
+    """The operator or the embedding application says something."""
+
+    text: str
+    room: str | None = None
+
+
+class RoomSummary(Message, frozen=True):
+    room: str
+    people: int
+    topic: str
+
+
+class RoomsListed(Event, frozen=True):
+    rooms: tuple[RoomSummary, ...]
+    count: int
+
+
+class PeopleListed(Event, frozen=True):
+    room: str
+    people: tuple[str, ...]
+    people_count: int
+
+
+class TopicShown(Event, frozen=True):
+    room: str
+    topic: str
+
+
+class ReplayStarts(Event, frozen=True):
+    """The last ``count`` entries of ``room`` follow, as :class:`Replayed`."""
+
+    room: str
+    count: int
+
+
+class Replayed(Event, frozen=True):
+    """An entry from before one joined."""
+
+    entry: Entry
+
+
+class LinesSkipped(Event, frozen=True):
+    """A reader fell so far behind that entries ``first`` to ``last`` are not shown to it."""
+
+    room: str
+    first: int
+    last: int
+
+
+class HistoryShown(Event, frozen=True):
+    """A page of a room's log, oldest first."""
+
+    room: str
+    entries: tuple[Entry, ...]
+
+
+class IgnoredListed(Event, frozen=True):
+    people: tuple[str, ...]
+
+
+class Ignoring(Event, frozen=True):
+    """``nickname`` is ignored from now on, or no longer if not ``on``."""
+
+    nickname: str
+    on: bool
+
+
+class LanguageShown(Event, frozen=True):
+    """The language in use; ``languages`` are those there are."""
+
+    language: str
+    languages: tuple[str, ...]
+    changed: bool
+
+
+class TimestampsSet(Event, frozen=True):
+    on: bool
+
+
+class HelpShown(Event, frozen=True):
+    command: str | None
+
+
+class StillHere(Event, frozen=True):
+    """The answer to :class:`AreYouThere`."""
+
+
+class HowToLeave(Event, frozen=True):
+    """The answer to :class:`Interrupt`."""
+
+
+class Refused(Event, frozen=True):
+    """What was asked was not done."""
+
+    refusal: Refusal
+
+
+class ServerStopping(Event, frozen=True):
+    """The service is being stopped; the connection closes next."""

@@ -1,0 +1,365 @@
+"""The door: TCP lines, with telnet's habits, and the shared factory of their connections.
+
+A :class:`ChatProtocol` frames what comes into lines, has the dialect make requests of them
+for its session, and is the :class:`twisted_chat.session.Connection` that the session's
+events go out through.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_chat.characters import visible
+from twisted_chat.chat import Chat, Person, announcement
+from twisted_chat.dialects import text
+from twisted_chat.errors import InternalError, LineTooLong, Refusal
+from twisted_chat.flood import Rate, TokenBucket
+from twisted_chat.language import N_, catalogue
+from twisted_chat.messages import (
+    AreYouThere,
+    Entry,
+    Event,
+    Greeted,
+    Interrupt,
+    Quit,
+    Refused,
+    Request,
+    Style,
+)
+from twisted_chat.outbox import Outbox
+from twisted_chat.room import Batch
+from twisted_chat.session import Session
+from twisted_chat.telnet import Signal, SubnegotiationTooLong, TelnetFilter
+
+#: Seconds for what was written to be read by the other side, once the connection is closing.
+CLOSE_TIMEOUT = 10.0
+
+_REQUESTS: dict[Signal, Request] = {
+    Signal.ARE_YOU_THERE: AreYouThere(),
+    Signal.INTERRUPT: Interrupt(),
+}
+
+
+@implementer(IHalfCloseableProtocol)
+class ChatProtocol(LineReceiver):
+    """One connection.
+
+    It keeps the contract of ``LineReceiver`` (``lineReceived``, ``MAX_LENGTH``, pausing),
+    with LF or CRLF at the end of a line, but splits what comes in linear time.
+    """
+
+    delimiter = b"\n"
+    MAX_LENGTH = text.LINE_LIMIT
+
+    factory: ChatFactory
+    transport: Any  # Twisted types it without what every stream transport has
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes | Signal] = deque()
+        self._partial = b""
+        self._overlong = False
+        self._ended = False
+        self._lost = False
+        self._holds = 0
+        self._working = False
+        self._crlf = False
+        self._telnet = TelnetFilter()
+        self._release_outbox: Callable[[], None] = _nothing
+        self._greeting: IDelayedCall | None = None
+        self._abort: IDelayedCall | None = None
+
+    # -- the connection comes and goes --------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        factory = self.factory
+        self._outbox = Outbox(self.transport, self._outbox_changed)
+        self.session = factory.connected(self, self.transport.getPeer())
+        self._bucket = (
+            None if factory.rate is None else TokenBucket(factory.rate, factory.reactor.seconds())
+        )
+        # Programs speak first and people do not: the first bytes will tell them apart.
+        self._greeting = factory.reactor.callLater(factory.greeting_delay, self._greet)
+
+    def _greet(self) -> None:
+        if self._greeting is not None:
+            if self._greeting.active():
+                self._greeting.cancel()
+            self._greeting = None
+            self.session.show(Greeted())
+
+    def readConnectionLost(self) -> None:
+        """The other side has said all it will say, and still reads."""
+        self._greet()
+        self._ended = True
+        if self._partial and not self._overlong:
+            self._lines.append(self._partial)
+        self._partial = b""
+        self._work()
+
+    def writeConnectionLost(self) -> None:
+        """Only we close that half, and all of it."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._greeting is not None:
+            self._greeting.cancel()
+            self._greeting = None
+        if self._abort is not None and self._abort.active():
+            self._abort.cancel()
+        self._lost = True
+        self._lines.clear()
+        self._outbox.lost()
+        self.session.leave()
+        self.factory.disconnected(self.session)
+
+    # -- bytes in -----------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        if data:
+            self._greet()
+            self._frame(data)
+        self._work()
+        if self._holds and not self.paused and not self._ended:
+            self.pauseProducing()
+
+    def _frame(self, data: bytes) -> None:
+        if b"\xff" not in data and not self._telnet.inside:
+            self._split(data)
+            return
+        try:
+            found, answer = self._telnet.feed(data)
+        except SubnegotiationTooLong:
+            self.transport.abortConnection()
+            return
+        if answer:
+            self._outbox.write(answer)
+        for item in found:
+            if isinstance(item, bytes):
+                self._split(item)
+            else:
+                if item is Signal.INTERRUPT:
+                    self._partial = b""
+                self._lines.append(item)
+
+    def _split(self, data: bytes) -> None:
+        # CR NUL is how some telnet clients send the Enter key (RFC 854).
+        if b"\r\0" in data:
+            data = data.replace(b"\r\0", b"\r\n")
+        lines = (self._partial + data).split(self.delimiter)
+        self._partial = lines.pop()
+        if lines and self._overlong:
+            del lines[0]
+            self._overlong = False
+        self._lines.extend(lines)
+        if self._overlong:
+            self._partial = b""
+        elif self._partial == text.END_OF_TRANSMISSION.encode():
+            self._lines.append(self._partial)
+            self._partial = b""
+        elif len(self._partial) > self.MAX_LENGTH + 1:  # one more: it may be the CR
+            self._lines.append(self._partial)
+            self._partial = b""
+            self._overlong = True
+
+    def _work(self) -> None:
+        """Handle what has been received, until something holds it up."""
+        if self._working:
+            return
+        self._working = True
+        try:
+            while self._lines and not self._holds:
+                item = self._lines.popleft()
+                if isinstance(item, Signal):
+                    self._handle(_REQUESTS[item])
+                elif len(item) > self.MAX_LENGTH + item.endswith(b"\r"):
+                    self.lineLengthExceeded(item)
+                else:
+                    self.lineReceived(item)
+                self._count_line()
+            if self._ended and not self._lines and not self._holds:
+                self._handle(Quit())
+        finally:
+            self._working = False
+
+    def lineReceived(self, line: bytes) -> None:
+        if line.endswith(b"\r"):
+            line = line[:-1]
+            self._crlf = True
+        try:
+            request = text.parse(line)
+        except Refusal as refusal:
+            self.session.show(Refused(refusal))
+            return
+        self._handle(request)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self.session.show(Refused(LineTooLong(limit=self.MAX_LENGTH)))
+
+    def _handle(self, request: Request) -> None:
+        try:
+            self.session.handle(request)
+        except Exception:
+            # A defect of ours: the developer gets all of it, the person one line.
+            self.factory.log.failure("a request of {peer} failed", peer=self.session.address)
+            self.session.show(Refused(InternalError()))
+
+    def _count_line(self) -> None:
+        if self._bucket is not None:
+            seconds = self._bucket.take(self.factory.reactor.seconds())
+            if seconds > 0:
+                self.factory.reactor.callLater(seconds, self.hold())
+
+    # -- being the connection of a session ----------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        return self._outbox.ready
+
+    def show(self, events: Sequence[Event], style: Style) -> None:
+        self._outbox.write(self._render(events, style))
+
+    def show_batch(self, batch: Batch, style: Style) -> None:
+        data = batch.rendering((style, self._crlf), lambda: self._render(batch.events, style))
+        self._outbox.write(data)
+
+    def hold(self) -> Callable[[], None]:
+        self._holds += 1
+        return self._release
+
+    def _release(self) -> None:
+        self._holds -= 1
+        if self._holds == 0 and not self._lost:
+            if self.paused:
+                self.resumeProducing()
+            else:
+                self._work()
+
+    def close(self) -> None:
+        self._lines.clear()
+        self._outbox.close()
+        if not self._lost and self._abort is None:
+            self._abort = self.factory.reactor.callLater(
+                CLOSE_TIMEOUT, self.transport.abortConnection
+            )
+
+    def _render(self, events: Sequence[Event], style: Style) -> bytes:
+        data = text.render(events, style)
+        return data.replace(b"\n", b"\r\n") if self._crlf else data
+
+    def _outbox_changed(self) -> None:
+        if self._outbox.ready:
+            self._release_outbox()
+            self.session.resume()
+        else:
+            # Who does not read is not read: answers would pile up.
+            self._release_outbox = self.hold()
+
+
+def _nothing() -> None:
+    """Nothing is to be released."""
+
+
+class ConnectedClient(msgspec.Struct, frozen=True):
+    """One connected client at the moment of a snapshot; ``nickname`` is None until chosen."""
+
+    nickname: str | None
+    address: str
+
+
+class ChatFactory(ServerFactory):
+    """Makes a :class:`ChatProtocol` for each connection, and holds the connected clients.
+
+    They are held under one threading lock, in ``chat.registry``: :meth:`announce` and
+    :meth:`snapshot` are for any thread.
+    """
+
+    protocol: Any = ChatProtocol
+    noisy = False
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        chat: Chat,
+        *,
+        greeting_delay: float = 0.25,
+        rate: Rate | None = None,
+        language: str = "en",
+    ) -> None:
+        """``reactor`` provides IReactorTime and IReactorFromThreads; ``rate`` None is off."""
+        self.reactor = reactor
+        self.chat = chat
+        self.greeting_delay = greeting_delay
+        self.rate = rate
+        self.language = language
+        self._emptied: Deferred[None] | None = None
+
+    def announce(self, announcement_text: str, room: str | None = None) -> None:
+        """Say something as the server, to everybody or to one room. Safe from any thread.
+
+        :raises Refusal: the text holds a control character, or the room's name is not one.
+        """
+        announced = announcement(announcement_text, room)
+        self.reactor.callFromThread(self.chat.announce, announced)
+
+    def snapshot(self) -> tuple[ConnectedClient, ...]:
+        """Who is connected at this moment. Safe from any thread."""
+        return tuple(
+            ConnectedClient(name.text if name else None, client.address)
+            for client, name in self.chat.registry.snapshot()
+        )
+
+    def emptied(self) -> Deferred[None]:
+        """Fires when nobody is connected any more."""
+        if not len(self.chat.registry):
+            return succeed(None)
+        self._emptied = Deferred()
+        return self._emptied
+
+    # -- for its protocols --------------------------------------------------------------------
+
+    def connected(self, protocol: ChatProtocol, address: IAddress) -> Session:
+        """A session for a new connection."""
+        session = Session(self.chat, protocol, describe(address), self.language)
+        active = self.chat.registry.add(session)
+        self.say(N_("[NEW CONNECTION] {peer} connected."), peer=session.address)
+        self.say(N_("[ACTIVE CONNECTIONS] {active}"), active=active)
+        return session
+
+    def disconnected(self, session: Session) -> None:
+        """A connection is gone."""
+        active = self.chat.registry.remove(session)
+        if not active and self._emptied is not None:
+            emptied, self._emptied = self._emptied, None
+            emptied.callback(None)
+        self.say(N_("[CONNECTION CLOSED] {peer} disconnected."), peer=session.address)
+        self.say(N_("[ACTIVE CONNECTIONS] {active}"), active=active)
+
+    # -- the operator's log -------------------------------------------------------------------
+
+    def say(self, sentence: str, **details: object) -> None:
+        """Write one line into the server's log, in the server's language."""
+        self.log.info(catalogue(self.language).gettext(sentence), **details)
+
+    def said(self, person: Person, entry: Entry) -> None:
+        """Write what somebody said into the server's log: only where the operator asked for it."""
+        line = f"#{entry.room} [{entry.nickname}]: {visible(entry.text)}"
+        self.say(N_("Message received from {peer}: {line}"), peer=person.address, line=line)
+
+
+def describe(address: IAddress) -> str:
+    """Where a connection comes from, for the operator's log."""
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        return f"({address.host!r}, {address.port})"
+    return "(unix)"

@@ -1,0 +1,127 @@
+"""The service: it listens, opens the log, and ends in good order."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.python.failure import Failure
+
+from twisted_chat.chat import Chat
+from twisted_chat.errors import CannotListen, CannotStart
+from twisted_chat.journal.store import Store
+from twisted_chat.journal.writer import GroupCommitJournal
+from twisted_chat.language import N_
+from twisted_chat.protocol import ChatFactory, describe
+from twisted_chat.registry import Registry
+from twisted_chat.settings import Settings
+
+#: Seconds that people's connections may take to close when the service stops.
+CLOSING_TIMEOUT = 2.0
+
+
+class StartupFailure(SystemExit, Exception):
+    """Ends ``twistd`` with one line and a status that is not 0.
+
+    A SystemExit, so that the foreground prints no traceback; an Exception too, so that
+    twistd's daemon reports it to the terminal it was started from.
+    """
+
+
+def microseconds() -> int:
+    """The time now, in microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+class ChatService(Service):
+    """The whole chat service. Nothing is opened before it is started."""
+
+    def __init__(self, reactor: Any, settings: Settings) -> None:
+        journal = GroupCommitJournal(
+            partial(Store, settings.database, settings.durability), reactor.callFromThread
+        )
+        self._chat = Chat(
+            journal,
+            Registry(),
+            microseconds,
+            default_room=settings.room,
+            history_lines=settings.history_lines,
+            motd=settings.motd,
+            said=self._said if settings.log_messages else None,
+        )
+        self.factory = ChatFactory(
+            reactor,
+            self._chat,
+            greeting_delay=settings.greeting_delay,
+            rate=settings.rate,
+            language=settings.language,
+        )
+        self._reactor = reactor
+        self._settings = settings
+        self._ports: list[IListeningPort] = []
+
+    def privilegedStartService(self) -> None:
+        """Listen, while the process may still use any port."""
+        try:
+            for description in self._settings.listen:
+                self._listen(description)
+        except CannotStart as error:
+            self._fail(error)
+
+    def startService(self) -> None:
+        """Open the log. Nobody is accepted earlier: the reactor does not run yet."""
+        try:
+            self._chat.start()
+        except CannotStart as error:
+            self._fail(error)
+        super().startService()
+        for port in self._ports:
+            self.factory.say(
+                N_("[LISTENING] Server is listening on {address}"), address=_address(port)
+            )
+
+    def stopService(self) -> Deferred[None]:
+        """Accept nobody any more, save what was said, tell people, close."""
+        super().stopService()
+        stopped: Deferred[None] = Deferred()
+        self._chat.stop(partial(stopped.callback, None))
+        closed = gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
+        return closed.addCallback(lambda _: stopped).addCallback(self._wait_for_people)
+
+    def _wait_for_people(self, _: None) -> Deferred[None]:
+        emptied = self.factory.emptied()
+        emptied.addTimeout(CLOSING_TIMEOUT, self._reactor)
+        return emptied.addErrback(lambda _: None)  # the reactor drops who is left
+
+    def _listen(self, description: str) -> None:
+        try:
+            listening = serverFromString(self._reactor, description).listen(self.factory)
+        except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+            raise CannotListen(endpoint=description, reason=error) from error
+        failures: list[Failure] = []
+        listening.addCallbacks(self._ports.append, failures.append)
+        if failures:
+            reason = failures[0].value
+            if isinstance(reason, CannotListenError):
+                reason = reason.socketError
+            raise CannotListen(endpoint=description, reason=getattr(reason, "strerror", reason))
+
+    def _fail(self, error: CannotStart) -> None:
+        raise StartupFailure(f"twistd chat: {error.sentence(self._settings.language)}") from error
+
+    def _said(self, *arguments: Any) -> None:
+        self.factory.said(*arguments)
+
+
+def _address(port: IListeningPort) -> str:
+    host = port.getHost()
+    if isinstance(host, (IPv4Address, IPv6Address)):
+        return f"{host.host}:{host.port}"
+    return describe(host)

@@ -1,0 +1,248 @@
+"""What an operator can set: on the command line or in a TOML file, by the same names.
+
+A value is read from text in one way, wherever it comes from. The command line wins over
+the file, and the file over the defaults.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from twisted_chat import language as languages
+from twisted_chat.errors import FileUnreadable, Refusal, UnknownSetting, WrongSetting
+from twisted_chat.flood import Rate
+from twisted_chat.journal.store import Durability
+from twisted_chat.language import N_
+from twisted_chat.names import room_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_ENDPOINT = "tcp:50000:interface=127.0.0.1:backlog=1024"
+
+#: The most lines that can be replayed on joining.
+HISTORY_LINES_LIMIT = 1000
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, valid. The documentation of each is its line in :data:`SETTINGS`."""
+
+    listen: tuple[str, ...]
+    greeting_delay: float
+    database: str
+    durability: Durability
+    room: str
+    language: str
+    motd: tuple[str, ...]
+    history_lines: int
+    rate: Rate | None
+    log_messages: bool
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting. ``read`` raises :class:`ValueError` for text that is not a value of it.
+
+    ``expected`` says in a few words what is.
+    """
+
+    name: str
+    default: str
+    help: str
+    expected: str
+    read: Callable[[str], Any]
+
+    @property
+    def field(self) -> str:
+        """Its name in :class:`Settings`."""
+        return self.name.replace("-", "_")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 60:
+        raise ValueError(text)
+    return seconds
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def _room(text: str) -> str:
+    try:
+        return room_name(text)
+    except Refusal as refusal:
+        raise ValueError(text) from refusal
+
+
+def _language(text: str) -> str:
+    return languages.from_environment() if text == "auto" else _one_of(*languages.LANGUAGES)(text)
+
+
+def _lines(path: str) -> tuple[str, ...]:
+    return tuple(Path(path).read_text(encoding="utf-8").splitlines()) if path else ()
+
+
+def _history_lines(text: str) -> int:
+    lines = int(text)
+    if not 0 <= lines <= HISTORY_LINES_LIMIT:
+        raise ValueError(text)
+    return lines
+
+
+def _rate(text: str) -> Rate | None:
+    if text == "off":
+        return None
+    burst, per_second = (float(part) for part in text.split(":"))
+    if not (1 <= burst < math.inf and 0 < per_second < math.inf):
+        raise ValueError(text)
+    return Rate(burst, per_second)
+
+
+def _path(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError(text)
+    return text
+
+
+def _on_off(text: str) -> bool:
+    return {"on": True, "true": True, "off": False, "false": False}[text.lower()]
+
+
+#: The one that can be given several times.
+LISTEN = Setting(
+    "listen",
+    DEFAULT_ENDPOINT,
+    "Where to listen: a Twisted endpoint description. Can be repeated.",
+    N_("an endpoint description, such as tcp:50000"),
+    _path,
+)
+
+#: The one that is a switch.
+LOG_MESSAGES = Setting(
+    "log-messages", "off", "Write what people say into the server's log.", "on | off", _on_off
+)
+
+SETTINGS = (
+    LISTEN,
+    Setting(
+        "greeting-delay",
+        "0.25",
+        "Seconds to wait for the other side to speak first.",
+        N_("a number of seconds from 0 to 60"),
+        _seconds,
+    ),
+    Setting(
+        "database",
+        "chat.db",
+        "The file that keeps what is said; :memory: keeps nothing.",
+        N_("a file's path, or :memory:"),
+        _path,
+    ),
+    Setting(
+        "durability",
+        "full",
+        "full: what was shown survives a power cut. normal: it survives a crash.",
+        "full | normal",
+        _one_of("full", "normal"),
+    ),
+    Setting(
+        "room",
+        "lobby",
+        "The room that everybody is in from the start.",
+        N_("a room's name"),
+        _room,
+    ),
+    Setting(
+        "language",
+        "auto",
+        "auto (from the environment), en or pt_BR.",
+        "auto | en | pt_BR",
+        _language,
+    ),
+    Setting(
+        "motd",
+        "",
+        "A text file whose lines are shown to everybody who comes in.",
+        N_("a text file in UTF-8"),
+        _lines,
+    ),
+    Setting(
+        "history-lines",
+        "20",
+        "How many lines are replayed to whoever joins a room.",
+        N_("a number from 0 to 1000"),
+        _history_lines,
+    ),
+    Setting(
+        "rate",
+        "20:5",
+        "Flood control: BURST lines at once, then PER_SECOND lines a second; or off.",
+        N_("BURST:PER_SECOND, such as 20:5, or off"),
+        _rate,
+    ),
+    LOG_MESSAGES,
+)
+
+
+def load(given: Mapping[str, str | list[str]], config: str | None) -> Settings:
+    """The settings from the command line, the TOML file ``config``, and the defaults.
+
+    :raises CannotStart: one of them is wrong; the error names it.
+    """
+    texts: dict[str, str | list[str]] = {setting.name: setting.default for setting in SETTINGS}
+    if config is not None:
+        texts.update(_read_file(config))
+    texts.update(given)
+    values = {setting.field: _value(setting, texts[setting.name]) for setting in SETTINGS}
+    if not isinstance(values["listen"], tuple):
+        values["listen"] = (values["listen"],)
+    return Settings(**values)
+
+
+def _read_file(path: str) -> dict[str, str | list[str]]:
+    try:
+        with open(path, "rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise FileUnreadable(setting="--config", path=path, reason=error.strerror) from error
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise FileUnreadable(setting="--config", path=path, reason=error) from error
+    texts: dict[str, str | list[str]] = {}
+    names = {setting.name for setting in SETTINGS}
+    for name, value in table.items():
+        if name not in names:
+            raise UnknownSetting(path=path, setting=name)
+        texts[name] = [str(item) for item in value] if isinstance(value, list) else str(value)
+    return texts
+
+
+def _value(setting: Setting, text: str | list[str]) -> Any:
+    try:
+        if isinstance(text, list):
+            if setting is not LISTEN or not text:
+                raise ValueError(text)
+            return tuple(setting.read(item) for item in text)
+        return setting.read(text)
+    except UnicodeDecodeError as error:
+        raise FileUnreadable(setting=f"--{setting.name}", path=text, reason=error) from error
+    except (ValueError, KeyError) as error:
+        shown = {"setting": f"--{setting.name}", "value": text, "expected": setting.expected}
+        raise WrongSetting(**shown) from error
+    except OSError as error:
+        raise FileUnreadable(
+            setting=f"--{setting.name}", path=text, reason=error.strerror
+        ) from error
