@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from functools import partial
 from typing import Any
@@ -28,11 +29,17 @@ CLOSING_TIMEOUT = 2.0
 
 
 class StartupFailure(SystemExit, Exception):
-    """Ends ``twistd`` with one line and a status that is not 0.
+    """Ends ``twistd`` with one line on the terminal and a status that is not 0.
 
-    A SystemExit, so that the foreground prints no traceback; an Exception too, so that
-    twistd's daemon reports it to the terminal it was started from.
+    A SystemExit, so that no traceback is printed; an Exception too, so that twistd's daemon
+    reports it to the terminal it was started from.
     """
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line)
+        self.code = 1
+        # Not sys.stderr: twistd sends that to the log, which may be a file.
+        print(f"twistd chat: {line}", file=sys.__stderr__)
 
 
 def microseconds() -> int:
@@ -114,7 +121,7 @@ class ChatService(Service):
             raise CannotListen(endpoint=description, reason=getattr(reason, "strerror", reason))
 
     def _fail(self, error: CannotStart) -> None:
-        raise StartupFailure(f"twistd chat: {error.sentence(self._settings.language)}") from error
+        raise StartupFailure(error.sentence(self._settings.language)) from error
 
     def _said(self, *arguments: Any) -> None:
         self.factory.said(*arguments)

@@ -45,7 +45,7 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            raise StartupFailure(f"twistd chat: {error}") from error
+            raise StartupFailure(str(error)) from error
 
     def parseArgs(self, *arguments: str) -> None:
         if arguments:
@@ -64,8 +64,7 @@ class Options(usage.Options):
         try:
             self.settings = load(given, self["config"])
         except CannotStart as error:
-            sentence = error.sentence(language.from_environment())
-            raise StartupFailure(f"twistd chat: {sentence}") from error
+            raise StartupFailure(error.sentence(language.from_environment())) from error
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:

@@ -1,0 +1,1 @@
+"""The tests. ``fakes`` has what stands in for the disk, the network and the clock."""

@@ -1,0 +1,201 @@
+"""Stand-ins for the journal's thread and for a connection, driven step by step."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+
+from twisted_chat.chat import Chat, Person
+from twisted_chat.dialects import text
+from twisted_chat.errors import HistoryUnavailable
+from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState, Saved
+from twisted_chat.journal.store import MEMORY, Reader, Store
+from twisted_chat.messages import Entry, Event, Refused, Request, Style
+from twisted_chat.registry import Registry
+from twisted_chat.room import Batch
+from twisted_chat.session import Session
+
+#: 2026-11-23 19:57:00 UTC, in microseconds.
+NOON = 1_795_463_820_000_000
+
+
+class StepJournal:
+    """A journal without threads: nothing is committed or read before :meth:`run`.
+
+    ``broken``, when set, makes commits and reads fail with that reason.
+    """
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.store = store or Store(MEMORY)
+        self.queue: list[Draft | Marker] = []
+        self.reads: list[Callable[[], None]] = []
+        self.broken: str | None = None
+        self.full = False
+        self.waiting: list[Callable[[], None]] = []
+        self.stopped = False
+
+    def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
+        self._deliver = deliver
+        return self.store.rooms()
+
+    def append(self, draft: Draft) -> None:
+        self.queue.append(draft)
+
+    def mark(self, callback: Callable[[], None]) -> None:
+        self.queue.append(Marker(callback))
+
+    def when_space(self, callback: Callable[[], None]) -> None:
+        self.waiting.append(callback)
+
+    def read_after(
+        self, room: str, after: int, through: int, limit: int, reply: HistoryReader
+    ) -> None:
+        self._read(lambda reader: reader.after(room, after, through, limit), reply)
+
+    def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
+        self._read(lambda reader: reader.before(room, before, limit), reply)
+
+    def stop(self, stopped: Callable[[], None]) -> None:
+        self.run()
+        self.stopped = True
+        stopped()
+
+    def run(self) -> None:
+        """Commit and read until nothing is left to do."""
+        while self.queue or self.reads:
+            if self.queue:
+                self.step()
+            reads, self.reads = self.reads, []
+            for read in reads:
+                read()
+
+    def step(self) -> None:
+        """Commit what is queued, as one group."""
+        group, self.queue = self.queue, []
+        drafts = [item for item in group if isinstance(item, Draft)]
+        outcomes: list[Outcome] = []
+        if self.broken is None:
+            saved = iter(self.store.commit(drafts))
+            outcomes = [
+                Saved(item, next(saved)) if isinstance(item, Draft) else item for item in group
+            ]
+        else:
+            outcomes = [
+                Failed(item, self.broken) if isinstance(item, Draft) else item for item in group
+            ]
+        self._deliver(outcomes)
+
+    def _read(self, query: Callable[[Reader], Sequence[Entry]], reply: HistoryReader) -> None:
+        def job() -> None:
+            if self.broken is not None:
+                reply(HistoryUnavailable(reason=sqlite3.OperationalError(self.broken)))
+            else:
+                reply(query(self.store.reader()))
+
+        self.reads.append(job)
+
+
+class FakeConnection:
+    """Keeps what a session shows, as events and as the lines of the text dialect."""
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.closed = False
+        self.holds = 0
+        self.events: list[Event] = []
+        self._bytes = b""
+
+    def show(self, events: Sequence[Event], style: Style) -> None:
+        if not self.closed:
+            self.events.extend(events)
+            self._bytes += text.render(events, style)
+
+    def show_batch(self, batch: Batch, style: Style) -> None:
+        if not self.closed:
+            self.events.extend(batch.events)
+            self._bytes += batch.rendering(style, lambda: text.render(batch.events, style))
+
+    def hold(self) -> Callable[[], None]:
+        self.holds += 1
+
+        def release() -> None:
+            self.holds -= 1
+
+        return release
+
+    def close(self) -> None:
+        self.closed = True
+
+    def lines(self) -> list[str]:
+        """The lines since the last call."""
+        data, self._bytes = self._bytes, b""
+        return data.decode().splitlines()
+
+    def refusals(self) -> list[str]:
+        """The codes of all refusals so far."""
+        return [event.refusal.code for event in self.events if isinstance(event, Refused)]
+
+
+class Visitor:
+    """A session and its connection."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.connection = FakeConnection()
+        self.session = Session(world.chat, self.connection, "(test)", world.language)
+        world.registry.add(self.session)
+
+    def ask(self, *requests: Request) -> None:
+        """Send requests, one after the other, and let all of them be answered."""
+        for request in requests:
+            self.session.handle(request)
+            self._world.journal.run()
+
+    def types(self, *lines: str) -> list[str]:
+        """Type lines; returns what is shown meanwhile."""
+        self.connection.lines()
+        self.ask(*(text.parse(line.encode()) for line in lines))
+        return self.connection.lines()
+
+    def sees(self) -> list[str]:
+        """The lines that were shown since the last look."""
+        return self.connection.lines()
+
+
+class World:
+    """A chat over a :class:`StepJournal`, whose clock moves a second at each look."""
+
+    def __init__(
+        self,
+        *,
+        store: Store | None = None,
+        language: str = "en",
+        history_lines: int = 20,
+        motd: Iterable[str] = (),
+        said: Callable[[Person, Entry], None] | None = None,
+    ) -> None:
+        self.journal = StepJournal(store)
+        self.registry: Registry[Person] = Registry()
+        self.language = language
+        seconds = count()
+        self.chat = Chat(
+            self.journal,
+            self.registry,
+            lambda: NOON + next(seconds) * 1_000_000,
+            history_lines=history_lines,
+            motd=tuple(motd),
+            said=said,
+        )
+        self.chat.start()
+
+    def enter(self, *names: str) -> list[Visitor]:
+        """People who chose these names; what they saw on entering is forgotten."""
+        visitors = []
+        for name in names:
+            visitor = Visitor(self)
+            visitor.types(name)
+            visitors.append(visitor)
+        for visitor in visitors:
+            visitor.sees()
+        return visitors

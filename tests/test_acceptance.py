@@ -1,0 +1,295 @@
+"""The paper's figures, played against a real server with three real clients; and the ways in
+which a server does not start.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.processes import (
+    PATIENCE,
+    Server,
+    Terminal,
+    client_command,
+    start_twistd,
+    terminals,
+)
+
+pytestmark = pytest.mark.process
+
+GREETING = "Bem-vindo! Por favor, digite seu nome de usuário: "
+
+
+def welcome(name: str) -> str:
+    return f"[SERVIDOR]: Você agora é {name}. /ajuda mostra os comandos; sair encerra."
+
+
+def log_in(terminal: Terminal, name: str) -> None:
+    terminal.wait_for(GREETING)
+    terminal.type(name)
+    terminal.wait_for("[SERVIDOR]: Em #lobby com você")
+
+
+def screen_lines(terminal: Terminal) -> list[str]:
+    return [line.rstrip() for line in terminal.screen.splitlines() if line.strip()]
+
+
+def test_the_papers_figures_2_to_7(tmp_path: Path) -> None:
+    """Line by line what the paper shows, on the server's terminal and on the three clients'.
+
+    Our own welcome (two lines for each person) stands between the greeting and the talk.
+    The server's log names the room before a message.
+    """
+    with (
+        Server(tmp_path, "--log-messages", language="pt_BR") as server,
+        terminals("pt_BR", *[client_command(server.port)] * 3) as (bernardo, rodrigo, silvio),
+    ):
+        log_in(bernardo, "Bernardo")
+        log_in(rodrigo, "Rodrigo")
+        log_in(silvio, "Silvio")
+        for terminal in (bernardo, rodrigo):
+            terminal.wait_for("[SERVIDOR]: Silvio entrou no chat.")
+
+        bernardo.type("Olá pessoal, me chamo Bernardo")
+        for terminal in (rodrigo, silvio):
+            terminal.wait_for("[Bernardo]: Olá pessoal, me chamo Bernardo")
+
+        silvio.type("Até mais, vou me ausentar.")
+        rodrigo.wait_for("[Silvio]: Até mais, vou me ausentar.")
+        silvio.type("sair")
+        assert silvio.wait_for_end() == 0
+        rodrigo.wait_for("[SERVIDOR]: Silvio saiu do chat.")
+
+        # Figures 4 and 6.
+        assert screen_lines(rodrigo) == [
+            GREETING + "Rodrigo",
+            welcome("Rodrigo"),
+            "[SERVIDOR]: Em #lobby com você: Bernardo.",
+            "[SERVIDOR]: Silvio entrou no chat.",
+            "[Bernardo]: Olá pessoal, me chamo Bernardo",
+            "[Silvio]: Até mais, vou me ausentar.",
+            "[SERVIDOR]: Silvio saiu do chat.",
+        ]
+        # Figures 5 and 7. (The paper's client goes on to say that the connection was lost;
+        # ours does so only when it was not told to leave.)
+        assert screen_lines(silvio) == [
+            GREETING + "Silvio",
+            welcome("Silvio"),
+            "[SERVIDOR]: Em #lobby com você: Bernardo, Rodrigo.",
+            "[Bernardo]: Olá pessoal, me chamo Bernardo",
+            "Até mais, vou me ausentar.",
+            "sair",
+            "[Encerrando a conexão...]",
+        ]
+
+        # An abrupt end: Bernardo's window is closed.
+        bernardo.process.kill()
+        rodrigo.wait_for("[SERVIDOR]: Bernardo saiu do chat.")
+
+        # The connection is lost: the server is gone.
+        server.wait_for_log(r"\[CONEXÕES ATIVAS\] 1$")
+        log = server.log()
+        server.stop(signal.SIGKILL)
+        rodrigo.wait_for("[Conexão perdida. Pressione Enter para sair.]")
+        rodrigo.type("")
+        assert rodrigo.wait_for_end() == 1
+
+    # Figure 2.
+    events = [re.sub(r"\('127.0.0.1', \d+\)", "(ADDRESS)", x) for x in log if x[0] in "[M"]
+    assert events[:7] == [
+        f"[ESCUTANDO] Servidor está escutando em 127.0.0.1:{server.port}",
+        "[NOVA CONEXÃO] (ADDRESS) conectado.",
+        "[CONEXÕES ATIVAS] 1",
+        "[NOVA CONEXÃO] (ADDRESS) conectado.",
+        "[CONEXÕES ATIVAS] 2",
+        "[NOVA CONEXÃO] (ADDRESS) conectado.",
+        "[CONEXÕES ATIVAS] 3",
+    ]
+    assert events[7] == (
+        "Mensagem recebida de (ADDRESS): #lobby [Bernardo]: Olá pessoal, me chamo Bernardo"
+    )
+    assert events.count("[CONEXÃO ENCERRADA] (ADDRESS) desconectado.") == 2
+
+
+def test_what_was_said_is_there_after_a_restart(tmp_path: Path) -> None:
+    """Also after kill -9."""
+    for how, text in ((signal.SIGTERM, "one"), (signal.SIGKILL, "two")):
+        with (
+            Server(tmp_path) as server,
+            terminals("en", client_command(server.port, "--nick", "Ana")) as (ana,),
+        ):
+            ana.wait_for("with you: nobody yet")
+            ana.type(text)
+            ana.type("/history")
+            ana.wait_for(f"[Ana]: {text}")
+            server.stop(how)
+    with (
+        Server(tmp_path) as server,
+        terminals("en", client_command(server.port, "--nick", "Bia")) as (bia,),
+    ):
+        bia.wait_for("Said before you came")
+        bia.wait_for("[Ana]: two")
+        assert "[Ana]: one" in bia.screen
+
+
+def test_messages_are_not_logged_unless_asked(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        talk(server.port, b"Ana\na secret\n/msg Ana psst\n/nick a\xff\nBAD \x1b\n")
+        server.wait_for_log(r"\[ACTIVE CONNECTIONS\] 0$")
+        assert not any("secret" in line or "psst" in line for line in server.log())
+
+
+def test_no_input_makes_a_traceback(tmp_path: Path) -> None:
+    """Random bytes, telnet commands and commands with odd arguments, as fast as it goes."""
+    words = [b"/" + w for w in b"join leave rooms who topic msg reply nick me ignore".split()]
+    words += [b"/" + w for w in b"unignore history lang timestamps help quit sair".split()]
+    odd = [b"", b" ", b"\t", b"x" * 500, b"-1", b"\xf0\x9f\x98\x80", b"a b c", b"#", b"before"]
+    with Server(tmp_path, "--rate", "off") as server:
+        talk(server.port, os.urandom(200_000))
+        lines = [word + b" " + arguments for word in words[:-2] for arguments in odd]
+        replies = talk(server.port, b"Ana\n" + b"\r\n".join(lines) + b"\n/who\n")
+        assert b"In #" in replies
+        server.wait_for_log(r"\[ACTIVE CONNECTIONS\] 0$")
+        assert not any("Traceback" in line or "failed" in line for line in server.log())
+
+
+def test_half_close_over_a_real_connection(tmp_path: Path) -> None:
+    """printf 'Ana\\noi' | nc -N: the line is said, and the replies arrive."""
+    with (
+        Server(tmp_path) as server,
+        terminals("en", client_command(server.port, "--nick", "Bia")) as (bia,),
+    ):
+        bia.wait_for("with you: nobody yet")
+        assert b"You are Ana now" in talk(server.port, b"Ana\noi")
+        bia.wait_for("[SERVER]: Ana left the chat.")
+        assert screen_lines(bia)[-3:] == [
+            "[SERVER]: Ana joined the chat.",
+            "[Ana]: oi",
+            "[SERVER]: Ana left the chat.",
+        ]
+
+
+@pytest.mark.skipif(shutil.which("nc") is None, reason="netcat is not installed")
+def test_netcat(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        result = subprocess.run(
+            ["nc", "-N", "127.0.0.1", str(server.port)],
+            input=b"Ana\noi",
+            capture_output=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+        assert b"You are Ana now" in result.stdout
+
+
+@pytest.mark.skipif(shutil.which("telnet") is None, reason="telnet is not installed")
+def test_telnet(tmp_path: Path) -> None:
+    """Ctrl-C in telnet does not freeze it."""
+    with (
+        Server(tmp_path) as server,
+        terminals("en", ["telnet", "127.0.0.1", str(server.port)]) as (ana,),
+    ):
+        ana.wait_for("Please type your username:")
+        ana.type("Ana")
+        ana.wait_for("with you: nobody yet")
+        ana.type("half a li\x03")
+        ana.wait_for("To leave, type sair and press Enter.")
+        ana.type("/who")
+        ana.wait_for("In #lobby (1): Ana.")
+        ana.type("sair")
+        ana.wait_for("Connection closed by foreign host.")
+
+
+# -- not starting -------------------------------------------------------------------------------
+
+
+def fails(folder: Path, *options: str, language: str = "en") -> str:
+    """The one line with which a server that cannot start ends, quickly."""
+    started = time.monotonic()
+    process = start_twistd(folder, *options, language=language)
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode not in (0, None)
+    assert b"Traceback" not in output + errors
+    (line,) = errors.decode().splitlines()
+    assert time.monotonic() - started < PATIENCE
+    return line
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--rate", "fast"], "--rate: fast"),
+        (["--rate", "0:5"], "--rate: 0:5"),
+        (["--greeting-delay", "-1"], "--greeting-delay: -1"),
+        (["--history-lines", "many"], "--history-lines: many"),
+        (["--durability", "some"], "--durability: some"),
+        (["--language", "tlh"], "--language: tlh"),
+        (["--room", "a b"], "--room: a b"),
+        (["--motd", "missing.txt"], "missing.txt"),
+        (["--config", "missing.toml"], "missing.toml"),
+        (["--database", "no/such/folder/chat.db"], "no/such/folder/chat.db"),
+        (["--database", "/"], "/"),
+        (["--listen", "carrier:pigeon"], "carrier:pigeon"),
+        (["--listen", "tcp:no"], "tcp:no"),
+        (["--no-such-option"], "no-such-option"),
+        (["argument"], "argument"),
+    ],
+)
+def test_wrong_values_end_in_one_line(tmp_path: Path, options: list[str], named: str) -> None:
+    line = fails(tmp_path, *options)
+    assert line.startswith("twistd chat: ")
+    assert named in line
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        line = fails(tmp_path, "--listen", endpoint, language="pt_BR")
+    assert endpoint in line
+    assert not (tmp_path / "chat.db").exists()
+
+
+def test_a_second_server_on_the_same_database(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        line = fails(tmp_path, "--listen", "tcp:0:interface=127.0.0.1")
+        assert "chat.db" in line
+        assert str(server.process.pid) in line
+
+
+def test_a_database_that_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_bytes(b"dear diary, " * 100)
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE diary (text)")
+    other.close()
+    for name in ("notes.txt", "other.db"):
+        before = (tmp_path / name).read_bytes()
+        assert name in fails(
+            tmp_path, "--listen", "tcp:0:interface=127.0.0.1", "--database", name
+        )
+        assert (tmp_path / name).read_bytes() == before
+
+
+def talk(port: int, data: bytes) -> bytes:
+    """Send ``data``, say that this is all, and return what comes until the other side closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        received = b""
+        try:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            while piece := connection.recv(65536):
+                received += piece
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it closed before all was sent
+        return received

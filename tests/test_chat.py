@@ -1,0 +1,639 @@
+"""What people do and see, without bytes on a wire, threads or a reactor."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes import Visitor, World
+from twisted_chat.chat import CATCH_UP_LIMIT, PAGE, ROOMS_LIMIT, TOPIC_LIMIT, announcement
+from twisted_chat.errors import ControlCharacter, NameInvalid
+from twisted_chat.journal.store import MEMORY, Store
+from twisted_chat.messages import Entry, LinesSkipped, Replayed, Request
+from twisted_chat.room import TAIL
+from twisted_chat.session import _ANSWERS, IGNORED_LIMIT
+
+
+def entries(visitor: Visitor) -> list[int]:
+    """The numbers of the log's entries that a visitor was shown, live or replayed."""
+    numbers = []
+    for event in visitor.connection.events:
+        if isinstance(event, Replayed):
+            event = event.entry
+        if isinstance(event, Entry):
+            numbers.append(event.number)
+    return numbers
+
+
+# -- coming and going -------------------------------------------------------------------------
+
+
+def test_the_paper() -> None:
+    """Broadcast to everybody else, joins and leaves told, in the paper's words."""
+    world = World(language="pt_BR")
+    bernardo, rodrigo = world.enter("Bernardo", "Rodrigo")
+    silvio = Visitor(world)
+    silvio.types("Silvio")
+    bernardo.types("Olá pessoal, me chamo Bernardo")
+    assert silvio.sees() == ["[Bernardo]: Olá pessoal, me chamo Bernardo"]
+    silvio.types("Até mais, vou me ausentar.", "sair")
+    assert rodrigo.sees() == [
+        "[SERVIDOR]: Silvio entrou no chat.",
+        "[Bernardo]: Olá pessoal, me chamo Bernardo",
+        "[Silvio]: Até mais, vou me ausentar.",
+        "[SERVIDOR]: Silvio saiu do chat.",
+    ]
+    assert silvio.connection.closed
+
+
+def test_a_speaker_does_not_get_their_own_line() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    assert ana.types("oi", "/me waves") == []
+    assert bia.sees() == ["[Ana]: oi", "* Ana waves"]
+
+
+@pytest.mark.parametrize("goodbye", ["sair", "/quit", "/sair", " sair ", "\x04"])
+def test_leaving(goodbye: str) -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types(goodbye)
+    assert ana.connection.closed
+    assert bia.sees() == ["[SERVER]: Ana left the chat."]
+
+
+def test_a_connection_that_breaks_off_leaves_in_the_same_way() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.session.leave()
+    world.journal.run()
+    assert bia.sees() == ["[SERVER]: Ana left the chat."]
+    assert world.enter("Ana")  # the name is free again
+
+
+def test_leaving_twice_is_told_once() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("sair")
+    ana.session.leave()
+    world.journal.run()
+    assert bia.sees() == ["[SERVER]: Ana left the chat."]
+
+
+def test_what_is_said_at_once_keeps_its_order() -> None:
+    """Name, lines and leaving sent in one go are told in that order: one queue for all."""
+    world = World()
+    (bia,) = world.enter("Bia")
+    ana = Visitor(world)
+    for line in ("Ana", "one", "two", "sair"):
+        ana.session.handle(_parse(line))
+    world.journal.run()
+    assert bia.sees() == [
+        "[SERVER]: Ana joined the chat.",
+        "[Ana]: one",
+        "[Ana]: two",
+        "[SERVER]: Ana left the chat.",
+    ]
+    assert ana.sees()[0] == "[SERVER]: You are Ana now. /help shows the commands; sair leaves."
+
+
+def test_nothing_is_shown_before_it_is_saved() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.session.handle(_parse("oi"))
+    assert bia.sees() == []
+    world.journal.run()
+    assert bia.sees() == ["[Ana]: oi"]
+
+
+def test_whoever_leaves_before_choosing_a_name_is_not_told() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    nobody = Visitor(world)
+    nobody.types("sair")
+    assert nobody.connection.closed
+    assert bia.sees() == []
+
+
+def test_no_request_is_answered_after_leaving() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("sair", "late", "/join other")
+    assert bia.sees() == ["[SERVER]: Ana left the chat."]
+
+
+# -- names ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Ana", "name-taken"),
+        ("ANA", "name-taken"),
+        ("Аnа", "name-mixes-scripts"),
+        ("ana\u0332", "name-too-similar"),
+        ("a b", "name-invalid"),
+        ("  ", "name-missing"),
+        ("x" * 33, "name-too-long"),
+        ("Server", "name-reserved"),
+    ],
+)
+def test_a_refused_name_is_asked_for_again(name: str, code: str) -> None:
+    world = World()
+    world.enter("Ana")
+    bia = Visitor(world)
+    bia.types(name)
+    assert bia.connection.refusals() == [code]
+    assert bia.types("Bia")[0].startswith("[SERVER]: You are Bia now.")
+
+
+def test_two_who_want_one_name_at_once() -> None:
+    """The second is refused even before the first one's arrival was told."""
+    world = World()
+    first, second = Visitor(world), Visitor(world)
+    first.session.handle(_parse("Ana"))
+    second.session.handle(_parse("ana"))
+    world.journal.run()
+    assert first.connection.refusals() == []
+    assert second.connection.refusals() == ["name-taken"]
+
+
+def test_renaming_is_told_once_to_each_and_frees_the_old_name() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/join cinema")
+    bia.types("/join cinema")
+    bia.sees()
+    assert ana.types("/nick Carla") == ["[SERVER]: You are Carla now."]
+    assert [line for line in bia.sees() if "Carla" in line] == ["[SERVER]: Ana is Carla now."]
+    ana.types("oi")
+    assert bia.sees() == ["[Carla]: oi"]
+    assert world.enter("Ana")
+
+
+def test_renaming_oneself_in_another_case() -> None:
+    world = World()
+    (ana,) = world.enter("ana")
+    assert ana.types("/nick Ana") == ["[SERVER]: You are Ana now."]
+
+
+@pytest.mark.parametrize("request_type", [t for t in _ANSWERS if t.__name__ not in ("Say",)])
+def test_every_request_is_answered_in_every_state(request_type: type[Request]) -> None:
+    """Before a name is chosen, most requests say so; none of them fails."""
+    arguments = {"name": "Zoe", "text": "t", "room": "r", "language": "en", "on": True}
+    fields = {f: v for f, v in arguments.items() if f in request_type.__struct_fields__}
+    world = World()
+    early = Visitor(world)
+    early.ask(request_type(**fields))
+    legal_early = _ANSWERS[request_type][0]
+    assert ("name-first" in early.connection.refusals()) is (
+        early.session._state not in legal_early and not early.connection.closed
+    )
+    (later,) = world.enter("Ana")
+    later.ask(request_type(**fields))
+    assert later.connection.holds == 0
+
+
+# -- rooms ------------------------------------------------------------------------------------
+
+
+def test_rooms_are_apart_and_the_other_one_is_prefixed() -> None:
+    world = World()
+    ana, bia, caio = world.enter("Ana", "Bia", "Caio")
+    assert ana.types("/join cinema") == ["[SERVER]: In #cinema with you: nobody yet."]
+    assert bia.types("/entrar #CINEMA") == ["[SERVER]: In #cinema with you: Ana."]
+    assert ana.sees() == ["[SERVER]: Bia joined the room."]
+    bia.types("/join lobby")
+    ana.types("a film")
+    assert bia.sees() == ["#cinema [Ana]: a film"]
+    assert caio.sees() == []
+    caio.types("hello lobby")
+    assert bia.sees() == ["[Caio]: hello lobby"]
+    assert ana.sees() == ["#lobby [Caio]: hello lobby"]
+
+
+def test_leaving_a_room() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/join cinema")
+    bia.types("/join cinema")
+    ana.sees()
+    assert bia.types("/leave") == ["[SERVER]: You left #cinema. What you type goes to #lobby."]
+    assert ana.sees() == ["[SERVER]: Bia left the room."]
+    assert bia.types("/leave lobby", "hello?", "/leave") == [
+        "[SERVER]: You left #lobby.",
+        "[SERVER]: You are in no room. /join ROOM takes you to one; /rooms lists them.",
+        "[SERVER]: You are in no room. /join ROOM takes you to one; /rooms lists them.",
+    ]
+    bia.types("/leave nowhere")
+    assert bia.connection.refusals()[-1] == "not-in-room"
+
+
+def test_who_shares_two_rooms_is_told_of_a_leave_once() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    for visitor in (ana, bia):
+        visitor.types("/join cinema")
+    bia.sees()
+    ana.types("sair")
+    assert bia.sees() == ["#lobby [SERVER]: Ana left the chat."]
+
+
+def test_joining_and_leaving_at_once() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    for line in ("/join x", "/leave x", "/join x"):
+        ana.session.handle(_parse(line))
+    world.journal.run()
+    assert ana.types("/who x") == ["[SERVER]: In #x (1): Ana."]
+
+
+def test_a_room_exists_while_somebody_is_in_it_or_it_has_history() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.types("/join silent", "/join spoken", "words", "/leave spoken", "/leave silent")
+    assert ana.types("/rooms") == [
+        "[SERVER]: Rooms, with how many are in them:",
+        "      1  #lobby",
+        "      0  #spoken",
+    ]
+    ana.types("/who silent")
+    assert ana.connection.refusals() == ["no-such-room"]
+
+
+def test_too_many_rooms() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.types(*(f"/join r{n}" for n in range(ROOMS_LIMIT)))
+    assert ana.connection.refusals() == ["too-many-rooms"]
+
+
+def test_lists_are_one_page_long() -> None:
+    world = World()
+    people = world.enter(*(f"u{n}" for n in range(PAGE + 5)))
+    (line,) = people[0].types("/who")
+    assert line.endswith("and 5 more.")
+    for n, person in enumerate(people):
+        person.types(f"/join r{n}")
+    lines = people[0].types("/rooms")
+    assert len(lines) == 1 + PAGE + 1
+    assert lines[-1].strip() == "and 6 more"
+
+
+def test_topics() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    assert ana.types("/topic") == ["[SERVER]: #lobby has no topic. /topic TEXT sets one."]
+    changed = ["[SERVER]: Ana changed the topic to: Films"]
+    assert ana.types("/topic Films") == changed
+    assert bia.sees() == changed
+    assert bia.types("/assunto") == ["[SERVER]: Topic: Films"]
+    caio = Visitor(world)
+    assert "[SERVER]: Topic: Films" in caio.types("Caio")
+    ana.types("/topic " + "x" * (TOPIC_LIMIT + 1))
+    assert ana.connection.refusals() == ["topic-too-long"]
+
+
+# -- private messages -------------------------------------------------------------------------
+
+
+def test_private_messages_go_to_the_two_people_only() -> None:
+    world = World()
+    ana, bia, caio = world.enter("Ana", "Bia", "Caio")
+    assert ana.types("/msg bia psst") == ["[to Bia, in private]: psst"]
+    assert bia.sees() == ["[Ana, in private]: psst"]
+    assert bia.types("/reply what?") == ["[to Ana, in private]: what?"]
+    assert ana.sees() == ["[Bia, in private]: what?"]
+    assert caio.sees() == []
+    assert caio.types("/history") == ["[SERVER]: Nothing more was said in #lobby."]
+
+
+def test_private_message_to_an_unknown_name() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.types("/msg Nobody hello", "/reply hello")
+    assert ana.connection.refusals() == ["no-such-person", "nobody-to-answer"]
+
+
+def test_a_private_message_does_not_overtake_a_line() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.session.handle(_parse("first"))
+    ana.session.handle(_parse("/msg Bia second"))
+    world.journal.run()
+    assert bia.sees() == ["[Ana]: first", "[Ana, in private]: second"]
+
+
+def test_private_message_to_somebody_who_leaves_meanwhile() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.session.handle(_parse("/msg Bia hello"))
+    bia.session.leave()
+    world.journal.run()
+    assert ana.connection.refusals() == ["no-such-person"]
+
+
+# -- ignoring ---------------------------------------------------------------------------------
+
+
+def test_ignoring_hides_lines_actions_and_private_messages_only_here() -> None:
+    world = World()
+    ana, bia, caio = world.enter("Ana", "Bia", "Caio")
+    bia.types("/ignore ana")
+    ana.types("one", "/me two", "/nick ANA", "three", "/msg bia four")
+    assert bia.sees() == ["[SERVER]: Ana is ANA now."]
+    assert caio.sees() == ["[Ana]: one", "* Ana two", "[SERVER]: Ana is ANA now.", "[ANA]: three"]
+    assert bia.types("/ignore") == ["[SERVER]: You are ignoring: Ana."]
+    bia.types("/unignore Ana")
+    ana.types("five")
+    assert bia.sees() == ["[ANA]: five"]
+
+
+def test_ignored_lines_are_left_out_of_a_replay_too() -> None:
+    world = World()
+    ana, bia, caio = world.enter("Ana", "Bia", "Caio")
+    for visitor in (ana, caio):
+        visitor.types("/join cinema", f"from {visitor.session.name}")
+    bia.types("/ignore Ana")
+    shown = bia.types("/join cinema")
+    assert [line for line in shown if "from" in line] == ["2026-11-23 19:57 [Caio]: from Caio"]
+
+
+def test_ignoring_nobody_oneself_and_too_many() -> None:
+    world = World()
+    ana, *_ = world.enter("Ana", *(f"u{n}" for n in range(IGNORED_LIMIT + 1)))
+    ana.types("/ignore Nobody", "/ignore ana", "/unignore Bia")
+    ana.types(*(f"/ignore u{n}" for n in range(IGNORED_LIMIT + 1)))
+    assert ana.connection.refusals() == [
+        "no-such-person",
+        "not-yourself",
+        "not-ignored",
+        "too-many-ignored",
+    ]
+
+
+# -- history ----------------------------------------------------------------------------------
+
+
+def test_history_is_replayed_on_joining_marked_and_dated() -> None:
+    world = World(history_lines=2)
+    (ana,) = world.enter("Ana")
+    ana.types("one", "two", "three")
+    bia = Visitor(world)
+    assert bia.types("Bia") == [
+        "[SERVER]: You are Bia now. /help shows the commands; sair leaves.",
+        "[SERVER]: In #lobby with you: Ana.",
+        "[SERVER]: Said before you came (times are UTC):",
+        "2026-11-23 19:57 [Ana]: two",
+        "2026-11-23 19:57 [Ana]: three",
+    ]
+    ana.types("four")
+    assert bia.sees() == ["[Ana]: four"]
+
+
+def test_what_is_said_while_somebody_joins_is_shown_exactly_once() -> None:
+    """Before the join it is replayed, after it is live: no gap, no repeat."""
+    world = World()
+    (ana,) = world.enter("Ana")
+    bia = Visitor(world)
+    ana.session.handle(_parse("before"))
+    bia.session.handle(_parse("Bia"))
+    ana.session.handle(_parse("after"))
+    world.journal.run()
+    assert [line for line in bia.sees() if "[Ana]" in line] == [
+        "2026-11-23 19:57 [Ana]: before",
+        "[Ana]: after",
+    ]
+
+
+def test_what_is_said_while_the_replay_is_read_from_disk_is_shown_exactly_once() -> None:
+    store = Store(MEMORY)
+    (ana,) = World(store=store).enter("Ana")
+    ana.types(*(f"old {n}" for n in range(5)))
+    world = World(store=store)  # a restart: nothing of the log is in memory
+    (ana,) = world.enter("Ana")
+    bia = Visitor(world)
+    bia.session.handle(_parse("Bia"))
+    world.journal.step()  # entered, and the read is under way
+    ana.session.handle(_parse("new"))
+    world.journal.step()  # published before the read comes back
+    world.journal.run()
+    assert entries(bia) == [1, 2, 3, 4, 5, 6]
+    ana.types("newer")
+    assert bia.sees()[-2:] == ["[Ana]: new", "[Ana]: newer"]
+
+
+def test_history_survives_a_restart_with_topics_and_numbers() -> None:
+    store = Store(MEMORY)
+    (ana,) = World(store=store).enter("Ana")
+    ana.types("one", "/topic T", "two")
+    (bia,) = World(store=store).enter("Bia")
+    assert bia.types("/topic", "three", "/history 2") == [
+        "[SERVER]: Topic: T",
+        "[SERVER]: History of #lobby (times are UTC):",
+        "     3 2026-11-23 19:57 [Ana]: two",
+        "     4 2026-11-23 19:57 [Bia]: three",
+        "[SERVER]: /history lobby 2 before 3 shows what came before.",
+    ]
+
+
+def test_pages_of_history() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.types("one", "two", "three", "/join other")
+    assert ana.types("/history lobby 1 before 3")[1] == "     2 2026-11-23 19:57 [Ana]: two"
+    assert ana.types("/history lobby before 2")[1:] == ["     1 2026-11-23 19:57 [Ana]: one"]
+    assert ana.types("/history lobby before 1") == ["[SERVER]: Nothing more was said in #lobby."]
+    ana.types("/history nowhere")
+    assert ana.connection.refusals() == ["no-such-room"]
+
+
+def test_a_page_of_history_is_bounded() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.types(*("x" for _ in range(PAGE + 10)))
+    assert len(ana.types("/history 1000000")) == PAGE + 2
+
+
+def test_a_history_that_cannot_be_read_is_said_so() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    world.journal.broken = "disk I/O error"
+    assert ana.types("/history") == [
+        "[SERVER]: The history cannot be read at the moment (disk I/O error)."
+    ]
+    assert ana.connection.holds == 0
+
+
+# -- readers that fall behind ------------------------------------------------------------------
+
+
+def test_a_slow_reader_waits_as_a_cursor_and_misses_nothing() -> None:
+    """While it does not read, nothing is kept for it; then it gets every line, in order."""
+    world = World()
+    ana, bia, caio = world.enter("Ana", "Bia", "Caio")
+    bia.connection.ready = False
+    ana.types(*(str(n) for n in range(TAIL * 3)))
+    assert entries(bia) == []
+    assert len(caio.sees()) == TAIL * 3
+    bia.connection.ready = True
+    bia.session.resume()
+    ana.types("last")  # said while the log is being read
+    assert entries(bia) == list(range(1, TAIL * 3 + 2))
+    ana.types("live")
+    assert bia.sees()[-1] == "[Ana]: live"
+
+
+def test_a_slow_reader_that_stops_again_goes_on_where_it_was() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    bia.connection.ready = False
+    ana.types(*(str(n) for n in range(PAGE * 2)))
+    for _ in range(6):
+        bia.connection.ready = True
+        bia.session.resume()
+        bia.connection.ready = False
+        world.journal.run()
+        ana.types("more")
+    bia.connection.ready = True
+    bia.session.resume()
+    world.journal.run()
+    assert entries(bia) == list(range(1, PAGE * 2 + 7))
+
+
+def test_a_reader_that_is_far_behind_is_told_what_it_skips() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    bia.connection.ready = False
+    total = CATCH_UP_LIMIT + PAGE + 50
+    for n in range(total):
+        ana.session.handle(_parse(str(n)))
+    world.journal.run()
+    bia.connection.ready = True
+    bia.session.resume()
+    world.journal.run()
+    (skipped,) = (e for e in bia.connection.events if isinstance(e, LinesSkipped))
+    assert (skipped.first, skipped.last) == (1, total - CATCH_UP_LIMIT)
+    assert entries(bia) == list(range(skipped.last + 1, total + 1))
+
+
+def test_a_slow_readers_own_lines_are_not_shown_to_it_later() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    bia.connection.ready = False
+    bia.types("mine")
+    ana.types("hers")
+    bia.connection.ready = True
+    bia.session.resume()
+    world.journal.run()
+    assert bia.sees() == ["[Ana]: hers"]
+
+
+def test_a_private_message_to_somebody_who_does_not_read_is_refused() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    bia.connection.ready = False
+    ana.types("/msg Bia hello")
+    assert ana.connection.refusals() == ["not-reading"]
+
+
+# -- when the log cannot be written -------------------------------------------------------------
+
+
+def test_a_failed_commit_is_told_to_its_senders_and_shown_to_nobody() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    world.journal.broken = "database or disk is full"
+    assert ana.types("lost") == [
+        "[SERVER]: This line was not saved and nobody saw it: lost (database or disk is full)"
+    ]
+    assert bia.sees() == []
+    assert ana.types("/who") == ["[SERVER]: In #lobby (2): Ana, Bia."]
+    world.journal.broken = None
+    ana.types("again")
+    assert bia.sees() == ["[Ana]: again"]
+    assert entries(bia) == [1]
+
+
+def test_a_full_queue_holds_the_sender() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    world.journal.full = True
+    ana.types("oi")
+    assert ana.connection.holds == 1
+    for release in world.journal.waiting:
+        release()
+    assert ana.connection.holds == 0
+
+
+# -- the rest -----------------------------------------------------------------------------------
+
+
+def test_each_reads_the_notices_in_their_own_language() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    assert bia.types("/lang pt") == ["[SERVIDOR]: Vou falar português com você."]
+    ana.types("sair")
+    assert bia.sees() == ["[SERVIDOR]: Ana saiu do chat."]
+    bia.types("/idioma klingon")
+    assert bia.connection.refusals() == ["no-such-language"]
+
+
+def test_timestamps() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    bia.types("/timestamps on")
+    ana.types("oi")
+    assert bia.sees() == ["19:57 [Ana]: oi"]
+    bia.types("/horários desligado")
+    ana.types("oi")
+    assert bia.sees() == ["[Ana]: oi"]
+
+
+def test_the_message_of_the_day_comes_first() -> None:
+    world = World(motd=["Be kind.", "\x1b[31mred"])
+    assert Visitor(world).types("Ana")[:2] == ["Be kind.", "␛[31mred"]
+
+
+def test_announcements() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    nameless = Visitor(world)
+    bia.types("/join cinema")
+    world.chat.announce(announcement("Tea at five."))
+    world.chat.announce(announcement("Popcorn!", "cinema"))
+    world.chat.announce(announcement("Nobody hears this.", "nowhere"))
+    world.journal.run()
+    assert ana.sees() == ["[SERVER]: Tea at five."]
+    assert bia.sees()[-2:] == ["[SERVER]: Tea at five.", "[SERVER]: Popcorn!"]
+    assert nameless.sees() == []
+    with pytest.raises(ControlCharacter):
+        announcement("\x1b[2J")
+    with pytest.raises(NameInvalid):
+        announcement("hello", "no room")
+
+
+def test_what_is_said_is_given_to_the_operators_log_if_wanted() -> None:
+    said: list[tuple[str, str]] = []
+    world = World(said=lambda person, entry: said.append((person.address, entry.text)))
+    (ana,) = world.enter("Ana")
+    ana.types("oi", "/msg ana secret")
+    assert said == [("(test)", "oi")]
+
+
+def test_stopping_saves_tells_and_closes() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.session.handle(_parse("last words"))
+    stopped: list[bool] = []
+    world.chat.stop(lambda: stopped.append(True))
+    assert stopped == [True]
+    goodbye = "[SERVER]: The server is being stopped. What was said is saved. Goodbye!"
+    assert bia.sees() == ["[Ana]: last words", goodbye]
+    assert ana.connection.closed
+    assert bia.connection.closed
+
+
+def _parse(line: str) -> Request:
+    from twisted_chat.dialects import text
+
+    return text.parse(line.encode())

@@ -1,0 +1,196 @@
+"""The commands of the text dialect: both languages, with and without accents."""
+
+from __future__ import annotations
+
+import pytest
+
+from twisted_chat.dialects.commands import COMMANDS, WrongCommandUsage, find, parse
+from twisted_chat.errors import Refusal, UnknownCommand, UnknownCommandNear
+from twisted_chat.language import LANGUAGES
+from twisted_chat.messages import (
+    Help,
+    Ignore,
+    Join,
+    Leave,
+    ListPeople,
+    ListRooms,
+    Quit,
+    ReadHistory,
+    Rename,
+    Reply,
+    Request,
+    Say,
+    SetLanguage,
+    SetTimestamps,
+    Tell,
+    Topic,
+    Unignore,
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "request_"),
+    [
+        ("/join cinema", Join("cinema")),
+        ("/join #cinema", Join("#cinema")),
+        ("/entrar cinema", Join("cinema")),
+        ("/JOIN Cinema", Join("Cinema")),
+        ("/join   cinema  ", Join("cinema")),
+        ("/leave", Leave()),
+        ("/leave cinema", Leave("cinema")),
+        ("/deixar cinema", Leave("cinema")),
+        ("/rooms", ListRooms()),
+        ("/salas", ListRooms()),
+        ("/who", ListPeople()),
+        ("/quem cinema", ListPeople("cinema")),
+        ("/topic", Topic()),
+        ("/topic Films, old  ones", Topic("Films, old  ones")),
+        ("/assunto Filmes", Topic("Filmes")),
+        ("/tópico Filmes", Topic("Filmes")),
+        ("/TÓPICO Filmes", Topic("Filmes")),
+        ("/topico Filmes", Topic("Filmes")),
+        ("/to\u0301pico Filmes", Topic("Filmes")),
+        ("/msg Ana hello there", Tell("Ana", "hello there")),
+        ("/msg   Ana   hello  there ", Tell("Ana", "hello  there")),
+        ("/privado Ana oi", Tell("Ana", "oi")),
+        ("/mensagem Ana oi", Tell("Ana", "oi")),
+        ("/reply yes", Reply("yes")),
+        ("/responder sim, claro", Reply("sim, claro")),
+        ("/nick Ana", Rename("Ana")),
+        ("/apelido Ana", Rename("Ana")),
+        ("/me waves", Say("waves", "act")),
+        ("/eu aceno", Say("aceno", "act")),
+        ("/me // waves", Say("// waves", "act")),
+        ("/ignore", Ignore()),
+        ("/ignorar Ana", Ignore("Ana")),
+        ("/unignore Ana", Unignore("Ana")),
+        ("/designorar Ana", Unignore("Ana")),
+        ("/history", ReadHistory()),
+        ("/history 50", ReadHistory(limit=50)),
+        ("/history cinema", ReadHistory("cinema")),
+        ("/history cinema 50", ReadHistory("cinema", 50)),
+        ("/history before 900", ReadHistory(before=900)),
+        ("/history 50 before 900", ReadHistory(limit=50, before=900)),
+        ("/history cinema 50 before 900", ReadHistory("cinema", 50, 900)),
+        ("/history cinema before 900", ReadHistory("cinema", before=900)),
+        ("/histórico cinema 50 antes 900", ReadHistory("cinema", 50, 900)),
+        ("/historico 50 ANTES 900", ReadHistory(limit=50, before=900)),
+        ("/history 999999999999999999", ReadHistory(limit=999_999_999_999_999_999)),
+        ("/lang", SetLanguage()),
+        ("/lang pt_BR", SetLanguage("pt_BR")),
+        ("/idioma en", SetLanguage("en")),
+        ("/timestamps on", SetTimestamps(True)),
+        ("/timestamps OFF", SetTimestamps(False)),
+        ("/horários ligar", SetTimestamps(True)),
+        ("/horarios sim", SetTimestamps(True)),
+        ("/horarios não", SetTimestamps(False)),
+        ("/horarios nao", SetTimestamps(False)),
+        ("/horarios desligado", SetTimestamps(False)),
+        ("/help", Help()),
+        ("/help join", Help("join")),
+        ("/ajuda /entrar", Help("/entrar")),
+        ("/quit", Quit()),
+        ("/sair", Quit()),
+        ("/SAIR", Quit()),
+    ],
+)
+def test_a_command_makes_its_request(line: str, request_: Request) -> None:
+    assert parse(line) == request_
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/join",
+        "/join two words",
+        "/leave two words",
+        "/rooms now",
+        "/who two words",
+        "/msg",
+        "/msg Ana",
+        "/msg Ana   ",
+        "/reply",
+        "/reply   ",
+        "/nick",
+        "/nick two words",
+        "/me",
+        "/ignore two words",
+        "/unignore",
+        "/history 0",
+        "/history cinema 50 900",
+        "/history before",
+        "/history before then",
+        "/history 50 before",
+        "/history cinema 50 before 900 more",
+        "/history 5 1234567890123456789 x",
+        "/history 5 before -1",
+        "/history 5 before 1234567890123456789",
+        "/history 5 before ٣",
+        "/lang two words",
+        "/timestamps",
+        "/timestamps maybe",
+        "/help two words",
+        "/quit now",
+    ],
+)
+def test_wrong_arguments_are_answered_with_the_usage(line: str) -> None:
+    command = find(line.split()[0])
+    with pytest.raises(WrongCommandUsage) as refused:
+        parse(line)
+    assert refused.value.command is command
+    assert refused.value.code == "wrong-usage"
+    assert command.usage("en") in refused.value.sentence("en")
+    assert command.usage("pt_BR") in refused.value.sentence("pt_BR")
+
+
+def test_the_usage_names_the_command_in_the_language_of_who_is_told() -> None:
+    with pytest.raises(WrongCommandUsage) as refused:
+        parse("/join")
+    assert refused.value.sentence("en") == "Usage: /join ROOM"
+    assert refused.value.sentence("pt_BR").endswith("/entrar SALA")
+
+
+@pytest.mark.parametrize(
+    ("line", "nearest"),
+    [("/jion x", "/join"), ("/rom", "/rooms"), ("/ajudar", "/ajuda"), ("/Histórco", "/historico")],
+)
+def test_a_misspelt_command_gets_the_nearest_one(line: str, nearest: str) -> None:
+    with pytest.raises(UnknownCommandNear) as refused:
+        parse(line)
+    assert refused.value.details["nearest"] == nearest
+    assert str(refused.value).endswith(f"Did you mean {nearest}?")
+
+
+@pytest.mark.parametrize("line", ["/", "/ ", "/xyzzy", "/qwfpgj 1 2", "/42", "/🙂", "/ join x"])
+def test_an_unknown_command_without_a_near_one(line: str) -> None:
+    with pytest.raises(UnknownCommand) as refused:
+        parse(line)
+    assert type(refused.value) is UnknownCommand
+    assert "/help" in str(refused.value)
+
+
+def test_a_very_long_command_is_refused_and_no_more() -> None:
+    with pytest.raises(Refusal):
+        parse("/" + "join" * 1000)
+
+
+def test_each_name_belongs_to_one_command() -> None:
+    names = [name for command in COMMANDS for name in command.names]
+    assert len(names) == len(set(names))
+    for command in COMMANDS:
+        for name in command.names:
+            assert find(name) is find(f"/{name}") is find(name.upper()) is command
+
+
+def test_each_command_has_a_name_a_usage_and_help_in_each_language() -> None:
+    for command in COMMANDS:
+        assert len(command.names) >= len(LANGUAGES)
+        assert command.help
+        assert command.usage("en").split()[0] == f"/{command.names[0]}"
+        assert command.usage("pt_BR").split()[0] == f"/{command.names[1]}"
+
+
+def test_a_tab_separates_words_like_a_space() -> None:
+    """A tab is let through in a line, so it may stand after a command too."""
+    assert parse("/join\tcinema") == Join("cinema")
+    assert parse("/msg\tAna\thello") == Tell("Ana", "hello")

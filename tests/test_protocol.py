@@ -1,0 +1,450 @@
+"""The door: framing, telnet's habits, flood control, half-close, slow readers; in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+
+from tests.fakes import World
+from twisted_chat.errors import ControlCharacter
+from twisted_chat.flood import Rate
+from twisted_chat.messages import Entry
+from twisted_chat.protocol import CLOSE_TIMEOUT, ChatFactory, ChatProtocol, ConnectedClient
+
+
+class TestReactor(Clock):
+    """A clock that runs what other threads ask for when told to."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._from_threads: deque[Callable[[], None]] = deque()
+
+    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self._from_threads.append(lambda: function(*arguments))
+
+    def run_calls(self) -> None:
+        while self._from_threads:
+            self._from_threads.popleft()()
+
+
+class House:
+    """A factory, its clock and the chat behind it."""
+
+    def __init__(self, rate: Rate | None = None, language: str = "en") -> None:
+        self.world = World(language=language)
+        self.clock = TestReactor()
+        self.factory = ChatFactory(self.clock, self.world.chat, rate=rate, language=language)
+
+    def connect(self) -> Client:
+        return Client(self)
+
+    def enter(self, name: str) -> Client:
+        client = self.connect()
+        client.send(name.encode() + b"\n")
+        client.read()
+        return client
+
+
+class Client:
+    """One connection, from the other side."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self.transport = StringTransport()
+        protocol = house.factory.buildProtocol(self.transport.getPeer())
+        assert isinstance(protocol, ChatProtocol)
+        self.protocol = protocol
+        self.protocol.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> None:
+        self.protocol.dataReceived(data)
+        self._house.world.journal.run()
+
+    def read(self) -> bytes:
+        data = self.transport.value()
+        self.transport.clear()
+        return data
+
+    def lines(self) -> list[str]:
+        return self.read().decode().splitlines()
+
+    def half_close(self) -> None:
+        self.protocol.readConnectionLost()
+        self._house.world.journal.run()
+
+    def lose(self) -> None:
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+        self._house.world.journal.run()
+
+
+# -- the greeting -------------------------------------------------------------------------------
+
+
+def test_the_greeting_waits_for_the_other_side_to_speak_first() -> None:
+    house = House()
+    client = house.connect()
+    house.clock.advance(0.24)
+    assert client.read() == b""
+    house.clock.advance(0.02)
+    assert client.read() == b"Welcome! Please type your username:\n"
+
+
+def test_who_speaks_first_is_greeted_at_once_and_once() -> None:
+    house = House()
+    client = house.connect()
+    client.send(b"A")
+    assert client.read() == b"Welcome! Please type your username:\n"
+    client.send(b"na\n")
+    house.clock.advance(1)
+    assert b"Welcome" not in client.read()
+
+
+def test_whoever_is_gone_before_the_greeting_leaves_nothing_behind() -> None:
+    house = House()
+    client = house.connect()
+    client.lose()
+    assert house.clock.getDelayedCalls() == []
+    assert house.factory.snapshot() == ()
+
+
+# -- lines ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0"])
+def test_ends_of_lines(end: bytes) -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.connect()
+    ana.send(b"Ana" + end + b"oi" + end)
+    assert bia.lines() == ["[SERVER]: Ana joined the chat.", "[Ana]: oi"]
+
+
+def test_answers_end_as_the_client_ends_its_lines() -> None:
+    house = House()
+    ana, bia = house.connect(), house.connect()
+    ana.send(b"Ana\r\n")
+    bia.send(b"Bia\n")
+    ana.read(), bia.read()
+    house.enter("Caio")
+    assert ana.read() == b"[SERVER]: Caio joined the chat.\r\n"
+    assert bia.read() == b"[SERVER]: Caio joined the chat.\n"
+
+
+def test_a_crlf_in_two_reads() -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    for piece in (b"oi\r", b"\n", b"you", b"\r\n"):
+        ana.send(piece)
+    assert bia.lines() == ["[Ana]: oi", "[Ana]: you"]
+
+
+def test_bad_utf8_and_control_characters_are_refused_and_the_connection_kept() -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    ana.send(b"ol\xe1\n\x1b[2J\nbare\rreturn\n\0\nstill here\n")
+    assert bia.lines() == ["[Ana]: still here"]
+    assert [line.split(":")[1] for line in ana.lines()] == [
+        " That line was not sent",
+        " That line was not sent",
+        " That line was not sent",
+        " That line was not sent",
+    ]
+
+
+@pytest.mark.parametrize("size", [4097, 5000, 10**6])
+def test_an_overlong_line_is_refused_once_and_the_connection_kept(size: int) -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    data = b"x" * size + b"\nafter\n"
+    for start in range(0, len(data), 1000):
+        ana.send(data[start : start + 1000])
+        assert len(ana.protocol._partial) <= 4098
+    assert bia.lines() == ["[Ana]: after"]
+    assert len(ana.lines()) == 1
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_line_of_exactly_the_limit_is_taken(end: bytes) -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    ana.send(b"x" * 4096 + end)
+    assert bia.lines() == ["[Ana]: " + "x" * 4096]
+    assert ana.lines() == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.binary(max_size=40), max_size=30), st.integers(1, 50))
+def test_however_the_bytes_are_cut_the_same_lines_arrive(lines: list[bytes], size: int) -> None:
+    """Whole or in pieces, the same lines are relayed; nothing unsafe is; nothing fails."""
+
+    def relayed(pieces: list[bytes]) -> bytes:
+        house = House()
+        bia = house.enter("Bia")
+        ana = house.enter("Ana")
+        bia.read()
+        for piece in pieces:
+            ana.send(piece)
+        return bia.read()
+
+    data = b"".join(line.replace(b"\xff", b"").replace(b"\x04", b"") + b"\n" for line in lines)
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    whole = relayed([data])
+    assert relayed(pieces) == whole
+    assert not any(byte < 32 and byte not in b"\t\n" for byte in whole)
+
+
+# -- telnet -----------------------------------------------------------------------------------
+
+
+def test_ctrl_c_in_telnet_is_answered_so_that_output_goes_on() -> None:
+    house = House()
+    ana = house.enter("Ana")
+    ana.send(b"half a li\xff\xf4\xff\xfd\x06")
+    assert ana.read() == b"\xff\xfc\x06[SERVER]: To leave, type sair and press Enter.\n"
+    bia = house.enter("Bia")
+    ana.send(b"whole\r\n")
+    assert bia.lines() == ["[Ana]: whole"]
+
+
+def test_are_you_there_is_answered() -> None:
+    house = House()
+    ana = house.enter("Ana")
+    ana.send(b"\xff\xf6")
+    assert ana.lines() == ["[SERVER]: Yes, I am here."]
+
+
+def test_telnet_commands_are_taken_out_of_a_line() -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    ana.send(b"o\xff")
+    ana.send(b"\xf9i\xff\xfb\x1f\n")
+    assert bia.lines() == ["[Ana]: oi"]
+
+
+def test_ctrl_d_in_telnet_leaves() -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    ana.send(b"\x04")
+    assert bia.lines() == ["[SERVER]: Ana left the chat."]
+    assert ana.transport.disconnecting
+
+
+def test_a_subnegotiation_without_end_closes() -> None:
+    house = House()
+    ana = house.enter("Ana")
+    ana.send(b"\xff\xfa" + b"x" * 2000)
+    assert ana.transport.disconnected
+
+
+# -- half-close -----------------------------------------------------------------------------
+
+
+def test_half_close_says_the_last_line_and_gets_the_replies() -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.connect()
+    ana.protocol.dataReceived(b"Ana\n/who\noi")
+    ana.half_close()
+    assert ana.lines()[-1] == "[SERVER]: In #lobby (2): Bia, Ana."
+    assert ana.transport.disconnecting
+    assert bia.lines() == [
+        "[SERVER]: Ana joined the chat.",
+        "[Ana]: oi",
+        "[SERVER]: Ana left the chat.",
+    ]
+
+
+def test_half_close_after_flood_control_says_everything() -> None:
+    house = House(rate=Rate(2, 10))
+    bia = house.enter("Bia")
+    ana = house.connect()
+    ana.send(b"Ana\n" + b"".join(b"%d\n" % n for n in range(10)))
+    ana.half_close()
+    for _ in range(30):
+        house.clock.advance(0.1)
+        house.world.journal.run()
+    told = bia.lines()
+    assert told[1:-1] == [f"[Ana]: {n}" for n in range(10)]
+    assert ana.transport.disconnecting
+
+
+def test_half_close_without_a_name() -> None:
+    house = House()
+    client = house.connect()
+    client.half_close()
+    assert client.read() == b"Welcome! Please type your username:\n"
+    assert client.transport.disconnecting
+
+
+# -- flood control and slow readers ------------------------------------------------------------
+
+
+def test_who_sends_too_much_is_not_read_for_a_moment_and_loses_nothing() -> None:
+    house = House(rate=Rate(3, 5))
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    house.clock.advance(10)
+    ana.send(b"".join(b"%d\n" % n for n in range(10)))
+    assert bia.lines() == ["[Ana]: 0", "[Ana]: 1", "[Ana]: 2"]
+    assert ana.transport.producerState == "paused"
+    house.clock.advance(0.2)
+    house.world.journal.run()
+    assert bia.lines() == ["[Ana]: 3"]
+    for _ in range(10):
+        house.clock.advance(0.2)
+        house.world.journal.run()
+    assert bia.lines() == [f"[Ana]: {n}" for n in range(4, 10)]
+    assert ana.transport.producerState == "producing"
+
+
+def test_who_does_not_read_is_not_read() -> None:
+    """Answers to somebody who never reads them cannot pile up."""
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    producer = ana.transport.producer
+    producer.pauseProducing()
+    ana.send(b"/help\noi\n")
+    assert ana.read() == b""
+    assert bia.read() == b""
+    producer.resumeProducing()
+    house.world.journal.run()
+    assert b"/join" in ana.read()
+    assert bia.lines() == ["[Ana]: oi"]
+
+
+def test_who_reads_again_is_shown_what_was_said_meanwhile() -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    bia.transport.producer.pauseProducing()
+    ana.send(b"".join(b"%d\n" % n for n in range(600)))
+    assert bia.read() == b""
+    bia.transport.producer.resumeProducing()
+    house.world.journal.run()
+    assert bia.lines() == [f"[Ana]: {n}" for n in range(600)]
+
+
+def test_closing_does_not_wait_for_ever_for_somebody_who_does_not_read() -> None:
+    house = House()
+    ana = house.enter("Ana")
+    ana.send(b"sair\n")
+    assert ana.transport.disconnecting
+    assert not ana.transport.disconnected
+    house.clock.advance(CLOSE_TIMEOUT)
+    assert ana.transport.disconnected
+
+
+# -- the factory --------------------------------------------------------------------------------
+
+
+def test_the_log_says_what_the_papers_figure_2_says() -> None:
+    house = House(language="pt_BR")
+    lines: list[str] = []
+
+    def observe(event: Any) -> None:
+        if event.get("log_namespace") == "twisted_chat.protocol.ChatFactory":
+            lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        ana = house.enter("Ana")
+        house.factory.said(
+            ana.protocol.session,
+            Entry("lobby", 1, 0, "say", "Ana", "Olá\nfake", None, None, b""),
+        )
+        ana.lose()
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert lines == [
+        "[NOVA CONEXÃO] ('192.168.1.1', 54321) conectado.",
+        "[CONEXÕES ATIVAS] 1",
+        "Mensagem recebida de ('192.168.1.1', 54321): #lobby [Ana]: Olá␊fake",
+        "[CONEXÃO ENCERRADA] ('192.168.1.1', 54321) desconectado.",
+        "[CONEXÕES ATIVAS] 0",
+    ]
+
+
+def test_a_defect_is_logged_for_us_and_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    ana = house.enter("Ana")
+    failures: list[Any] = []
+
+    def observe(event: Any) -> None:
+        if "log_failure" in event:
+            failures.append(event["log_failure"].value)
+
+    monkeypatch.setattr(house.world.chat, "list_rooms", lambda: 1 / 0)
+    globalLogPublisher.addObserver(observe)
+    try:
+        ana.send(b"/rooms\n/who\n")
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert [type(failure) for failure in failures] == [ZeroDivisionError]
+    assert ana.lines()[-1] == "[SERVER]: In #lobby (1): Ana."
+
+
+def test_announce_and_snapshot_from_16_threads_while_clients_come_and_go() -> None:
+    house = House()
+    watcher = house.enter("Watcher")
+    watcher_address = watcher.protocol.session.address
+    errors: list[BaseException] = []
+
+    def outsider(number: int) -> None:
+        try:
+            for turn in range(50):
+                house.factory.announce(f"{number}.{turn}")
+                snapshot = house.factory.snapshot()
+                assert ConnectedClient("Watcher", watcher_address) in snapshot
+                names = [client.nickname for client in snapshot if client.nickname]
+                assert len(names) == len(set(names))
+            with pytest.raises(ControlCharacter):
+                house.factory.announce("\x07")
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=outsider, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for turn in range(100):
+        client = house.enter(f"guest{turn % 7}")
+        house.clock.run_calls()
+        client.lose()
+    for thread in threads:
+        thread.join()
+    house.clock.run_calls()
+    house.world.journal.run()
+    assert errors == []
+    announced = [line for line in watcher.lines() if "guest" not in line]
+    assert len(announced) == 16 * 50
+    for number in range(16):
+        own = [line for line in announced if line.startswith(f"[SERVER]: {number}.")]
+        assert own == [f"[SERVER]: {number}.{turn}" for turn in range(50)]

@@ -1,0 +1,233 @@
+"""The settings: where they come from, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from twisted_chat.errors import CannotStart, FileUnreadable, UnknownSetting, WrongSetting
+from twisted_chat.flood import Rate
+from twisted_chat.settings import DEFAULT_ENDPOINT, SETTINGS, Settings, load
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on the environment that it runs in."""
+    for variable in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "chat.toml"
+
+
+def test_the_defaults() -> None:
+    assert load({}, None) == Settings(
+        listen=(DEFAULT_ENDPOINT,),
+        greeting_delay=0.25,
+        database="chat.db",
+        durability="full",
+        room="lobby",
+        language="en",
+        motd=(),
+        history_lines=20,
+        rate=Rate(20, 5),
+        log_messages=False,
+    )
+
+
+def test_out_of_the_box_only_this_machine_is_served() -> None:
+    assert "interface=127.0.0.1" in DEFAULT_ENDPOINT
+
+
+def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None:
+    motd = tmp_path / "motd.txt"
+    motd.write_text("Olá!\n\nBe kind.\n", encoding="utf-8")
+    config.write_text(
+        f"""
+        listen = ["tcp:1", "unix:/tmp/chat"]
+        greeting-delay = 0.5
+        database = ":memory:"
+        durability = "normal"
+        room = "#Praça"
+        language = "pt_BR"
+        motd = '{motd}'
+        history-lines = 0
+        rate = "2:0.5"
+        log-messages = true
+        """,
+        encoding="utf-8",
+    )
+    assert load({}, str(config)) == Settings(
+        listen=("tcp:1", "unix:/tmp/chat"),
+        greeting_delay=0.5,
+        database=":memory:",
+        durability="normal",
+        room="praça",
+        language="pt_BR",
+        motd=("Olá!", "", "Be kind."),
+        history_lines=0,
+        rate=Rate(2, 0.5),
+        log_messages=True,
+    )
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(config: Path) -> None:
+    config.write_text('room = "cinema"\nhistory-lines = 5\n')
+    loaded = load({"history-lines": "7"}, str(config))
+    assert (loaded.room, loaded.history_lines, loaded.durability) == ("cinema", 7, "full")
+
+
+@pytest.mark.parametrize(
+    ("given", "listen"),
+    [("tcp:1", ("tcp:1",)), (["tcp:1"], ("tcp:1",)), (["tcp:1", "tcp:2"], ("tcp:1", "tcp:2"))],
+)
+def test_one_can_listen_on_several_endpoints(
+    given: str | list[str], listen: tuple[str, ...]
+) -> None:
+    assert load({"listen": given}, None).listen == listen
+
+
+def test_one_endpoint_in_the_file_needs_no_brackets(config: Path) -> None:
+    config.write_text('listen = "tcp:1"\n')
+    assert load({}, str(config)).listen == ("tcp:1",)
+
+
+def test_flood_control_can_be_off() -> None:
+    assert load({"rate": "off"}, None).rate is None
+
+
+def test_the_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANG", "pt_BR.UTF-8")
+    assert load({}, None).language == "pt_BR"
+    assert load({"language": "en"}, None).language == "en"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("listen", ""),
+        ("greeting-delay", "soon"),
+        ("greeting-delay", "-1"),
+        ("greeting-delay", "61"),
+        ("greeting-delay", "nan"),
+        ("greeting-delay", "inf"),
+        ("database", ""),
+        ("database", "a\0b"),
+        ("durability", "FULL"),
+        ("durability", ""),
+        ("room", ""),
+        ("room", "two words"),
+        ("room", "🙂"),
+        ("language", "de"),
+        ("language", "pt"),
+        ("history-lines", "-1"),
+        ("history-lines", "1001"),
+        ("history-lines", "many"),
+        ("history-lines", "1.5"),
+        ("rate", ""),
+        ("rate", "20"),
+        ("rate", "20:5:1"),
+        ("rate", "0:5"),
+        ("rate", "20:0"),
+        ("rate", "20:-1"),
+        ("rate", "nan:5"),
+        ("rate", "inf:5"),
+        ("rate", "20:inf"),
+        ("rate", "20:nan"),
+        ("log-messages", "perhaps"),
+        ("motd", "a\0b"),
+    ],
+)
+def test_a_wrong_value_is_refused_and_names_the_option(name: str, value: str) -> None:
+    with pytest.raises(WrongSetting) as refused:
+        load({name: value}, None)
+    assert str(refused.value).startswith(f"--{name}: ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "listen = []",
+        'listen = ["tcp:1", ""]',
+        'room = ["a", "b"]',
+        "rate = 20",
+        "log-messages = 1",
+        "history-lines = 1.5",
+        "greeting-delay = nan",
+        "durability = true",
+        "database = ''",
+        "rate = {burst = 20}",
+    ],
+)
+def test_a_wrong_value_in_the_file_is_refused_and_names_the_option(config: Path, line: str) -> None:
+    config.write_text(line + "\n")
+    with pytest.raises(WrongSetting) as refused:
+        load({}, str(config))
+    assert str(refused.value).startswith(f"--{line.split()[0]}: ")
+
+
+def test_an_unknown_key_is_refused_and_named(config: Path) -> None:
+    config.write_text('rooom = "x"\n')
+    with pytest.raises(UnknownSetting) as refused:
+        load({}, str(config))
+    assert str(refused.value) == f"{config}: there is no setting rooom"
+
+
+def test_no_file(config: Path) -> None:
+    with pytest.raises(FileUnreadable) as refused:
+        load({}, str(config))
+    assert str(refused.value) == f"--config: cannot read {config}: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    "content", [b"room: lobby\n", b"room = \n", b"room = '\xe1'\n", b"room = 'a'\nroom = 'b'\n"]
+)
+def test_a_file_that_is_not_toml(config: Path, content: bytes) -> None:
+    config.write_bytes(content)
+    with pytest.raises(FileUnreadable) as refused:
+        load({}, str(config))
+    assert str(refused.value).startswith(f"--config: cannot read {config}: ")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    for name, given, file in (
+        ("config", {}, str(tmp_path)),
+        ("motd", {"motd": str(tmp_path)}, None),
+    ):
+        with pytest.raises(FileUnreadable) as refused:
+            load(given, file)
+        assert str(refused.value) == f"--{name}: cannot read {tmp_path}: Is a directory"
+
+
+def test_a_message_of_the_day_that_is_missing_or_not_utf8(tmp_path: Path) -> None:
+    motd = tmp_path / "motd.txt"
+    with pytest.raises(FileUnreadable, match=r"--motd: cannot read .*: No such file"):
+        load({"motd": str(motd)}, None)
+    motd.write_bytes(b"Ol\xe1\n")
+    with pytest.raises(FileUnreadable, match=r"--motd: cannot read .*utf-8"):
+        load({"motd": str(motd)}, None)
+
+
+def test_a_name_with_a_nul_byte_is_no_file() -> None:
+    with pytest.raises(CannotStart):
+        load({}, "a\0b")
+
+
+def test_each_setting_has_help_and_a_valid_default() -> None:
+    for setting in SETTINGS:
+        assert setting.help.endswith(".")
+        assert setting.expected
+        setting.read(setting.default)
+    assert {setting.field for setting in SETTINGS} == set(Settings.__struct_fields__)
+
+
+def test_a_wrong_value_is_told_in_one_language() -> None:
+    """What is expected is translated like the rest of the sentence."""
+    with pytest.raises(WrongSetting) as refused:
+        load({"greeting-delay": "soon"}, None)
+    assert "a number of seconds" in refused.value.sentence("en")
+    assert "a number of seconds" not in refused.value.sentence("pt_BR")

@@ -1,0 +1,516 @@
+"""The text dialect: lines in, lines out, and nothing in them that steers a terminal."""
+
+from __future__ import annotations
+
+import string
+import unicodedata
+from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twisted_chat import errors
+from twisted_chat.dialects import commands
+from twisted_chat.dialects.text import parse, render
+from twisted_chat.errors import (
+    ControlCharacter,
+    HistoryUnavailable,
+    NotSaved,
+    NotUTF8,
+    Refusal,
+    UnknownCommandNear,
+    WrongUsage,
+)
+from twisted_chat.language import LANGUAGES
+from twisted_chat.messages import (
+    Announced,
+    Entered,
+    Entry,
+    Event,
+    Greeted,
+    HistoryShown,
+    Join,
+    Joined,
+    Kind,
+    Left,
+    LinesSkipped,
+    PeopleListed,
+    Quit,
+    Refused,
+    Renamed,
+    Replayed,
+    ReplayStarts,
+    Request,
+    RoomsListed,
+    RoomSummary,
+    Say,
+    Style,
+    Tell,
+    Told,
+    Welcomed,
+)
+
+ENGLISH = Style("en")
+PORTUGUESE = Style("pt_BR")
+STYLES = [
+    Style(language, timestamps, prefixed)
+    for language, timestamps, prefixed in product(LANGUAGES, (False, True), (False, True))
+]
+
+#: 2026-11-23 19:57:08.123456 UTC.
+TIME = 1_795_463_828_123_456
+
+
+def entry(
+    text: str,
+    kind: Kind = "say",
+    *,
+    room: str = "cinema",
+    number: int = 7,
+    nickname: str = "Ana",
+    time: int = TIME,
+) -> Entry:
+    return Entry(room, number, time, kind, nickname, text, None, None, b"")
+
+
+def lines(*events: Event, style: Style = ENGLISH) -> list[str]:
+    """``events`` as a terminal gets them, by lines."""
+    data = render(events, style)
+    assert data == b"" or data.endswith(b"\n")
+    return data.decode("utf-8").split("\n")[:-1]
+
+
+# -- in ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "request_"),
+    [
+        ("hello", Say("hello")),
+        ("Olá, 李雷 🙂\tnaïve", Say("Olá, 李雷 🙂\tnaïve")),
+        ("  indented", Say("  indented")),
+        ("", Say("")),
+        ("//help is a command", Say("/help is a command")),
+        ("//", Say("/")),
+        ("///x", Say("//x")),
+        (" /join x", Say(" /join x")),
+        ("sair", Quit()),
+        ("  sair ", Quit()),
+        ("vou sair", Say("vou sair")),
+        ("sair agora", Say("sair agora")),
+        ("sair.", Say("sair.")),
+        ("//sair", Say("/sair")),
+        ("/sair", Quit()),
+        ("\x04", Quit()),
+        ("/join cinema", Join("cinema")),
+        ("/msg Ana oi", Tell("Ana", "oi")),
+    ],
+)
+def test_a_line_makes_its_request(line: str, request_: Request) -> None:
+    assert parse(line.encode()) == request_
+
+
+@pytest.mark.parametrize(
+    ("line", "position"),
+    [
+        (b"\xff", 1),
+        (b"Ol\xe1", 3),
+        ("Olá ".encode() + b"\xe1", 6),
+        (b"\xc3", 1),
+        (b"ok \xed\xa0\x80", 4),
+        (b"\xc0\xaf", 1),
+        (b"\xf4\x90\x80\x80", 1),
+    ],
+)
+def test_what_is_not_utf8_is_refused_with_the_position_of_the_byte(
+    line: bytes, position: int
+) -> None:
+    """Counted from 1, in bytes."""
+    with pytest.raises(NotUTF8) as refused:
+        parse(line)
+    assert refused.value.details == {"position": position}
+
+
+@pytest.mark.parametrize(
+    "character",
+    [*map(chr, (*range(9), *range(10, 32), 127, *range(128, 160))), "\u2028", "\u202e", "\u2066"],
+)
+def test_a_control_character_is_refused_by_its_number(character: str) -> None:
+    for line in (f"a{character}b", f"/me a{character}", f"/{character}", f"{character} sair"):
+        with pytest.raises(ControlCharacter) as refused:
+            parse(line.encode())
+        assert f"U+{ord(character):04X}" in str(refused.value)
+
+
+def test_a_misspelt_command_and_a_wrong_one_are_refused() -> None:
+    with pytest.raises(UnknownCommandNear):
+        parse(b"/jion cinema")
+    with pytest.raises(WrongUsage):
+        parse(b"/join")
+
+
+#: Lines that are commands more often than not.
+command_lines = st.builds(
+    "/{} {}".format,
+    st.sampled_from([name for command in commands.COMMANDS for name in command.names]),
+    st.one_of(
+        st.text(),
+        st.lists(st.sampled_from(["before", "on", "Ana", "5", "#x", "", "٣"])).map(" ".join),
+    ),
+).map(str.encode)
+
+
+@given(
+    st.one_of(
+        st.binary(),
+        st.text().map(str.encode),
+        st.text().map(lambda text: f"/{text}".encode()),
+        command_lines,
+    )
+)
+@settings(max_examples=400, deadline=None)
+def test_any_bytes_are_a_request_or_refused(line: bytes) -> None:
+    answer: Request | Refusal
+    try:
+        answer = parse(line)
+    except Refusal as refusal:
+        answer = refusal
+    assert isinstance(answer, (Request, Refusal))
+    if isinstance(answer, Refusal):
+        for style in STYLES:
+            assert is_safe(render([Refused(answer)], style))
+
+
+# -- out: every event, whatever is in it ------------------------------------------------------
+
+_BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def is_safe(data: bytes) -> bool:
+    """Whether ``data`` is lines of text that no terminal takes for commands."""
+    text = data.decode("utf-8")
+    return text.endswith("\n") and not any(
+        unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+        or unicodedata.bidirectional(character) in _BIDI_CONTROLS
+        for character in text.replace("\n", "").replace("\t", "")
+    )
+
+
+#: Text with what should never be in it, and with what looks like a placeholder.
+hostile = st.lists(
+    st.one_of(
+        st.text(st.characters(exclude_categories=()), max_size=5),
+        st.sampled_from(
+            [
+                "\x1b]52;c;aGk=\x07",
+                "\x1b[2J",
+                "\x9b31m",
+                "\r[SERVER]: no",
+                "\n",
+                "\r\n",
+                "\0",
+                "\u202e",
+                "\u2066",
+                "\u2028",
+                "\ud800",
+                "{name}",
+                "{0}",
+                "{",
+                "%s",
+            ]
+        ),
+    ),
+    max_size=4,
+).map("".join)
+
+
+def values(hint: Any) -> st.SearchStrategy[Any]:
+    """Values for a field of an event, of the type ``hint``."""
+    if get_origin(hint) is Literal:
+        return st.sampled_from(get_args(hint))
+    if get_origin(hint) is tuple:
+        return st.lists(values(get_args(hint)[0]), max_size=3).map(tuple)
+    if get_args(hint):
+        return st.one_of(*(values(choice) for choice in get_args(hint)))
+    if hint is Refusal:
+        return st.sampled_from(REFUSALS).flatmap(refused)
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return structs(hint)
+    simple: dict[Any, st.SearchStrategy[Any]] = {
+        str: hostile,
+        bytes: st.binary(min_size=16, max_size=32),
+        bool: st.booleans(),
+        int: st.integers(0, 10_000),
+        type(None): st.none(),
+    }
+    return simple[hint]
+
+
+def structs(cls: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
+    """Values of a class of messages, made of hostile texts."""
+    fields = {name: values(hint) for name, hint in get_type_hints(cls).items()}
+    if "time" in fields:
+        fields["time"] = st.integers(0, 2**52)
+    return st.builds(cls, **fields)
+
+
+def subclasses(cls: type[Any]) -> Iterator[type[Any]]:
+    for below in cls.__subclasses__():
+        yield below
+        yield from subclasses(below)
+
+
+#: Every class of refusal that says something of its own.
+REFUSALS: list[type[Refusal]] = sorted(
+    {cls for cls in subclasses(Refusal) if "template" in vars(cls)}, key=lambda cls: cls.__name__
+)
+
+
+def refused(cls: type[Refusal]) -> st.SearchStrategy[Refusal]:
+    """Refusals of one class, with hostile details."""
+    fields = {
+        field: st.integers(0, 0x10FFFF) if format_ else hostile
+        for _, field, format_, _ in string.Formatter().parse(cls.template)
+        if field is not None
+    }
+    return st.fixed_dictionaries(fields).map(lambda details: cls(**details))
+
+
+#: Every class of event that the vocabulary has: a new one is here by itself.
+EVENTS: list[type[Event]] = sorted(
+    {cls for cls in subclasses(Event) if cls.__module__ == Event.__module__},
+    key=lambda cls: cls.__name__,
+)
+
+
+@pytest.mark.parametrize("cls", EVENTS, ids=[cls.__name__ for cls in EVENTS])
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_every_event_is_lines_without_control_characters(
+    cls: type[Event], data: st.DataObject
+) -> None:
+    """In each language and style, whatever the names, texts, topics and rooms hold."""
+    event = data.draw(structs(cls))
+    for style in STYLES:
+        assert is_safe(render([event], style))
+
+
+@pytest.mark.parametrize("cls", REFUSALS, ids=[cls.__name__ for cls in REFUSALS])
+@given(st.data())
+@settings(max_examples=10, deadline=None)
+def test_every_refusal_is_one_line(cls: type[Refusal], data: st.DataObject) -> None:
+    event = Refused(data.draw(refused(cls)))
+    for style in STYLES:
+        assert is_safe(render([event], style))
+        assert len(lines(event, style=style)) == 1
+
+
+@given(hostile, hostile, st.sampled_from(STYLES))
+@settings(deadline=None)
+def test_a_text_cannot_make_a_second_line(name: str, text: str, style: Style) -> None:
+    events: list[Event] = [
+        entry(text, nickname=name),
+        entry(text, "act", nickname=name),
+        entry(text, "topic", nickname=name),
+        Replayed(entry(text, nickname=name)),
+        Told(name, name, text, TIME),
+        Told(name, name, text, TIME, own=True),
+        Announced(text),
+        Joined("cinema", name, True),
+        Left("cinema", name, True),
+        Renamed(name, name),
+        Welcomed(name, ()),
+    ]
+    assert len(lines(*events, style=style)) == len(events)
+
+
+def test_no_event_is_no_bytes() -> None:
+    assert render([], ENGLISH) == b""
+
+
+def test_several_events_are_in_order() -> None:
+    assert lines(entry("one"), entry("two"), Joined("cinema", "Bia", True)) == [
+        "[Ana]: one",
+        "[Ana]: two",
+        "[SERVER]: Bia joined the chat.",
+    ]
+
+
+def test_hostile_text_is_shown_as_visible_text() -> None:
+    assert lines(entry("\x1b[2Jhi", nickname="A\x07")) == ["[A␇]: ␛[2Jhi"]
+
+
+def test_braces_are_only_braces() -> None:
+    """What people type is never taken for a template."""
+    assert lines(entry("{name} {0} {")) == ["[Ana]: {name} {0} {"]
+    assert lines(Announced("{name} {0} {")) == ["[SERVER]: {name} {0} {"]
+    assert lines(Joined("cinema", "{old}", True)) == ["[SERVER]: {old} joined the chat."]
+
+
+# -- out: to the letter -----------------------------------------------------------------------
+
+
+def test_the_lines_of_the_paper() -> None:
+    """In Portuguese, these are those of the paper."""
+    events = (
+        Greeted(),
+        Joined("lobby", "Silvio", True),
+        entry("Olá pessoal, me chamo Bernardo", nickname="Bernardo", room="lobby"),
+        entry("Até mais, vou me ausentar.", nickname="Silvio", room="lobby"),
+        Left("lobby", "Silvio", True),
+    )
+    assert lines(*events, style=PORTUGUESE) == [
+        "Bem-vindo! Por favor, digite seu nome de usuário:",
+        "[SERVIDOR]: Silvio entrou no chat.",
+        "[Bernardo]: Olá pessoal, me chamo Bernardo",
+        "[Silvio]: Até mais, vou me ausentar.",
+        "[SERVIDOR]: Silvio saiu do chat.",
+    ]
+
+
+def test_the_same_lines_in_english() -> None:
+    events = (Greeted(), Joined("lobby", "Silvio", True), Left("lobby", "Silvio", True))
+    assert lines(*events) == [
+        "Welcome! Please type your username:",
+        "[SERVER]: Silvio joined the chat.",
+        "[SERVER]: Silvio left the chat.",
+    ]
+
+
+def test_the_kinds_of_entries() -> None:
+    assert lines(entry("waves", "act"), entry("Films", "topic")) == [
+        "* Ana waves",
+        "[SERVER]: Ana changed the topic to: Films",
+    ]
+
+
+@pytest.mark.parametrize("style", [Style(language, prefixed=True) for language in LANGUAGES])
+def test_a_line_of_another_room_is_prefixed_with_it(style: Style) -> None:
+    assert lines(entry("oi"), style=style) == ["#cinema [Ana]: oi"]
+    assert lines(entry("waves", "act"), style=style) == ["#cinema * Ana waves"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        entry("oi"),
+        entry("waves", "act"),
+        entry("Films", "topic"),
+        Joined("cinema", "Ana", False),
+        Joined("cinema", "Ana", True),
+        Left("cinema", "Ana", False),
+        Left("cinema", "Ana", True),
+        Announced("Closing soon", "cinema"),
+        ReplayStarts("cinema", 1),
+        Replayed(entry("oi")),
+        LinesSkipped("cinema", 1, 10),
+    ],
+)
+def test_what_a_room_shows_is_prefixed_in_another_room_and_only_there(event: Event) -> None:
+    (here,), (elsewhere,) = lines(event), lines(event, style=Style("en", prefixed=True))
+    assert not here.startswith("#")
+    assert elsewhere == f"#cinema {here}"
+
+
+def test_what_is_for_everybody_is_not_prefixed() -> None:
+    events = (Announced("Closing soon"), Renamed("Ana", "Bia"))
+    assert lines(*events, style=Style("en", prefixed=True)) == lines(*events)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_timestamps_are_hours_and_minutes_in_utc(language: str) -> None:
+    """The prefix comes after the time."""
+    assert lines(entry("oi"), style=Style(language, True)) == ["19:57 [Ana]: oi"]
+    assert lines(entry("oi"), style=Style(language, True, True)) == ["19:57 #cinema [Ana]: oi"]
+    (told,) = lines(Told("Ana", "Bia", "oi", TIME), style=Style(language, True))
+    assert told.startswith("19:57 [Ana, ")
+
+
+def test_what_was_said_before_has_its_date_in_any_style() -> None:
+    for timestamps in (False, True):
+        assert lines(Replayed(entry("oi")), style=Style("en", timestamps)) == [
+            "2026-11-23 19:57 [Ana]: oi"
+        ]
+
+
+def test_private_messages() -> None:
+    assert lines(Told("Ana", "Bia", "oi", TIME)) == ["[Ana, in private]: oi"]
+    assert lines(Told("Ana", "Bia", "oi", TIME, own=True)) == ["[to Bia, in private]: oi"]
+
+
+def test_entering_a_room_shows_who_is_there_and_the_topic() -> None:
+    assert lines(Entered("cinema", ("Ana", "Bia"), 2, "Films")) == [
+        "[SERVER]: In #cinema with you: Ana, Bia.",
+        "[SERVER]: Topic: Films",
+    ]
+    assert lines(Entered("cinema", (), 0, "")) == ["[SERVER]: In #cinema with you: nobody yet."]
+    assert lines(Entered("cinema", ("Ana",), 62, "")) == [
+        "[SERVER]: In #cinema with you: Ana and 61 more."
+    ]
+
+
+def test_lists_say_how_many_more_there_are() -> None:
+    assert lines(PeopleListed("cinema", ("Ana", "Bia"), 5)) == [
+        "[SERVER]: In #cinema (5): Ana, Bia and 3 more."
+    ]
+    rooms = (RoomSummary("lobby", 12, ""), RoomSummary("cinema", 3, "Films"))
+    assert lines(RoomsListed(rooms, 7)) == [
+        "[SERVER]: Rooms, with how many are in them:",
+        "     12  #lobby",
+        "      3  #cinema  Films",
+        "  and 5 more",
+    ]
+
+
+def test_a_page_of_history_says_how_to_read_the_one_before() -> None:
+    page = (entry("one", number=41), entry("two", number=42))
+    assert lines(HistoryShown("cinema", page)) == [
+        "[SERVER]: History of #cinema (times are UTC):",
+        "    41 2026-11-23 19:57 [Ana]: one",
+        "    42 2026-11-23 19:57 [Ana]: two",
+        "[SERVER]: /history cinema 2 before 41 shows what came before.",
+    ]
+    assert len(lines(HistoryShown("cinema", (entry("one", number=1),)))) == 2
+
+
+def commands_in(shown: Iterable[str]) -> list[str]:
+    """The ``/history`` commands that a person reads in ``shown``."""
+    found = []
+    for line in shown:
+        words = line.split()
+        for place, word in enumerate(words):
+            if word in ("/history", "/historico", "/histórico"):
+                found.append(" ".join(words[place : place + 5]))
+    return found
+
+
+@pytest.mark.parametrize("style", [ENGLISH, PORTUGUESE])
+@pytest.mark.parametrize(
+    "event",
+    [LinesSkipped("cinema", 1, 10), HistoryShown("cinema", (entry("x", number=11),))],
+    ids=["skipped", "history"],
+)
+def test_the_command_that_is_suggested_works(event: Event, style: Style) -> None:
+    """It can be typed as it is shown, in each language."""
+    (command,) = commands_in(lines(event, style=style))
+    request = msgspec.structs.asdict(parse(command.encode()))
+    assert (request["room"], request["before"]) == ("cinema", 11)
+
+
+@pytest.mark.parametrize("cls", [NotSaved, HistoryUnavailable])
+@pytest.mark.parametrize("reason", ["", "something new"])
+def test_an_unknown_reason_is_shown_as_it_is(cls: type[errors.LogRefusal], reason: str) -> None:
+    """Also an empty one, under which gettext keeps the catalogue's own header."""
+    refusal = cls(text="oi", reason=reason)
+    assert f"({reason})" in refusal.sentence("en")
+    assert f"({reason})" in refusal.sentence("pt_BR")
+
+
+def test_a_known_reason_is_translated() -> None:
+    refusal = NotSaved(text="oi", reason="database or disk is full")
+    assert "database or disk is full" in refusal.sentence("en")
+    assert "database or disk is full" not in refusal.sentence("pt_BR")
