@@ -275,9 +275,7 @@ def test_a_database_that_is_not_ours(tmp_path: Path) -> None:
     other.close()
     for name in ("notes.txt", "other.db"):
         before = (tmp_path / name).read_bytes()
-        assert name in fails(
-            tmp_path, "--listen", "tcp:0:interface=127.0.0.1", "--database", name
-        )
+        assert name in fails(tmp_path, "--listen", "tcp:0:interface=127.0.0.1", "--database", name)
         assert (tmp_path / name).read_bytes() == before
 
 

@@ -8,6 +8,7 @@ from twisted_chat.dialects.commands import COMMANDS, WrongCommandUsage, find, pa
 from twisted_chat.errors import Refusal, UnknownCommand, UnknownCommandNear
 from twisted_chat.language import LANGUAGES
 from twisted_chat.messages import (
+    ChooseName,
     Help,
     Ignore,
     Join,
@@ -16,7 +17,6 @@ from twisted_chat.messages import (
     ListRooms,
     Quit,
     ReadHistory,
-    Rename,
     Reply,
     Request,
     Say,
@@ -56,8 +56,8 @@ from twisted_chat.messages import (
         ("/mensagem Ana oi", Tell("Ana", "oi")),
         ("/reply yes", Reply("yes")),
         ("/responder sim, claro", Reply("sim, claro")),
-        ("/nick Ana", Rename("Ana")),
-        ("/apelido Ana", Rename("Ana")),
+        ("/nick Ana", ChooseName("Ana")),
+        ("/apelido Ana", ChooseName("Ana")),
         ("/me waves", Say("waves", "act")),
         ("/eu aceno", Say("aceno", "act")),
         ("/me // waves", Say("// waves", "act")),

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from tests.fakes import World
 from twisted_chat.errors import ControlCharacter
@@ -66,15 +67,15 @@ class Client:
         self.transport = StringTransport()
         protocol = house.factory.buildProtocol(self.transport.getPeer())
         assert isinstance(protocol, ChatProtocol)
-        self.protocol = protocol
-        self.protocol.makeConnection(self.transport)
+        self.protocol: ChatProtocol = protocol
+        protocol.makeConnection(self.transport)
 
     def send(self, data: bytes) -> None:
         self.protocol.dataReceived(data)
         self._house.world.journal.run()
 
     def read(self) -> bytes:
-        data = self.transport.value()
+        data: bytes = self.transport.value()
         self.transport.clear()
         return data
 
@@ -329,7 +330,7 @@ def test_who_does_not_read_is_not_read() -> None:
     bia = house.enter("Bia")
     ana = house.enter("Ana")
     bia.read()
-    producer = ana.transport.producer
+    producer: Any = ana.transport.producer
     producer.pauseProducing()
     ana.send(b"/help\noi\n")
     assert ana.read() == b""
@@ -345,10 +346,11 @@ def test_who_reads_again_is_shown_what_was_said_meanwhile() -> None:
     bia = house.enter("Bia")
     ana = house.enter("Ana")
     bia.read()
-    bia.transport.producer.pauseProducing()
+    producer: Any = bia.transport.producer
+    producer.pauseProducing()
     ana.send(b"".join(b"%d\n" % n for n in range(600)))
     assert bia.read() == b""
-    bia.transport.producer.resumeProducing()
+    producer.resumeProducing()
     house.world.journal.run()
     assert bia.lines() == [f"[Ana]: {n}" for n in range(600)]
 
@@ -370,6 +372,7 @@ def test_the_log_says_what_the_papers_figure_2_says() -> None:
     house = House(language="pt_BR")
     lines: list[str] = []
 
+    @implementer(ILogObserver)
     def observe(event: Any) -> None:
         if event.get("log_namespace") == "twisted_chat.protocol.ChatFactory":
             lines.append(event["log_format"].format(**event))
@@ -398,6 +401,7 @@ def test_a_defect_is_logged_for_us_and_told_in_one_line(monkeypatch: pytest.Monk
     ana = house.enter("Ana")
     failures: list[Any] = []
 
+    @implementer(ILogObserver)
     def observe(event: Any) -> None:
         if "log_failure" in event:
             failures.append(event["log_failure"].value)

@@ -202,9 +202,7 @@ def test_stopping_commits_what_is_queued_and_refuses_what_comes_later(tmp_path: 
     reopened.close()
 
 
-def test_a_read_that_fails_is_a_refusal(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_that_fails_is_a_refusal(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_reader() -> None:
         raise sqlite3.OperationalError("unable to open database file")
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
 
 from twisted_chat import __version__
 from twisted_chat.client.address import DEFAULT_HOST, DEFAULT_PORT, parse_address
@@ -16,6 +16,8 @@ from twisted_chat.dialects import text as dialect
 from twisted_chat.errors import NameInvalid, Refusal
 from twisted_chat.language import from_environment
 from twisted_chat.messages import Say
+
+_T = TypeVar("_T")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,3 +60,35 @@ def _arguments() -> argparse.ArgumentParser:
     )
     connect.add_argument("--nick", metavar="NAME", type=_told(_name), help="your name")
     return parser
+
+
+def _told(read: Callable[[str], _T]) -> Callable[[str], _T]:
+    """``read`` as argparse wants it: what is wrong is said in the person's language."""
+
+    def read_argument(text: str) -> _T:
+        try:
+            return read(text)
+        except Refusal as refusal:
+            raise argparse.ArgumentTypeError(refusal.sentence(from_environment())) from None
+
+    return read_argument
+
+
+def _name(text: str) -> str:
+    """A line that the server will take for a name; whether it is a good one is for it to say."""
+    if not isinstance(dialect.parse(text.encode("utf-8", "surrogateescape")), Say):
+        raise NameInvalid()
+    return text
+
+
+def _connect(options: argparse.Namespace) -> int:
+    from twisted.internet import reactor
+
+    from twisted_chat.client.terminal import run
+
+    host, port = options.address
+    return run(reactor, host, port, options.nick, from_environment())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -180,6 +180,7 @@ class NoSuchLanguage(Refusal):
 #: What SQLite says when the log cannot be used, so that people read it in their language.
 _REASONS = (
     N_("attempt to write a readonly database"),
+    N_("database disk image is malformed"),
     N_("database is locked"),
     N_("database or disk is full"),
     N_("disk I/O error"),
@@ -193,7 +194,8 @@ class LogRefusal(Refusal):
 
     def sentence(self, language: str) -> str:
         translate = catalogue(language).gettext
-        details = {**self.details, "reason": translate(str(self.details["reason"]))}
+        reason = str(self.details["reason"])  # the empty string is gettext's own header
+        details = {**self.details, "reason": reason and translate(reason)}
         return translate(self.template).format(**details)
 
 
@@ -225,6 +227,11 @@ class CannotStart(Refusal):
 class WrongSetting(CannotStart):
     code = "wrong-setting"
     template = N_("{setting}: {value} is not valid; expected: {expected}")
+
+    def sentence(self, language: str) -> str:
+        translate = catalogue(language).gettext
+        details = {**self.details, "expected": translate(str(self.details["expected"]))}
+        return translate(self.template).format(**details)
 
 
 class UnknownSetting(CannotStart):

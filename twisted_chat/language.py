@@ -18,9 +18,8 @@ LOCALE = Path(__file__).with_name("locale")
 #: English is the language of the sources and needs no catalogue.
 LANGUAGES = ("en", "pt_BR")
 
-#: Where gettext programs look, first match first (GNU gettext manual, "Locale Environment
-#: Variables").
-_VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+#: The variables that name the locale, first match first (GNU gettext manual, 2.3.2).
+_LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")
 
 
 def N_(text: str) -> str:
@@ -49,15 +48,22 @@ def match(wanted: str) -> str | None:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> str:
-    """The language that the environment names, English where it names none of ours."""
-    for variable in _VARIABLES:
-        value = environment.get(variable, "")
-        if not value:
-            continue
-        for wanted in value.split(":"):
-            found = match(wanted)
-            if found is not None:
-                return found
-        if variable != "LANGUAGE":
-            return "en"
+    """The language that the environment names, English where it names none of ours.
+
+    As GNU gettext does: LANGUAGE lists what stands in place of the locale's own language,
+    unless the locale is C.
+    """
+    locale = next(filter(None, (environment.get(name) for name in _LOCALE)), "C")
+    if _is_c(locale):
+        return "en"
+    for wanted in (environment.get("LANGUAGE") or locale).split(":"):
+        if _is_c(wanted):
+            break
+        found = match(wanted)
+        if found is not None:
+            return found
     return "en"
+
+
+def _is_c(locale: str) -> bool:
+    return locale.split(".")[0] in ("C", "POSIX")

@@ -40,6 +40,8 @@ class Request(Message, frozen=True):
 
 
 class ChooseName(Request, frozen=True):
+    """Take a nickname: the first one, or another one."""
+
     name: str
 
 
@@ -87,10 +89,6 @@ class Topic(Request, frozen=True):
     """Show the current room's topic, or set it to ``text``."""
 
     text: str | None = None
-
-
-class Rename(Request, frozen=True):
-    name: str
 
 
 class Ignore(Request, frozen=True):

@@ -116,6 +116,8 @@ def _fold(text: str, limit: int) -> str:
     for character in folded:
         if unicodedata.category(character)[0] not in "LMN" and character not in _PUNCTUATION:
             raise NameInvalid()
+    if len(folded) > limit:
+        raise NameTooLong(limit=limit)
     if folded[0] != "_" and unicodedata.category(folded[0])[0] not in "LN":
         raise NameInvalid()
     return folded

@@ -49,10 +49,9 @@ class Registry(Generic[ClientT]):
         with self._lock:
             if client not in self._nicknames:
                 raise KeyError(client)
-            for key in nickname.keys:
-                holder = self._holders.get(key, client)
-                if holder is not client:
-                    self._refuse(nickname, holder)
+            self._check(client, self._by_folded.get(nickname.folded, client), nickname)
+            for key in sorted(nickname.keys):
+                self._check(client, self._holders.get(key, client), nickname)
             self._free(client)
             self._nicknames[client] = nickname
             self._holders.update(dict.fromkeys(nickname.keys, client))
@@ -85,7 +84,9 @@ class Registry(Generic[ClientT]):
             for key in nickname.keys:
                 del self._holders[key]
 
-    def _refuse(self, nickname: Nickname, holder: ClientT) -> None:
+    def _check(self, client: ClientT, holder: ClientT, nickname: Nickname) -> None:
+        if holder is client:
+            return
         held = self._nicknames[holder]
         assert held is not None
         if held.folded == nickname.folded:

@@ -45,7 +45,6 @@ from twisted_chat.messages import (
     Quit,
     ReadHistory,
     Refused,
-    Rename,
     Replayed,
     Reply,
     Request,
@@ -147,8 +146,11 @@ class Session:
 
     def _choose_name(self, request: ChooseName) -> None:
         name = nickname(request.name)
-        self._in_turn(lambda then: self._chat.enter(self, name, then))
-        self._state = State.CHATTING
+        if self._state is State.CHATTING:
+            self._in_turn(lambda then: self._chat.rename(self, name, then))
+        else:
+            self._in_turn(lambda then: self._chat.enter(self, name, then))
+            self._state = State.CHATTING
 
     def _say(self, request: Say) -> None:
         if request.text.strip():
@@ -183,10 +185,6 @@ class Session:
         else:
             self._chat.set_topic(self, room, request.text)
             self._wait_for_space()
-
-    def _rename(self, request: Rename) -> None:
-        name = nickname(request.name)
-        self._in_turn(lambda then: self._chat.rename(self, name, then))
 
     def _ignore(self, request: Ignore) -> None:
         if request.name is None:
@@ -326,7 +324,7 @@ _CHATTING = frozenset({State.CHATTING})
 
 #: What is done with each request, and in which states it is legal.
 _ANSWERS: dict[type[Request], tuple[frozenset[State], Callable[[Session, Any], None]]] = {
-    ChooseName: (frozenset({State.CHOOSING}), Session._choose_name),
+    ChooseName: (_ALWAYS, Session._choose_name),
     Say: (_CHATTING, Session._say),
     Tell: (_CHATTING, Session._tell),
     Reply: (_CHATTING, Session._reply),
@@ -335,7 +333,6 @@ _ANSWERS: dict[type[Request], tuple[frozenset[State], Callable[[Session, Any], N
     ListRooms: (_CHATTING, Session._list_rooms),
     ListPeople: (_CHATTING, Session._list_people),
     Topic: (_CHATTING, Session._topic),
-    Rename: (_CHATTING, Session._rename),
     Ignore: (_CHATTING, Session._ignore),
     Unignore: (_CHATTING, Session._unignore),
     ReadHistory: (_CHATTING, Session._read_history),

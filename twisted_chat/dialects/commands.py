@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from twisted_chat.errors import UnknownCommand, UnknownCommandNear, WrongUsage
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import (
+    ChooseName,
     Help,
     Ignore,
     Join,
@@ -22,7 +23,6 @@ from twisted_chat.messages import (
     ListRooms,
     Quit,
     ReadHistory,
-    Rename,
     Reply,
     Request,
     Say,
@@ -59,10 +59,10 @@ def parse(line: str) -> Request:
 
     :raises Refusal: there is no such command, or its arguments are wrong.
     """
-    name, _, rest = line[1:].partition(" ")
+    name, rest = _split(line[1:])
     command = find(name)
     try:
-        return command.parse(rest.strip())
+        return command.parse(rest)
     except _BadArguments:
         raise WrongCommandUsage(command) from None
 
@@ -99,6 +99,12 @@ class WrongCommandUsage(WrongUsage):
 def _key(word: str) -> str:
     decomposed = unicodedata.normalize("NFD", word.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The first word, and what comes after it."""
+    word = text.split(maxsplit=1)[0] if text and not text[0].isspace() else ""
+    return word, text[len(word) :].strip()
 
 
 def _nothing(request: Callable[[], Request]) -> Callable[[str], Request]:
@@ -138,10 +144,10 @@ def _text(request: Callable[[str], Request]) -> Callable[[str], Request]:
 
 
 def _tell(rest: str) -> Request:
-    name, _, text = rest.partition(" ")
-    if not text.strip():
+    name, text = _split(rest)
+    if not text:
         raise _BadArguments()
-    return Tell(name, text.strip())
+    return Tell(name, text)
 
 
 _ON_OFF = {
@@ -220,7 +226,7 @@ COMMANDS = (
         N_("Answer the last private message."),
         _text(Reply),
     ),
-    Command(("nick", "apelido"), N_("NAME"), N_("Change your name."), _one(Rename)),
+    Command(("nick", "apelido"), N_("NAME"), N_("Change your name."), _one(ChooseName)),
     Command(
         ("me", "eu"),
         N_("TEXT"),

@@ -109,11 +109,12 @@ def _translate(style: Style, sentence: str, **details: object) -> str:
 
 def _notice(style: Style, sentence: str, **details: object) -> str:
     """What the server says, in the language of ``style``."""
-    return f"[{_translate(style, N_('SERVER'))}]: {_translate(style, sentence, **details)}"
+    server = _translate(style, N_("SERVER"))  # not in the braces: extraction misses it there
+    return f"[{server}]: {_translate(style, sentence, **details)}"
 
 
 def _prefix(room: str, style: Style) -> str:
-    return f"#{room} " if style.prefixed else ""
+    return f"#{visible(room)} " if style.prefixed else ""
 
 
 def _when(time: int) -> datetime:

@@ -66,7 +66,7 @@ class RoomState(msgspec.Struct, frozen=True):
 class HistoryReader(Protocol):
     """Called back on the reactor thread with a run of entries, oldest first, or a refusal."""
 
-    def __call__(self, result: Sequence[Entry] | Refusal) -> None: ...
+    def __call__(self, result: Sequence[Entry] | Refusal, /) -> None: ...
 
 
 class Journal(Protocol):

@@ -112,6 +112,10 @@ class Store:
                 entries.append(entry)
                 rows.append((head.id, *_row(entry)))
             connection.executemany(_INSERT, rows)
+            connection.executemany(
+                "UPDATE room SET last = ? WHERE id = ?",
+                [(head.number, head.id) for head in heads.values()],
+            )
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -126,9 +130,10 @@ class Store:
         :raises sqlite3.Error: it cannot be opened.
         """
         if self.in_memory:
-            return Reader(self._connection)
-        uri = Path(self.path).absolute().as_uri() + "?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT)
+            return Reader(self._connection, shared=True)
+        connection = sqlite3.connect(
+            _read_only(self.path), uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT
+        )
         return Reader(connection)
 
     def close(self) -> None:
@@ -164,8 +169,9 @@ class Store:
 class Reader:
     """Runs of entries, oldest first."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, shared: bool = False) -> None:
         self._connection = connection
+        self._shared = shared
 
     def after(self, room: str, after: int, through: int, limit: int) -> list[Entry]:
         """The first ``limit`` entries numbered above ``after``, up to ``through``."""
@@ -183,7 +189,8 @@ class Reader:
         return _entries(room, rows)[::-1]
 
     def close(self) -> None:
-        self._connection.close()
+        if not self._shared:
+            self._connection.close()
 
 
 def _next_entry(head: _Head, draft: Draft) -> Entry:
@@ -217,7 +224,8 @@ def _lock(path: str) -> IO[str]:
     would drop the locks that SQLite holds on it (SQLite, "How To Corrupt", section 2.2).
     """
     try:
-        holder = open(f"{path}.lock", "a+", encoding="ascii")  # noqa: SIM115 (kept open)
+        # By its real path: a link to the database is the same database.
+        holder = open(f"{os.path.realpath(path)}.lock", "a+", encoding="ascii")  # noqa: SIM115
     except OSError as error:
         raise DatabaseUnusable(path=path, reason=error.strerror) from error
     try:
@@ -234,19 +242,35 @@ def _lock(path: str) -> IO[str]:
 
 
 def _connect(path: str, durability: Durability) -> sqlite3.Connection:
+    _look(path)
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT
     )
     try:
         _check_ours(connection, path)
+        if not connection.execute("PRAGMA user_version").fetchone()[0]:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # possible only when new
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {durability}")
         connection.execute("PRAGMA foreign_keys = ON")
-        _upgrade(connection, path)
+        _upgrade(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _look(path: str) -> None:
+    """Check without writing: what is refused is left as it is, its write-ahead log too."""
+    if path == MEMORY or not os.path.exists(path):
+        return
+    connection = sqlite3.connect(_read_only(path), uri=True, timeout=BUSY_TIMEOUT)
+    try:
+        _check_ours(connection, path)
+    except sqlite3.OperationalError:
+        pass  # it must be recovered first, which needs a connection that writes
+    finally:
+        connection.close()
 
 
 def _check_ours(connection: sqlite3.Connection, path: str) -> None:
@@ -254,14 +278,19 @@ def _check_ours(connection: sqlite3.Connection, path: str) -> None:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION_ID and (application or tables):
         raise DatabaseForeign(path=path)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(schema_scripts()):
+        raise DatabaseNewer(path=path)
 
 
-def _upgrade(connection: sqlite3.Connection, path: str) -> None:
+def _read_only(path: str) -> str:
+    return Path(path).absolute().as_uri() + "?mode=ro"
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
     """Bring the schema up to date: each numbered file, once, in one transaction."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     scripts = schema_scripts()
-    if version > len(scripts):
-        raise DatabaseNewer(path=path)
     for number, script in enumerate(scripts[version:], version + 1):
         connection.executescript(
             f"BEGIN IMMEDIATE; {script}"

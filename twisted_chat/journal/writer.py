@@ -164,8 +164,11 @@ class GroupCommitJournal:
         drafts = [item for item in group if isinstance(item, Draft)]
         try:
             saved = iter(self._store.commit(drafts) if drafts else ())
-        except Exception as error:
+        except sqlite3.Error as error:
             _log.error("%d messages were not saved: %s", len(drafts), error)
+            return _failed(group, str(error))
+        except Exception as error:
+            _log.exception("a defect: %d messages were not saved", len(drafts))
             return _failed(group, str(error))
         return [Saved(item, next(saved)) if isinstance(item, Draft) else item for item in group]
 

@@ -3,6 +3,8 @@
 CREATE TABLE room (
     id        INTEGER PRIMARY KEY,
     name      TEXT    NOT NULL UNIQUE,
+    -- Number of the last entry: if the last ones are missing, this tells.
+    last      INTEGER NOT NULL DEFAULT 0,
     -- Number and hash of the last entry before the oldest kept one: the chain starts here.
     base      INTEGER NOT NULL DEFAULT 0,
     base_hash BLOB    NOT NULL
