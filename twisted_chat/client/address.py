@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from twisted_chat.characters import visible
+from twisted_chat.characters import find_unsafe, visible
 from twisted_chat.errors import CannotStart
 from twisted_chat.language import N_
 
@@ -32,7 +32,7 @@ def parse_address(text: str) -> tuple[str, int]:
         colon, port = rest[:1], rest[1:]
         if not bracket or not _is_ipv6(host) or colon not in ("", ":"):
             raise WrongAddress(address=visible(text))
-    if not host or host.split() != [host] or (colon and not _is_port(port)):
+    if not host or " " in host or find_unsafe(text) or (colon and not _is_port(port)):
         raise WrongAddress(address=visible(text))
     return host, int(port) if colon else DEFAULT_PORT
 

@@ -5,6 +5,7 @@ It must not know what becomes of the lines.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 
@@ -38,6 +39,8 @@ def read_lines(
     A plain ``os.read``: the lock of a Python file, held by a thread that waits for input,
     aborts the interpreter at its exit.
     """
+    with contextlib.suppress(OSError):
+        os.set_blocking(descriptor, True)  # another program may have left it otherwise
     splitter = LineSplitter()
     while data := _read(descriptor):
         typed(splitter.feed(data))

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from io import StringIO, TextIOWrapper
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -162,11 +163,13 @@ class Terminal:
 
 def run(reactor: Any, host: str, port: int, nick: str | None, language: str) -> int:
     """Connect and run ``reactor`` until it is over; returns the exit status."""
-    sys.stdout.reconfigure(errors="replace")
-    sys.stderr.reconfigure(errors="replace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # else it was closed, and is None
+            stream.reconfigure(errors="replace")
 
     def listen() -> None:
-        threading.Thread(target=read_lines, args=(STDIN, typed, ended), daemon=True).start()
+        descriptor = STDIN if sys.stdin else -1  # the number of a closed one may be in use
+        threading.Thread(target=read_lines, args=(descriptor, typed, ended), daemon=True).start()
 
     def typed(lines: list[str]) -> None:
         blockingCallFromThread(reactor, terminal.typed, lines)
@@ -193,7 +196,7 @@ def run(reactor: Any, host: str, port: int, nick: str | None, language: str) -> 
         reactor.callWhenRunning(reactor.stop)
 
     terminal = Terminal(
-        Screen(sys.stdout, output_gone),
+        Screen(sys.stdout or StringIO(), output_gone),
         language,
         nick=nick,
         interactive=os.isatty(STDIN) and os.isatty(STDOUT),
