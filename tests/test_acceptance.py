@@ -31,7 +31,9 @@ GREETING = "Bem-vindo! Por favor, digite seu nome de usuário: "
 
 
 def welcome(name: str) -> str:
-    return f"[SERVIDOR]: Agora você é {name}. /ajuda mostra os comandos; digite sair para ir embora."
+    return (
+        f"[SERVIDOR]: Agora você é {name}. /ajuda mostra os comandos; digite sair para ir embora."
+    )
 
 
 def log_in(terminal: Terminal, name: str) -> None:
