@@ -7,27 +7,28 @@ It must not know bytes, dialects or the reactor. Everything here runs on one thr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import heapq
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
 from twisted_chat.characters import find_unsafe
 from twisted_chat.errors import (
     ControlCharacter,
-    HistoryUnavailable,
     NoSuchPerson,
     NoSuchRoom,
     NotInRoom,
     NotReading,
-    NotSaved,
     Refusal,
     TooManyRooms,
     TopicTooLong,
 )
+from twisted_chat.identities import Identities
 from twisted_chat.journal import Draft, Failed, Journal, Marker, Outcome, Saved
 from twisted_chat.messages import (
     Announced,
     Entered,
+    EntriesRemoved,
     Entry,
     Event,
     HistoryShown,
@@ -43,12 +44,13 @@ from twisted_chat.messages import (
     RoomLeft,
     RoomsListed,
     RoomSummary,
+    SearchShown,
     Told,
     Welcomed,
 )
 from twisted_chat.names import Nickname, nickname, room_name
 from twisted_chat.registry import Registry
-from twisted_chat.room import Batch, Cursor, Member, Room
+from twisted_chat.room import Batch, Cursor, Member, Room, runs
 
 ROOMS_LIMIT = 20
 TOPIC_LIMIT = 390
@@ -59,9 +61,6 @@ PAGE = 100
 #: A reader further behind than this is told what it skips instead of being shown all of it.
 CATCH_UP_LIMIT = 10_000
 
-#: Characters of a line that was not saved, shown to its author.
-_EXCERPT = 60
-
 
 class Person(Member, Hashable, Protocol):
     """What the chat knows of somebody connected."""
@@ -70,6 +69,11 @@ class Person(Member, Hashable, Protocol):
     address: str
     nickname: Nickname
     client_id: bytes
+    #: The code to come back with.
+    code: str
+    #: Whether this is a program, which keeps the numbers of what it saw: it wants no replay
+    #: that it did not ask for, and every entry that it missed.
+    program: bool
     #: The rooms they are in, in the order in which they came.
     cursors: dict[str, Cursor]
     #: The room that plain lines go to.
@@ -78,17 +82,24 @@ class Person(Member, Hashable, Protocol):
     def show(self, *events: Event) -> None:
         """Show events that are for this person alone."""
 
-    def heard_from(self, name: Nickname) -> None:
-        """``name`` told this person something in private."""
+    def heard_from(self, sender: Person) -> None:
+        """``sender`` told this person something in private."""
 
     def ignores(self, name: str) -> bool:
         """Whether this person does not want to see what ``name`` says."""
 
-    def acknowledge(self, entry: Entry) -> None:
+    def acknowledge(self, entries: Sequence[Entry]) -> None:
         """What this person said is saved."""
+
+    def not_saved(self, draft: Draft, refusal: Refusal) -> None:
+        """Something that this person said is not saved."""
 
     def dismiss(self) -> None:
         """Tell this person that the server stops, and close their connection."""
+
+
+#: Where to start in each room: after an entry that was seen, or where anybody starts.
+Positions = Mapping[str, int | None]
 
 
 def announcement(text: str, room: str | None = None) -> Announced:
@@ -113,18 +124,22 @@ class Chat:
         self,
         journal: Journal,
         registry: Registry[Person],
+        identities: Identities[Person],
         clock: Callable[[], int],
         *,
         default_room: str = "lobby",
         history_lines: int = 20,
+        keep_days: float = 0,
         motd: tuple[str, ...] = (),
         said: Callable[[Person, Entry], None] | None = None,
     ) -> None:
         self.registry = registry
+        self.identities = identities
         self._journal = journal
         self._clock = clock
-        self._default_room = room_name(default_room)
+        self.default_room = room_name(default_room)
         self._history_lines = history_lines
+        self._keep_days = keep_days
         self._motd = motd
         self._said = said
         self._rooms: dict[str, Room] = {}
@@ -135,21 +150,49 @@ class Chat:
         :raises Refusal: it cannot be opened.
         """
         for state in self._journal.start(self._committed):
-            self._rooms[state.name] = Room(state.name, state.last, state.topic)
+            self._rooms[state.name] = Room(state.name, state.base, state.last, state.topic)
 
     # -- coming, going and being called -------------------------------------------------------
 
     # Each of these has its place in the order of what is said, and calls ``then`` there.
 
-    def enter(self, person: Person, name: Nickname, then: Callable[[], None]) -> None:
-        """Give ``person`` the nickname and take them to the default room.
+    def enter(
+        self,
+        person: Person,
+        name: Nickname,
+        positions: Positions,
+        then: Callable[[], None],
+        *,
+        resumed: bool = False,
+    ) -> None:
+        """Give ``person`` the nickname and take them to these rooms, the current one first.
 
-        :raises Refusal: the nickname is taken or too similar to another one.
+        :raises Refusal: the nickname is taken or too similar to another one, or the rooms are
+            too many.
         """
+        if len(positions) > ROOMS_LIMIT:
+            raise TooManyRooms(limit=ROOMS_LIMIT)
         self.registry.claim(person, name)
         person.nickname = name
-        cursor = self._add(person, self._default_room)
-        self._mark(partial(self._entered, person, cursor, True), then)
+        starts = [(self._add(person, room), position) for room, position in positions.items()]
+        person.current = starts[0][0].room if starts else None
+        self._mark(partial(self._arrived, person, starts, resumed), then)
+
+    def come_back(self, person: Person, positions: Positions) -> None:
+        """``person``, who was never away for the others, has another connection."""
+        current = person.current
+        restarts = []
+        for name, old in tuple(person.cursors.items()):
+            position = positions.get(name)
+            restarts.append((name, self._position(old) if position is None else position))
+            self._close(old)
+        starts = [(self._add(person, name), position) for name, position in restarts]
+        person.current = current
+        self._welcome(person, starts, resumed=True)
+        for name, position in positions.items():
+            if name not in person.cursors and len(person.cursors) < ROOMS_LIMIT:
+                cursor = self._add(person, name)
+                self._journal.mark(partial(self._entered, person, cursor, position))
 
     def join(self, person: Person, room: str, then: Callable[[], None]) -> None:
         """Take ``person`` to another room, which becomes their current one.
@@ -165,7 +208,7 @@ class Chat:
         if len(person.cursors) >= ROOMS_LIMIT:
             raise TooManyRooms(limit=ROOMS_LIMIT)
         cursor = self._add(person, name)
-        self._mark(partial(self._entered, person, cursor, False), then)
+        self._mark(partial(self._entered, person, cursor, None), then)
 
     def leave_room(self, person: Person, room: Room, then: Callable[[], None]) -> None:
         """Take ``person`` out of ``room``; the last room they came to becomes the current one."""
@@ -178,7 +221,16 @@ class Chat:
     def leave(self, person: Person, then: Callable[[], None]) -> None:
         """Take ``person`` out of the chat, after all that they said."""
         self.registry.release(person)
-        self._mark(partial(self._departed, person), then)
+        rooms = [cursor.room for cursor in person.cursors.values()]
+        for cursor in person.cursors.values():
+            self._close(cursor)
+        person.cursors.clear()
+        self._mark(partial(self._departed, person.name, rooms), then)
+
+    def positions(self, person: Person) -> Positions:
+        """How far ``person`` has seen each room, the current one first."""
+        cursors = sorted(person.cursors.values(), key=lambda c: c.room is not person.current)
+        return {cursor.room.name: self._position(cursor) for cursor in cursors}
 
     def rename(self, person: Person, name: Nickname, then: Callable[[], None]) -> None:
         """Change a nickname.
@@ -186,7 +238,7 @@ class Chat:
         :raises Refusal: the new one is taken or too similar to another one.
         """
         self.registry.claim(person, name)
-        renamed = Renamed(person.nickname.text, name.text)
+        renamed = Renamed(person.name, name.text)
         person.nickname = name
         self._mark(partial(self._renamed, person, renamed), then)
 
@@ -214,16 +266,25 @@ class Chat:
             )
         )
 
-    def set_topic(self, person: Person, room: Room, topic: str) -> None:
+    def set_topic(
+        self, person: Person, room: Room, topic: str, message_id: str | None = None
+    ) -> None:
         """Give the room a topic.
 
         :raises Refusal: it is too long.
         """
         if len(topic) > TOPIC_LIMIT:
             raise TopicTooLong(limit=TOPIC_LIMIT)
-        self.say(person, room, topic, "topic")
+        self.say(person, room, topic, "topic", message_id)
 
-    def tell(self, person: Person, name: str, text: str, then: Callable[[], None]) -> None:
+    def tell(
+        self,
+        person: Person,
+        name: str,
+        text: str,
+        then: Callable[[], None],
+        id: str | None = None,
+    ) -> None:
         """Tell one person something in private.
 
         :raises Refusal: nobody has that name, or they are not reading.
@@ -231,8 +292,8 @@ class Chat:
         recipient = self.person(name)
         if not recipient.ready:
             raise NotReading(name=recipient.nickname.text)
-        told = Told(person.nickname.text, recipient.nickname.text, text, self._clock())
-        self._mark(partial(self._told, person, recipient, told), then)
+        told = Told(person.name, recipient.name, text, self._clock())
+        self._mark(partial(self._told, person, recipient, told, id), then)
 
     def announce(self, announced: Announced) -> None:
         """Say something as the server, to everybody or to one room."""
@@ -275,9 +336,11 @@ class Chat:
 
     def list_rooms(self) -> RoomsListed:
         """The rooms there are, the fullest first, at most a page of them."""
-        fullest = sorted(self._rooms.values(), key=lambda room: (-len(room.members), room.name))
-        summaries = (RoomSummary(r.name, len(r.members), r.topic) for r in fullest[:PAGE])
-        return RoomsListed(tuple(summaries), len(fullest))
+        fullest = heapq.nsmallest(
+            PAGE, self._rooms.values(), key=lambda room: (-len(room.members), room.name)
+        )
+        summaries = (RoomSummary(r.name, len(r.members), r.topic) for r in fullest)
+        return RoomsListed(tuple(summaries), len(self._rooms))
 
     def list_people(self, room: Room) -> PeopleListed:
         """Who is in ``room``, at most a page of them."""
@@ -287,20 +350,54 @@ class Chat:
         self,
         room: Room,
         limit: int,
-        before: int | None,
-        reply: Callable[[HistoryShown | HistoryUnavailable], None],
+        reply: Callable[[HistoryShown | Refusal], None],
+        *,
+        before: int | None = None,
+        after: int | None = None,
     ) -> None:
-        """Give ``reply`` a page of the room's log that ends before a number, or at its end."""
+        """Give ``reply`` a page of the room's log: from after a number, up to before one, or
+        at its end.
+        """
 
         def page(result: Sequence[Entry] | Refusal) -> None:
-            if isinstance(result, HistoryUnavailable):
+            if isinstance(result, Refusal):
                 reply(result)
             else:
-                assert not isinstance(result, Refusal)
-                reply(HistoryShown(room.name, tuple(result)))
+                reply(HistoryShown(room.name, tuple(result), room.base + 1))
 
-        end = room.last + 1 if before is None else min(before, room.last + 1)
-        self._journal.read_before(room.name, end, max(1, min(limit, PAGE)), page)
+        limit = max(1, min(limit, PAGE))
+        end = room.last + 1 if before is None else max(0, min(before, room.last + 1))
+        if after is not None:
+            start = max(0, min(after, room.last))
+            self._journal.read_after(room.name, start, end - 1, limit, page)
+        else:
+            self._journal.read_before(room.name, end, limit, page)
+
+    def search(
+        self,
+        words: str,
+        room: Room | None,
+        limit: int,
+        reply: Callable[[SearchShown | Refusal], None],
+    ) -> None:
+        """Give ``reply`` the latest entries that hold all of ``words``."""
+
+        def found(result: Sequence[Entry] | Refusal) -> None:
+            shown = result if isinstance(result, Refusal) else SearchShown(words, tuple(result))
+            reply(shown)
+
+        name = None if room is None else room.name
+        self._journal.search(words, name, max(1, min(limit, PAGE)), found)
+
+    def remove_old(self) -> None:
+        """Begin to remove the entries that are older than is to be kept."""
+        if self._keep_days:
+            age = int(self._keep_days * 86_400_000_000)
+            self._journal.remove_before(self._clock() - age, self._removed)
+
+    def in_turn(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when all that was said until now is saved and shown."""
+        self._journal.mark(callback)
 
     @property
     def full(self) -> bool:
@@ -328,13 +425,11 @@ class Chat:
         """Move a cursor towards the end of its log, as far as its person takes it now."""
         room = cursor.room
         while not (cursor.closed or cursor.waiting) and person.ready:
+            assert cursor.position is not None
             if cursor.position >= room.last:
                 room.live[cursor] = None
                 return
-            if room.last - cursor.position > CATCH_UP_LIMIT + PAGE:
-                first, cursor.position = cursor.position + 1, room.last - CATCH_UP_LIMIT
-                skipped = LinesSkipped(room.name, first, cursor.position)
-                person.receive(Batch(room, (skipped,)))
+            self._skip(cursor, person)
             entries = room.tail_after(cursor.position, PAGE)
             if entries is None:
                 cursor.waiting = True
@@ -343,6 +438,17 @@ class Chat:
                 )
                 return
             self._feed(cursor, person, entries)
+
+    def _skip(self, cursor: Cursor, person: Person) -> None:
+        """Tell what cannot be shown any more, or is too much to be shown to a person."""
+        room = cursor.room
+        assert cursor.position is not None
+        if cursor.position < room.base:
+            cursor.position = room.base
+            person.receive(Batch(room, (EntriesRemoved(room.name, room.base + 1),)))
+        if not person.program and room.last - cursor.position > CATCH_UP_LIMIT + PAGE:
+            first, cursor.position = cursor.position + 1, room.last - CATCH_UP_LIMIT
+            person.receive(Batch(room, (LinesSkipped(room.name, first, cursor.position),)))
 
     def _read(self, cursor: Cursor, person: Person, result: Sequence[Entry] | Refusal) -> None:
         cursor.waiting = False
@@ -358,29 +464,38 @@ class Chat:
         self._advance(cursor, person)
 
     def _feed(self, cursor: Cursor, person: Person, entries: Sequence[Entry]) -> None:
-        cursor.position = entries[-1].number
-        events: list[Event] = [
-            Replayed(entry) if entry.number <= cursor.replay_through else entry for entry in entries
-        ]
-        person.receive(Batch(cursor.room, events))
+        for run in runs(entries):
+            if not person.ready:
+                return  # the rest is read again when it is
+            cursor.position = run[-1].number
+            events: list[Event] = [
+                Replayed(entry) if entry.number <= cursor.replay_through else entry for entry in run
+            ]
+            person.receive(Batch(cursor.room, events))
+
+    def _position(self, cursor: Cursor) -> int | None:
+        return cursor.room.last if cursor in cursor.room.live else cursor.position
 
     # -- what comes back from the journal -----------------------------------------------------
 
     def _committed(self, outcomes: Sequence[Outcome]) -> None:
         """A group is on disk: acknowledge all of it, then publish it in its order."""
+        saved: dict[Person, list[Entry]] = {}
         for outcome in outcomes:
             if isinstance(outcome, Saved):
-                outcome.draft.sender.acknowledge(outcome.entry)
-                if self._said is not None:
+                saved.setdefault(outcome.draft.sender, []).append(outcome.entry)
+                if self._said is not None and outcome.fresh:
                     self._said(outcome.draft.sender, outcome.entry)
-            elif isinstance(outcome, Failed):
-                draft = outcome.draft
-                refusal = NotSaved(text=draft.text[:_EXCERPT], reason=outcome.reason)
-                draft.sender.show(Refused(refusal))
+        for person, entries in saved.items():
+            person.acknowledge(entries)
+        for outcome in outcomes:
+            if isinstance(outcome, Failed):
+                outcome.draft.sender.not_saved(outcome.draft, outcome.refusal)
         runs: dict[str, list[Entry]] = {}
         for outcome in outcomes:
             if isinstance(outcome, Saved):
-                runs.setdefault(outcome.entry.room, []).append(outcome.entry)
+                if outcome.fresh:
+                    runs.setdefault(outcome.entry.room, []).append(outcome.entry)
             elif isinstance(outcome, Marker):
                 self._publish(runs)
                 outcome.callback()
@@ -398,24 +513,55 @@ class Chat:
 
         self._journal.mark(in_place)
 
-    def _entered(self, person: Person, cursor: Cursor, arrived: bool) -> None:
-        room = cursor.room
-        room.show(Joined(room.name, person.name, arrived))
-        if arrived:
-            person.show(Welcomed(person.name, self._motd))
+    def _arrived(
+        self, person: Person, starts: Sequence[tuple[Cursor, int | None]], resumed: bool
+    ) -> None:
+        told: frozenset[Member] = frozenset()
+        for cursor, _ in starts:
+            room = cursor.room
+            room.show(Joined(room.name, person.name, arrived=True), but=told)
+            told |= room.members.keys()
+        self._welcome(person, starts, resumed)
+
+    def _welcome(
+        self, person: Person, starts: Sequence[tuple[Cursor, int | None]], resumed: bool
+    ) -> None:
+        rooms = {cursor.room.name: cursor.room.last for cursor, _ in starts}
+        motd = () if resumed else self._motd
+        person.show(Welcomed(person.name, motd, rooms, person.client_id, person.code, resumed))
+        for cursor, position in starts:
+            self._start(person, cursor, position)
+
+    def _entered(self, person: Person, cursor: Cursor, position: int | None) -> None:
+        cursor.room.show(Joined(cursor.room.name, person.name, arrived=False))
+        self._start(person, cursor, position)
+
+    def _start(self, person: Person, cursor: Cursor, position: int | None) -> None:
+        """Give a cursor its place: after an entry that was seen, or where anybody starts."""
+        if cursor.closed:
+            return  # its person has come back meanwhile, with another one
         self._moved(person, cursor)
-        count = min(self._history_lines, room.last)
-        cursor.position = room.last - count
-        cursor.replay_through = room.last
+        room = cursor.room
+        if position is None:
+            lines = 0 if person.program else self._history_lines
+            cursor.position = max(room.base, room.last - lines)
+        else:
+            cursor.position = max(0, min(position, room.last))
+        if not person.program:
+            cursor.replay_through = room.last
+            if cursor.position < room.last:
+                starts = ReplayStarts(room.name, resumed=position is not None)
+                person.receive(Batch(room, (starts,)))
         cursor.waiting = False
-        if count:
-            person.receive(Batch(room, (ReplayStarts(room.name, count),)))
         self._advance(cursor, person)
 
     def _moved(self, person: Person, cursor: Cursor) -> None:
         room = cursor.room
         others = self._people(room, but=person)
-        person.show(Entered(room.name, others, len(room.members) - 1, room.topic))
+        people_count = len(room.members) - 1
+        person.show(
+            Entered(room.name, others, people_count, room.topic, room.last, self._keep_days)
+        )
 
     def _left_room(self, person: Person, cursor: Cursor) -> None:
         room = cursor.room
@@ -424,16 +570,12 @@ class Chat:
         person.show(RoomLeft(room.name, person.current.name if person.current else None))
         self._tidy(room)
 
-    def _departed(self, person: Person) -> None:
+    def _departed(self, name: str, rooms: Sequence[Room]) -> None:
         told: frozenset[Member] = frozenset()
-        for cursor in person.cursors.values():
-            room = cursor.room
-            self._close(cursor)
-            room.show(Left(room.name, person.name, departed=True), but=told)
+        for room in rooms:
+            room.show(Left(room.name, name, departed=True), but=told)
             told |= room.members.keys()
             self._tidy(room)
-        person.cursors.clear()
-        person.current = None
 
     def _renamed(self, person: Person, renamed: Renamed) -> None:
         told: frozenset[Member] = frozenset({person})
@@ -442,14 +584,14 @@ class Chat:
             told |= cursor.room.members.keys()
         person.show(Renamed(renamed.old, renamed.new, own=True))
 
-    def _told(self, person: Person, recipient: Person, told: Told) -> None:
+    def _told(self, person: Person, recipient: Person, told: Told, id: str | None) -> None:
         if self.registry.find(recipient.nickname) is not recipient:
-            person.show(Refused(NoSuchPerson(name=told.recipient)))
+            person.show(Refused(NoSuchPerson(name=told.recipient), id))
             return
         if not recipient.ignores(told.sender):
-            recipient.heard_from(person.nickname)
+            recipient.heard_from(person)
             recipient.show(told)
-        person.show(Told(told.sender, told.recipient, told.text, told.time, own=True))
+        person.show(Told(told.sender, told.recipient, told.text, told.time, own=True, id=id))
 
     def _announced(self, announced: Announced) -> None:
         if announced.room is not None:
@@ -460,8 +602,14 @@ class Chat:
             if name is not None and person.ready:
                 person.show(announced)
 
+    def _removed(self, name: str, last: int) -> None:
+        if name in self._rooms:
+            self._rooms[name].base = last
+
     def _stopping(self) -> None:
         for person, _ in self.registry.snapshot():
+            for cursor in person.cursors.values():
+                self._close(cursor)
             person.dismiss()
 
     # -- rooms --------------------------------------------------------------------------------

@@ -18,6 +18,9 @@ class Refusal(Exception):
     code: ClassVar[str]
     template: ClassVar[str]
 
+    #: The id of the request that is refused, where it could not be read but its id could.
+    request_id: str | None = None
+
     def __init__(self, **details: object) -> None:
         super().__init__(details)
         self.details = details
@@ -174,6 +177,34 @@ class NoSuchLanguage(Refusal):
     template = N_("There is no language {language} here. There are: {languages}.")
 
 
+class UnknownCode(Refusal):
+    code = "unknown-code"
+    template = N_("Nobody can come back with {given}: it is not a code, or too old. Type a name.")
+
+
+class AlreadyHere(Refusal):
+    code = "already-here"
+    template = N_("You are in the chat already.")
+
+
+# -- programs ---------------------------------------------------------------------------------
+
+
+class BadRequest(Refusal):
+    code = "bad-request"
+    template = N_("That is not a valid request: {reason}")
+
+
+class UnknownType(Refusal):
+    code = "unknown-type"
+    template = N_("There is no request of type {type}.")
+
+
+class NothingToSearch(Refusal):
+    code = "nothing-to-search"
+    template = N_("There is no word to search for.")
+
+
 # -- the log ----------------------------------------------------------------------------------
 
 
@@ -202,6 +233,11 @@ class LogRefusal(Refusal):
 class NotSaved(LogRefusal):
     code = "not-saved"
     template = N_("This line was not saved and nobody saw it: {text} ({reason})")
+
+
+class IdReused(Refusal):
+    code = "id-reused"
+    template = N_("The message id {id} was used already, for another message.")
 
 
 class HistoryUnavailable(LogRefusal):
@@ -262,6 +298,11 @@ class DatabaseInUse(CannotStart):
 class DatabaseForeign(CannotStart):
     code = "database-foreign"
     template = N_("{path} is a database of another program; it is left as it is")
+
+
+class BackupFailed(LogRefusal, CannotStart):
+    code = "backup-failed"
+    template = N_("cannot back {path} up before upgrading it: {reason}")
 
 
 class DatabaseNewer(CannotStart):

@@ -7,7 +7,7 @@ are frozen values that hold names and texts, never a connection.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -35,8 +35,29 @@ class Style(Message, frozen=True):
 # -- requests ---------------------------------------------------------------------------------
 
 
-class Request(Message, frozen=True):
-    """What a client asks."""
+class Request(Message, frozen=True, kw_only=True):
+    """What a client asks. ``id`` is its own name for the request; an answer repeats it."""
+
+    id: str | None = None
+
+
+class Hello(Request, frozen=True):
+    """A program introduces itself.
+
+    ``client`` is its client id, 16 bytes in hex: whoever comes again with the same one is
+    the same person. ``resume`` has the number of the last entry that it saw in each room.
+    """
+
+    nickname: str
+    client: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")] | None = None
+    language: str | None = None
+    resume: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Resume(Request, frozen=True):
+    """Come back after a lost connection, with the code that was told on coming in."""
+
+    code: str
 
 
 class ChooseName(Request, frozen=True):
@@ -46,9 +67,10 @@ class ChooseName(Request, frozen=True):
 
 
 class Say(Request, frozen=True):
-    """Say ``text`` in the current room."""
+    """Say ``text`` in a room, the current one if none is named; ``id`` is the message's id."""
 
     text: str
+    room: str | None = None
     kind: Literal["say", "act"] = "say"
 
 
@@ -86,9 +108,10 @@ class ListPeople(Request, frozen=True):
 
 
 class Topic(Request, frozen=True):
-    """Show the current room's topic, or set it to ``text``."""
+    """Show a room's topic, or set it to ``text``; the current room's if none is named."""
 
     text: str | None = None
+    room: str | None = None
 
 
 class Ignore(Request, frozen=True):
@@ -102,11 +125,33 @@ class Unignore(Request, frozen=True):
 
 
 class ReadHistory(Request, frozen=True):
-    """Show ``limit`` entries of a room's log that end before number ``before``, or at its end."""
+    """Show ``limit`` entries of a room's log.
+
+    Those after number ``after``; or else the last ones before ``before``, or of all.
+    """
 
     room: str | None = None
     limit: int | None = None
     before: int | None = None
+    after: int | None = None
+
+
+class Search(Request, frozen=True):
+    """Show the latest entries that hold all of ``words``, in one room or in all."""
+
+    words: str
+    room: str | None = None
+    limit: int | None = None
+
+
+class SetReceipts(Request, frozen=True):
+    """Whether to be shown the number of each own line once it is saved."""
+
+    on: bool
+
+
+class Ping(Request, frozen=True):
+    pass
 
 
 class SetLanguage(Request, frozen=True):
@@ -163,22 +208,34 @@ class Greeted(Event, frozen=True):
 
 
 class Welcomed(Event, frozen=True):
-    """The name was accepted. ``motd`` is the operator's message of the day, by lines."""
+    """The name was accepted.
+
+    ``motd`` is the operator's message of the day, by lines; ``rooms`` has the number of the
+    last entry of each room one is in. With ``client_id`` or ``code`` one can come back;
+    ``resumed`` if that is what happened.
+    """
 
     nickname: str
     motd: tuple[str, ...]
+    rooms: dict[str, int]
+    client_id: bytes
+    code: str
+    resumed: bool
 
 
 class Entered(Event, frozen=True):
     """One's own move: ``room`` is the current room now.
 
-    ``people`` are the others in it, at most a page of them.
+    ``people`` are the others in it, at most a page of them; ``last`` is the number of the
+    room's last entry; entries are kept for ``keep_days``, 0 for ever.
     """
 
     room: str
     people: tuple[str, ...]
     people_count: int
     topic: str
+    last: int
+    keep_days: float
 
 
 class RoomLeft(Event, frozen=True):
@@ -220,6 +277,7 @@ class Told(Event, frozen=True):
     text: str
     time: int
     own: bool = False
+    id: str | None = None
 
 
 class Announced(Event, frozen=True):
@@ -238,24 +296,30 @@ class RoomSummary(Message, frozen=True):
 class RoomsListed(Event, frozen=True):
     rooms: tuple[RoomSummary, ...]
     count: int
+    id: str | None = None
 
 
 class PeopleListed(Event, frozen=True):
     room: str
     people: tuple[str, ...]
     people_count: int
+    id: str | None = None
 
 
 class TopicShown(Event, frozen=True):
     room: str
     topic: str
+    id: str | None = None
 
 
 class ReplayStarts(Event, frozen=True):
-    """The last ``count`` entries of ``room`` follow, as :class:`Replayed`."""
+    """What was said in ``room`` follows, as :class:`Replayed`.
+
+    It was said before one came, or if ``resumed``, while one was away.
+    """
 
     room: str
-    count: int
+    resumed: bool
 
 
 class Replayed(Event, frozen=True):
@@ -272,11 +336,46 @@ class LinesSkipped(Event, frozen=True):
     last: int
 
 
+class EntriesRemoved(Event, frozen=True):
+    """What one missed in ``room`` is no longer kept; the oldest entry kept is ``first``."""
+
+    room: str
+    first: int
+
+
 class HistoryShown(Event, frozen=True):
-    """A page of a room's log, oldest first."""
+    """A page of a room's log, oldest first; the room's oldest entry kept is ``first``."""
 
     room: str
     entries: tuple[Entry, ...]
+    first: int
+    id: str | None = None
+
+
+class SearchShown(Event, frozen=True):
+    """What a search for ``words`` found, the latest first."""
+
+    words: str
+    entries: tuple[Entry, ...]
+    id: str | None = None
+
+
+class Acknowledged(Event, frozen=True):
+    """One's own messages are saved."""
+
+    entries: tuple[Entry, ...]
+
+
+class Replaced(Event, frozen=True):
+    """One has come back over another connection; this one closes."""
+
+
+class ReceiptsSet(Event, frozen=True):
+    on: bool
+
+
+class Pong(Event, frozen=True):
+    id: str | None = None
 
 
 class IgnoredListed(Event, frozen=True):
@@ -315,9 +414,10 @@ class HowToLeave(Event, frozen=True):
 
 
 class Refused(Event, frozen=True):
-    """What was asked was not done."""
+    """What was asked was not done; ``id`` is the request's."""
 
     refusal: Refusal
+    id: str | None = None
 
 
 class ServerStopping(Event, frozen=True):

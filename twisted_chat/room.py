@@ -7,7 +7,7 @@ entries. It knows no bytes and no disk; it must not decide who may come in.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Protocol
 
 from twisted_chat.messages import Entry, Event, Kind, Replayed
@@ -15,8 +15,26 @@ from twisted_chat.messages import Entry, Event, Kind, Replayed
 #: Entries of each room kept in memory, for those who join and those who fall behind a little.
 TAIL = 256
 
+#: Characters of what is given to a member at once, about.
+RUN = 32_768
+
 #: Kinds of entries that their author is not shown again. (A new topic is shown to everybody.)
 OWN_KINDS: frozenset[Kind] = frozenset({"say", "act"})
+
+
+def runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """``entries`` in runs of about :data:`RUN` characters.
+
+    A member is given no more than one run at once before it is asked whether it is ready.
+    """
+    start = size = 0
+    for end, entry in enumerate(entries, 1):
+        size += len(entry.text)
+        if size >= RUN:
+            yield entries[start:end]
+            start, size = end, 0
+    if start < len(entries):
+        yield entries[start:]
 
 
 class Batch:
@@ -72,8 +90,9 @@ class Cursor:
     def __init__(self, room: Room, member: Member) -> None:
         self.room = room
         self.member = member
-        #: Number of the last entry that the member was shown; of no meaning while live.
-        self.position = 0
+        #: Number of the last entry that the member was shown; None before its place is known,
+        #: and of no exact meaning while live.
+        self.position: int | None = None
         #: Entries up to this number were said before the member came.
         self.replay_through = 0
         #: For its place in the log, at first, and later for entries that are being read.
@@ -84,8 +103,10 @@ class Cursor:
 class Room:
     """One room: who is in it, and the end of its log."""
 
-    def __init__(self, name: str, last: int = 0, topic: str = "") -> None:
+    def __init__(self, name: str, base: int = 0, last: int = 0, topic: str = "") -> None:
         self.name = name
+        #: Entries ``base + 1`` to ``last`` are kept.
+        self.base = base
         self.last = last
         self.topic = topic
         #: Everybody who is in the room or on the way in, with their cursors.
@@ -95,17 +116,26 @@ class Room:
 
     def publish(self, entries: Sequence[Entry]) -> None:
         """Show committed entries, the next ones of the log, to everybody who is live."""
-        before = self.last
-        self.last = entries[-1].number
-        self._tail.extend(entries)
-        for entry in entries:
-            if entry.kind == "topic":
-                self.topic = entry.text
-        self._show(Batch(self, entries), before)
+        for run in runs(entries):
+            before = self.last
+            self.last = run[-1].number
+            self._tail.extend(run)
+            for entry in run:
+                if entry.kind == "topic":
+                    self.topic = entry.text
+            self._show(Batch(self, run), before)
 
     def show(self, event: Event, but: frozenset[Member] = frozenset()) -> None:
-        """Show what is not in the log to everybody who is live, except to ``but``."""
-        self._show(Batch(self, (event,)), self.last, but)
+        """Show what is not in the log to everybody who is in and ready, except to ``but``."""
+        batch = Batch(self, (event,))
+        for cursor in tuple(self.members.values()):
+            member = cursor.member
+            if cursor.position is not None and member not in but and member.ready:
+                member.receive(batch)
+
+    def tail(self) -> tuple[Entry, ...]:
+        """The last entries, as far as they are in memory, oldest first."""
+        return tuple(self._tail)
 
     def tail_after(self, position: int, limit: int) -> list[Entry] | None:
         """The first entries after ``position``; None if memory does not reach so far back."""
@@ -116,12 +146,10 @@ class Room:
         first = position + 1 - self._tail[0].number
         return [self._tail[i] for i in range(first, min(first + limit, len(self._tail)))]
 
-    def _show(self, batch: Batch, before: int, but: frozenset[Member] = frozenset()) -> None:
+    def _show(self, batch: Batch, before: int) -> None:
         behind = []
         for cursor in self.live:
             member = cursor.member
-            if member in but:
-                continue
             if member.ready:
                 member.receive(batch)
             else:

@@ -12,23 +12,32 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from twisted_chat.chat import PAGE, Chat
+from msgspec import structs
+
+from twisted_chat.chat import Chat, Person, Positions
 from twisted_chat.errors import (
+    AlreadyHere,
     InNoRoom,
     NameFirst,
     NobodyToAnswer,
     NoSuchLanguage,
+    NoSuchPerson,
+    NothingToSearch,
     NotIgnored,
     NotYourself,
     Refusal,
     TooManyIgnored,
+    UnknownCode,
 )
+from twisted_chat.journal import Draft
 from twisted_chat.language import LANGUAGES, match
 from twisted_chat.messages import (
+    Acknowledged,
     AreYouThere,
     ChooseName,
     Entry,
     Event,
+    Hello,
     Help,
     HelpShown,
     HistoryShown,
@@ -42,15 +51,24 @@ from twisted_chat.messages import (
     Leave,
     ListPeople,
     ListRooms,
+    Ping,
+    Pong,
     Quit,
     ReadHistory,
+    ReceiptsSet,
     Refused,
+    Renamed,
+    Replaced,
     Replayed,
     Reply,
     Request,
+    Resume,
     Say,
+    Search,
+    SearchShown,
     ServerStopping,
     SetLanguage,
+    SetReceipts,
     SetTimestamps,
     StillHere,
     Style,
@@ -60,13 +78,19 @@ from twisted_chat.messages import (
     TopicShown,
     Unignore,
 )
-from twisted_chat.names import Nickname, folded, nickname
+from twisted_chat.names import Nickname, folded, nickname, room_name
 from twisted_chat.room import OWN_KINDS, Batch, Cursor, Room
 
 IGNORED_LIMIT = 100
 
 #: Entries that ``/history`` shows when no number is given.
 HISTORY_DEFAULT = 20
+
+#: Entries that a search shows when no number is given.
+SEARCH_DEFAULT = 10
+
+#: Who gives so many wrong codes is guessing: the connection is closed.
+WRONG_CODES_LIMIT = 5
 
 
 class Connection(Protocol):
@@ -85,6 +109,12 @@ class Connection(Protocol):
     def hold(self) -> Callable[[], None]:
         """Take no requests until the function that is returned is called."""
 
+    def unconfirmed(self, events: Sequence[Event], style: Style) -> int:
+        """How many of the last events that were sent may not have arrived."""
+
+    def adopt(self, session: Session) -> None:
+        """Serve ``session`` from now on, instead of the one it began with."""
+
     def close(self) -> None:
         """Close, once what was sent has arrived."""
 
@@ -95,96 +125,240 @@ class State(enum.Enum):
     CLOSED = enum.auto()
 
 
+class _NoConnection:
+    """What a session speaks over while its person is away: nothing arrives, nothing is kept."""
+
+    ready = False
+
+    def show(self, events: Sequence[Event], style: Style) -> None: ...
+
+    def show_batch(self, batch: Batch, style: Style) -> None: ...
+
+    def hold(self) -> Callable[[], None]:
+        return self.close
+
+    def unconfirmed(self, events: Sequence[Event], style: Style) -> int:
+        return 0
+
+    def adopt(self, session: Session) -> None: ...
+
+    def close(self) -> None: ...
+
+
+_NOWHERE = _NoConnection()
+
+
 class Session:
-    """A :class:`twisted_chat.chat.Person` at the other end of a :class:`Connection`."""
+    """A :class:`twisted_chat.chat.Person` at the other end of a :class:`Connection`.
+
+    A person may come back over another connection: the session stays, and goes on there.
+    """
 
     def __init__(self, chat: Chat, connection: Connection, address: str, language: str) -> None:
-        #: Where they come from, for the operator's log.
         self.address = address
         self.nickname = Nickname("", "", frozenset())
         self.client_id = os.urandom(16)
+        self.code = ""
+        self.program = False
         self.cursors: dict[str, Cursor] = {}
         self.current: Room | None = None
         self._chat = chat
         self._connection = connection
         self._state = State.CHOOSING
-        self._correspondent: Nickname | None = None
+        self._keeps_client_id = False
+        self._absence: object = None
+        self._positions: Positions = {}
+        self._wrong_codes = 0
+        self._receipts = False
+        self._unsaved = 0
+        self._correspondent: tuple[Person, str] | None = None
         self._ignored: dict[str, Nickname] = {}
         self._set_style(language, timestamps=False)
+        chat.registry.add(self)
 
     @property
     def language(self) -> str:
         return self._style.language
 
-    # -- requests -----------------------------------------------------------------------------
-
     def handle(self, request: Request) -> None:
         """Do what is asked, or show why not."""
         if self._state is State.CLOSED:
             return
-        if self._state is State.CHOOSING and isinstance(request, Say):
+        if self._state is State.CHOOSING and isinstance(request, Say) and not self.program:
             request = ChooseName(request.text)
         states, answer = _ANSWERS[type(request)]
         try:
             if self._state not in states:
-                raise NameFirst()
+                raise AlreadyHere() if self._state is State.CHATTING else NameFirst()
             answer(self, request)
         except Refusal as refusal:
-            self.show(Refused(refusal))
-
-    def leave(self) -> None:
-        """Leave the chat, as on :class:`Quit`: also when the connection has broken off."""
-        if self._state is State.CHOOSING:
-            self._connection.close()
-        elif self._state is State.CHATTING:
-            self._chat.leave(self, self._connection.close)
-        self._state = State.CLOSED
+            self.show(Refused(refusal, request.id))
 
     def resume(self) -> None:
         """The connection is ready for more."""
         self._chat.resume(self)
+
+    # -- coming, going and coming back --------------------------------------------------------
 
     def _choose_name(self, request: ChooseName) -> None:
         name = nickname(request.name)
         if self._state is State.CHATTING:
             self._in_turn(lambda then: self._chat.rename(self, name, then))
         else:
-            self._in_turn(lambda then: self._chat.enter(self, name, then))
-            self._state = State.CHATTING
+            self._enter(name, {self._chat.default_room: None}, None)
+
+    def _hello(self, request: Hello) -> None:
+        client_id = None if request.client is None else bytes.fromhex(request.client)
+        other = None if client_id is None else self._chat.identities.by_client(client_id)
+        name = nickname(request.nickname)
+        resume = {room_name(room): seen for room, seen in request.resume.items()}
+        language = match(request.language or "") or self.language
+        if other is None:
+            self._set_style(language, timestamps=False)
+            positions: dict[str, int | None] = {self._chat.default_room: None, **resume}
+            self._enter(name, positions, client_id, resumed=bool(resume))
+            return
+        session = self._hand_over_to(other, resume)
+        session._set_style(language, timestamps=False)
+        if name != session.nickname:
+            session.handle(ChooseName(request.nickname, id=request.id))
+
+    def _enter(
+        self, name: Nickname, positions: Positions, client_id: bytes | None, resumed: bool = False
+    ) -> None:
+        if client_id is not None:
+            self.client_id = client_id
+            self._keeps_client_id = True
+        self._in_turn(lambda then: self._chat.enter(self, name, positions, then, resumed=resumed))
+        if client_id is not None:
+            self._chat.identities.add_client(self, client_id)
+        elif not self.program:
+            self.code = self._chat.identities.add_code(self)
+        self._state = State.CHATTING
+
+    def _resume(self, request: Resume) -> None:
+        other = self._chat.identities.by_code(request.code)
+        if other is None:
+            self._wrong_codes += 1
+            if self._wrong_codes >= WRONG_CODES_LIMIT:
+                self._connection.close()
+            raise UnknownCode(given=request.code)
+        self._hand_over_to(other, {})
+
+    def _hand_over_to(self, other: Person, positions: Positions) -> Session:
+        """The person at our connection turns out to be ``other``: they go on there."""
+        assert isinstance(other, Session)
+        other.take_over(self._connection, positions)
+        self._state = State.CLOSED
+        self._chat.registry.remove(self)
+        return other
+
+    def take_over(self, connection: Connection, positions: Positions) -> None:
+        """Go on over ``connection``; the one there was, if any, is told and closed.
+
+        :raises Refusal: the nickname is somebody else's by now.
+        """
+        replaced, self._connection = self._connection, connection
+        if self._state is State.CLOSED:
+            try:
+                self._come_in_again()
+            except Refusal:
+                self._connection = replaced
+                raise
+            connection.adopt(self)
+            return
+        if not self.program:
+            positions = self._confirmed(replaced)
+        replaced.show((Replaced(),), self._style)
+        replaced.close()
+        connection.adopt(self)
+        self._absence = None
+        self._chat.come_back(self, positions)
+
+    def _confirmed(self, connection: Connection) -> Positions:
+        """How far each room was certainly shown to the other side of ``connection``."""
+        positions = dict(self._chat.positions(self))
+        for name, position in positions.items():
+            if position is not None:
+                tail = self.cursors[name].room.tail()
+                shown = [e for e in tail if e.number <= position and self._wants(e)]
+                unconfirmed = connection.unconfirmed(shown, self._style)
+                if unconfirmed:
+                    positions[name] = shown[-unconfirmed].number - 1
+        return positions
+
+    def _come_in_again(self) -> None:
+        def enter(then: Callable[[], None]) -> None:
+            self._chat.enter(self, self.nickname, self._positions, then, resumed=True)
+
+        self._chat.registry.add(self)
+        try:
+            self._in_turn(enter)
+        except Refusal:
+            self._chat.registry.remove(self)
+            raise
+        self._chat.identities.back(self)
+        self._state = State.CHATTING
+
+    def connection_lost(self, connection: Connection) -> Callable[[], None] | None:
+        """The connection broke off, or was closed.
+
+        Returns what is to be called when the grace period is over, for somebody who has one.
+        """
+        if connection is not self._connection:
+            return None  # they have come back over another one
+        self._connection = _NOWHERE
+        if self._state is State.CHATTING and self._keeps_client_id:
+            self._absence = absence = object()
+            return lambda: self._go() if self._absence is absence else None
+        self._go()
+        return None
+
+    def _go(self) -> None:
+        if self._state is State.CHATTING:
+            self._positions = self._chat.positions(self)
+            if self.program:
+                self._chat.identities.forget(self)  # it knows its numbers itself
+            else:
+                self._chat.identities.gone(self)
+            self._chat.leave(self, _nothing)
+        self._state = State.CLOSED
+        self._chat.registry.remove(self)
+
+    def _quit(self, request: Quit) -> None:
+        if self._state is State.CHATTING:
+            self._chat.identities.forget(self)
+            self._chat.leave(self, self._connection.close)
+        else:
+            self._connection.close()
+        self._state = State.CLOSED
+
+    def dismiss(self) -> None:
+        self._state = State.CLOSED
+        self.show(ServerStopping())
+        self._connection.close()
+
+    # -- talking ------------------------------------------------------------------------------
 
     def _say(self, request: Say) -> None:
         if request.text.strip():
-            self._chat.say(self, self._current_room(), request.text, request.kind)
-            self._wait_for_space()
+            room = self._own_room(request.room)
+            self._chat.say(self, room, request.text, request.kind, self._message_id(request))
+            self._put_draft()
 
     def _tell(self, request: Tell) -> None:
-        self._in_turn(lambda then: self._chat.tell(self, request.name, request.text, then))
+        def tell(then: Callable[[], None]) -> None:
+            self._chat.tell(self, request.name, request.text, then, request.id)
+
+        self._in_turn(tell)
 
     def _reply(self, request: Reply) -> None:
         if self._correspondent is None:
             raise NobodyToAnswer()
-        self._tell(Tell(self._correspondent.text, request.text))
-
-    def _join(self, request: Join) -> None:
-        self._in_turn(lambda then: self._chat.join(self, request.room, then))
-
-    def _leave_room(self, request: Leave) -> None:
-        room = self._own_room(request.room)
-        self._in_turn(lambda then: self._chat.leave_room(self, room, then))
-
-    def _list_rooms(self, request: ListRooms) -> None:
-        self.show(self._chat.list_rooms())
-
-    def _list_people(self, request: ListPeople) -> None:
-        self.show(self._chat.list_people(self._any_room(request.room)))
-
-    def _topic(self, request: Topic) -> None:
-        room = self._current_room()
-        if request.text is None:
-            self.show(TopicShown(room.name, room.topic))
-        else:
-            self._chat.set_topic(self, room, request.text)
-            self._wait_for_space()
+        person, name = self._correspondent
+        if self._chat.registry.find(person.nickname) is not person:
+            raise NoSuchPerson(name=name)  # whoever has that name by now is somebody else
+        self._tell(Tell(person.name, request.text))
 
     def _ignore(self, request: Ignore) -> None:
         if request.name is None:
@@ -205,16 +379,58 @@ class Session:
             raise NotIgnored(name=request.name) from None
         self.show(Ignoring(name.text, on=False))
 
+    # -- rooms --------------------------------------------------------------------------------
+
+    def _join(self, request: Join) -> None:
+        self._in_turn(lambda then: self._chat.join(self, request.room, then))
+
+    def _leave_room(self, request: Leave) -> None:
+        room = self._own_room(request.room)
+        self._in_turn(lambda then: self._chat.leave_room(self, room, then))
+
+    def _list_rooms(self, request: ListRooms) -> None:
+        self.show(structs.replace(self._chat.list_rooms(), id=request.id))
+
+    def _list_people(self, request: ListPeople) -> None:
+        people = self._chat.list_people(self._any_room(request.room))
+        self.show(structs.replace(people, id=request.id))
+
+    def _topic(self, request: Topic) -> None:
+        room = self._own_room(request.room)
+        if request.text is None:
+            self.show(TopicShown(room.name, room.topic, request.id))
+        else:
+            self._chat.set_topic(self, room, request.text, self._message_id(request))
+            self._put_draft()
+
+    # -- reading the log ----------------------------------------------------------------------
+
     def _read_history(self, request: ReadHistory) -> None:
         room = self._any_room(request.room)
-        limit = HISTORY_DEFAULT if request.limit is None else min(request.limit, PAGE)
-        release = self._connection.hold()
+        limit = HISTORY_DEFAULT if request.limit is None else request.limit
+        reply = self._later(request.id)
 
-        def reply(page: HistoryShown | Refusal) -> None:
-            self.show(Refused(page) if isinstance(page, Refusal) else page)
-            release()
+        def read() -> None:
+            self._chat.read_history(room, limit, reply, before=request.before, after=request.after)
 
-        self._chat.read_history(room, limit, request.before, reply)
+        self._after_own_lines(read)
+
+    def _search(self, request: Search) -> None:
+        if not any(character.isalnum() for character in request.words):
+            raise NothingToSearch()
+        room = None if request.room is None else self._chat.room(request.room)
+        limit = SEARCH_DEFAULT if request.limit is None else request.limit
+        reply = self._later(request.id)
+        self._after_own_lines(lambda: self._chat.search(request.words, room, limit, reply))
+
+    def _after_own_lines(self, read: Callable[[], None]) -> None:
+        """Read the log: whoever has said something before that finds it there."""
+        if self._unsaved:
+            self._chat.in_turn(read)
+        else:
+            read()
+
+    # -- preferences and small questions ------------------------------------------------------
 
     def _set_language(self, request: SetLanguage) -> None:
         if request.language is not None:
@@ -228,6 +444,10 @@ class Session:
         self._set_style(self.language, request.on)
         self.show(TimestampsSet(request.on))
 
+    def _set_receipts(self, request: SetReceipts) -> None:
+        self._receipts = request.on
+        self.show(ReceiptsSet(request.on))
+
     def _help(self, request: Help) -> None:
         self.show(HelpShown(request.command))
 
@@ -237,8 +457,8 @@ class Session:
     def _interrupt(self, request: Interrupt) -> None:
         self.show(HowToLeave())
 
-    def _quit(self, request: Quit) -> None:
-        self.leave()
+    def _ping(self, request: Ping) -> None:
+        self.show(Pong(request.id))
 
     # -- being a person in the chat -----------------------------------------------------------
 
@@ -251,8 +471,11 @@ class Session:
         return self._connection.ready
 
     def receive(self, batch: Batch) -> None:
+        if self._ignored:
+            self._follow_renames(batch.events)
         style = self._style if batch.room is self.current else self._style_elsewhere
-        if self.client_id in batch.authors or (self._ignored and self._ignores_any(batch)):
+        own = self.client_id in batch.authors and not self.program
+        if own or (self._ignored and self._ignores_any(batch)):
             events = [event for event in batch.events if self._wants(event)]
             if events:
                 self._connection.show(events, style)
@@ -262,31 +485,37 @@ class Session:
     def show(self, *events: Event) -> None:
         self._connection.show(events, self._style)
 
-    def heard_from(self, name: Nickname) -> None:
-        self._correspondent = name
+    def heard_from(self, sender: Person) -> None:
+        self._correspondent = sender, sender.name
 
     def ignores(self, name: str) -> bool:
         return bool(self._ignored) and folded(name) in self._ignored
 
-    def acknowledge(self, entry: Entry) -> None:
-        """People on a terminal see their own line as they type it: they are told nothing."""
+    def not_saved(self, draft: Draft, refusal: Refusal) -> None:
+        self._unsaved -= 1
+        self.show(Refused(refusal, draft.message_id))
 
-    def dismiss(self) -> None:
-        self._state = State.CLOSED
-        self.show(ServerStopping())
-        self._connection.close()
+    def acknowledge(self, entries: Sequence[Entry]) -> None:
+        self._unsaved -= len(entries)
+        if self.program or self._receipts:
+            self.show(Acknowledged(tuple(entries)))
+
+    def _follow_renames(self, events: Sequence[Event]) -> None:
+        """Whoever is ignored is so under another nickname too."""
+        for event in events:
+            if isinstance(event, Renamed) and self.ignores(event.old):
+                name = nickname(event.new)
+                self._ignored[name.folded] = name
 
     def _ignores_any(self, batch: Batch) -> bool:
         return any(self.ignores(name) for name in batch.nicknames)
 
     def _wants(self, event: Event) -> bool:
-        if isinstance(event, Replayed):
-            return not self.ignores(event.entry.nickname)
-        if not isinstance(event, Entry):
+        entry = event.entry if isinstance(event, Replayed) else event
+        if not isinstance(entry, Entry):
             return True
-        if event.client_id == self.client_id and event.kind in OWN_KINDS:
-            return False
-        return not self.ignores(event.nickname)
+        own = entry.client_id == self.client_id and entry.kind in OWN_KINDS
+        return not (own and not self.program) and not self.ignores(entry.nickname)
 
     # -- helpers ------------------------------------------------------------------------------
 
@@ -299,9 +528,29 @@ class Session:
             release()
             raise
 
-    def _wait_for_space(self) -> None:
+    def _later(self, id: str | None) -> Callable[[HistoryShown | SearchShown | Refusal], None]:
+        """How to answer a request that takes time; no other one is taken until then."""
+        release = self._connection.hold()
+
+        def reply(answer: HistoryShown | SearchShown | Refusal) -> None:
+            if isinstance(answer, Refusal):
+                self.show(Refused(answer, id))
+            else:
+                entries = tuple(e for e in answer.entries if not self.ignores(e.nickname))
+                self.show(structs.replace(answer, id=id, entries=entries))
+            release()
+
+        return reply
+
+    def _put_draft(self) -> None:
+        """Something was put in the journal's queue: count it, and wait if that is full."""
+        self._unsaved += 1
         if self._chat.full:
             self._chat.when_space(self._connection.hold())
+
+    def _message_id(self, request: Request) -> str | None:
+        """The id under which a message is stored once: only programs send one again."""
+        return request.id if self.program else None
 
     def _current_room(self) -> Room:
         if self.current is None:
@@ -319,27 +568,37 @@ class Session:
         self._style_elsewhere = Style(language, timestamps, prefixed=True)
 
 
-_ALWAYS = frozenset({State.CHOOSING, State.CHATTING})
+def _nothing() -> None:
+    """There is no connection to close."""
+
+
+_CHOOSING = frozenset({State.CHOOSING})
 _CHATTING = frozenset({State.CHATTING})
+_ALWAYS = _CHOOSING | _CHATTING
 
 #: What is done with each request, and in which states it is legal.
 _ANSWERS: dict[type[Request], tuple[frozenset[State], Callable[[Session, Any], None]]] = {
+    AreYouThere: (_ALWAYS, Session._are_you_there),
     ChooseName: (_ALWAYS, Session._choose_name),
-    Say: (_CHATTING, Session._say),
-    Tell: (_CHATTING, Session._tell),
-    Reply: (_CHATTING, Session._reply),
+    Hello: (_CHOOSING, Session._hello),
+    Help: (_ALWAYS, Session._help),
+    Ignore: (_CHATTING, Session._ignore),
+    Interrupt: (_ALWAYS, Session._interrupt),
     Join: (_CHATTING, Session._join),
     Leave: (_CHATTING, Session._leave_room),
-    ListRooms: (_CHATTING, Session._list_rooms),
     ListPeople: (_CHATTING, Session._list_people),
-    Topic: (_CHATTING, Session._topic),
-    Ignore: (_CHATTING, Session._ignore),
-    Unignore: (_CHATTING, Session._unignore),
-    ReadHistory: (_CHATTING, Session._read_history),
-    SetLanguage: (_ALWAYS, Session._set_language),
-    SetTimestamps: (_ALWAYS, Session._set_timestamps),
-    Help: (_ALWAYS, Session._help),
-    AreYouThere: (_ALWAYS, Session._are_you_there),
-    Interrupt: (_ALWAYS, Session._interrupt),
+    ListRooms: (_CHATTING, Session._list_rooms),
+    Ping: (_ALWAYS, Session._ping),
     Quit: (_ALWAYS, Session._quit),
+    ReadHistory: (_CHATTING, Session._read_history),
+    Reply: (_CHATTING, Session._reply),
+    Resume: (_CHOOSING, Session._resume),
+    Say: (_CHATTING, Session._say),
+    Search: (_CHATTING, Session._search),
+    SetLanguage: (_ALWAYS, Session._set_language),
+    SetReceipts: (_CHATTING, Session._set_receipts),
+    SetTimestamps: (_ALWAYS, Session._set_timestamps),
+    Tell: (_CHATTING, Session._tell),
+    Topic: (_CHATTING, Session._topic),
+    Unignore: (_CHATTING, Session._unignore),
 }

@@ -32,17 +32,18 @@ class Draft(msgspec.Struct):
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """``draft`` is on disk as ``entry``."""
+    """``draft`` is on disk as ``entry``: since now if ``fresh``, or else since it first came."""
 
     draft: Draft
     entry: Entry
+    fresh: bool = True
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """``draft`` is not on disk, and ``reason`` says why, for a person to read."""
+    """``draft`` is not on disk, and ``refusal`` says why."""
 
     draft: Draft
-    reason: str
+    refusal: Refusal
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -56,9 +57,10 @@ Outcome = Saved | Failed | Marker
 
 
 class RoomState(msgspec.Struct, frozen=True):
-    """What the log knows of a room on starting."""
+    """What the log knows of a room: entries ``base + 1`` to ``last`` are kept."""
 
     name: str
+    base: int
     last: int
     topic: str
 
@@ -98,6 +100,16 @@ class Journal(Protocol):
 
     def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
         """Read the last ``limit`` entries numbered below ``before``."""
+
+    def search(self, words: str, room: str | None, limit: int, reply: HistoryReader) -> None:
+        """Find the latest ``limit`` entries that hold all of ``words``, the latest first."""
+
+    def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
+        """Begin to remove entries from before ``time``, in small steps behind the commits.
+
+        After each step, ``removed`` is called with a room and the number of the last entry
+        of it that is gone.
+        """
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Commit what is queued, deliver it, close the log, then call ``stopped``.

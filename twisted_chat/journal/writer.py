@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from twisted_chat.errors import HistoryUnavailable, Refusal
-from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState, Saved
+from twisted_chat.errors import HistoryUnavailable, NotSaved, Refusal
+from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState
 from twisted_chat.journal.store import Reader, Store
 from twisted_chat.language import N_
 from twisted_chat.messages import Entry
@@ -24,6 +26,22 @@ QUEUE_LIMIT = 10_000
 
 #: Threads that read the log for ``/history`` and for readers that fell behind.
 READERS = 2
+
+#: What is said is indexed for search when nothing was said for so many seconds, so many
+#: entries at one go; and behind every group when more than this are waiting.
+INDEX_DELAY = 1.0
+INDEX_STEP = 500
+INDEX_BACKLOG = 10_000
+
+#: Seconds to wait for another process that holds the database locked; and when stopping.
+LOCK_PATIENCE = 60.0
+STOPPING_PATIENCE = 5.0
+
+#: Entries that are removed at one go; senders may wait for that.
+REMOVE_STEP = 200
+
+#: Characters of a message that was not saved, shown to its author.
+EXCERPT = 60
 
 #: Why a message that came too late was not saved.
 STOPPING = N_("the server is being stopped")
@@ -46,20 +64,23 @@ class GroupCommitJournal:
         self._call_from_thread = call_from_thread
         self._wake = threading.Condition()
         self._queue: list[Draft | Marker] = []  # guarded by _wake
-        self._reads: list[Callable[[], None]] = []  # guarded by _wake; in memory only
+        self._jobs: list[Callable[[], None]] = []  # guarded by _wake
         self._stopping = False  # guarded by _wake
         self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, "journal reader")
         self._reader_of_thread = threading.local()
+        self._unindexed = 0  # the writer thread's: at most so many entries are not indexed yet
         # The rest belongs to the thread that owns the chat.
         self._deliver: Callable[[Sequence[Outcome]], None] = _nobody
         self._outstanding = 0
+        self._closed = False
         self._waiting_for_space: list[Callable[[], None]] = []
         self._stopped: Callable[[], None] = _nothing
 
     def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
         self._store = self._open_store()
         rooms = self._store.rooms()
+        self._unindexed = self._store.unindexed()
         self._deliver = deliver
         self._thread.start()
         return rooms
@@ -85,6 +106,16 @@ class GroupCommitJournal:
     def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
         self._read(lambda reader: reader.before(room, before, limit), reply)
 
+    def search(self, words: str, room: str | None, limit: int, reply: HistoryReader) -> None:
+        def job() -> None:
+            self._index_all()
+            self._read(lambda reader: reader.search(words, room, limit), reply)
+
+        self._put_job(job)
+
+    def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
+        self._put_job(lambda: self._remove(deque(self._store.rooms()), time, removed))
+
     def stop(self, stopped: Callable[[], None]) -> None:
         self._stopped = stopped
         with self._wake:
@@ -98,8 +129,9 @@ class GroupCommitJournal:
         with self._wake:
             taken = not self._stopping
             if taken:
+                if not self._queue:
+                    self._wake.notify()
                 self._queue.append(item)
-                self._wake.notify()
         if not taken:
             self._call_from_thread(self._delivered, _failed((item,), STOPPING))
 
@@ -114,6 +146,7 @@ class GroupCommitJournal:
                     callback()
 
     def _close(self) -> None:
+        self._closed = True
         self._readers.shutdown(wait=False)
         self._store.close()
         self._stopped()
@@ -125,14 +158,22 @@ class GroupCommitJournal:
                 result = query(self._thread_reader())
             except sqlite3.Error as error:
                 result = HistoryUnavailable(reason=error)
+            except Exception as error:
+                _log.exception("a defect: the log was not read")
+                result = HistoryUnavailable(reason=error)
             self._call_from_thread(reply, result)
 
-        if self._store.in_memory:
-            with self._wake:
-                self._reads.append(job)
-                self._wake.notify()
+        if self._closed:
+            self._call_from_thread(reply, HistoryUnavailable(reason=STOPPING))
+        elif self._store.in_memory:
+            self._put_job(job)
         else:
             self._readers.submit(job)
+
+    def _put_job(self, job: Callable[[], None]) -> None:
+        with self._wake:
+            self._jobs.append(job)
+            self._wake.notify()
 
     # -- on the reader threads -----------------------------------------------------------------
 
@@ -147,34 +188,97 @@ class GroupCommitJournal:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._queue or self._reads or self._stopping):
-                    self._wake.wait()
+                while not (self._queue or self._jobs or self._stopping):
+                    if not self._wake.wait(INDEX_DELAY if self._unindexed else None):
+                        break
                 group, self._queue = self._queue, []
-                reads, self._reads = self._reads, []
-                if not group and not reads:
+                jobs, self._jobs = self._jobs, []
+                if self._stopping and not group:
                     break
             if group:
                 self._call_from_thread(self._delivered, self._commit(group))
-            for read in reads:
-                read()
+                self._unindexed += len(group)
+                if self._unindexed > INDEX_BACKLOG:
+                    self._index(2 * len(group))
+            for job in jobs:
+                self._do(job)
+            if not group and not jobs:
+                self._index(INDEX_STEP)
         self._call_from_thread(self._close)
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception:  # the thread must live on
+            _log.exception("a defect in the journal's thread")
+
+    def _index(self, limit: int) -> bool:
+        """Bring the search index on by up to ``limit`` entries; returns whether that went well."""
+        try:
+            done = self._store.index(limit)
+        except sqlite3.Error as error:
+            _log.error("the search index was not brought on: %s", error)
+            return False
+        except Exception:
+            _log.exception("a defect: the search index was not brought on")
+            return False
+        self._unindexed = max(0, self._unindexed - done) if done == limit else 0
+        return True
+
+    def _index_all(self) -> None:
+        while self._unindexed and self._index(INDEX_STEP):
+            pass
+
+    def _remove(
+        self, rooms: deque[RoomState], time: int, removed: Callable[[str, int], None]
+    ) -> None:
+        """Remove a step of old entries; what is left is another job, behind the next commits."""
+        while rooms:
+            room = rooms[0].name
+            try:
+                last, more = self._store.remove_before(room, time, REMOVE_STEP)
+            except sqlite3.Error as error:
+                _log.error("old entries were not removed: %s", error)
+                return
+            if not more:
+                rooms.popleft()
+            if last:
+                self._call_from_thread(removed, room, last)
+                self._put_job(lambda: self._remove(rooms, time, removed))
+                return
+
+    def _commit_when_unlocked(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        """Commit; wait while another process holds the database locked, but not for ever."""
+        start = time.monotonic()
+        while True:
+            try:
+                return self._store.commit(drafts)
+            except sqlite3.OperationalError as error:
+                patience = STOPPING_PATIENCE if self._stopping else LOCK_PATIENCE
+                if "locked" not in str(error) or time.monotonic() - start > patience:
+                    raise
 
     def _commit(self, group: Sequence[Draft | Marker]) -> Sequence[Outcome]:
         """What became of each item of ``group``, in its order."""
         drafts = [item for item in group if isinstance(item, Draft)]
         try:
-            saved = iter(self._store.commit(drafts) if drafts else ())
+            outcomes = iter(self._commit_when_unlocked(drafts) if drafts else ())
         except sqlite3.Error as error:
             _log.error("%d messages were not saved: %s", len(drafts), error)
             return _failed(group, str(error))
         except Exception as error:
             _log.exception("a defect: %d messages were not saved", len(drafts))
             return _failed(group, str(error))
-        return [Saved(item, next(saved)) if isinstance(item, Draft) else item for item in group]
+        return [next(outcomes) if isinstance(item, Draft) else item for item in group]
 
 
 def _failed(group: Sequence[Draft | Marker], reason: str) -> Sequence[Outcome]:
-    return [Failed(item, reason) if isinstance(item, Draft) else item for item in group]
+    return [
+        Failed(item, NotSaved(text=item.text[:EXCERPT], reason=reason))
+        if isinstance(item, Draft)
+        else item
+        for item in group
+    ]
 
 
 def _nothing() -> None:
