@@ -36,6 +36,7 @@ ROOM_LIMIT = 64
 RESERVED = ("SERVER", "SERVIDOR")
 
 _PUNCTUATION = "_-.'"
+_NO_PUNCTUATION = str.maketrans("", "", _PUNCTUATION)
 _CASE_MAPPED = get_profile("UsernameCaseMapped:ToLower")
 _CASE_PRESERVED = get_profile("UsernameCasePreserved")
 _LEFT_TO_RIGHT_MARK = "\u200e"
@@ -75,7 +76,7 @@ def nickname(text: str) -> Nickname:
     if len(scripts) > 1 and not any(scripts <= together for together in _WRITTEN_TOGETHER):
         raise NameMixesScripts(scripts=", ".join(sorted(script.title() for script in scripts)))
     keys = _collision_keys(text, folded)
-    if keys & _reserved_keys():
+    if {key.translate(_NO_PUNCTUATION) for key in keys} & _reserved_keys():
         raise NameReserved(name=text)
     return Nickname(text, folded, keys)
 

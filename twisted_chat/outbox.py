@@ -6,11 +6,18 @@ ready: whoever writes should wait, in the log and not here, until it is.
 
 from __future__ import annotations
 
+import fcntl
+import struct
+import termios
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
+
+#: Bytes that a transport holds before it asks its producer to wait
+#: (``twisted.internet.abstract.FileDescriptor.bufferSize``).
+BUFFER = 2**16
 
 
 class Transport(Protocol):
@@ -23,6 +30,8 @@ class Transport(Protocol):
     def unregisterProducer(self) -> None: ...
 
     def loseConnection(self) -> None: ...
+
+    def getHandle(self) -> Any: ...
 
 
 @implementer(IPushProducer)
@@ -40,6 +49,18 @@ class Outbox:
         """Send ``data`` after all that was written before; nothing once closed."""
         if not self._closed:
             self._transport.write(data)
+
+    def unconfirmed(self) -> int:
+        """How many bytes the other side may not have received: rather too many than too few."""
+        if self._closed:
+            return 0
+        try:
+            # SIOCOUTQ (Linux, tcp(7)): what is in the kernel's queue and not acknowledged.
+            handle = self._transport.getHandle()
+            (kernel,) = struct.unpack("i", fcntl.ioctl(handle, termios.TIOCOUTQ, bytes(4)))
+        except (OSError, AttributeError, TypeError):  # not a socket, or not one that can tell
+            kernel = 0
+        return int(kernel) + (0 if self.ready else BUFFER)
 
     def close(self) -> None:
         """Take no more; close the connection when what was written is sent."""

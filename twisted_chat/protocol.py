@@ -8,8 +8,8 @@ events go out through.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -21,9 +21,8 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_chat.characters import visible
 from twisted_chat.chat import Chat, Person, announcement
-from twisted_chat.dialects import text
+from twisted_chat.dialects import jsonl, text
 from twisted_chat.errors import InternalError, LineTooLong, Refusal
 from twisted_chat.flood import Rate, TokenBucket
 from twisted_chat.language import N_, catalogue
@@ -46,10 +45,30 @@ from twisted_chat.telnet import Signal, SubnegotiationTooLong, TelnetFilter
 #: Seconds for what was written to be read by the other side, once the connection is closing.
 CLOSE_TIMEOUT = 10.0
 
+#: Lines of one connection that are handled before others have their turn.
+LINES_A_TURN = 200
+
 _REQUESTS: dict[Signal, Request] = {
     Signal.ARE_YOU_THERE: AreYouThere(),
     Signal.INTERRUPT: Interrupt(),
 }
+
+
+class Dialect(Protocol):
+    """What a dialect is: a module with these functions."""
+
+    @property
+    def LINE_LIMIT(self) -> int: ...
+
+    def parse(self, line: bytes) -> Request: ...
+
+    def render(self, events: Sequence[Event], style: Style) -> bytes: ...
+
+    def rendering_key(self, style: Style) -> Hashable: ...
+
+
+_TEXT: Dialect = text
+_JSONL: Dialect = jsonl
 
 
 @implementer(IHalfCloseableProtocol)
@@ -71,10 +90,11 @@ class ChatProtocol(LineReceiver):
         self._partial = b""
         self._overlong = False
         self._ended = False
-        self._lost = False
+        self._closing = False
         self._holds = 0
         self._working = False
         self._crlf = False
+        self._dialect: Dialect | None = None
         self._telnet = TelnetFilter()
         self._release_outbox: Callable[[], None] = _nothing
         self._greeting: IDelayedCall | None = None
@@ -85,7 +105,8 @@ class ChatProtocol(LineReceiver):
     def connectionMade(self) -> None:
         factory = self.factory
         self._outbox = Outbox(self.transport, self._outbox_changed)
-        self.session = factory.connected(self, self.transport.getPeer())
+        self._address = describe(self.transport.getPeer())
+        self.session = factory.connected(self, self._address)
         self._bucket = (
             None if factory.rate is None else TokenBucket(factory.rate, factory.reactor.seconds())
         )
@@ -93,15 +114,24 @@ class ChatProtocol(LineReceiver):
         self._greeting = factory.reactor.callLater(factory.greeting_delay, self._greet)
 
     def _greet(self) -> None:
+        """Nobody has spoken: this is a person who waits to be spoken to."""
+        self._greeting = None
+        self._speak(_TEXT)
+
+    def _speak(self, dialect: Dialect) -> None:
         if self._greeting is not None:
-            if self._greeting.active():
-                self._greeting.cancel()
+            self._greeting.cancel()
             self._greeting = None
+        self._dialect = dialect
+        self.MAX_LENGTH = dialect.LINE_LIMIT
+        self.session.program = dialect is _JSONL
+        if dialect is _TEXT:
             self.session.show(Greeted())
 
     def readConnectionLost(self) -> None:
         """The other side has said all it will say, and still reads."""
-        self._greet()
+        if self._dialect is None:
+            self._speak(_TEXT)
         self._ended = True
         if self._partial and not self._overlong:
             self._lines.append(self._partial)
@@ -117,17 +147,20 @@ class ChatProtocol(LineReceiver):
             self._greeting = None
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
-        self._lost = True
+        self._closing = True
         self._lines.clear()
         self._outbox.lost()
-        self.session.leave()
-        self.factory.disconnected(self.session)
+        over = self.session.connection_lost(self)
+        if over is not None:
+            self.factory.reactor.callLater(self.factory.reconnect_grace, over)
+        self.factory.disconnected(self._address)
 
     # -- bytes in -----------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
+        if self._closing:
+            return  # also if the person goes on over another connection
         if data:
-            self._greet()
             self._frame(data)
         self._work()
         if self._holds and not self.paused and not self._ended:
@@ -144,19 +177,26 @@ class ChatProtocol(LineReceiver):
             return
         if answer:
             self._outbox.write(answer)
+        for _ in range(self._telnet.take_cost()):
+            self._count_line()
         for item in found:
             if isinstance(item, bytes):
                 self._split(item)
             else:
                 if item is Signal.INTERRUPT:
                     self._partial = b""
+                    self._overlong = False
                 self._lines.append(item)
 
     def _split(self, data: bytes) -> None:
+        if self._dialect is None:
+            # The one place where the first bytes decide.
+            self._speak(_JSONL if data.startswith(jsonl.FIRST_BYTE) else _TEXT)
+        data = self._partial + data
         # CR NUL is how some telnet clients send the Enter key (RFC 854).
         if b"\r\0" in data:
             data = data.replace(b"\r\0", b"\r\n")
-        lines = (self._partial + data).split(self.delimiter)
+        lines = data.split(self.delimiter)
         self._partial = lines.pop()
         if lines and self._overlong:
             del lines[0]
@@ -164,7 +204,7 @@ class ChatProtocol(LineReceiver):
         self._lines.extend(lines)
         if self._overlong:
             self._partial = b""
-        elif self._partial == text.END_OF_TRANSMISSION.encode():
+        elif self._partial == text.END_OF_TRANSMISSION.encode() and self._dialect is _TEXT:
             self._lines.append(self._partial)
             self._partial = b""
         elif len(self._partial) > self.MAX_LENGTH + 1:  # one more: it may be the CR
@@ -178,7 +218,13 @@ class ChatProtocol(LineReceiver):
             return
         self._working = True
         try:
+            turn = 0
             while self._lines and not self._holds:
+                turn += 1
+                if turn > LINES_A_TURN:
+                    # Others are waiting.
+                    self.factory.reactor.callLater(0, self.hold())
+                    break
                 item = self._lines.popleft()
                 if isinstance(item, Signal):
                     self._handle(_REQUESTS[item])
@@ -193,13 +239,14 @@ class ChatProtocol(LineReceiver):
             self._working = False
 
     def lineReceived(self, line: bytes) -> None:
+        assert self._dialect is not None  # there was a first byte
         if line.endswith(b"\r"):
             line = line[:-1]
-            self._crlf = True
+            self._crlf = self._dialect is _TEXT
         try:
-            request = text.parse(line)
+            request = self._dialect.parse(line)
         except Refusal as refusal:
-            self.session.show(Refused(refusal))
+            self.session.show(Refused(refusal, refusal.request_id))
             return
         self._handle(request)
 
@@ -230,8 +277,21 @@ class ChatProtocol(LineReceiver):
         self._outbox.write(self._render(events, style))
 
     def show_batch(self, batch: Batch, style: Style) -> None:
-        data = batch.rendering((style, self._crlf), lambda: self._render(batch.events, style))
-        self._outbox.write(data)
+        assert self._dialect is not None  # a room's member has spoken
+        key = self._dialect.rendering_key(style), self._crlf
+        self._outbox.write(batch.rendering(key, lambda: self._render(batch.events, style)))
+
+    def unconfirmed(self, events: Sequence[Event], style: Style) -> int:
+        waiting = self._outbox.unconfirmed()
+        count = 0
+        while waiting > 0 and count < len(events):
+            count += 1
+            waiting -= len(self._render([events[-count]], style))
+        return count
+
+    def adopt(self, session: Session) -> None:
+        session.address = self._address
+        self.session = session
 
     def hold(self) -> Callable[[], None]:
         self._holds += 1
@@ -239,22 +299,23 @@ class ChatProtocol(LineReceiver):
 
     def _release(self) -> None:
         self._holds -= 1
-        if self._holds == 0 and not self._lost:
+        if self._holds == 0 and not self._closing:
             if self.paused:
                 self.resumeProducing()
             else:
                 self._work()
 
     def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
         self._lines.clear()
         self._outbox.close()
-        if not self._lost and self._abort is None:
-            self._abort = self.factory.reactor.callLater(
-                CLOSE_TIMEOUT, self.transport.abortConnection
-            )
+        self._abort = self.factory.reactor.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
 
     def _render(self, events: Sequence[Event], style: Style) -> bytes:
-        data = text.render(events, style)
+        dialect = self._dialect or _TEXT
+        data = dialect.render(events, style)
         return data.replace(b"\n", b"\r\n") if self._crlf else data
 
     def _outbox_changed(self) -> None:
@@ -296,13 +357,16 @@ class ChatFactory(ServerFactory):
         greeting_delay: float = 0.25,
         rate: Rate | None = None,
         language: str = "en",
+        reconnect_grace: float = 10,
     ) -> None:
         """``reactor`` provides IReactorTime and IReactorFromThreads; ``rate`` None is off."""
         self.reactor = reactor
         self.chat = chat
         self.greeting_delay = greeting_delay
         self.rate = rate
+        self.reconnect_grace = reconnect_grace
         self.language = language
+        self._active = 0
         self._emptied: Deferred[None] | None = None
 
     def announce(self, announcement_text: str, room: str | None = None) -> None:
@@ -322,29 +386,29 @@ class ChatFactory(ServerFactory):
 
     def emptied(self) -> Deferred[None]:
         """Fires when nobody is connected any more."""
-        if not len(self.chat.registry):
+        if not self._active:
             return succeed(None)
         self._emptied = Deferred()
         return self._emptied
 
     # -- for its protocols --------------------------------------------------------------------
 
-    def connected(self, protocol: ChatProtocol, address: IAddress) -> Session:
+    def connected(self, protocol: ChatProtocol, address: str) -> Session:
         """A session for a new connection."""
-        session = Session(self.chat, protocol, describe(address), self.language)
-        active = self.chat.registry.add(session)
+        session = Session(self.chat, protocol, address, self.language)
+        self._active += 1
         self.say(N_("[NEW CONNECTION] {peer} connected."), peer=session.address)
-        self.say(N_("[ACTIVE CONNECTIONS] {active}"), active=active)
+        self.say(N_("[ACTIVE CONNECTIONS] {active}"), active=self._active)
         return session
 
-    def disconnected(self, session: Session) -> None:
+    def disconnected(self, address: str) -> None:
         """A connection is gone."""
-        active = self.chat.registry.remove(session)
-        if not active and self._emptied is not None:
+        self._active -= 1
+        self.say(N_("[CONNECTION CLOSED] {peer} disconnected."), peer=address)
+        self.say(N_("[ACTIVE CONNECTIONS] {active}"), active=self._active)
+        if not self._active and self._emptied is not None:
             emptied, self._emptied = self._emptied, None
             emptied.callback(None)
-        self.say(N_("[CONNECTION CLOSED] {peer} disconnected."), peer=session.address)
-        self.say(N_("[ACTIVE CONNECTIONS] {active}"), active=active)
 
     # -- the operator's log -------------------------------------------------------------------
 
@@ -354,7 +418,8 @@ class ChatFactory(ServerFactory):
 
     def said(self, person: Person, entry: Entry) -> None:
         """Write what somebody said into the server's log: only where the operator asked for it."""
-        line = f"#{entry.room} [{entry.nickname}]: {visible(entry.text)}"
+        style = Style(self.language, prefixed=entry.room != self.chat.default_room)
+        line = text.render([entry], style).decode().rstrip("\n")
         self.say(N_("Message received from {peer}: {line}"), peer=person.address, line=line)
 
 

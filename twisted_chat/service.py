@@ -13,19 +13,24 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from twisted_chat.chat import Chat
-from twisted_chat.errors import CannotListen, CannotStart
+from twisted_chat.errors import CannotListen, CannotStart, WrongSetting
+from twisted_chat.identities import Identities
 from twisted_chat.journal.store import Store
 from twisted_chat.journal.writer import GroupCommitJournal
 from twisted_chat.language import N_
 from twisted_chat.protocol import ChatFactory, describe
 from twisted_chat.registry import Registry
-from twisted_chat.settings import Settings
+from twisted_chat.settings import LISTEN, Settings
 
 #: Seconds that people's connections may take to close when the service stops.
 CLOSING_TIMEOUT = 2.0
+
+#: Seconds from one removal of old entries to the next.
+REMOVAL_INTERVAL = 3600.0
 
 
 class StartupFailure(SystemExit, Exception):
@@ -57,9 +62,11 @@ class ChatService(Service):
         self._chat = Chat(
             journal,
             Registry(),
+            Identities(settings.resume_window, time.monotonic),
             microseconds,
             default_room=settings.room,
             history_lines=settings.history_lines,
+            keep_days=settings.keep,
             motd=settings.motd,
             said=self._said if settings.log_messages else None,
         )
@@ -69,7 +76,10 @@ class ChatService(Service):
             greeting_delay=settings.greeting_delay,
             rate=settings.rate,
             language=settings.language,
+            reconnect_grace=settings.reconnect_grace,
         )
+        self._removal = LoopingCall(self._chat.remove_old)
+        self._removal.clock = reactor
         self._reactor = reactor
         self._settings = settings
         self._ports: list[IListeningPort] = []
@@ -89,6 +99,7 @@ class ChatService(Service):
         except CannotStart as error:
             self._fail(error)
         super().startService()
+        self._removal.start(REMOVAL_INTERVAL)
         for port in self._ports:
             self.factory.say(
                 N_("[LISTENING] Server is listening on {address}"), address=_address(port)
@@ -97,6 +108,8 @@ class ChatService(Service):
     def stopService(self) -> Deferred[None]:
         """Accept nobody any more, save what was said, tell people, close."""
         super().stopService()
+        if self._removal.running:
+            self._removal.stop()
         stopped: Deferred[None] = Deferred()
         self._chat.stop(partial(stopped.callback, None))
         closed = gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
@@ -110,7 +123,12 @@ class ChatService(Service):
     def _listen(self, description: str) -> None:
         try:
             listening = serverFromString(self._reactor, description).listen(self.factory)
-        except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+        except (TypeError, KeyError, IndexError) as error:
+            # What Twisted's parsers raise of themselves for arguments that do not fit.
+            raise WrongSetting(
+                setting="--listen", value=description, expected=LISTEN.expected
+            ) from error
+        except (ValueError, ImportError, OSError) as error:
             raise CannotListen(endpoint=description, reason=error) from error
         failures: list[Failure] = []
         listening.addCallbacks(self._ports.append, failures.append)
@@ -121,7 +139,9 @@ class ChatService(Service):
             raise CannotListen(endpoint=description, reason=getattr(reason, "strerror", reason))
 
     def _fail(self, error: CannotStart) -> None:
-        raise StartupFailure(error.sentence(self._settings.language)) from error
+        sentence = error.sentence(self._settings.language)
+        self.factory.log.critical("{sentence}", sentence=sentence)  # the daemon's only words
+        raise StartupFailure(sentence) from error
 
     def _said(self, *arguments: Any) -> None:
         self.factory.said(*arguments)

@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -31,6 +31,9 @@ DEFAULT_ENDPOINT = "tcp:50000:interface=127.0.0.1:backlog=1024"
 #: The most lines that can be replayed on joining.
 HISTORY_LINES_LIMIT = 1000
 
+#: The longest period that can be set, in its own unit.
+PERIOD_LIMIT = 1_000_000
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings, valid. The documentation of each is its line in :data:`SETTINGS`."""
@@ -44,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     motd: tuple[str, ...]
     history_lines: int
     rate: Rate | None
+    keep: float
+    reconnect_grace: float
+    resume_window: float
     log_messages: bool
 
 
@@ -70,6 +76,13 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds <= 60:
         raise ValueError(text)
     return seconds
+
+
+def _period(text: str) -> float:
+    period = float(text)
+    if not 0 <= period <= PERIOD_LIMIT:
+        raise ValueError(text)
+    return period
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -194,6 +207,27 @@ SETTINGS = (
         N_("BURST:PER_SECOND, such as 20:5, or off"),
         _rate,
     ),
+    Setting(
+        "keep",
+        "365",
+        "For how many days what is said is kept; 0 is for ever.",
+        N_("a number of days, or 0"),
+        _period,
+    ),
+    Setting(
+        "reconnect-grace",
+        "10",
+        "Seconds that a program may take to reconnect before others are told that it left.",
+        N_("a number of seconds"),
+        _period,
+    ),
+    Setting(
+        "resume-window",
+        "300",
+        "Seconds for which a person who lost the connection can come back with /resume.",
+        N_("a number of seconds"),
+        _period,
+    ),
     LOG_MESSAGES,
 )
 
@@ -222,26 +256,42 @@ def _read_file(path: str) -> dict[str, str | list[str]]:
     except ValueError as error:  # not UTF-8, or not TOML
         raise FileUnreadable(setting="--config", path=path, reason=error) from error
     texts: dict[str, str | list[str]] = {}
-    names = {setting.name for setting in SETTINGS}
+    names = {setting.name: setting for setting in SETTINGS}
     for name, value in table.items():
         if name not in names:
             raise UnknownSetting(path=path, setting=name)
-        texts[name] = [str(item) for item in value] if isinstance(value, list) else str(value)
+        texts[name] = _text(names[name], value)
     return texts
+
+
+def _text(setting: Setting, value: object) -> str | list[str]:
+    """A value of the file as it would stand on the command line."""
+    if setting is LISTEN and isinstance(value, list):
+        return [item if isinstance(item, str) else _wrong(setting, item) for item in value]
+    if setting is LOG_MESSAGES:
+        return "on" if value is True else "off" if value is False else _wrong(setting, value)
+    numeric = setting.default.replace(".", "").isdigit()
+    if isinstance(value, str) or (
+        numeric and isinstance(value, (int, float)) and not isinstance(value, bool)
+    ):
+        return str(value)
+    return _wrong(setting, value)
+
+
+def _wrong(setting: Setting, value: object) -> NoReturn:
+    raise WrongSetting(setting=f"--{setting.name}", value=value, expected=setting.expected)
 
 
 def _value(setting: Setting, text: str | list[str]) -> Any:
     try:
         if isinstance(text, list):
-            if setting is not LISTEN or not text:
-                raise ValueError(text)
-            return tuple(setting.read(item) for item in text)
+            return tuple(_value(setting, item) for item in text or [""])
         return setting.read(text)
     except UnicodeDecodeError as error:
         raise FileUnreadable(setting=f"--{setting.name}", path=text, reason=error) from error
     except (ValueError, KeyError) as error:
-        shown = {"setting": f"--{setting.name}", "value": text, "expected": setting.expected}
-        raise WrongSetting(**shown) from error
+        wrong = WrongSetting(setting=f"--{setting.name}", value=text, expected=setting.expected)
+        raise wrong from error
     except OSError as error:
         raise FileUnreadable(
             setting=f"--{setting.name}", path=text, reason=error.strerror

@@ -16,6 +16,9 @@ TIMING_MARK = 0x06
 #: Bytes of a subnegotiation; none that we would need has more.
 SUBNEGOTIATION_LIMIT = 512
 
+#: So many commands cost as much as a line.
+COMMANDS_A_LINE = 64
+
 
 class Signal(enum.Enum):
     """What the person did with a key or a menu of their telnet."""
@@ -41,6 +44,8 @@ class TelnetFilter:
     def __init__(self) -> None:
         self._command = bytearray()
         self._refused: set[tuple[int, int]] = set()
+        self._escaping = False  # the last byte of a subnegotiation is an IAC that counts
+        self._taken = 0
 
     @property
     def inside(self) -> bool:
@@ -54,15 +59,23 @@ class TelnetFilter:
         """
         found: list[bytes | Signal] = []
         text, answer = bytearray(), bytearray()
-        for byte in data:
-            if not self._command and byte != IAC:
-                text.append(byte)
-                continue
-            self._command.append(byte)
+        at = 0
+        while at < len(data):
+            if not self._command:
+                start = data.find(IAC, at)
+                end = len(data) if start < 0 else start
+                text += data[at:end]
+                at = end
+                if start < 0:
+                    break
+            self._command.append(data[at])
+            at += 1
             if len(self._command) > SUBNEGOTIATION_LIMIT:
                 raise SubnegotiationTooLong()
             if self._complete():
                 command, self._command = self._command, bytearray()
+                self._escaping = False
+                self._taken += 1
                 if command[1] == IAC:
                     text.append(IAC)
                 elif command[1] in _SIGNALS:
@@ -73,15 +86,23 @@ class TelnetFilter:
         found.append(bytes(text))
         return found, bytes(answer)
 
+    def take_cost(self) -> int:
+        """How many lines the commands since the last call are worth to flood control."""
+        lines, self._taken = divmod(self._taken, COMMANDS_A_LINE)
+        return lines
+
     def _complete(self) -> bool:
         command = self._command
         if len(command) < 2:
             return False
-        if command[1] == _SB:
-            # A doubled IAC within the subnegotiation stands for the byte itself.
-            body = bytes(command[2:-1])
-            return command[-1] == _SE and (len(body) - len(body.rstrip(b"\xff"))) % 2 == 1
-        return len(command) == (3 if command[1] in (_DO, _DONT, _WILL, _WONT) else 2)
+        if command[1] != _SB:
+            return len(command) == (3 if command[1] in (_DO, _DONT, _WILL, _WONT) else 2)
+        if len(command) == 2:
+            return False
+        # A doubled IAC within the subnegotiation stands for the byte itself.
+        ends = self._escaping and command[-1] == _SE
+        self._escaping = command[-1] == IAC and not self._escaping
+        return ends
 
     def _refuse(self, verb: int, option: int) -> bytes:
         # Each timing mark is waited for; any other option is refused once, so that no loop

@@ -25,8 +25,11 @@ from twisted_chat.messages import (
     ReadHistory,
     Reply,
     Request,
+    Resume,
     Say,
+    Search,
     SetLanguage,
+    SetReceipts,
     SetTimestamps,
     Tell,
     Topic,
@@ -162,11 +165,23 @@ _ON_OFF = {
 }
 
 
-def _timestamps(rest: str) -> Request:
-    on = _ON_OFF.get(_key(rest))
-    if on is None:
+def _on_off(request: Callable[[bool], Request]) -> Callable[[str], Request]:
+    def parse(rest: str) -> Request:
+        on = _ON_OFF.get(_key(rest))
+        if on is None:
+            raise _BadArguments()
+        return request(on)
+
+    return parse
+
+
+def _search(rest: str) -> Request:
+    room = None
+    if rest.startswith("#"):
+        room, rest = _split(rest)
+    if not rest:
         raise _BadArguments()
-    return SetTimestamps(on)
+    return Search(rest, room)
 
 
 _BEFORE = frozenset({"before", "antes"})
@@ -178,7 +193,7 @@ _DIGITS = 18
 def _history(rest: str) -> Request:
     words = rest.split()
     room = limit = before = None
-    if words and not _is_number(words[0]) and _key(words[0]) not in _BEFORE:
+    if words and not _is_number(words[0].lstrip("-")) and _key(words[0]) not in _BEFORE:
         room = words.pop(0)
     if words and _is_number(words[0]):
         limit = int(words.pop(0))
@@ -231,7 +246,7 @@ COMMANDS = (
         ("me", "eu"),
         N_("TEXT"),
         N_("Say what you are doing: /me waves."),
-        _text(lambda text: Say(text, "act")),
+        _text(lambda text: Say(text, kind="act")),
     ),
     Command(
         ("ignore", "ignorar"),
@@ -252,6 +267,24 @@ COMMANDS = (
         _history,
     ),
     Command(
+        ("search", "buscar"),
+        N_("[#ROOM] WORDS"),
+        N_("Find what was said, the latest first."),
+        _search,
+    ),
+    Command(
+        ("receipts", "recibos"),
+        N_("on|off"),
+        N_("Show the number of each line of yours once it is saved."),
+        _on_off(SetReceipts),
+    ),
+    Command(
+        ("resume", "retomar"),
+        N_("CODE"),
+        N_("Come back after a lost connection, instead of typing a name."),
+        _one(Resume),
+    ),
+    Command(
         ("lang", "idioma"),
         "[en|pt_BR]",
         N_("Choose your language."),
@@ -261,7 +294,7 @@ COMMANDS = (
         ("timestamps", "horarios"),
         N_("on|off"),
         N_("Show the time (UTC) of each line."),
-        _timestamps,
+        _on_off(SetTimestamps),
     ),
     Command(
         ("help", "ajuda"),

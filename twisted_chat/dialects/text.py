@@ -6,17 +6,22 @@ service grew from, to the letter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
+
+from msgspec import structs
 
 from twisted_chat.characters import find_unsafe, visible
 from twisted_chat.dialects import commands
 from twisted_chat.errors import ControlCharacter, NotUTF8, UnknownCommand
+from twisted_chat.journal.search import snippet
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import (
+    Acknowledged,
     Announced,
     Entered,
+    EntriesRemoved,
     Entry,
     Event,
     Greeted,
@@ -30,15 +35,19 @@ from twisted_chat.messages import (
     Left,
     LinesSkipped,
     PeopleListed,
+    Pong,
     Quit,
+    ReceiptsSet,
     Refused,
     Renamed,
+    Replaced,
     Replayed,
     ReplayStarts,
     Request,
     RoomLeft,
     RoomsListed,
     Say,
+    SearchShown,
     ServerStopping,
     StillHere,
     Style,
@@ -85,6 +94,11 @@ def parse(line: bytes) -> Request:
     if text.strip() == LEAVE:
         return Quit()
     return Say(text)
+
+
+def rendering_key(style: Style) -> Hashable:
+    """Equal for two styles in which the same events are the same bytes."""
+    return style
 
 
 # -- out --------------------------------------------------------------------------------------
@@ -144,8 +158,16 @@ def _greeted(event: Greeted, style: Style) -> list[str]:
 
 
 def _welcomed(event: Welcomed, style: Style) -> list[str]:
-    sentence = N_("You are {name} now. /help shows the commands; sair leaves.")
-    return [*(visible(line) for line in event.motd), _notice(style, sentence, name=event.nickname)]
+    if event.resumed:
+        sentence = N_("Welcome back, {name}.")
+    else:
+        sentence = N_("You are {name} now. /help shows the commands; sair leaves.")
+    code = N_("If the connection breaks off, /resume {code} brings you back.")
+    return [
+        *(visible(line) for line in event.motd),
+        _notice(style, sentence, name=event.nickname),
+        _notice(style, code, code=event.code),
+    ]
 
 
 def _entered(event: Entered, style: Style) -> list[str]:
@@ -154,6 +176,9 @@ def _entered(event: Entered, style: Style) -> list[str]:
         line = _notice(style, N_("In #{room} with you: {people}."), room=event.room, people=people)
     else:
         line = _notice(style, N_("In #{room} with you: nobody yet."), room=event.room)
+    if event.keep_days:
+        kept = N_("What is said here is kept for {days} days.")
+        line += " " + _translate(style, kept, days=f"{event.keep_days:g}")
     return [line, *(_topic_line(event.topic, style) if event.topic else ())]
 
 
@@ -228,7 +253,10 @@ def _topic_line(topic: str, style: Style) -> list[str]:
 
 
 def _replay_starts(event: ReplayStarts, style: Style) -> list[str]:
-    sentence = N_("Said before you came (times are UTC):")
+    if event.resumed:
+        sentence = N_("Said while you were away (times are UTC):")
+    else:
+        sentence = N_("Said before you came (times are UTC):")
     return [_prefix(event.room, style) + _notice(style, sentence)]
 
 
@@ -245,13 +273,47 @@ def _lines_skipped(event: LinesSkipped, style: Style) -> list[str]:
     return [_prefix(event.room, style) + _notice(style, sentence, room=event.room, **details)]
 
 
+def _entries_removed(event: EntriesRemoved, style: Style) -> list[str]:
+    sentence = N_("What you missed is not kept any more; the oldest line is number {first}.")
+    return [_prefix(event.room, style) + _notice(style, sentence, first=event.first)]
+
+
+def _acknowledged(event: Acknowledged, style: Style) -> list[str]:
+    sentence = N_("Saved as number {number} of #{room}.")
+    return [_notice(style, sentence, number=e.number, room=e.room) for e in event.entries]
+
+
+def _search_shown(event: SearchShown, style: Style) -> list[str]:
+    if not event.entries:
+        return [_notice(style, N_("Nothing was found for: {words}"), words=event.words)]
+    lines = [_notice(style, N_("Found, the latest first (times are UTC):"))]
+    for entry in event.entries:
+        short = structs.replace(entry, text=snippet(entry.text, event.words))
+        lines.append(f"  #{visible(entry.room)} {entry.number} {_dated(short, style)}")
+    return lines
+
+
+def _replaced(event: Replaced, style: Style) -> list[str]:
+    return [_notice(style, N_("You have come back over another connection; this one closes."))]
+
+
+def _receipts_set(event: ReceiptsSet, style: Style) -> list[str]:
+    if event.on:
+        return [_notice(style, N_("You will be shown the number of each line of yours."))]
+    return [_notice(style, N_("You will not be shown the numbers of your lines."))]
+
+
+def _pong(event: Pong, style: Style) -> list[str]:
+    return [_notice(style, N_("Yes, I am here."))]
+
+
 def _history_shown(event: HistoryShown, style: Style) -> list[str]:
     if not event.entries:
         return [_notice(style, N_("Nothing more was said in #{room}."), room=event.room)]
     lines = [_notice(style, N_("History of #{room} (times are UTC):"), room=event.room)]
     lines.extend(f"{entry.number:>6} {_dated(entry, style)}" for entry in event.entries)
     first = event.entries[0].number
-    if first > 1:
+    if first > event.first:
         sentence = N_("/history {room} {n} before {first} shows what came before.")
         details = {"n": len(event.entries), "first": first}
         lines.append(_notice(style, sentence, room=event.room, **details))
@@ -326,6 +388,12 @@ def _server_stopping(event: ServerStopping, style: Style) -> list[str]:
 
 
 _RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
+    Acknowledged: _acknowledged,
+    EntriesRemoved: _entries_removed,
+    Pong: _pong,
+    ReceiptsSet: _receipts_set,
+    Replaced: _replaced,
+    SearchShown: _search_shown,
     Announced: _announced,
     Entered: _entered,
     Entry: _entry,

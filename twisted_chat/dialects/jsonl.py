@@ -1,0 +1,383 @@
+"""The JSON Lines dialect: for programs. One JSON object a line; ``type`` says which.
+
+``docs/protocol.rst`` describes every message. Requests are decoded straight into the
+classes of :mod:`twisted_chat.messages`; here are their names on the wire, what is checked
+beyond their types, and the form of what is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import msgspec
+
+from twisted_chat.characters import find_unsafe, visible
+from twisted_chat.chat import PAGE, ROOMS_LIMIT, TOPIC_LIMIT
+from twisted_chat.errors import (
+    BadRequest,
+    ControlCharacter,
+    LineTooLong,
+    Refusal,
+    UnknownType,
+)
+from twisted_chat.journal.search import snippet
+from twisted_chat.messages import (
+    Acknowledged,
+    Announced,
+    ChooseName,
+    Entered,
+    EntriesRemoved,
+    Entry,
+    Event,
+    Greeted,
+    Hello,
+    HelpShown,
+    HistoryShown,
+    HowToLeave,
+    Ignore,
+    IgnoredListed,
+    Ignoring,
+    Join,
+    Joined,
+    LanguageShown,
+    Leave,
+    Left,
+    LinesSkipped,
+    ListPeople,
+    ListRooms,
+    PeopleListed,
+    Ping,
+    Pong,
+    Quit,
+    ReadHistory,
+    ReceiptsSet,
+    Refused,
+    Renamed,
+    Replaced,
+    Replayed,
+    ReplayStarts,
+    Request,
+    RoomLeft,
+    RoomsListed,
+    Say,
+    Search,
+    SearchShown,
+    ServerStopping,
+    SetLanguage,
+    StillHere,
+    Style,
+    Tell,
+    TimestampsSet,
+    Told,
+    Topic,
+    TopicShown,
+    Unignore,
+    Welcomed,
+)
+from twisted_chat.names import NICKNAME_LIMIT, ROOM_LIMIT
+
+#: The version of this protocol: it grows by one when a program written for it could break.
+VERSION = 1
+
+#: Bytes of a line, and of one text in it.
+LINE_LIMIT = 16_384
+TEXT_LIMIT = 4096
+
+#: Characters of an id that a client gives to a request.
+ID_LIMIT = 64
+
+#: How the first byte of a connection tells this dialect from the one for people.
+FIRST_BYTE = b"{"
+
+_REQUESTS: dict[str, type[Request]] = {
+    "hello": Hello,
+    "history": ReadHistory,
+    "ignore": Ignore,
+    "join": Join,
+    "language": SetLanguage,
+    "leave": Leave,
+    "nick": ChooseName,
+    "ping": Ping,
+    "quit": Quit,
+    "rooms": ListRooms,
+    "say": Say,
+    "search": Search,
+    "tell": Tell,
+    "topic": Topic,
+    "unignore": Unignore,
+    "who": ListPeople,
+}
+
+
+class _Envelope(msgspec.Struct):
+    """What every line has; of any type, so that an error can name the id whatever is wrong."""
+
+    type: Any = None
+    id: Any = None
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_decoders = {name: msgspec.json.Decoder(request) for name, request in _REQUESTS.items()}
+_encode = msgspec.json.Encoder().encode
+
+
+# -- in ---------------------------------------------------------------------------------------
+
+
+def parse(line: bytes) -> Request:
+    """The request on ``line``, without its end.
+
+    :raises Refusal: it is not JSON, not a request, or holds what must not be relayed.
+    """
+    id = None
+    try:
+        line.decode("utf-8")  # the decoders do not look at what they leave out
+        envelope = _envelope.decode(line)
+        id = envelope.id if _is_id(envelope.id) else None
+        request = _decode(envelope.type, line)
+        _check(request)
+    except Refusal as refusal:
+        refusal.request_id = id
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(reason=visible(str(error))) from None
+    return request
+
+
+def _decode(type: object, line: bytes) -> Request:
+    if not isinstance(type, str):
+        raise BadRequest(reason="type is a text")
+    decoder = _decoders.get(type)
+    if decoder is None:
+        raise UnknownType(type=visible(type[:ID_LIMIT]))
+    try:
+        return decoder.decode(line)
+    except msgspec.DecodeError as error:
+        raise BadRequest(reason=visible(str(error))) from None
+
+
+def _check(request: Request) -> None:
+    for name in request.__struct_fields__:
+        value = getattr(request, name)
+        for text in (
+            (value,) if isinstance(value, str) else value if isinstance(value, dict) else ()
+        ):
+            unsafe = find_unsafe(text)
+            if unsafe is not None:
+                raise ControlCharacter(character=ord(unsafe))
+            if len(text.encode()) > TEXT_LIMIT:
+                raise LineTooLong(limit=TEXT_LIMIT)
+    if request.id is not None and not _is_id(request.id):
+        raise BadRequest(reason=f"an id has 1 to {ID_LIMIT} characters")
+
+
+def _is_id(id: object) -> bool:
+    return isinstance(id, str) and 0 < len(id) <= ID_LIMIT and find_unsafe(id) is None
+
+
+# -- out --------------------------------------------------------------------------------------
+
+
+def rendering_key(style: Style) -> Hashable:
+    """What is shared by several members does not depend on their style."""
+    return FIRST_BYTE
+
+
+def render(events: Sequence[Event], style: Style) -> bytes:
+    """``events`` as lines that end with LF."""
+    lines = [_line(_RENDERERS[type(event)](event, style)) for event in events]
+    lines.append(b"")
+    data = b"\n".join(lines)
+    if data.isascii() and b"\x7f" not in data:
+        return data
+    # JSON escapes the C0 controls only.
+    return "\n".join(visible(line) for line in data.decode().split("\n")).encode()
+
+
+def _line(value: object) -> bytes:
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:  # a lone surrogate, as a damaged database could hold
+        return _encode(_all_visible(msgspec.to_builtins(value)))
+
+
+def _all_visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {_all_visible(key): _all_visible(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_all_visible(item) for item in value]
+    return value
+
+
+class _Said(msgspec.Struct, tag="said"):
+    """An entry of a room's log."""
+
+    room: str
+    seq: int
+    time: int
+    kind: str
+    nickname: str
+    text: str
+    id: str | None
+
+
+class _Ack(msgspec.Struct, tag="ack"):
+    """A message of one's own is saved."""
+
+    id: str | None
+    room: str
+    seq: int
+    time: int
+
+
+def _said(entry: Entry, style: Style) -> _Said:
+    return _Said(
+        entry.room,
+        entry.number,
+        entry.time,
+        entry.kind,
+        visible(entry.nickname),
+        visible(entry.text),
+        entry.message_id,
+    )
+
+
+def _welcomed(event: Welcomed, style: Style) -> dict[str, Any]:
+    return {
+        "type": "welcome",
+        "version": VERSION,
+        "nickname": event.nickname,
+        "client": event.client_id.hex(),
+        "resumed": event.resumed,
+        "rooms": event.rooms,
+        "motd": event.motd,
+        "limits": {
+            "line": LINE_LIMIT,
+            "text": TEXT_LIMIT,
+            "id": ID_LIMIT,
+            "nickname": NICKNAME_LIMIT,
+            "room": ROOM_LIMIT,
+            "rooms": ROOMS_LIMIT,
+            "topic": TOPIC_LIMIT,
+            "page": PAGE,
+        },
+    }
+
+
+def _entered(event: Entered, style: Style) -> dict[str, Any]:
+    return {
+        "type": "entered",
+        "room": event.room,
+        "topic": event.topic,
+        "people": event.people,
+        "count": event.people_count,
+        "last": event.last,
+        "keep_days": event.keep_days,
+    }
+
+
+def _told(event: Told, style: Style) -> dict[str, Any]:
+    if event.own:
+        return {"type": "delivered", "id": event.id, "name": event.recipient, "time": event.time}
+    return {"type": "told", "nickname": event.sender, "text": event.text, "time": event.time}
+
+
+def _acknowledged(event: Acknowledged, style: Style) -> msgspec.Raw:
+    """One line for each entry: an acknowledgement stands for one message."""
+    lines = [_line(_Ack(e.message_id, e.room, e.number, e.time)) for e in event.entries]
+    return msgspec.Raw(b"\n".join(lines))
+
+
+def _refused(event: Refused, style: Style) -> dict[str, Any]:
+    refusal = event.refusal
+    text = refusal.sentence(style.language)
+    return {"type": "error", "id": event.id, "code": refusal.code, "text": visible(text)}
+
+
+def _history_shown(event: HistoryShown, style: Style) -> dict[str, Any]:
+    return {
+        "type": "history",
+        "id": event.id,
+        "room": event.room,
+        "first": event.first,
+        "entries": [_said(entry, style) for entry in event.entries],
+    }
+
+
+def _search_shown(event: SearchShown, style: Style) -> dict[str, Any]:
+    return {
+        "type": "found",
+        "id": event.id,
+        "words": event.words,
+        "entries": [_said(entry, style) for entry in event.entries],
+        "snippets": [visible(snippet(entry.text, event.words)) for entry in event.entries],
+    }
+
+
+def _rooms_listed(event: RoomsListed, style: Style) -> dict[str, Any]:
+    rooms = [{"room": r.room, "people": r.people, "topic": r.topic} for r in event.rooms]
+    return {"type": "rooms", "id": event.id, "rooms": rooms, "count": event.count}
+
+
+def _people_listed(event: PeopleListed, style: Style) -> dict[str, Any]:
+    return {
+        "type": "people",
+        "id": event.id,
+        "room": event.room,
+        "people": event.people,
+        "count": event.people_count,
+    }
+
+
+def _fields(type: str, **names: str) -> Callable[[Any, Style], dict[str, Any]]:
+    """A line whose fields are attributes of the event: ``wire_name="attribute"``."""
+
+    def render(event: Event, style: Style) -> dict[str, Any]:
+        return {"type": type} | {wire: getattr(event, name) for wire, name in names.items()}
+
+    return render
+
+
+_RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
+    Acknowledged: _acknowledged,
+    Announced: _fields("announced", text="text", room="room"),
+    Entered: _entered,
+    EntriesRemoved: _fields("removed", room="room", first="first"),
+    Entry: _said,
+    HistoryShown: _history_shown,
+    IgnoredListed: _fields("ignored", people="people"),
+    Ignoring: _fields("ignoring", nickname="nickname", on="on"),
+    Joined: _fields("joined", room="room", nickname="nickname", arrived="arrived"),
+    LanguageShown: _fields("language", language="language", languages="languages"),
+    Left: _fields("left", room="room", nickname="nickname", departed="departed"),
+    PeopleListed: _people_listed,
+    Pong: _fields("pong", id="id"),
+    Refused: _refused,
+    Renamed: _fields("renamed", old="old", new="new", own="own"),
+    Replaced: _fields("replaced"),
+    RoomLeft: _fields("exited", room="room"),
+    RoomsListed: _rooms_listed,
+    SearchShown: _search_shown,
+    ServerStopping: _fields("stopping"),
+    Told: _told,
+    TopicShown: _fields("topic", id="id", room="room", topic="topic"),
+    Welcomed: _welcomed,
+}
+
+#: Events that only people are shown: nothing that a program can ask leads to them.
+FOR_PEOPLE: frozenset[type[Event]] = frozenset(
+    {
+        Greeted,
+        HelpShown,
+        HowToLeave,
+        LinesSkipped,
+        ReceiptsSet,
+        Replayed,
+        ReplayStarts,
+        StillHere,
+        TimestampsSet,
+    }
+)
