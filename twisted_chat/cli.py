@@ -11,13 +11,19 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
 from twisted_chat import __version__
+from twisted_chat.characters import visible
 from twisted_chat.client.address import DEFAULT_HOST, DEFAULT_PORT, parse_address
 from twisted_chat.dialects import text as dialect
-from twisted_chat.errors import NameInvalid, Refusal
-from twisted_chat.language import from_environment
+from twisted_chat.errors import CannotStart, NameInvalid, Refusal
+from twisted_chat.language import N_, from_environment
 from twisted_chat.messages import Say
 
 _T = TypeVar("_T")
+
+
+class WrongCount(CannotStart):
+    code = "wrong-count"
+    template = N_("{given} is not a number of entries")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,7 +65,52 @@ def _arguments() -> argparse.ArgumentParser:
         help=f"where the server is [default: {DEFAULT_HOST}:{DEFAULT_PORT}]",
     )
     connect.add_argument("--nick", metavar="NAME", type=_told(_name), help="your name")
+
+    verify = commands.add_parser(
+        "verify",
+        help="check that a server's log is whole",
+        description="Check that no entry of the log was lost or changed, and name the first that "
+        "was in each room. Status 1: something is wrong; 2: it could not be checked.",
+    )
+    verify.set_defaults(command=_verify)
+    _add_database(verify)
+
+    history = commands.add_parser(
+        "history",
+        help="print what was said in a room",
+        description="Print what was said in a room, oldest first, with numbers and times (UTC).",
+    )
+    history.set_defaults(command=_history)
+    _add_database(history)
+    history.add_argument("room", metavar="ROOM", help="the room's name")
+    history.add_argument(
+        "--last", metavar="N", type=_told(_count), help="only the last so many [default: all]"
+    )
+
+    export = commands.add_parser(
+        "export",
+        help="write what was said for other programs",
+        description="Write what was said in a room, or in all of them, in UTF-8.",
+    )
+    export.set_defaults(command=_export)
+    _add_database(export)
+    export.add_argument("room", metavar="ROOM", nargs="?", help="the room [default: all]")
+    export.add_argument(
+        "--format",
+        choices=("jsonl", "markdown", "csv"),
+        required=True,
+        help="one JSON object a line, a text to read, or a table",
+    )
+    export.add_argument(
+        "--output", metavar="FILE", help="where to write it [default: standard output]"
+    )
     return parser
+
+
+def _add_database(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "database", metavar="DB", help="the server's database; it may run meanwhile"
+    )
 
 
 def _told(read: Callable[[str], _T]) -> Callable[[str], _T]:
@@ -81,6 +132,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _count(text: str) -> int:
+    """A number of entries, from 1."""
+    if not (text.isascii() and text.isdecimal() and 0 < len(text) <= 18 and int(text)):
+        raise WrongCount(given=visible(text))
+    return int(text)
+
+
 def _connect(options: argparse.Namespace) -> int:
     from twisted.internet import reactor
 
@@ -88,6 +146,26 @@ def _connect(options: argparse.Namespace) -> int:
 
     host, port = options.address
     return run(reactor, host, port, options.nick, from_environment())
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from twisted_chat.archive import commands
+
+    return commands.verify(options.database, from_environment())
+
+
+def _history(options: argparse.Namespace) -> int:
+    from twisted_chat.archive import commands
+
+    return commands.history(options.database, options.room, options.last, from_environment())
+
+
+def _export(options: argparse.Namespace) -> int:
+    from twisted_chat.archive import commands
+
+    return commands.export(
+        options.database, options.room, options.format, options.output, from_environment()
+    )
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ class ChatClientProtocol(LineReceiver):
         self._receiver = receiver
         self._flow = _Flow()
         self._leaving = False
+        self._finished = False
         self._too_long = False
         self._abort: IDelayedCall | None = None
         self._all_read = 0.0
@@ -83,7 +84,7 @@ class ChatClientProtocol(LineReceiver):
         unsafe = find_unsafe(text)
         if unsafe is not None:
             raise ValueError(f"U+{ord(unsafe):04X} cannot be sent")
-        if not self._leaving:
+        if not (self._leaving or self._finished):
             self._all_read = max(self._all_read, self._reactor.seconds()) + LINE_TIMEOUT
             self.sendLine(text.encode())
 
@@ -95,7 +96,8 @@ class ChatClientProtocol(LineReceiver):
         """Leave the chat; the server closes then, or else we do after a while."""
         if not self._leaving:
             self._leaving = True
-            self.sendLine(LEAVE.encode())
+            if not self._finished:
+                self.sendLine(LEAVE.encode())
         if self._abort is None and self.connected:
             unread = max(0.0, self._all_read - self._reactor.seconds())
             self._abort = self._reactor.callLater(
@@ -106,8 +108,8 @@ class ChatClientProtocol(LineReceiver):
         """Say that nothing more will be sent; answers still come, until the server closes."""
         if INegotiated.providedBy(self.transport):  # TLS has no half-closed connections
             self.leave()
-        elif not self._leaving:
-            self._leaving = True
+        elif not (self._leaving or self._finished):
+            self._finished = True
             # A paused producer would keep that half open.
             self.transport.unregisterProducer()
             self._flow.resumeProducing()
@@ -135,13 +137,15 @@ class ChatClientProtocol(LineReceiver):
         rest = self.clearLineBuffer()
         if rest:
             self.lineReceived(rest)
-        self._receiver.disconnected(self._why(reason), clean=self._leaving and not self._too_long)
+        why = self._why(reason)
+        self._receiver.disconnected(why, clean=why == LEFT)
         self.ended.callback(None)
 
     def _why(self, reason: Failure) -> str:
         if self._too_long:
             return LINE_TOO_LONG
-        if self._leaving:
+        # After finish(), only a server that closes in good order has read everything.
+        if self._leaving or (self._finished and reason.check(ConnectionDone)):
             return LEFT
         return CLOSED if reason.check(ConnectionDone) else BROKEN
 

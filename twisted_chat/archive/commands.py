@@ -1,0 +1,214 @@
+"""``twisted-chat verify``, ``history`` and ``export``: what they print and how they end.
+
+Exit status: 0 all is well; 1 something was found to be wrong with the log, or is not in it;
+2 it could not be read, or the output not be written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from io import TextIOWrapper
+from typing import TextIO
+
+from twisted_chat.archive.database import Archive, Room, open_archive
+from twisted_chat.archive.export import FORMATS
+from twisted_chat.archive.progress import Progress, grouped
+from twisted_chat.archive.verify import Verification
+from twisted_chat.characters import visible
+from twisted_chat.dialects import text as dialect
+from twisted_chat.errors import CannotStart, Refusal
+from twisted_chat.language import N_, catalogue
+from twisted_chat.messages import Entry, Replayed, Style
+from twisted_chat.names import room_name
+
+#: What belongs to a database besides the file itself.
+_COMPANIONS = ("", "-wal", "-shm", "-journal", ".lock")
+
+#: The status of a program that Ctrl-C ended, as a shell has it.
+_INTERRUPTED = 130
+
+STDOUT = 1
+
+
+class CannotWrite(CannotStart):
+    code = "cannot-write"
+    template = N_("cannot write {path}: {reason}")
+
+
+class OutputIsDatabase(CannotStart):
+    code = "output-is-database"
+    template = N_("{path} belongs to the database itself and is left as it is")
+
+
+def verify(path: str, language: str) -> int:
+    """Check the whole log at ``path``; says what is wrong, or what was checked."""
+
+    def work(archive: Archive, output: TextIO, progress: Progress) -> int:
+        status = 0
+        progress.start()
+        verification = Verification(archive, progress)
+        for finding in verification.findings():
+            status = 1
+            progress.erase()
+            print(finding.sentence(language), file=output, flush=True)
+        progress.erase()
+        if not status:
+            print(_all_is_well(verification, language), file=output)
+        return status
+
+    return _run("verify", path, language, work, streams=False)
+
+
+def _all_is_well(verification: Verification, language: str) -> str:
+    translate = catalogue(language).gettext
+    rooms = N_("1 room") if verification.rooms == 1 else N_("{n} rooms")
+    entries = N_("1 entry") if verification.entries == 1 else N_("{n} entries")
+    return translate(N_("{rooms}, {entries}: all is well.")).format(
+        rooms=translate(rooms).format(n=grouped(verification.rooms, language)),
+        entries=translate(entries).format(n=grouped(verification.entries, language)),
+    )
+
+
+def history(path: str, room: str, last: int | None, language: str) -> int:
+    """Print what was said in ``room``, oldest first: all of it, or the ``last`` entries."""
+
+    def work(archive: Archive, output: TextIO, progress: Progress) -> int:
+        found = _find(archive, room)
+        width = len(str(found.last))
+        for entries in _counted(archive, [found], progress, last):
+            shown = dialect.render([Replayed(entry) for entry in entries], Style(language))
+            lines = shown.decode().split("\n")[:-1]
+            for entry, line in zip(entries, lines, strict=True):
+                output.write(f"{entry.number:>{width}} {line}\n")
+        return 0
+
+    return _run("history", path, language, work)
+
+
+def export(path: str, room: str | None, format: str, output: str | None, language: str) -> int:
+    """Write the entries of ``room``, or of every room, in one of :data:`FORMATS`, in UTF-8.
+
+    They go to the file ``output``, or to standard output.
+    """
+
+    def work(archive: Archive, output: TextIO, progress: Progress) -> int:
+        rooms = archive.rooms() if room is None else [_find(archive, room)]
+        for text in FORMATS[format](_counted(archive, rooms, progress), language):
+            output.write(text)
+        return 0
+
+    return _run("export", path, language, work, output, "utf-8")
+
+
+def _find(archive: Archive, name: str) -> Room:
+    """The room that a person means by ``name``."""
+    try:
+        return archive.room(room_name(name))
+    except Refusal:
+        return archive.room(name.removeprefix("#"))
+
+
+def _counted(
+    archive: Archive, rooms: Sequence[Room], progress: Progress, last: int | None = None
+) -> Iterator[Sequence[Entry]]:
+    """The entries of ``rooms``, with the progress of whoever takes them."""
+    kept = [room.last - room.base for room in rooms]
+    progress.expect(sum(kept if last is None else [min(last, count) for count in kept]))
+    for room in rooms:
+        for entries in archive.entries(room, last):
+            yield entries
+            progress.advance(len(entries))
+
+
+# -- around them ------------------------------------------------------------------------------
+
+
+def _run(
+    command: str,
+    database: str,
+    language: str,
+    work: Callable[[Archive, TextIO, Progress], int],
+    output_path: str | None = None,
+    encoding: str | None = None,
+    streams: bool = True,
+) -> int:
+    """The status of ``work``, or of what went wrong, which is said in one line.
+
+    ``streams``: it writes all the time, and not only where it has erased the progress.
+    """
+    try:
+        with (
+            open_archive(database) as archive,
+            _output(output_path, encoding, database) as output,
+            _progress(language, busy=streams and output.isatty()) as progress,
+        ):
+            return work(archive, output, progress)
+    except Refusal as refusal:
+        _complain(f"twisted-chat {command}: {refusal.sentence(language)}")
+        return 2 if isinstance(refusal, CannotStart) else 1
+    except BrokenPipeError:
+        return 0  # whoever reads it has had enough
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _complain(line: str) -> None:
+    if sys.stderr is not None:
+        if isinstance(sys.stderr, TextIOWrapper):
+            sys.stderr.reconfigure(errors="replace")
+        print(line, file=sys.stderr)
+
+
+@contextmanager
+def _output(path: str | None, encoding: str | None, database: str) -> Iterator[TextIO]:
+    """Where to write to: the file ``path``, or standard output.
+
+    :raises CannotWrite: it cannot be written.
+    :raises OutputIsDatabase: that would destroy what is read.
+    """
+    try:
+        with ExitStack() as stack:
+            stream = _open(path, encoding, database, stack)
+            yield stream
+            stream.flush()
+    except OSError as error:
+        if path is None:
+            # The interpreter flushes it at the end, and would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+        if isinstance(error, BrokenPipeError):
+            raise
+        shown = "stdout" if path is None else visible(path)
+        raise CannotWrite(path=shown, reason=error.strerror) from error
+
+
+def _open(path: str | None, encoding: str | None, database: str, stack: ExitStack) -> TextIO:
+    if path is None and sys.stdout is not None:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(encoding=encoding, errors="replace")
+        return sys.stdout
+    if path is None:  # it was closed
+        path = os.devnull
+    if "\0" in path:
+        raise OSError(None, "embedded null byte")
+    for suffix in _COMPANIONS:
+        companion = os.path.realpath(database) + suffix
+        if os.path.realpath(path) == companion or _is_same(path, companion):
+            raise OutputIsDatabase(path=visible(path))
+    return stack.enter_context(open(path, "w", encoding="utf-8", newline=""))
+
+
+def _is_same(path: str, other: str) -> bool:
+    """Whether both are names of one file."""
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
+
+
+def _progress(language: str, busy: bool) -> Progress:
+    """Shown on a terminal, unless it is ``busy`` with the output itself."""
+    shown = sys.stderr is not None and sys.stderr.isatty() and not busy
+    return Progress(sys.stderr if shown else None, language)

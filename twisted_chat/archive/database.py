@@ -1,0 +1,321 @@
+"""A database opened to be read only: one moment of it, and nothing written beside it either."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from twisted_chat.characters import visible
+from twisted_chat.errors import (
+    CannotStart,
+    DatabaseForeign,
+    DatabaseNewer,
+    DatabaseUnusable,
+    LogRefusal,
+    Refusal,
+)
+from twisted_chat.journal.store import APPLICATION_ID, BUSY_TIMEOUT, schema_scripts
+from twisted_chat.language import N_
+from twisted_chat.messages import Entry, Kind
+
+#: The first version of the schema that has the chain, and the first with the search index.
+OLDEST = 1
+WITH_INDEX = 2
+
+#: Entries that are read at one go.
+BATCH = 1000
+
+#: Names of rooms in a sentence.
+_NAMES_SHOWN = 50
+
+#: The last microsecond that a date can have.
+_LAST_TIME = 253_402_300_799_999_999
+
+
+class DatabaseMalformed(LogRefusal):
+    code = "database-malformed"
+    template = N_("{path} is damaged: {reason}")
+
+
+class DatabaseOlder(CannotStart):
+    code = "database-older"
+    template = N_(
+        "{path} was written by an older version of this program; "
+        "start the server with it once, which upgrades it"
+    )
+
+
+class DatabaseChanged(CannotStart):
+    code = "database-changed"
+    template = N_("{path} was changed while it was read, as a server was started; try again")
+
+
+class EntryDamaged(Refusal):
+    code = "entry-damaged"
+    template = N_("#{room}: entry {number} is damaged")
+
+
+class RoomDamaged(Refusal):
+    code = "room-damaged"
+    template = N_("#{room}: what is recorded of the room itself is damaged")
+
+
+class RoomUnknown(Refusal):
+    code = "room-unknown"
+    template = N_("There is no room #{room} in {path}. There are: {rooms}.")
+
+
+class NoRooms(RoomUnknown):
+    template = N_("There is no room #{room} in {path}, nor any other yet.")
+
+
+class Room(msgspec.Struct, frozen=True):
+    """A room's record: entries ``base + 1`` to ``last`` are kept."""
+
+    id: int
+    name: str
+    base: int
+    last: int
+
+
+class _Row(msgspec.Struct, array_like=True):
+    """What is read of an entry, in the order in which it is asked for."""
+
+    number: int
+    time: Annotated[int, msgspec.Meta(ge=0, le=_LAST_TIME)]
+    kind: Kind
+    nickname: str
+    text: str
+    message_id: str | None
+
+
+class Archive:
+    """One moment of a database. Made by :func:`open_archive`.
+
+    Its methods raise :class:`sqlite3.Error`, which :func:`open_archive` makes refusals of.
+    """
+
+    def __init__(self, path: str, connection: sqlite3.Connection, files: _Unlocked | None) -> None:
+        self.path = path
+        self._connection = connection
+        self._files = files
+
+    def rows(self, query: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
+        """What ``query`` finds, as SQLite has it."""
+        return self._connection.execute(query, parameters)
+
+    def batches(self, query: str, *parameters: object) -> Iterator[list[tuple[Any, ...]]]:
+        """What ``query`` finds, many rows at one go, which is faster."""
+        cursor = self._connection.execute(query, parameters)
+        while rows := cursor.fetchmany(BATCH):
+            yield rows
+
+    @contextmanager
+    def any_text(self) -> Iterator[None]:
+        """Inside, a text that is not UTF-8 is read too, with lone surrogates; slowly."""
+        strict = self._connection.text_factory
+        self._connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+        try:
+            yield
+        finally:
+            self._connection.text_factory = strict
+
+    def version(self) -> int:
+        """The version of the schema."""
+        ((version,),) = self.rows("PRAGMA user_version")
+        return int(version)
+
+    def check_unchanged(self) -> None:
+        """Make sure that what was read so far is of one moment.
+
+        :raises DatabaseChanged: it may not be.
+        """
+        if self._files is not None and self._files.changed():
+            raise DatabaseChanged(path=visible(self.path))
+
+    def rooms(self) -> list[Room]:
+        """All rooms, in the order in which they were made.
+
+        :raises RoomDamaged: the record of one is.
+        """
+        rooms = []
+        for row in self.rows("SELECT id, name, base, last FROM room ORDER BY id"):
+            try:
+                rooms.append(Room(*msgspec.convert(row, tuple[int, str, int, int])))
+            except msgspec.ValidationError:
+                raise RoomDamaged(room=shown(row[1])) from None
+        return rooms
+
+    def room(self, name: str) -> Room:
+        """The room called ``name``.
+
+        :raises RoomUnknown: there is none; the refusal names those that there are.
+        """
+        rooms = self.rooms()
+        for room in rooms:
+            if room.name == name:
+                return room
+        names = [f"#{visible(room.name)}" for room in rooms]
+        if len(names) > _NAMES_SHOWN:
+            names[_NAMES_SHOWN:] = ["…"]
+        unknown = RoomUnknown if names else NoRooms
+        raise unknown(room=visible(name), path=visible(self.path), rooms=", ".join(names))
+
+    def entries(self, room: Room, last: int | None = None) -> Iterator[list[Entry]]:
+        """The entries of ``room``, or its ``last`` ones, oldest first, in batches.
+
+        Their client ids stay unread: whoever knows one can speak as that person.
+
+        :raises EntryDamaged: one cannot be what somebody said.
+        """
+        first = 0
+        if last is not None:
+            found = self.rows(
+                "SELECT number FROM entry WHERE room = ? ORDER BY number DESC LIMIT 1 OFFSET ?",
+                *(room.id, last - 1),
+            )
+            first = next(iter(found), (0,))[0]
+        query = (
+            "SELECT number, time, kind, nickname, text, message_id"
+            " FROM entry WHERE room = ? AND number >= ? ORDER BY number"
+        )
+        for rows in self.batches(query, room.id, first):
+            entries = _entries(room.name, rows)
+            self.check_unchanged()
+            yield entries
+
+
+def _entries(room: str, rows: list[tuple[Any, ...]]) -> list[Entry]:
+    try:
+        read = msgspec.convert(rows, list[_Row])
+    except msgspec.ValidationError:
+        raise EntryDamaged(room=visible(room), number=_first_damaged(rows)) from None
+    return [
+        Entry(
+            room, row.number, row.time, row.kind, row.nickname, row.text, None, row.message_id, b""
+        )
+        for row in read
+    ]
+
+
+def _first_damaged(rows: list[tuple[Any, ...]]) -> str:
+    """The number of the first of ``rows`` that is not as it must be."""
+    for row in rows:
+        try:
+            msgspec.convert(row, _Row)
+        except msgspec.ValidationError:
+            return shown(row[0])
+    raise AssertionError("each row by itself is as it must be")
+
+
+def shown(value: object) -> str:
+    """``value``, which may be of any type where something is damaged, fit for a sentence."""
+    return visible(str(value))
+
+
+@contextmanager
+def open_archive(path: str) -> Iterator[Archive]:
+    """The database at ``path`` as it is now, for as long as the context lasts.
+
+    :raises CannotStart: it cannot be opened, or is not one that this program can read.
+    :raises DatabaseMalformed: SQLite finds it damaged, now or while it is read.
+    """
+    with ExitStack() as stack:
+        files = None
+        try:
+            uri, files = _locate(path, stack)
+            connection = stack.enter_context(
+                closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT))
+            )
+            connection.execute("BEGIN")  # all that follows sees the same moment
+            _check(connection, path)
+            yield Archive(path, connection, files)
+        except sqlite3.Error as error:
+            if files is not None and files.changed():
+                raise DatabaseChanged(path=visible(path)) from error
+            raise refusal_for(error, path) from error
+
+
+def refusal_for(error: sqlite3.Error, path: str) -> Refusal:
+    """What ``error``, which came of reading ``path``, means to an operator."""
+    reason = shown(error)
+    damaged = "malformed" in reason or "Could not decode" in reason
+    return (DatabaseMalformed if damaged else DatabaseUnusable)(path=visible(path), reason=reason)
+
+
+def _check(connection: sqlite3.Connection, path: str) -> None:
+    ((application,),) = connection.execute("PRAGMA application_id")
+    ((version,),) = connection.execute("PRAGMA user_version")
+    if application != APPLICATION_ID:
+        raise DatabaseForeign(path=visible(path))
+    if version > len(schema_scripts()):
+        raise DatabaseNewer(path=visible(path))
+    if version < OLDEST:
+        raise DatabaseOlder(path=visible(path))
+
+
+class _Unlocked:
+    """The files of a database that is read without locks: whether they were changed since."""
+
+    def __init__(self, database: str) -> None:
+        self._database = database
+        self._state = self._look()
+
+    def changed(self) -> bool:
+        return self._look() != self._state
+
+    def _look(self) -> tuple[object, ...]:
+        try:
+            status = os.stat(self._database)
+        except OSError as error:
+            return (error.errno,)
+        # A write-ahead log that has grown is harmless: what was read is the file without it.
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _locate(path: str, stack: ExitStack) -> tuple[str, _Unlocked | None]:
+    """The URI with which SQLite reads ``path`` and writes nothing, not even beside it.
+
+    A plain read-only connection makes a ``-wal`` and a ``-shm`` where there are none, and
+    leaves them. What is right depends on what is there (sqlite.org/wal.html, section 10):
+
+    - Both: a server is running or was killed. SQLite reads them as they are; where nobody
+      else has the shared memory open, it makes an index of the log in its own memory.
+    - No log, or an empty one: everything is in the database, and nobody has it open. It is
+      read without locks; a server that starts meanwhile is noticed by what it changes.
+    - A log alone, as in a copy of two files: they are copied to where a ``-shm`` may be made.
+    """
+    try:
+        database = str(Path(path).resolve(strict=True))
+        if os.path.isdir(database):
+            raise OSError(None, os.strerror(errno.EISDIR))  # SQLite calls it an I/O error
+        if not os.access(database, os.R_OK):
+            raise OSError(None, os.strerror(errno.EACCES))
+        wal, shm = (f"{database}{suffix}" for suffix in ("-wal", "-shm"))
+        files = _Unlocked(database)
+        if not (os.path.exists(wal) and os.path.exists(shm)):
+            if not os.path.exists(wal) or not os.path.getsize(wal):
+                return _uri(database, "mode=ro&immutable=1"), files
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="twisted-chat-"))
+            copy = os.path.join(folder, "copy.db")
+            shutil.copyfile(database, copy)
+            shutil.copyfile(wal, f"{copy}-wal")
+            return _uri(copy, "mode=ro"), files
+        return _uri(database, "mode=ro&readonly_shm=1"), None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatabaseUnusable(path=visible(path), reason=reason) from error
+
+
+def _uri(path: str, query: str) -> str:
+    return f"{Path(path).as_uri()}?{query}"

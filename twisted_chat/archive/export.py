@@ -1,0 +1,144 @@
+"""The forms in which entries leave the log: JSON Lines, Markdown and CSV. Pure.
+
+None of them has an author's client id, which is a secret.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from io import StringIO
+from typing import Protocol
+
+import msgspec
+from msgspec.structs import astuple
+
+from twisted_chat.characters import find_unsafe, visible
+from twisted_chat.language import N_, catalogue
+from twisted_chat.messages import Entry
+
+_encode = msgspec.json.Encoder().encode
+
+_EPOCH = datetime(1970, 1, 1)
+
+
+class Format(Protocol):
+    """Called once with all entries, in batches, each room by itself; gives texts to write."""
+
+    def __call__(self, batches: Iterator[Sequence[Entry]], language: str, /) -> Iterator[str]: ...
+
+
+class _Exported(msgspec.Struct):
+    """What leaves of an entry; the time as in RFC 3339, in UTC."""
+
+    room: str
+    seq: int
+    time: str
+    kind: str
+    nickname: str
+    text: str
+    id: str | None
+
+
+def _exported(entry: Entry) -> _Exported:
+    time = f"{_when(entry).isoformat(timespec='microseconds')}Z"
+    values = (entry.room, entry.number, time, entry.kind, entry.nickname, entry.text)
+    return _Exported(*values, entry.message_id)
+
+
+def _when(entry: Entry) -> datetime:
+    return _EPOCH + timedelta(microseconds=entry.time)
+
+
+# -- JSON Lines -------------------------------------------------------------------------------
+
+
+def jsonl(batches: Iterator[Sequence[Entry]], language: str) -> Iterator[str]:
+    """One object an entry; nothing is lost of what was said."""
+    for entries in batches:
+        yield "".join(f"{_object(entry)}\n" for entry in entries)
+
+
+def _object(entry: Entry) -> str:
+    line = _encode(_exported(entry)).decode()
+    # Control characters would reach a terminal that shows the lines; escaped, they do not.
+    return json.dumps(json.loads(line)) if find_unsafe(line) else line
+
+
+# -- Markdown ---------------------------------------------------------------------------------
+
+# What can begin or end markup within a line (CommonMark 0.31, chapter 6; GitHub's tables,
+# strikethrough and formulas), or make a link of what looks like an address. Ours begin each
+# line, so that no text can.
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>#!|~&:@$^=]|(?<=\S)\.(?=\S)")
+
+
+def escaped(text: str) -> str:
+    """``text`` as Markdown that shows it and is no markup."""
+    return _MARKUP.sub(r"\\\g<0>", visible(text))
+
+
+def markdown(batches: Iterator[Sequence[Entry]], language: str) -> Iterator[str]:
+    """A heading for each room and each day (UTC), and an item for each entry."""
+    room, day = None, None
+    for entries in batches:
+        lines = []
+        for entry in entries:
+            time = _when(entry)
+            if entry.room != room:
+                lines += ["" if room is None else "\n", f"# {escaped('#' + entry.room)}\n"]
+                room, day = entry.room, None
+            if time.date() != day:
+                lines.append(f"\n## {time:%Y-%m-%d}\n\n")
+                day = time.date()
+            lines.append(f"- `{entry.number}` {time:%H:%M:%S} {_spoken(entry, language)}\n")
+        yield "".join(lines)
+
+
+def _spoken(entry: Entry, language: str) -> str:
+    name, text = f"**{escaped(entry.nickname)}**", escaped(entry.text)
+    if entry.kind == "act":
+        return f"\\* {name} {text}"
+    if entry.kind == "topic":
+        sentence = N_("{name} changed the topic to: {topic}")
+        return catalogue(language).gettext(sentence).format(name=name, topic=text)
+    return f"{name}: {text}"
+
+
+# -- CSV --------------------------------------------------------------------------------------
+
+# A spreadsheet takes a cell that begins so for a formula, which can fetch and send (OWASP,
+# "CSV Injection"). Such a cell gets an apostrophe in front, and so does one that begins with
+# an apostrophe: to have the text as it was, take one apostrophe away wherever one is first.
+# It holds where the program splits at commas; one told to split at others can be fooled.
+_FORMULA = re.compile(r"['\t\r\n]|\s*[=+\-@＝＋－＠]")
+
+
+def guarded(text: str) -> str:
+    """``text`` as a cell that no spreadsheet computes."""
+    text = visible(text)
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def comma_separated(batches: Iterator[Sequence[Entry]], language: str) -> Iterator[str]:
+    """A header and a record an entry, as in RFC 4180."""
+    yield _records([_Exported.__struct_fields__])
+    for entries in batches:
+        yield _records([_cells(entry) for entry in entries])
+
+
+def _cells(entry: Entry) -> Sequence[object]:
+    values = astuple(_exported(entry))
+    return [guarded(value) if isinstance(value, str) else value for value in values]
+
+
+def _records(records: Sequence[Sequence[object]]) -> str:
+    text = StringIO()
+    csv.writer(text).writerows(records)
+    return text.getvalue()
+
+
+FORMATS: dict[str, Format] = {"jsonl": jsonl, "markdown": markdown, "csv": comma_separated}

@@ -1,0 +1,82 @@
+"""How far long work has come: one line on a terminal, gone when the work is done."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TextIO
+
+from twisted_chat.language import N_, catalogue
+
+#: Seconds between two states that are shown.
+_INTERVAL = 0.2
+
+_CHECKING = N_("Checking the file …")
+_LINE = N_("{percent} %, {rate} entries a second")
+
+
+def grouped(number: int, language: str) -> str:
+    """``number`` with its digits in groups of three, as ``language`` separates them."""
+    text = f"{number:,}"
+    return text if language == "en" else text.replace(",", ".")
+
+
+class Progress:
+    """Shown on ``stream``; on None it is not shown at all. Erased when the context ends."""
+
+    def __init__(self, stream: TextIO | None, language: str) -> None:
+        self._stream = stream
+        self._language = language
+        self._total = 0
+        self._done = 0
+        self._width = 0
+        self._started = self._shown = time.monotonic()
+
+    def start(self) -> None:
+        """What is done first cannot be measured."""
+        self._show(catalogue(self._language).gettext(_CHECKING))
+
+    def expect(self, total: int) -> None:
+        """The work is ``total`` entries, from now."""
+        self._total = total
+        self._started = time.monotonic()
+
+    def advance(self, entries: int) -> None:
+        """So many more are done."""
+        self._done += entries
+        now = time.monotonic()
+        if self._stream is not None and self._total and now - self._shown >= _INTERVAL:
+            self._shown = now
+            rate = round(self._done / (now - self._started))
+            self._show(
+                catalogue(self._language)
+                .gettext(_LINE)
+                .format(
+                    percent=min(99, 100 * self._done // self._total),
+                    rate=grouped(rate, self._language),
+                )
+            )
+
+    def erase(self) -> None:
+        """Leave the line empty, for something else to be written on it."""
+        self._show("")
+        if self._stream is not None:
+            self._stream.write("\r")
+            self._stream.flush()
+
+    def _show(self, text: str) -> None:
+        if self._stream is not None:
+            self._stream.write("\r" + text.ljust(self._width))
+            self._stream.flush()
+            self._width = len(text)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.erase()
