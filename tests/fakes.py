@@ -6,10 +6,13 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
+from twisted.internet.task import Clock
+
 from twisted_chat.chat import Chat, Person
 from twisted_chat.dialects import text
-from twisted_chat.errors import HistoryUnavailable
-from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState, Saved
+from twisted_chat.errors import HistoryUnavailable, NotSaved
+from twisted_chat.identities import Identities
+from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState
 from twisted_chat.journal.store import MEMORY, Reader, Store
 from twisted_chat.messages import Entry, Event, Refused, Request, Style
 from twisted_chat.registry import Registry
@@ -56,6 +59,16 @@ class StepJournal:
     def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
         self._read(lambda reader: reader.before(room, before, limit), reply)
 
+    def search(self, words: str, room: str | None, limit: int, reply: HistoryReader) -> None:
+        self.store.index(1_000_000)
+        self._read(lambda reader: reader.search(words, room, limit), reply)
+
+    def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
+        for state in self.store.rooms():
+            last, _ = self.store.remove_before(state.name, time, 1_000_000)
+            if last:
+                removed(state.name, last)
+
     def stop(self, stopped: Callable[[], None]) -> None:
         self.run()
         self.stopped = True
@@ -76,13 +89,14 @@ class StepJournal:
         drafts = [item for item in group if isinstance(item, Draft)]
         outcomes: list[Outcome] = []
         if self.broken is None:
-            saved = iter(self.store.commit(drafts))
-            outcomes = [
-                Saved(item, next(saved)) if isinstance(item, Draft) else item for item in group
-            ]
+            results = iter(self.store.commit(drafts))
+            outcomes = [next(results) if isinstance(item, Draft) else item for item in group]
         else:
             outcomes = [
-                Failed(item, self.broken) if isinstance(item, Draft) else item for item in group
+                Failed(item, NotSaved(text=item.text, reason=self.broken))
+                if isinstance(item, Draft)
+                else item
+                for item in group
             ]
         self._deliver(outcomes)
 
@@ -102,6 +116,8 @@ class FakeConnection:
     def __init__(self) -> None:
         self.ready = True
         self.closed = False
+        self.unread = 0
+        self.adopted: Session | None = None
         self.holds = 0
         self.events: list[Event] = []
         self._bytes = b""
@@ -124,6 +140,12 @@ class FakeConnection:
 
         return release
 
+    def unconfirmed(self, events: Sequence[Event], style: Style) -> int:
+        return min(self.unread, len(events))
+
+    def adopt(self, session: Session) -> None:
+        self.adopted = session
+
     def close(self) -> None:
         self.closed = True
 
@@ -138,13 +160,23 @@ class FakeConnection:
 
 
 class Visitor:
-    """A session and its connection."""
+    """A connection, and the session that it serves."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, program: bool = False) -> None:
         self._world = world
         self.connection = FakeConnection()
-        self.session = Session(world.chat, self.connection, "(test)", world.language)
-        world.registry.add(self.session)
+        self._session = Session(world.chat, self.connection, "(test)", world.language)
+        self._session.program = program
+
+    @property
+    def session(self) -> Session:
+        return self.connection.adopted or self._session
+
+    def breaks_off(self) -> Callable[[], None] | None:
+        """The connection is lost; returns what is to be called after the grace period, if any."""
+        over = self.session.connection_lost(self.connection)
+        self._world.journal.run()
+        return over
 
     def ask(self, *requests: Request) -> None:
         """Send requests, one after the other, and let all of them be answered."""
@@ -172,18 +204,22 @@ class World:
         store: Store | None = None,
         language: str = "en",
         history_lines: int = 20,
+        keep_days: float = 0,
         motd: Iterable[str] = (),
         said: Callable[[Person, Entry], None] | None = None,
     ) -> None:
         self.journal = StepJournal(store)
+        self.clock = Clock()
         self.registry: Registry[Person] = Registry()
         self.language = language
         seconds = count()
         self.chat = Chat(
             self.journal,
             self.registry,
+            Identities(300, self.clock.seconds),
             lambda: NOON + next(seconds) * 1_000_000,
             history_lines=history_lines,
+            keep_days=keep_days,
             motd=tuple(motd),
             said=said,
         )

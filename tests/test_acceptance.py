@@ -4,6 +4,7 @@ which a server does not start.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -27,6 +28,8 @@ from tests.processes import (
 
 pytestmark = pytest.mark.process
 
+COMING_BACK = "[SERVIDOR]: Se a conexão cair, /retomar CODE traz você de volta."
+KEPT = "O que é dito aqui fica guardado por 365 dias."
 GREETING = "Bem-vindo! Por favor, digite seu nome de usuário: "
 
 
@@ -43,14 +46,15 @@ def log_in(terminal: Terminal, name: str) -> None:
 
 
 def screen_lines(terminal: Terminal) -> list[str]:
-    return [line.rstrip() for line in terminal.screen.splitlines() if line.strip()]
+    """The lines on the screen that are not empty, with CODE for the code to come back with."""
+    lines = [line.rstrip() for line in terminal.screen.splitlines() if line.strip()]
+    return [re.sub(r"\b\w{4}-\w{4}\b", "CODE", line) for line in lines]
 
 
 def test_the_papers_figures_2_to_7(tmp_path: Path) -> None:
     """Line by line what the paper shows, on the server's terminal and on the three clients'.
 
-    Our own welcome (two lines for each person) stands between the greeting and the talk.
-    The server's log names the room before a message.
+    Our own welcome (three lines for each person) stands between the greeting and the talk.
     """
     with (
         Server(tmp_path, "--log-messages", language="pt_BR") as server,
@@ -76,7 +80,8 @@ def test_the_papers_figures_2_to_7(tmp_path: Path) -> None:
         assert screen_lines(rodrigo) == [
             GREETING + "Rodrigo",
             welcome("Rodrigo"),
-            "[SERVIDOR]: Em #lobby com você: Bernardo.",
+            COMING_BACK,
+            "[SERVIDOR]: Em #lobby com você: Bernardo. " + KEPT,
             "[SERVIDOR]: Silvio entrou no chat.",
             "[Bernardo]: Olá pessoal, me chamo Bernardo",
             "[Silvio]: Até mais, vou me ausentar.",
@@ -87,7 +92,8 @@ def test_the_papers_figures_2_to_7(tmp_path: Path) -> None:
         assert screen_lines(silvio) == [
             GREETING + "Silvio",
             welcome("Silvio"),
-            "[SERVIDOR]: Em #lobby com você: Bernardo, Rodrigo.",
+            COMING_BACK,
+            "[SERVIDOR]: Em #lobby com você: Bernardo, Rodrigo. " + KEPT,
             "[Bernardo]: Olá pessoal, me chamo Bernardo",
             "Até mais, vou me ausentar.",
             "sair",
@@ -118,7 +124,7 @@ def test_the_papers_figures_2_to_7(tmp_path: Path) -> None:
         "[CONEXÕES ATIVAS] 3",
     ]
     assert events[7] == (
-        "Mensagem recebida de (ADDRESS): #lobby [Bernardo]: Olá pessoal, me chamo Bernardo"
+        "Mensagem recebida de (ADDRESS): [Bernardo]: Olá pessoal, me chamo Bernardo"
     )
     assert events.count("[CONEXÃO ENCERRADA] (ADDRESS) desconectado.") == 2
 
@@ -212,6 +218,42 @@ def test_telnet(tmp_path: Path) -> None:
         ana.wait_for("Connection closed by foreign host.")
 
 
+def test_resume_while_the_old_connection_is_still_there_but_takes_nothing(tmp_path: Path) -> None:
+    """What the old connection's other side did not take is shown on the new one: no gap."""
+    count = 3000
+    with Server(tmp_path, "--rate", "off") as server:
+        old = socket.socket()
+        old.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        old.settimeout(PATIENCE)
+        old.connect(("127.0.0.1", server.port))
+        old.sendall(b"Ana\n")
+        received = receive_until(old, b"kept for 365 days.\n")
+        found = re.search(rb"/resume (\S+) ", received)
+        assert found
+        talk(server.port, b"Bia\n" + b"".join(b"%06d %s\n" % (n, b"x" * 90) for n in range(count)))
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as new:
+            new.sendall(b"/resume " + found.group(1) + b"\n")
+            resumed = receive_until(new, b"%06d %s\n" % (count - 1, b"x" * 90))
+        with contextlib.suppress(ConnectionResetError):
+            while piece := old.recv(65536):
+                received += piece
+        old.close()
+    line = re.compile(rb"\[Bia\]: (\d{6}) x{90}\n")
+    on_old, on_new = ([int(n) for n in line.findall(text)] for text in (received, resumed))
+    assert on_new == list(range(on_new[0], count))
+    assert on_old == list(range(len(on_old)))
+    assert 0 < on_new[0] <= len(on_old)
+
+
+def receive_until(connection: socket.socket, end: bytes) -> bytes:
+    received = b""
+    while not received.endswith(end):
+        piece = connection.recv(65536)
+        assert piece, received[-300:]
+        received += piece
+    return received
+
+
 # -- not starting -------------------------------------------------------------------------------
 
 
@@ -243,6 +285,9 @@ def fails(folder: Path, *options: str, language: str = "en") -> str:
         (["--database", "/"], "/"),
         (["--listen", "carrier:pigeon"], "carrier:pigeon"),
         (["--listen", "tcp:no"], "tcp:no"),
+        (["--listen", "tcp"], "tcp"),
+        (["--listen", "systemd:domain=INET:index=0"], "systemd:domain=INET:index=0"),
+        (["--database", "."], "."),
         (["--no-such-option"], "no-such-option"),
         (["argument"], "argument"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.fakes import Visitor, World
@@ -64,8 +66,7 @@ def test_leaving(goodbye: str) -> None:
 def test_a_connection_that_breaks_off_leaves_in_the_same_way() -> None:
     world = World()
     ana, bia = world.enter("Ana", "Bia")
-    ana.session.leave()
-    world.journal.run()
+    ana.breaks_off()
     assert bia.sees() == ["[SERVER]: Ana left the chat."]
     assert world.enter("Ana")  # the name is free again
 
@@ -74,8 +75,7 @@ def test_leaving_twice_is_told_once() -> None:
     world = World()
     ana, bia = world.enter("Ana", "Bia")
     ana.types("sair")
-    ana.session.leave()
-    world.journal.run()
+    ana.breaks_off()
     assert bia.sees() == ["[SERVER]: Ana left the chat."]
 
 
@@ -179,8 +179,13 @@ def test_renaming_oneself_in_another_case() -> None:
 @pytest.mark.parametrize("request_type", [t for t in _ANSWERS if t.__name__ not in ("Say",)])
 def test_every_request_is_answered_in_every_state(request_type: type[Request]) -> None:
     """Before a name is chosen, most requests say so; none of them fails."""
-    arguments = {"name": "Zoe", "text": "t", "room": "r", "language": "en", "on": True}
-    fields = {f: v for f, v in arguments.items() if f in request_type.__struct_fields__}
+    arguments = {"name": "Zoe", "nickname": "Zoe", "text": "t", "room": "r", "words": "w"}
+    arguments |= {"language": "en", "code": "x"}
+    fields: dict[str, Any] = {
+        f: v for f, v in arguments.items() if f in request_type.__struct_fields__
+    }
+    if "on" in request_type.__struct_fields__:
+        fields["on"] = True
     world = World()
     early = Visitor(world)
     early.ask(request_type(**fields))
@@ -325,8 +330,7 @@ def test_private_message_to_somebody_who_leaves_meanwhile() -> None:
     world = World()
     ana, bia = world.enter("Ana", "Bia")
     ana.session.handle(_parse("/msg Bia hello"))
-    bia.session.leave()
-    world.journal.run()
+    bia.breaks_off()
     assert ana.connection.refusals() == ["no-such-person"]
 
 
@@ -340,7 +344,7 @@ def test_ignoring_hides_lines_actions_and_private_messages_only_here() -> None:
     ana.types("one", "/me two", "/nick ANA", "three", "/msg bia four")
     assert bia.sees() == ["[SERVER]: Ana is ANA now."]
     assert caio.sees() == ["[Ana]: one", "* Ana two", "[SERVER]: Ana is ANA now.", "[ANA]: three"]
-    assert bia.types("/ignore") == ["[SERVER]: You are ignoring: Ana."]
+    assert bia.types("/ignore") == ["[SERVER]: You are ignoring: ANA."]
     bia.types("/unignore Ana")
     ana.types("five")
     assert bia.sees() == ["[ANA]: five"]
@@ -379,6 +383,7 @@ def test_history_is_replayed_on_joining_marked_and_dated() -> None:
     bia = Visitor(world)
     assert bia.types("Bia") == [
         "[SERVER]: You are Bia now. /help shows the commands; sair leaves.",
+        f"[SERVER]: If the connection breaks off, /resume {bia.session.code} brings you back.",
         "[SERVER]: In #lobby with you: Ana.",
         "[SERVER]: Said before you came (times are UTC):",
         "2026-11-23 19:57 [Ana]: two",

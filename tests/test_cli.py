@@ -87,6 +87,15 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["connect", "--nick", "a\x1b"], "U+001B"),
         (["connect", "--nick", "\udcff"], "UTF-8"),
         (["dance"], "dance"),
+        (["verify"], "DB"),
+        (["verify", "chat.db", "lobby"], "lobby"),
+        (["history", "chat.db"], "ROOM"),
+        (["history", "chat.db", "lobby", "--last", "0"], "0 is not a number of entries"),
+        (["history", "chat.db", "lobby", "--last", "-1"], "--last"),
+        (["history", "chat.db", "lobby", "--last", "\u0663"], "\u0663"),
+        (["history", "chat.db", "lobby", "--last", "9" * 19], "999"),
+        (["export", "chat.db"], "--format"),
+        (["export", "chat.db", "--format", "xml"], "xml"),
     ],
 )
 def test_wrong_arguments_end_in_one_line(
@@ -106,7 +115,8 @@ def test_wrong_arguments_are_told_in_the_persons_language(
 
 def test_without_a_command_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
-    assert "connect" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert all(command in told for command in ("connect", "verify", "history", "export"))
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,10 +19,12 @@ LAYERS = (
     "characters",
     "errors",
     "names",
+    "identities",
     "messages",
     "registry",
     "journal",
     "journal.chain",
+    "journal.search",
     "journal.store",
     "journal.writer",
     "room",
@@ -30,6 +32,7 @@ LAYERS = (
     "session",
     "dialects",
     "dialects.commands",
+    "dialects.jsonl",
     "dialects.text",
     "telnet",
     "flood",
@@ -38,12 +41,22 @@ LAYERS = (
     "settings",
     "service",
     "client.*",
+    "archive.*",
     "cli",
     "tap",
 )
 
 #: These know nothing of one another nor of anything of ours.
-STAND_FREE = ("language", "characters", "journal.chain", "telnet", "flood", "outbox")
+STAND_FREE = (
+    "language",
+    "characters",
+    "identities",
+    "journal.chain",
+    "journal.search",
+    "telnet",
+    "flood",
+    "outbox",
+)
 
 #: Domain modules: neither the network nor the disk.
 DOMAIN = (
@@ -51,15 +64,18 @@ DOMAIN = (
     "characters",
     "errors",
     "names",
+    "identities",
     "messages",
     "registry",
     "journal",
     "journal.chain",
+    "journal.search",
     "room",
     "chat",
     "session",
     "dialects",
     "dialects.commands",
+    "dialects.jsonl",
     "dialects.text",
     "telnet",
     "flood",
@@ -175,9 +191,9 @@ def test_the_domain_knows_neither_network_nor_disk(module: str) -> None:
     assert ours(names) <= set(DOMAIN), "nor through another module"
 
 
-def test_sqlite_is_known_to_the_journal_alone() -> None:
+def test_sqlite_is_known_to_the_journal_and_its_archive_alone() -> None:
     users = {module for module in FILES if "sqlite3" in imported_by(module)}
-    assert {module for module in users if not module.startswith(("journal.", "cli"))} == set()
+    assert {module for module in users if not module.startswith(("journal.", "archive."))} == set()
 
 
 @pytest.mark.parametrize("module", FILES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -44,8 +45,10 @@ class TestReactor(Clock):
 class House:
     """A factory, its clock and the chat behind it."""
 
-    def __init__(self, rate: Rate | None = None, language: str = "en") -> None:
-        self.world = World(language=language)
+    def __init__(
+        self, rate: Rate | None = None, language: str = "en", keep_days: float = 0
+    ) -> None:
+        self.world = World(language=language, keep_days=keep_days)
         self.clock = TestReactor()
         self.factory = ChatFactory(self.clock, self.world.chat, rate=rate, language=language)
 
@@ -351,7 +354,9 @@ def test_who_reads_again_is_shown_what_was_said_meanwhile() -> None:
     ana.send(b"".join(b"%d\n" % n for n in range(600)))
     assert bia.read() == b""
     producer.resumeProducing()
-    house.world.journal.run()
+    for _ in range(3):  # others have their turn in between
+        house.clock.advance(0)
+        house.world.journal.run()
     assert bia.lines() == [f"[Ana]: {n}" for n in range(600)]
 
 
@@ -390,7 +395,7 @@ def test_the_log_says_what_the_papers_figure_2_says() -> None:
     assert lines == [
         "[NOVA CONEXÃO] ('192.168.1.1', 54321) conectado.",
         "[CONEXÕES ATIVAS] 1",
-        "Mensagem recebida de ('192.168.1.1', 54321): #lobby [Ana]: Olá␊fake",
+        "Mensagem recebida de ('192.168.1.1', 54321): [Ana]: Olá␊fake",
         "[CONEXÃO ENCERRADA] ('192.168.1.1', 54321) desconectado.",
         "[CONEXÕES ATIVAS] 0",
     ]
@@ -452,3 +457,91 @@ def test_announce_and_snapshot_from_16_threads_while_clients_come_and_go() -> No
     for number in range(16):
         own = [line for line in announced if line.startswith(f"[SERVER]: {number}.")]
         assert own == [f"[SERVER]: {number}.{turn}" for turn in range(50)]
+
+
+# -- programs -----------------------------------------------------------------------------------
+
+HELLO = b'{"type":"hello","nickname":"Bot","client":"%s"}\n' % (b"ab" * 16)
+
+
+def test_a_first_line_that_starts_with_a_brace_is_a_programs() -> None:
+    """Nothing but JSON Lines is sent to it, whatever it sends."""
+    house = House()
+    bot = house.connect()
+    bot.send(b"{")
+    house.clock.advance(1)
+    assert bot.read() == b""
+    bot.send(HELLO[1:] + b"sair\n\x04\n/help\n[]\n{}\n\xff\xfe\n" + b"x" * 20_000 + b"\n")
+    lines = [json.loads(line) for line in bot.read().splitlines()]
+    assert [line["type"] for line in lines[:2]] == ["welcome", "entered"]
+    codes = [line["code"] for line in lines[2:]]
+    assert set(codes) == {"bad-request", "line-too-long"}
+    assert not bot.transport.disconnecting
+
+
+def test_a_brace_later_on_is_text() -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    ana.send(b'{"type":"quit"}\n')
+    assert bia.lines() == ['[Ana]: {"type":"quit"}']
+
+
+def test_text_and_programs_share_a_room() -> None:
+    house = House()
+    ana = house.enter("Ana")
+    bot = house.connect()
+    bot.send(HELLO)
+    bot.read()
+    ana.send(b"oi\r\n")
+    bot.send(b'{"type":"say","text":"hello","id":"1"}\r\n')
+    assert ana.lines() == ["[SERVER]: Bot joined the chat.", "[Bot]: hello"]
+    said = [json.loads(line) for line in bot.read().split(b"\n")[:-1]]
+    assert [(line["type"], line.get("text")) for line in said] == [
+        ("said", "oi"),
+        ("ack", None),
+        ("said", "hello"),
+    ]
+
+
+def test_the_grace_period_is_the_factorys() -> None:
+    house = House()
+    ana = house.enter("Ana")
+    bot = house.connect()
+    bot.send(HELLO)
+    ana.read()
+    bot.lose()
+    house.clock.advance(9.9)
+    house.world.journal.run()
+    assert ana.read() == b""
+    house.clock.advance(0.2)
+    house.world.journal.run()
+    assert ana.lines() == ["[SERVER]: Bot left the chat."]
+
+
+def test_a_program_that_came_back_is_served_over_its_new_connection_only() -> None:
+    house = House()
+    ana = house.enter("Ana")
+    old, new = house.connect(), house.connect()
+    old.send(HELLO)
+    new.send(HELLO)
+    assert b'"replaced"' in old.read()
+    assert old.transport.disconnecting
+    old.lose()
+    new.read()
+    ana.send(b"oi\n")
+    assert b'"oi"' in new.read()
+    assert len(house.factory.snapshot()) == 2
+
+
+def test_taking_over_while_the_old_connection_is_held_frees_the_new_one() -> None:
+    """What the old connection was waiting for does not hold the new one up."""
+    house = House()
+    ana = house.enter("Ana")
+    old, new = house.connect(), house.connect()
+    old.send(HELLO)
+    old.protocol.dataReceived(b'{"type":"join","room":"cinema"}\n')
+    new.protocol.dataReceived(HELLO + b'{"type":"say","room":"lobby","text":"here","id":"1"}\n')
+    house.world.journal.run()
+    assert ana.lines()[-1] == "[Bot]: here"

@@ -34,6 +34,9 @@ def test_the_defaults() -> None:
         motd=(),
         history_lines=20,
         rate=Rate(20, 5),
+        keep=365,
+        reconnect_grace=10,
+        resume_window=300,
         log_messages=False,
     )
 
@@ -56,6 +59,9 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         motd = '{motd}'
         history-lines = 0
         rate = "2:0.5"
+        keep = 0.5
+        reconnect-grace = 0
+        resume-window = 86400
         log-messages = true
         """,
         encoding="utf-8",
@@ -70,6 +76,9 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         motd=("Olá!", "", "Be kind."),
         history_lines=0,
         rate=Rate(2, 0.5),
+        keep=0.5,
+        reconnect_grace=0,
+        resume_window=86400,
         log_messages=True,
     )
 
@@ -97,6 +106,10 @@ def test_one_endpoint_in_the_file_needs_no_brackets(config: Path) -> None:
 
 def test_flood_control_can_be_off() -> None:
     assert load({"rate": "off"}, None).rate is None
+
+
+def test_what_is_said_can_be_kept_for_ever() -> None:
+    assert load({"keep": "0"}, None).keep == 0
 
 
 def test_the_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +150,18 @@ def test_the_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("rate", "inf:5"),
         ("rate", "20:inf"),
         ("rate", "20:nan"),
+        ("keep", ""),
+        ("keep", "for ever"),
+        ("keep", "-1"),
+        ("keep", "1000001"),
+        ("keep", "nan"),
+        ("keep", "inf"),
+        ("reconnect-grace", "soon"),
+        ("reconnect-grace", "-0.1"),
+        ("reconnect-grace", "inf"),
+        ("resume-window", "5m"),
+        ("resume-window", "-1"),
+        ("resume-window", "nan"),
         ("log-messages", "perhaps"),
         ("motd", "a\0b"),
     ],
@@ -158,6 +183,8 @@ def test_a_wrong_value_is_refused_and_names_the_option(name: str, value: str) ->
         "history-lines = 1.5",
         "greeting-delay = nan",
         "durability = true",
+        "keep = true",
+        "resume-window = inf",
         "database = ''",
         "rate = {burst = 20}",
     ],

@@ -27,8 +27,10 @@ from twisted_chat.errors import (
 )
 from twisted_chat.language import LANGUAGES
 from twisted_chat.messages import (
+    Acknowledged,
     Announced,
     Entered,
+    EntriesRemoved,
     Entry,
     Event,
     Greeted,
@@ -39,15 +41,19 @@ from twisted_chat.messages import (
     Left,
     LinesSkipped,
     PeopleListed,
+    Pong,
     Quit,
+    ReceiptsSet,
     Refused,
     Renamed,
+    Replaced,
     Replayed,
     ReplayStarts,
     Request,
     RoomsListed,
     RoomSummary,
     Say,
+    SearchShown,
     Style,
     Tell,
     Told,
@@ -75,6 +81,19 @@ def entry(
     time: int = TIME,
 ) -> Entry:
     return Entry(room, number, time, kind, nickname, text, None, None, b"")
+
+
+def welcomed(
+    nickname: str = "Ana", motd: tuple[str, ...] = (), *, resumed: bool = False
+) -> Welcomed:
+    return Welcomed(nickname, motd, {"lobby": 7}, bytes(16), "bcdf-2345", resumed)
+
+
+def entered(
+    *people: str, count: int | None = None, topic: str = "", keep_days: float = 0
+) -> Entered:
+    count = len(people) if count is None else count
+    return Entered("cinema", people, count, topic, 7, keep_days)
 
 
 def lines(*events: Event, style: Style = ENGLISH) -> list[str]:
@@ -234,6 +253,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(get_args(hint))
     if get_origin(hint) is tuple:
         return st.lists(values(get_args(hint)[0]), max_size=3).map(tuple)
+    if get_origin(hint) is dict:
+        return st.dictionaries(*(values(choice) for choice in get_args(hint)), max_size=3)
     if get_args(hint):
         return st.one_of(*(values(choice) for choice in get_args(hint)))
     if hint is Refusal:
@@ -244,6 +265,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         str: hostile,
         bytes: st.binary(min_size=16, max_size=32),
         bool: st.booleans(),
+        float: st.floats(0, 1e6),
         int: st.integers(0, 10_000),
         type(None): st.none(),
     }
@@ -255,6 +277,8 @@ def structs(cls: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
     fields = {name: values(hint) for name, hint in get_type_hints(cls).items()}
     if "time" in fields:
         fields["time"] = st.integers(0, 2**52)
+    if cls is Acknowledged:  # of nothing, there is none
+        fields["entries"] = fields["entries"].filter(bool)
     return st.builds(cls, **fields)
 
 
@@ -323,9 +347,13 @@ def test_a_text_cannot_make_a_second_line(name: str, text: str, style: Style) ->
         Joined("cinema", name, True),
         Left("cinema", name, True),
         Renamed(name, name),
-        Welcomed(name, ()),
+        Acknowledged((entry(text, room=name),)),
+        EntriesRemoved(name, 7),
     ]
     assert len(lines(*events, style=style)) == len(events)
+    motd = (text, text)
+    assert len(lines(welcomed(name, motd), style=style)) == len(motd) + 2
+    assert len(lines(SearchShown(text, (entry(text, nickname=name),)), style=style)) == 2
 
 
 def test_no_event_is_no_bytes() -> None:
@@ -405,7 +433,9 @@ def test_a_line_of_another_room_is_prefixed_with_it(style: Style) -> None:
         Left("cinema", "Ana", False),
         Left("cinema", "Ana", True),
         Announced("Closing soon", "cinema"),
-        ReplayStarts("cinema", 1),
+        ReplayStarts("cinema", False),
+        ReplayStarts("cinema", True),
+        EntriesRemoved("cinema", 7),
         Replayed(entry("oi")),
         LinesSkipped("cinema", 1, 10),
     ],
@@ -443,14 +473,85 @@ def test_private_messages() -> None:
 
 
 def test_entering_a_room_shows_who_is_there_and_the_topic() -> None:
-    assert lines(Entered("cinema", ("Ana", "Bia"), 2, "Films")) == [
+    assert lines(entered("Ana", "Bia", topic="Films")) == [
         "[SERVER]: In #cinema with you: Ana, Bia.",
         "[SERVER]: Topic: Films",
     ]
-    assert lines(Entered("cinema", (), 0, "")) == ["[SERVER]: In #cinema with you: nobody yet."]
-    assert lines(Entered("cinema", ("Ana",), 62, "")) == [
-        "[SERVER]: In #cinema with you: Ana and 61 more."
+    assert lines(entered()) == ["[SERVER]: In #cinema with you: nobody yet."]
+    assert lines(entered("Ana", count=62)) == ["[SERVER]: In #cinema with you: Ana and 61 more."]
+
+
+def test_entering_a_room_says_how_long_it_is_kept() -> None:
+    for days, said in ((365, "365"), (0.5, "0.5"), (30.0, "30")):
+        assert lines(entered(keep_days=days)) == [
+            f"[SERVER]: In #cinema with you: nobody yet. What is said here is kept for {said} days."
+        ]
+
+
+def test_coming_in_shows_the_message_of_the_day_and_how_to_come_back() -> None:
+    assert lines(welcomed(motd=("Be kind.", ""))) == [
+        "Be kind.",
+        "",
+        "[SERVER]: You are Ana now. /help shows the commands; sair leaves.",
+        "[SERVER]: If the connection breaks off, /resume bcdf-2345 brings you back.",
     ]
+    assert lines(welcomed(resumed=True)) == [
+        "[SERVER]: Welcome back, Ana.",
+        "[SERVER]: If the connection breaks off, /resume bcdf-2345 brings you back.",
+    ]
+
+
+def test_what_follows_says_when_it_was_said() -> None:
+    starts = [ReplayStarts("cinema", resumed) for resumed in (False, True)]
+    assert lines(*starts) == [
+        "[SERVER]: Said before you came (times are UTC):",
+        "[SERVER]: Said while you were away (times are UTC):",
+    ]
+
+
+def test_what_is_not_kept_any_more_is_told() -> None:
+    assert lines(EntriesRemoved("cinema", 7)) == [
+        "[SERVER]: What you missed is not kept any more; the oldest line is number 7."
+    ]
+
+
+def test_each_receipt_is_a_line_with_its_number() -> None:
+    assert lines(Acknowledged((entry("one"), entry("two", number=8, room="lobby")))) == [
+        "[SERVER]: Saved as number 7 of #cinema.",
+        "[SERVER]: Saved as number 8 of #lobby.",
+    ]
+    on, off = lines(ReceiptsSet(True)), lines(ReceiptsSet(False))
+    assert len(on) == len(off) == 1
+    assert on != off
+
+
+def test_what_was_found_has_its_room_number_and_date() -> None:
+    found = (entry("two films", number=42), entry("a film", "act", number=7, room="lobby"))
+    assert lines(SearchShown("film", found)) == [
+        "[SERVER]: Found, the latest first (times are UTC):",
+        "  #cinema 42 2026-11-23 19:57 [Ana]: two films",
+        "  #lobby 7 2026-11-23 19:57 * Ana a film",
+    ]
+    assert lines(SearchShown("{film} \x1b", ())) == ["[SERVER]: Nothing was found for: {film} ␛"]
+
+
+def test_a_long_text_that_was_found_is_cut_to_what_stands_around_the_word() -> None:
+    text = "before " * 50 + "Café" + " after" * 50
+    (_, line) = lines(SearchShown("cafe", (entry(text),)))
+    assert "Café" in line
+    assert line.endswith("…")
+    assert "[Ana]: …" in line
+    assert len(line) < 160
+
+
+def test_whoever_came_back_is_told_on_the_older_connection() -> None:
+    assert lines(Replaced()) == [
+        "[SERVER]: You have come back over another connection; this one closes."
+    ]
+
+
+def test_a_ping_is_answered() -> None:
+    assert len(lines(Pong("7"))) == 1
 
 
 def test_lists_say_how_many_more_there_are() -> None:
@@ -468,13 +569,19 @@ def test_lists_say_how_many_more_there_are() -> None:
 
 def test_a_page_of_history_says_how_to_read_the_one_before() -> None:
     page = (entry("one", number=41), entry("two", number=42))
-    assert lines(HistoryShown("cinema", page)) == [
+    assert lines(HistoryShown("cinema", page, 1)) == [
         "[SERVER]: History of #cinema (times are UTC):",
         "    41 2026-11-23 19:57 [Ana]: one",
         "    42 2026-11-23 19:57 [Ana]: two",
         "[SERVER]: /history cinema 2 before 41 shows what came before.",
     ]
-    assert len(lines(HistoryShown("cinema", (entry("one", number=1),)))) == 2
+    assert len(lines(HistoryShown("cinema", (entry("one", number=1),), 1))) == 2
+
+
+def test_a_page_that_begins_with_the_oldest_line_kept_suggests_no_other() -> None:
+    page = (entry("one", number=41),)
+    assert len(lines(HistoryShown("cinema", page, 41))) == 2
+    assert len(lines(HistoryShown("cinema", page, 40))) == 3
 
 
 def commands_in(shown: Iterable[str]) -> list[str]:
@@ -491,7 +598,7 @@ def commands_in(shown: Iterable[str]) -> list[str]:
 @pytest.mark.parametrize("style", [ENGLISH, PORTUGUESE])
 @pytest.mark.parametrize(
     "event",
-    [LinesSkipped("cinema", 1, 10), HistoryShown("cinema", (entry("x", number=11),))],
+    [LinesSkipped("cinema", 1, 10), HistoryShown("cinema", (entry("x", number=11),), 1)],
     ids=["skipped", "history"],
 )
 def test_the_command_that_is_suggested_works(event: Event, style: Style) -> None:

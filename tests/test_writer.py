@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from twisted_chat.errors import HistoryUnavailable, Refusal
-from twisted_chat.journal import Draft, Failed, Marker, Outcome, Saved
+from twisted_chat.errors import HistoryUnavailable, IdReused, NotSaved, Refusal
+from twisted_chat.journal import Draft, Failed, Marker, Outcome, Saved, writer
 from twisted_chat.journal.store import Store
 from twisted_chat.journal.writer import QUEUE_LIMIT, STOPPING, GroupCommitJournal
 from twisted_chat.messages import Entry
 
 
-def draft(text: str, room: str = "lobby") -> Draft:
-    return Draft(room, 0, "say", "Ana", text, None, None, None)
+def draft(text: str, room: str = "lobby", *, message_id: str | None = None, time: int = 0) -> Draft:
+    return Draft(room, time, "say", "Ana", text, b"c" * 16, message_id, None)
 
 
 class Loop:
@@ -60,6 +60,32 @@ class Setup:
         self.journal.stop(lambda: stopped.append(True))
         self.loop.run_until(lambda: bool(stopped))
 
+    def say(self, *drafts: Draft) -> list[Entry]:
+        """Say it, wait until it is saved, and return the entries."""
+        before = len(self.loop.outcomes)
+        for each in drafts:
+            self.journal.append(each)
+        self.loop.run_until(lambda: len(self.loop.outcomes) == before + len(drafts))
+        saved = self.loop.outcomes[before:]
+        return [outcome.entry for outcome in saved if isinstance(outcome, Saved)]
+
+    def search(self, words: str, room: str | None = None, limit: int = 100) -> list[str]:
+        found: list[Sequence[Entry] | Refusal] = []
+        self.journal.search(words, room, limit, found.append)
+        self.loop.run_until(lambda: bool(found))
+        assert not isinstance(found[0], Refusal)
+        return [entry.text for entry in found[0]]
+
+    def remove_before(self, time: int) -> list[tuple[str, int]]:
+        """Remove what is old; returns the steps that were told."""
+        steps: list[tuple[str, int]] = []
+        self.journal.remove_before(time, lambda room, last: steps.append((room, last)))
+        while True:
+            before = len(steps)
+            self.search("a job that comes after the next step")
+            if len(steps) == before:
+                return steps
+
     def read_all(self, room: str = "lobby") -> list[Entry]:
         found: list[Sequence[Entry] | Refusal] = []
         self.journal.read_before(room, 10**9, 10**6, found.append)
@@ -92,7 +118,7 @@ def test_what_comes_while_a_group_is_committing_is_one_group(
     busy, go_on = threading.Event(), threading.Event()
     commit = setup.stores[0].commit
 
-    def slow_commit(drafts: Sequence[Draft]) -> list[Entry]:
+    def slow_commit(drafts: Sequence[Draft]) -> list[Saved | Failed]:
         sizes.append(len(drafts))
         busy.set()
         go_on.wait(10)
@@ -142,7 +168,7 @@ def test_an_exception_in_one_of_ten_commits_is_told_and_the_next_ones_succeed(
     calls = 0
     commit = setup.stores[0].commit
 
-    def failing_commit(drafts: Sequence[Draft]) -> list[Entry]:
+    def failing_commit(drafts: Sequence[Draft]) -> list[Saved | Failed]:
         nonlocal calls
         calls += 1
         if calls % 10 == 0:
@@ -196,7 +222,9 @@ def test_stopping_commits_what_is_queued_and_refuses_what_comes_later(tmp_path: 
     setup.loop.run_until(lambda: bool(stopped))
     setup.loop.run_until(lambda: len(setup.loop.outcomes) == 101)
     late = [o for o in setup.loop.outcomes if isinstance(o, Failed)]
-    assert [(o.draft.text, o.reason) for o in late] == [("late", STOPPING)]
+    assert [o.draft.text for o in late] == ["late"]
+    assert isinstance(late[0].refusal, NotSaved)
+    assert late[0].refusal.details == {"text": "late", "reason": STOPPING}
     reopened = Store(path)
     assert reopened.rooms()[0].last == 100
     reopened.close()
@@ -211,3 +239,206 @@ def test_a_read_that_fails_is_a_refusal(setup: Setup, monkeypatch: pytest.Monkey
     setup.journal.read_after("lobby", 0, 10, 10, found.append)
     setup.loop.run_until(lambda: bool(found))
     assert isinstance(found[0], HistoryUnavailable)
+
+
+# -- the same message again -------------------------------------------------------------------
+
+
+def test_a_repeat_comes_back_as_the_entry_that_it_was(setup: Setup) -> None:
+    (first,) = setup.say(draft("oi", message_id="1"))
+    again, reused, other = (
+        draft("oi", message_id="1"),
+        draft("another", message_id="1"),
+        draft("next", message_id="2"),
+    )
+    setup.say(again, reused, other)
+    repeat, refused, saved = setup.loop.outcomes[1:]
+    assert repeat == Saved(again, first, fresh=False)
+    assert isinstance(refused, Failed)
+    assert refused.draft is reused
+    assert isinstance(refused.refusal, IdReused)
+    assert isinstance(saved, Saved)
+    assert saved.fresh
+    assert saved.entry.number == 2
+    assert setup.read_all() == [first, saved.entry]
+
+
+# -- search -----------------------------------------------------------------------------------
+
+
+def test_a_search_finds_what_was_just_said(setup: Setup) -> None:
+    """Without waiting for the index, which follows behind the commits."""
+    for n in range(30):
+        setup.say(draft(f"word{n} common"))
+        assert setup.search(f"word{n}") == [f"word{n} common"]
+    assert setup.search("common", "lobby", 2) == ["word29 common", "word28 common"]
+    assert setup.search("common", "cinema") == []
+    assert setup.search('"') == []
+
+
+def test_a_search_finds_what_was_put_in_the_queue_before_it(setup: Setup) -> None:
+    """More of it than is indexed at one go."""
+    for n in range(3 * writer.INDEX_STEP):
+        setup.journal.append(draft(f"word{n}"))
+    assert setup.search("word0") == ["word0"]
+    assert setup.search(f"word{3 * writer.INDEX_STEP - 1}") == [f"word{3 * writer.INDEX_STEP - 1}"]
+
+
+def test_a_search_finds_what_was_said_before_a_restart(tmp_path: Path) -> None:
+    path = str(tmp_path / "chat.db")
+    first = Setup(path)
+    first.say(draft("hello"))
+    first.stop()
+    second = Setup(path)
+    assert second.search("hello") == ["hello"]
+    second.stop()
+
+
+def test_what_is_said_is_indexed_when_it_is_quiet(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "INDEX_DELAY", 0.001)
+    indexed = threading.Event()
+    index = setup.stores[0].index
+
+    def seen_index(limit: int) -> int:
+        done = index(limit)
+        indexed.set()
+        return done
+
+    monkeypatch.setattr(setup.stores[0], "index", seen_index)
+    setup.say(draft("hello"))
+    assert indexed.wait(10)
+
+
+@pytest.mark.parametrize(
+    "error", [sqlite3.OperationalError("disk I/O error"), RuntimeError("a defect")]
+)
+def test_an_index_that_fails_does_not_stop_the_thread_and_recovers(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Search lags behind, nothing else; when the cause is gone, everything is found, whether
+    or not anything new was said.
+    """
+    setup.say(draft("before"))
+    assert setup.search("before") == ["before"]
+
+    def no_index(limit: int) -> int:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(setup.stores[0], "index", no_index)
+        setup.say(*(draft(f"meanwhile word{n}") for n in range(2 * writer.INDEX_STEP)))
+        assert setup.search("before") == ["before"]
+    assert setup.search("word0") == ["meanwhile word0"]
+    setup.say(draft("afterwards"))
+    assert setup.search("afterwards") == ["afterwards"]
+    assert len(setup.search("meanwhile", limit=10**6)) == 2 * writer.INDEX_STEP
+
+
+@pytest.mark.parametrize(
+    "error", [sqlite3.OperationalError("disk I/O error"), RuntimeError("a defect")]
+)
+def test_a_search_that_fails_is_a_refusal(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def no_reader() -> None:
+        raise error
+
+    monkeypatch.setattr(setup.stores[0], "reader", no_reader)
+    found: list[Sequence[Entry] | Refusal] = []
+    setup.journal.search("x", None, 10, found.append)
+    setup.loop.run_until(lambda: bool(found))
+    assert isinstance(found[0], HistoryUnavailable)
+    setup.say(draft("goes on"))
+
+
+# -- old entries ------------------------------------------------------------------------------
+
+
+def test_old_entries_go_in_steps_room_by_room(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "REMOVE_STEP", 4)
+    drafts = [
+        draft(f"word{n} {room}", room, time=n)
+        for n in range(10)
+        for room in ("lobby", "cinema", "young")
+        if room != "young" or n == 9
+    ]
+    setup.say(*drafts)
+    assert setup.remove_before(9) == [
+        ("lobby", 4),
+        ("lobby", 8),
+        ("lobby", 9),
+        ("cinema", 4),
+        ("cinema", 8),
+        ("cinema", 9),
+    ]
+    for room in ("lobby", "cinema", "young"):
+        assert [entry.text for entry in setup.read_all(room)] == [f"word9 {room}"]
+    assert setup.search("word0") == []
+    assert setup.remove_before(9) == []
+
+
+def test_commits_go_on_between_the_steps(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said while old entries are removed waits for one step at most."""
+    monkeypatch.setattr(writer, "REMOVE_STEP", 1)
+    setup.say(*(draft(str(n), time=n) for n in range(20)))
+    order: list[str] = []
+    stepping, said = threading.Event(), threading.Event()
+    remove, commit = setup.stores[0].remove_before, setup.stores[0].commit
+
+    def seen_remove(room: str, time: int, limit: int) -> tuple[int, bool]:
+        order.append("step")
+        stepping.set()
+        said.wait(10)
+        return remove(room, time, limit)
+
+    def seen_commit(drafts: Sequence[Draft]) -> list[Saved | Failed]:
+        order.append("commit")
+        return commit(drafts)
+
+    monkeypatch.setattr(setup.stores[0], "remove_before", seen_remove)
+    monkeypatch.setattr(setup.stores[0], "commit", seen_commit)
+    steps: list[int] = []
+    setup.journal.remove_before(15, lambda room, last: steps.append(last))
+    stepping.wait(10)
+    setup.journal.append(draft("meanwhile", time=99))
+    said.set()
+    setup.loop.run_until(lambda: len(steps) == 15)
+    assert order[:3] == ["step", "commit", "step"]
+    assert steps == list(range(1, 16))
+    assert [entry.text for entry in setup.read_all()] == [*map(str, range(15, 20)), "meanwhile"]
+
+
+@pytest.mark.parametrize(
+    "error", [sqlite3.OperationalError("disk I/O error"), RuntimeError("a defect")]
+)
+def test_a_removal_that_fails_does_not_stop_the_thread(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def no_removal(room: str, time: int, limit: int) -> tuple[int, bool]:
+        raise error
+
+    setup.say(draft("one", time=1), draft("two", time=2))
+    with monkeypatch.context() as broken:
+        broken.setattr(setup.stores[0], "remove_before", no_removal)
+        assert setup.remove_before(2) == []
+        setup.say(draft("three", time=3))
+    assert setup.remove_before(2) == [("lobby", 1)]
+    assert [entry.text for entry in setup.read_all()] == ["two", "three"]
+
+
+def test_stopping_does_not_wait_for_old_entries(tmp_path: Path) -> None:
+    """The rest of them go another time; what was said is saved."""
+    path = str(tmp_path / "chat.db")
+    setup = Setup(path)
+    setup.say(*(draft(str(n), time=n) for n in range(2000)))
+    setup.journal.remove_before(2000, lambda room, last: None)
+    setup.journal.append(draft("last", time=2000))
+    setup.stop()
+    reopened = Store(path)
+    (room,) = reopened.rooms()
+    assert room.last == 2001
+    reopened.close()

@@ -1,0 +1,670 @@
+"""How fast the log is: ``python benchmarks/journal.py`` from a checkout.
+
+First, acknowledged messages a second, end to end: a real server process on one core, all
+senders in this process on another one, each with a window of messages on their way. A sender
+speaks either in a *room of its own*, and receives its own lines and acknowledgements; or all
+are in *one shared room*, and the server delivers each message to every one of them.
+
+Then a database of a million entries: verifying it, searching it, and reading its history,
+directly and through a server, with the longest time in which the server answered no ping.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import selectors
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.processes import PATIENCE, free_port, start_twistd  # noqa: E402
+from twisted_chat.journal import Draft  # noqa: E402
+from twisted_chat.journal.chain import link  # noqa: E402
+from twisted_chat.journal.store import Durability, Reader, Store  # noqa: E402
+from twisted_chat.messages import Entry  # noqa: E402
+
+#: What is to be reached, as the issue says it.
+TARGET_RATE, TARGET_RATIO = 20_000, 10
+TARGET_SEARCH, TARGET_HISTORY, TARGET_STALL = 50.0, 5.0, 50.0
+
+TEXT = "x" * 64
+ACK = b'"type":"ack"'
+SAID = b'"type":"said"'
+PONG = b'"type":"pong"'
+
+#: Seconds between two pings.
+PING_INTERVAL = 0.005
+
+#: The database for reading: rooms, entries a commit, and how many of them hold which word.
+ROOMS = tuple(f"room{n}" for n in range(8))
+GROUP = 1000
+WORST = "never together"
+QUERIES = {
+    "common": "deadline",  # every second entry
+    "rare": "zugzwang",  # one of 100,000 entries
+    "absent": "quetzalcoatl",
+    "CJK, common": "会議",  # every tenth entry
+    "CJK, rare": "鯨",
+    "CJK, absent": "猫",
+    WORST: "deadline harbour",  # each in every second entry, never in the same one
+}
+
+#: Entries asked for in a search, and in a page of history.
+FOUND, PAGE = 10, 100
+
+Row = dict[str, Any]
+
+
+# -- a server, and raw connections to it ------------------------------------------------------
+
+
+class Server:
+    """A server process, on the first core if there are several."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        listen = f"--listen=tcp:{self.port}:interface=127.0.0.1:backlog=1024"
+        self.process = start_twistd(
+            folder, "--rate=off", listen, *options, output=folder / "server.log"
+        )
+        if len(CORES) > 1:
+            os.sched_setaffinity(self.process.pid, {CORES[0]})  # its threads inherit it
+        deadline = time.monotonic() + 6 * PATIENCE
+        while True:
+            try:
+                self.connect("Probe").close()
+                return
+            except OSError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise SystemExit((folder / "server.log").read_text()) from None
+                time.sleep(0.02)
+
+    def connect(self, nickname: str, room: str | None = None) -> socket.socket:
+        """Somebody who has entered; ``room`` becomes the current one."""
+        connection = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        request(connection, {"type": "hello", "nickname": nickname}, b'"type":"entered"')
+        if room is not None:
+            request(connection, {"type": "join", "room": room}, b'"type":"entered"')
+        return connection
+
+    def cpu_seconds(self) -> float:
+        """Processor time that it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def request(connection: socket.socket, message: dict[str, Any], answer: bytes) -> bytes:
+    """Send ``message``; returns what came until a whole line that holds ``answer``."""
+    connection.sendall(json.dumps(message).encode() + b"\n")
+    received = b""
+    while not (answer in received and received.endswith(b"\n")):
+        data = connection.recv(1 << 20)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        received += data
+    return received
+
+
+class Pinger:
+    """Pings a server every few milliseconds, and keeps the longest delay of an answer."""
+
+    def __init__(self, server: Server) -> None:
+        self.longest = 0.0
+        self._connection = server.connect("Pinger", "pings")
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._over.wait(PING_INTERVAL):
+            start = time.perf_counter()
+            request(self._connection, {"type": "ping"}, PONG)
+            self.longest = max(self.longest, time.perf_counter() - start)
+
+    def take(self) -> float:
+        """The longest delay since the last call, in milliseconds."""
+        longest, self.longest = self.longest, 0.0
+        return longest * 1000
+
+    def __enter__(self) -> Pinger:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(PATIENCE)
+        self._connection.close()
+
+
+# -- acknowledged messages a second -----------------------------------------------------------
+
+
+class Lines:
+    """Blocks of `say` lines with ids that go on from block to block, shared by all senders."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._blocks: list[bytes] = []
+
+    def __getitem__(self, index: int) -> bytes:
+        while index >= len(self._blocks):
+            first = len(self._blocks) * self.size
+            self._blocks.append(
+                b"".join(
+                    b'{"type":"say","text":"%s","id":"%d"}\n' % (TEXT.encode(), first + n)
+                    for n in range(self.size)
+                )
+            )
+        return self._blocks[index]
+
+
+class Counter:
+    """Counts a pattern in what comes piece by piece."""
+
+    __slots__ = ("count", "overlap", "pattern", "tail")
+
+    def __init__(self, pattern: bytes) -> None:
+        self.pattern = pattern
+        self.overlap = len(pattern) - 1
+        self.tail = b""
+        self.count = 0
+
+    def feed(self, buffer: bytearray, size: int) -> None:
+        """Count in the first ``size`` bytes, which follow the ones before."""
+        self.count += buffer.count(self.pattern, 0, size)
+        # One may lie across two pieces.
+        self.count += (self.tail + buffer[: min(size, self.overlap)]).count(self.pattern)
+        last = bytes(buffer[max(0, size - self.overlap) : size])
+        self.tail = (self.tail + last)[-self.overlap :]
+
+
+class Sender:
+    """One connection that keeps ``window`` messages on their way. It decodes nothing."""
+
+    __slots__ = ("_lines", "_sent", "_window", "acknowledged", "connection", "delivered", "pending")
+
+    def __init__(self, connection: socket.socket, lines: Lines, window: int) -> None:
+        connection.setblocking(False)
+        self.connection = connection
+        self.acknowledged = Counter(ACK)
+        self.delivered = Counter(SAID)
+        self.pending = memoryview(b"")
+        self._lines = lines
+        self._window = window
+        self._sent = 0
+
+    def receive(self, buffer: bytearray) -> int:
+        """Count what has come; returns how many bytes that was."""
+        size = self.connection.recv_into(buffer)
+        if not size:
+            raise ConnectionError("the server closed the connection")
+        self.acknowledged.feed(buffer, size)
+        self.delivered.feed(buffer, size)
+        return size
+
+    def send(self) -> None:
+        """Send as many blocks as the window and the connection take."""
+        size = self._lines.size
+        while self.pending or self._sent + size - self.acknowledged.count <= self._window:
+            if not self.pending:
+                self.pending = memoryview(self._lines[self._sent // size])
+                self._sent += size
+            try:
+                self.pending = self.pending[self.connection.send(self.pending) :]
+            except BlockingIOError:
+                return
+
+
+def acknowledged_rate(
+    senders: int, durability: Durability, shared: bool, seconds: float, in_flight: int
+) -> Row:
+    """Messages a second that ``senders`` together are acknowledged."""
+    window = max(8, min(1000, in_flight // senders))
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Server(Path(name), f"--durability={durability}") as server,
+        Pinger(server) as pinger,
+    ):
+        lines = Lines(max(1, window // 4))
+        crowd = [
+            Sender(server.connect(f"Bot{n}", "hall" if shared else f"own{n}"), lines, window)
+            for n in range(senders)
+        ]
+        _load(crowd, min(1.0, seconds / 2))
+        pinger.take()
+        acknowledged, delivered = _counts(crowd)
+        used, own = server.cpu_seconds(), time.process_time()
+        elapsed, received = _load(crowd, seconds)
+        used, own = server.cpu_seconds() - used, time.process_time() - own
+        acknowledged_now, delivered_now = _counts(crowd)
+        stored = _stored(Path(name) / "chat.db")
+        if stored < acknowledged_now:
+            raise SystemExit(f"{acknowledged_now} acknowledged and {stored} stored")
+        for sender in crowd:
+            sender.connection.close()
+        return {
+            "senders": senders,
+            "durability": durability,
+            "rooms": "one shared" if shared else "own",
+            "window": window,
+            "acknowledged_per_second": round((acknowledged_now - acknowledged) / elapsed),
+            "delivered_per_second": round((delivered_now - delivered) / elapsed),
+            "megabytes_per_second": round(received / elapsed / 1e6, 1),
+            "longest_pong_ms": round(pinger.take(), 1),
+            "server_cpu": round(used / elapsed, 2),
+            "server_us_per_message": round(used * 1e6 / max(1, acknowledged_now - acknowledged), 1),
+            "load_cpu": round(own / elapsed, 2),
+        }
+
+
+def _counts(senders: Sequence[Sender]) -> tuple[int, int]:
+    """Messages acknowledged to, and lines of anybody delivered to, all of them together."""
+    return sum(s.acknowledged.count for s in senders), sum(s.delivered.count for s in senders)
+
+
+def _load(senders: Sequence[Sender], seconds: float) -> tuple[float, int]:
+    """Keep them busy; returns for how long, and how many bytes came."""
+    received = 0
+    buffer = bytearray(1 << 20)
+    with selectors.EpollSelector() as selector:
+        for sender in senders:
+            selector.register(sender.connection, selectors.EVENT_READ, sender)
+            sender.send()
+        start = now = time.perf_counter()
+        while now < start + seconds:
+            for key, events in selector.select(0.1):
+                if events & selectors.EVENT_READ:
+                    received += key.data.receive(buffer)
+                key.data.send()
+                wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if key.data.pending else 0)
+                if wanted != key.events:
+                    selector.modify(key.fileobj, wanted, key.data)
+            now = time.perf_counter()
+    return now - start, received
+
+
+def _stored(database: Path) -> int:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM entry").fetchone()
+    assert isinstance(count, int)
+    return count
+
+
+def one_commit_each(seconds: float) -> float:
+    """The baseline: messages a second with one commit, at `full`, for each; without a server."""
+    with tempfile.TemporaryDirectory() as name:
+        store = Store(f"{name}/chat.db", "full")
+        start = now = time.perf_counter()
+        count = 0
+        while now < start + seconds:
+            store.commit([_draft("lobby", count, TEXT)])
+            count += 1
+            now = time.perf_counter()
+        store.close()
+        return count / (now - start)
+
+
+def _draft(room: str, count: int, text: str) -> Draft:
+    return Draft(
+        room, time.time_ns() // 1000, "say", "Bot", text, b"c" * 16, str(count), sender=None
+    )
+
+
+# -- a large database -------------------------------------------------------------------------
+
+
+def build(database: Path, entries: int) -> float:
+    """Fill ``database``; returns the seconds that it took."""
+    chance = random.Random(3)
+    vocabulary = [
+        "".join(chance.choice("abcdefghijklmnoprstuv") for _ in range(chance.randrange(3, 10)))
+        for _ in range(20_000)
+    ]
+    start = time.perf_counter()
+    store = Store(str(database), "normal")
+    drafts = []
+    for n in range(entries):
+        words = [vocabulary[int(len(vocabulary) * chance.random() ** 3)] for _ in range(8)]
+        words.append(QUERIES["common"] if n % 2 else "harbour")
+        if n % 10 == 3:
+            words.append(f"明日の{QUERIES['CJK, common']}は中止")
+        if n % 100_003 == 50_000:
+            words += QUERIES["rare"], QUERIES["CJK, rare"]
+        drafts.append(_draft(ROOMS[n % len(ROOMS)], n, " ".join(words)))
+        if len(drafts) == GROUP or n == entries - 1:
+            store.commit(drafts)
+            drafts.clear()
+        if n % 100_000 == 99_999:
+            progress(f"{n + 1:,} entries")
+    while store.index(10 * GROUP):
+        pass
+    store.close()
+    return time.perf_counter() - start
+
+
+def walk_chains(database: Path) -> int:
+    """Recompute the hash of each entry; returns how many there are."""
+    count = 0
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        rooms = connection.execute("SELECT id, name, base_hash FROM room").fetchall()
+        for room, name, hash in rooms:
+            for *content, expected in connection.execute(
+                "SELECT number, time, kind, nickname, text, client_id, message_id, hash"
+                " FROM entry WHERE room = ? ORDER BY number",
+                (room,),
+            ):
+                hash = link(hash, name, *content)
+                if hash != expected:
+                    raise SystemExit(f"{name}: {content[0]} is damaged")
+                count += 1
+    return count
+
+
+def timed(work: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Median and maximum of how long ``work`` takes, warm, in milliseconds."""
+    work()
+    durations = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        durations.append((time.perf_counter() - start) * 1000)
+    return statistics.median(durations), max(durations)
+
+
+class Reading(NamedTuple):
+    """One thing to read: how a reader does it, and what a client asks for it."""
+
+    kind: str
+    name: str
+    read: Callable[[Reader], list[Entry]]
+    ask: dict[str, Any]
+
+
+def readings(last: int) -> Iterator[Reading]:
+    """All that is read; ``last`` is the number of each room's last entry."""
+    room = ROOMS[1]  # with the odd entries
+    for name, words in QUERIES.items():
+        yield _searching(name, words, None)
+        yield _searching(f"{name}, one room", words, room)
+    for percent in (0, 25, 50, 75, 100):
+        depth = last * percent // 100
+        yield _history(room, last, "before", max(PAGE + 1, depth + 1))
+        yield _history(room, last, "after", min(depth, last - PAGE))
+
+
+def _searching(name: str, words: str, room: str | None) -> Reading:
+    ask = {"type": "search", "words": words, "room": room, "limit": FOUND}
+    return Reading("search", name, lambda reader: reader.search(words, room, FOUND), ask)
+
+
+def _history(room: str, last: int, side: str, number: int) -> Reading:
+    def read(reader: Reader) -> list[Entry]:
+        if side == "before":
+            return reader.before(room, number, PAGE)
+        return reader.after(room, number, last, PAGE)
+
+    ask = {"type": "history", "room": room, side: number, "limit": PAGE}
+    return Reading("history", f"{PAGE} {side} {number:,}", read, ask)
+
+
+@contextmanager
+def chatter(server: Server) -> Iterator[None]:
+    """Somebody says 200 messages a second meanwhile."""
+    over = threading.Event()
+    connection = server.connect("Talker", "chatter")
+
+    def run() -> None:
+        count = 0
+        while not over.wait(0.005):
+            message = {"type": "say", "text": TEXT, "id": str(count)}
+            request(connection, message, b'"type":"said"')
+            count += 1
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    over.set()
+    thread.join(PATIENCE)
+    connection.close()
+
+
+def large_database(folder: Path, entries: int, repeats: int) -> tuple[Row, list[Row]]:
+    """How long reading takes in a database of so many entries."""
+    database = folder / "chat.db"
+    progress(f"a database of {entries:,} entries")
+    seconds = build(database, entries)
+    summary: Row = {"entries": entries, "build_seconds": round(seconds, 1)}
+    summary["megabytes"] = round(database.stat().st_size / 1e6)
+    progress("verify")
+    start = time.perf_counter()
+    count = walk_chains(database)
+    assert count == entries
+    summary["chain_seconds"] = round(time.perf_counter() - start, 1)
+    start = time.perf_counter()
+    verified = subprocess.run(
+        [sys.executable, "-m", "twisted_chat.cli", "verify", str(database)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    summary["verify_seconds"] = round(time.perf_counter() - start, 1)
+    if verified.returncode:
+        raise SystemExit(f"verify: {verified.stdout}{verified.stderr}")
+    rows = read_directly(database, entries // len(ROOMS), repeats)
+    progress("the same through a server")
+    with Server(folder) as server:
+        read_through(server, rows, entries // len(ROOMS), repeats)
+    return summary, rows
+
+
+def read_directly(database: Path, last: int, repeats: int) -> list[Row]:
+    """Each reading, by a reader in this process."""
+    rows = []
+    store = Store(str(database))
+    reader = store.reader()
+    for reading in readings(last):
+        median, longest = timed(partial(reading.read, reader), repeats)
+        rows.append(
+            {
+                "what": reading.kind,
+                "which": reading.name,
+                "entries": len(reading.read(reader)),
+                "direct_ms": round(median, 2),
+                "direct_max_ms": round(longest, 2),
+            }
+        )
+    reader.close()
+    store.close()
+    return rows
+
+
+def read_through(server: Server, rows: list[Row], last: int, repeats: int) -> None:
+    """Each reading, by a client, while somebody speaks; added to ``rows``."""
+    with closing(server.connect("Reader")) as connection, chatter(server), Pinger(server) as pinger:
+        for row, reading in zip(rows, readings(last), strict=True):
+            answer = b'"type":"history"' if reading.kind == "history" else b'"type":"found"'
+            pinger.take()
+            median, longest = timed(partial(request, connection, reading.ask, answer), repeats)
+            row["served_ms"] = round(median, 2)
+            row["served_max_ms"] = round(longest, 2)
+            row["longest_pong_ms"] = round(pinger.take(), 1)
+        pinger.take()
+        time.sleep(2)  # to compare
+        rows.append(
+            {"what": "nothing", "which": "(2 s)", "longest_pong_ms": round(pinger.take(), 1)}
+        )
+
+
+# -- the program ------------------------------------------------------------------------------
+
+
+def progress(text: str) -> None:
+    print(f"... {text}", file=sys.stderr, flush=True)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """``rows`` for the terminal: the headings, and a line for each."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[name.replace("_", " ") for name in names]]
+    cells += [[_cell(row.get(name, "")) for name in names] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in cells
+    )
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def verdict(name: str, value: float, target: float, at_least: bool = False) -> Row:
+    held = value >= target if at_least else value <= target
+    return {
+        "target": name,
+        "wanted": ("≥ " if at_least else "≤ ") + f"{target:,}",
+        "measured": round(value, 1),
+        "held": "yes" if held else "NO",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each load [%(default)s]")
+    parser.add_argument(
+        "--senders", type=int, nargs="*", default=[1, 10, 100], help="[%(default)s]"
+    )
+    parser.add_argument(
+        "--in-flight",
+        type=int,
+        default=8000,
+        help="messages on their way, of all senders together; 1000 for one at most [%(default)s]",
+    )
+    parser.add_argument(
+        "--entries", type=int, default=1_000_000, help="of the large database; 0: none"
+    )
+    parser.add_argument("--repeats", type=int, default=30, help="of each reading [%(default)s]")
+    arguments = parser.parse_args()
+    if len(CORES) > 1:
+        os.sched_setaffinity(0, set(CORES[1:]))
+    figures: dict[str, Any] = {
+        "cores": len(CORES),
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "python": sys.version.split()[0],
+        "sqlite": sqlite3.sqlite_version,
+    }
+    targets = []
+    if arguments.senders:
+        targets += measure_rates(arguments, figures)
+    if arguments.entries:
+        targets += measure_readings(arguments, figures)
+    figures["targets"] = targets
+    figures["load_average_after"] = round(os.getloadavg()[0], 2)
+    print(f"\n{table(targets)}")
+    print(
+        f"\n{len(CORES)} cores; load average {figures['load_average_before']} before and"
+        f" {figures['load_average_after']} after: above 2, somebody else was at work, too"
+    )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+
+
+def measure_rates(arguments: argparse.Namespace, figures: dict[str, Any]) -> list[Row]:
+    durabilities: tuple[Durability, ...] = ("full", "normal")
+    baselines = [one_commit_each(arguments.seconds / 2)]
+    rows = []
+    for shared in (False, True):
+        for durability in durabilities:
+            for senders in arguments.senders:
+                if shared and senders == 1:
+                    continue  # that is a room of its own
+                progress(
+                    f"{senders} senders, {'one room' if shared else 'own rooms'}, {durability}"
+                )
+                rows.append(
+                    acknowledged_rate(
+                        senders, durability, shared, arguments.seconds, arguments.in_flight
+                    )
+                )
+    # Again at the end: it shows how steady the machine is.
+    baselines.append(one_commit_each(arguments.seconds / 2))
+    baseline = max(baselines)  # what is measured while others are at work is too low
+    for row in rows:
+        row["times_baseline"] = round(row["acknowledged_per_second"] / baseline, 1)
+    figures["one_commit_each_per_second"] = [round(value) for value in baselines]
+    figures["rates"] = rows
+    print(f"\n{table(rows)}")
+    print(
+        f"\none commit for each message, full: {baselines[0]:,.0f} and {baselines[1]:,.0f} a second"
+    )
+    best = [r for r in rows if r["durability"] == "full" and r["senders"] == max(arguments.senders)]
+    return [
+        verdict(name.format(row["rooms"]), value, target, at_least=True)
+        for row in best
+        for name, value, target in (
+            ("acknowledged/s, full, rooms: {}", row["acknowledged_per_second"], TARGET_RATE),
+            ("times one commit each, rooms: {}", row["times_baseline"], TARGET_RATIO),
+        )
+    ]
+
+
+def measure_readings(arguments: argparse.Namespace, figures: dict[str, Any]) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        summary, rows = large_database(Path(folder), arguments.entries, arguments.repeats)
+    figures["large_database"] = summary
+    figures["readings"] = rows
+    print(f"\n{table([summary])}\n\n{table(rows)}")
+
+    def worst(kind: str, column: str, hardest: bool = False) -> float:
+        return max(
+            float(row[column])
+            for row in rows
+            if row["what"] == kind and row["which"].startswith(WORST) == hardest
+        )
+
+    return [
+        verdict(f"{kind}, {how}, median ms", worst(kind, f"{how}_ms"), target)
+        for kind, target in (("search", TARGET_SEARCH), ("history", TARGET_HISTORY))
+        for how in ("direct", "served")
+    ] + [
+        verdict(
+            f"two words {WORST}, served, ms", worst("search", "served_ms", True), TARGET_SEARCH
+        ),
+        verdict("longest pong, search, ms", worst("search", "longest_pong_ms"), TARGET_STALL),
+        verdict("longest pong, history, ms", worst("history", "longest_pong_ms"), TARGET_STALL),
+    ]
+
+
+#: The cores that this process may use.
+CORES = sorted(os.sched_getaffinity(0))
+
+if __name__ == "__main__":
+    main()

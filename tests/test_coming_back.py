@@ -1,0 +1,404 @@
+"""Coming back after a lost connection: nothing missed, nothing twice, one connection each."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.fakes import Visitor, World
+from twisted_chat.chat import CATCH_UP_LIMIT, PAGE
+from twisted_chat.journal.store import MEMORY, Store
+from twisted_chat.messages import (
+    Acknowledged,
+    EntriesRemoved,
+    Entry,
+    Event,
+    Hello,
+    Join,
+    Quit,
+    Refused,
+    Replaced,
+    Resume,
+    Say,
+    Welcomed,
+)
+from twisted_chat.session import WRONG_CODES_LIMIT
+
+ANA, BIA = "a" * 32, "b" * 32
+
+
+def program(world: World, nickname: str, client: str | None = None, **resume: int) -> Visitor:
+    visitor = Visitor(world, program=True)
+    visitor.ask(Hello(nickname, client, None, resume))
+    return visitor
+
+
+def of(visitor: Visitor, *kinds: type[Event]) -> list[Any]:
+    return [event for event in visitor.connection.events if isinstance(event, kinds)]
+
+
+def numbers(visitor: Visitor) -> list[int]:
+    return [entry.number for entry in of(visitor, Entry)]
+
+
+# -- programs -----------------------------------------------------------------------------------
+
+
+def test_a_program_is_welcomed_without_a_replay_and_gets_its_own_lines_in_order() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    bia.types("before")
+    ana = program(world, "Ana", ANA)
+    (welcome,) = of(ana, Welcomed)
+    assert (welcome.rooms, welcome.client_id.hex(), welcome.resumed) == ({"lobby": 1}, ANA, False)
+    bia.types("hers")
+    ana.ask(Say("mine", id="1"))
+    assert numbers(ana) == [2, 3]
+    assert [e.number for a in of(ana, Acknowledged) for e in a.entries] == [3]
+    assert bia.sees() == ["[Ana]: mine"]
+
+
+def test_a_program_must_say_hello_first_and_once() -> None:
+    world = World()
+    ana = Visitor(world, program=True)
+    ana.ask(Say("hi", id="x"), Hello("Ana"), Hello("Ana", id="y"))
+    assert ana.connection.refusals() == ["name-first", "already-here"]
+    assert [refused.id for refused in of(ana, Refused)] == ["x", "y"]
+
+
+def test_a_message_that_is_sent_again_is_stored_and_shown_once_and_acknowledged_alike() -> None:
+    world = World()
+    ana, bia = program(world, "Ana", ANA), program(world, "Bia", BIA)
+    ana.ask(Say("one", id="1"), Say("one", id="1"), Say("two", id="1"), Say("two", id="2"))
+    acknowledged = [e for a in of(ana, Acknowledged) for e in a.entries]
+    assert [e.number for e in acknowledged] == [1, 1, 2]
+    assert acknowledged[0] == acknowledged[1]
+    assert ana.connection.refusals() == ["id-reused"]
+    assert [e.text for e in of(bia, Entry)] == ["one", "two"]
+    bia.ask(Say("three", id="1"))  # another author's ids are apart
+    assert bia.connection.refusals() == []
+
+
+def test_within_the_grace_period_a_program_was_never_away() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    ana = program(world, "Ana", ANA)
+    ana.ask(Join("cinema"), Say("popcorn", id="1"))
+    bia.types("seen")
+    bia.sees()
+    assert ana.breaks_off() is not None
+    bia.types("missed 1", "missed 2")
+    again = program(world, "Ana", ANA, lobby=1, cinema=1)
+    bia.types("live")
+    assert bia.sees() == []  # neither a leave nor a join
+    assert [(e.room, e.number) for e in of(again, Entry)] == [
+        ("lobby", 2),
+        ("lobby", 3),
+        ("lobby", 4),
+    ]
+    assert of(again, Welcomed)[0].resumed
+    again.ask(Say("still in cinema", room="cinema", id="2"))
+    assert again.connection.refusals() == []
+
+
+def test_after_the_grace_period_the_leave_is_told() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    ana = program(world, "Ana", ANA)
+    over = ana.breaks_off()
+    assert bia.sees() == ["[SERVER]: Ana joined the chat."]
+    assert over is not None
+    over()
+    world.journal.run()
+    assert bia.sees() == ["[SERVER]: Ana left the chat."]
+    bia.types("missed")
+    again = program(world, "Ana", ANA, lobby=0)
+    assert numbers(again) == [1]
+
+
+def test_a_grace_period_that_is_over_later_does_not_end_a_new_absence() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    first = program(world, "Ana", ANA).breaks_off()
+    second = program(world, "Ana", ANA).breaks_off()
+    bia.sees()
+    assert first is not None
+    assert second is not None
+    first()
+    world.journal.run()
+    assert bia.sees() == []
+    second()
+    world.journal.run()
+    assert bia.sees() == ["[SERVER]: Ana left the chat."]
+
+
+def test_a_program_without_a_client_id_leaves_at_once() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    assert program(world, "Ana").breaks_off() is None
+    assert bia.sees() == ["[SERVER]: Ana joined the chat.", "[SERVER]: Ana left the chat."]
+
+
+def test_a_program_that_quits_has_no_grace_period() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    ana = program(world, "Ana", ANA)
+    ana.ask(Quit())
+    assert bia.sees() == ["[SERVER]: Ana joined the chat.", "[SERVER]: Ana left the chat."]
+    assert ana.connection.closed
+    assert ana.breaks_off() is None
+
+
+def test_of_two_connections_with_one_identity_the_newer_wins_and_the_older_is_told() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    old = program(world, "Ana", ANA)
+    bia.sees()
+    new = program(world, "Ana", ANA, lobby=0)
+    assert bia.sees() == []  # neither a leave nor a join
+    assert of(old, Replaced)
+    assert old.connection.closed
+    assert old.breaks_off() is None  # the end of the old connection is nothing to the new one
+    bia.types("oi")
+    assert numbers(new) == [1]
+    assert bia.sees() == []
+
+
+def test_coming_back_with_another_nickname() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    program(world, "Ana", ANA).breaks_off()
+    again = program(world, "Carla", ANA)
+    world.journal.run()
+    assert again.session.name == "Carla"
+    assert bia.sees()[-1] == "[SERVER]: Ana is Carla now."
+
+
+def test_resuming_after_a_restart_of_the_server_replays_exactly_what_is_missing() -> None:
+    """From disk, in order, in every room, and then live; whatever is said meanwhile."""
+    store = Store(MEMORY)
+    world = World(store=store)
+    (bia,) = world.enter("Bia")
+    bia.types("/join cinema", *(f"c{n}" for n in range(3)), "/join lobby")
+    bia.types(*(str(n) for n in range(PAGE * 3)))
+    world = World(store=store)
+    (bia,) = world.enter("Bia")
+    ana = Visitor(world, program=True)
+    ana.session.handle(Hello("Ana", ANA, None, {"lobby": 7, "cinema": 1}))
+    for turn in range(10):
+        bia.session.handle(Say(f"meanwhile {turn}"))
+        world.journal.step()
+        reads, world.journal.reads = world.journal.reads, []
+        bia.session.handle(Say(f"between {turn}"))
+        world.journal.step()
+        for read in reads:
+            read()
+    world.journal.run()
+    lobby = [e.number for e in of(ana, Entry) if e.room == "lobby"]
+    assert lobby == list(range(8, PAGE * 3 + 20 + 1))
+    assert [e.text for e in of(ana, Entry) if e.room == "cinema"] == ["c1", "c2"]
+
+
+def test_a_program_gets_every_entry_however_far_it_is_behind() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    total = CATCH_UP_LIMIT + PAGE * 2
+    for n in range(total):
+        bia.session.handle(Say(str(n)))
+    world.journal.run()
+    ana = program(world, "Ana", ANA, lobby=0)
+    assert numbers(ana) == list(range(1, total + 1))
+
+
+def test_if_entries_were_removed_the_program_is_told_from_which_number_there_are_some() -> None:
+    world = World(keep_days=1 / 86_400 / 2)  # half a second: the clock moves on by one each time
+    (bia,) = world.enter("Bia")
+    bia.types(*(str(n) for n in range(10)))
+    world.chat.remove_old()
+    ana = program(world, "Ana", ANA, lobby=2)
+    assert [(e.room, e.first) for e in of(ana, EntriesRemoved)] == [("lobby", 10)]
+    assert numbers(ana) == [10]
+
+
+@pytest.mark.parametrize("seen", [-5, 10**12])
+def test_numbers_that_cannot_be_are_taken_for_the_nearest_that_can(seen: int) -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    bia.types("one", "two")
+    ana = program(world, "Ana", ANA, lobby=seen)
+    assert numbers(ana) == ([1, 2] if seen < 0 else [])
+    bia.types("three")
+    assert numbers(ana)[-1] == 3
+
+
+@pytest.mark.parametrize(
+    ("resume", "code"),
+    [({"a b": 1}, "name-invalid"), ({f"r{n}": 0 for n in range(30)}, "too-many-rooms")],
+)
+def test_a_resume_that_is_refused_can_be_tried_again(resume: dict[str, int], code: str) -> None:
+    world = World()
+    ana = program(world, "Ana", ANA, **resume)
+    assert ana.connection.refusals() == [code]
+    ana.ask(Hello("Ana", ANA))
+    assert of(ana, Welcomed)
+
+
+# -- people -------------------------------------------------------------------------------------
+
+
+def code_of(visitor: Visitor) -> str:
+    return visitor.session.code
+
+
+def test_a_person_is_told_a_code_and_gets_exactly_the_lines_that_they_missed() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/join cinema", "mine")
+    bia.types("seen", "/join cinema", "seen too", "/join lobby")
+    ana.sees()
+    ana.breaks_off()
+    assert bia.sees()[-1] == "[SERVER]: Ana left the chat."
+    bia.types("missed in lobby", "/join cinema", "missed in cinema")
+    again = Visitor(world)
+    shown = again.types(f"/resume {code_of(ana)}")
+    assert [line for line in shown if re.match(r"(#lobby )?\d{4}-", line)] == [
+        "2026-11-23 19:57 [Bia]: missed in cinema",
+        "#lobby 2026-11-23 19:57 [Bia]: missed in lobby",
+    ]
+    assert shown[0] == "[SERVER]: Welcome back, Ana."
+    assert bia.sees()[-1] == "[SERVER]: Ana joined the chat."
+    again.types("back")
+    assert bia.sees() == ["[Ana]: back"]
+    bia.types("live")
+    assert again.sees() == ["[Bia]: live"]
+
+
+def test_language_ignored_people_and_room_come_back_too() -> None:
+    world = World()
+    ana, bia, _ = world.enter("Ana", "Bia", "Caio")
+    ana.types("/lang pt", "/ignore Caio", "/join cinema")
+    ana.breaks_off()
+    again = Visitor(world)
+    shown = again.types(f"/RETOMAR {code_of(ana).upper().replace('-', '')}")
+    assert any("[SERVIDOR]" in line for line in shown)
+    assert again.types("/ignorar") == ["[SERVIDOR]: Você está ignorando: Caio."]
+    bia.types("/join cinema")
+    again.sees()
+    again.types("in the cinema")
+    assert bia.sees()[-1] == "[Ana]: in the cinema"
+
+
+def test_a_person_whose_old_connection_is_still_there_takes_it_over() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    again = Visitor(world)
+    again.types(f"/resume {code_of(ana)}")
+    assert of(ana, Replaced)
+    assert ana.connection.closed
+    assert bia.sees() == []
+    bia.types("oi")
+    assert again.sees() == ["[Bia]: oi"]
+
+
+def test_what_the_old_connection_did_not_confirm_is_shown_again() -> None:
+    """A laptop that was carried away: its connection is still there, but nothing arrives."""
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    bia.types("arrived", "lost 1")
+    ana.types("own")
+    bia.types("lost 2")
+    ana.connection.unread = 2
+    again = Visitor(world)
+    shown = again.types(f"/resume {code_of(ana)}")
+    assert [line[-6:] for line in shown if "[Bia]: " in line] == ["lost 1", "lost 2"]
+
+
+def test_lines_that_are_published_between_the_loss_and_the_return_come_once() -> None:
+    """The leave, the return and what is said are one queue; nothing of it is shown twice."""
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    bia.session.handle(Say("one"))
+    ana.session.connection_lost(ana.connection)
+    bia.session.handle(Say("two"))
+    again = Visitor(world)
+    again.session.handle(Resume(code_of(ana)))
+    bia.session.handle(Say("three"))
+    world.journal.run()
+    shown = [re.sub(r"^.*\[", "[", line) for line in again.sees() if "[Bia]" in line]
+    assert shown == ["[Bia]: one", "[Bia]: two", "[Bia]: three"]
+
+
+def test_a_code_is_good_for_the_window_only() -> None:
+    world = World()
+    ana, _ = world.enter("Ana", "Bia")
+    ana.breaks_off()
+    world.clock.advance(301)
+    late = Visitor(world)
+    late.types(f"/resume {code_of(ana)}")
+    assert late.connection.refusals() == ["unknown-code"]
+
+
+def test_whoever_left_for_good_cannot_come_back_with_the_code() -> None:
+    world = World()
+    ana, _ = world.enter("Ana", "Bia")
+    ana.types("sair")
+    again = Visitor(world)
+    again.types(f"/resume {code_of(ana)}")
+    assert again.connection.refusals() == ["unknown-code"]
+
+
+def test_if_the_nickname_is_somebody_elses_by_now_another_one_can_be_chosen() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.breaks_off()
+    world.enter("Ana")
+    again = Visitor(world)
+    again.types(f"/resume {code_of(ana)}")
+    assert again.connection.refusals() == ["name-taken"]
+    assert again.types("Carla")[0].startswith("[SERVER]: You are Carla now.")
+
+
+def test_guessing_codes_closes_the_connection() -> None:
+    world = World()
+    guesser = Visitor(world)
+    guesser.types(*(f"/resume {n}" for n in range(WRONG_CODES_LIMIT)))
+    assert guesser.connection.closed
+
+
+def test_receipts_show_the_number_of_each_own_line() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/receipts on")
+    assert ana.types("oi") == ["[SERVER]: Saved as number 1 of #lobby."]
+    ana.types("/recibos desligado")
+    assert ana.types("oi") == []
+    assert bia.sees() == ["[Ana]: oi", "[Ana]: oi"]
+
+
+def test_searching() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.types("um café, por favor", "我喜欢聊天", "/join cinema", "another cafe")
+    assert ana.types("/search CAFE") == [
+        "[SERVER]: Found, the latest first (times are UTC):",
+        "  #cinema 1 2026-11-23 19:57 [Ana]: another cafe",
+        "  #lobby 1 2026-11-23 19:57 [Ana]: um café, por favor",
+    ]
+    assert ana.types("/buscar #lobby 聊天")[1:] == ["  #lobby 2 2026-11-23 19:57 [Ana]: 我喜欢聊天"]
+    assert ana.types("/search nothing") == ["[SERVER]: Nothing was found for: nothing"]
+    ana.types("/search !!", "/search #nowhere x")
+    assert ana.connection.refusals() == ["nothing-to-search", "no-such-room"]
+
+
+def test_how_long_it_is_kept_is_told_on_joining() -> None:
+    world = World(keep_days=365)
+    assert Visitor(world).types("Ana")[-1].endswith("What is said here is kept for 365 days.")
+
+
+def test_history_read_right_after_a_line_has_the_line() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.session.handle(Say("just said"))
+    assert ana.types("/history")[-1].endswith("[Ana]: just said")

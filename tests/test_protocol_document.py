@@ -1,0 +1,130 @@
+"""``docs/protocol.rst`` is true: its session is played, and it names every field there is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_protocol import House
+from twisted_chat.dialects import jsonl
+from twisted_chat.errors import NotInRoom
+from twisted_chat.messages import (
+    Acknowledged,
+    Announced,
+    Entered,
+    EntriesRemoved,
+    Entry,
+    Event,
+    HistoryShown,
+    IgnoredListed,
+    Ignoring,
+    Joined,
+    LanguageShown,
+    Left,
+    PeopleListed,
+    Pong,
+    Refused,
+    Renamed,
+    Replaced,
+    RoomLeft,
+    RoomsListed,
+    RoomSummary,
+    SearchShown,
+    ServerStopping,
+    Style,
+    Told,
+    TopicShown,
+    Welcomed,
+)
+
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.rst").read_text(encoding="utf-8")
+ENTRY = Entry("lobby", 1, 0, "say", "Ana", "oi", None, None, b"")
+
+EVENTS: list[Event] = [
+    Acknowledged((ENTRY,)),
+    Announced("text"),
+    Entered("lobby", (), 0, "", 0, 0),
+    EntriesRemoved("lobby", 1),
+    ENTRY,
+    HistoryShown("lobby", (ENTRY,), 1),
+    IgnoredListed(()),
+    Ignoring("Ana", True),
+    Joined("lobby", "Ana", True),
+    LanguageShown("en", ("en",), True),
+    Left("lobby", "Ana", True),
+    PeopleListed("lobby", (), 0),
+    Pong(),
+    Refused(NotInRoom(room="lobby")),
+    Renamed("Ana", "Bia"),
+    Replaced(),
+    RoomLeft("lobby", None),
+    RoomsListed((RoomSummary("lobby", 1, ""),), 1),
+    SearchShown("oi", (ENTRY,)),
+    ServerStopping(),
+    Told("Ana", "Bia", "psst", 0),
+    Told("Ana", "Bia", "psst", 0, own=True),
+    TopicShown("lobby", ""),
+    Welcomed("Ana", (), {}, bytes(16), "", False),
+]
+
+
+def block(caption: str) -> list[str]:
+    """The lines of the code block with this caption."""
+    _, _, rest = DOCUMENT.partition(f":caption: {caption}\n\n")
+    lines = rest.split("\n\n", 1)[0].splitlines()
+    assert lines
+    return [line.strip() for line in lines]
+
+
+def section(title: str) -> str:
+    _, _, rest = DOCUMENT.partition(f"{title}\n~~~~")
+    return re.split(r"\n~{4,}\n", rest, maxsplit=1)[0]
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: 0 if k == "time" else without_times(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [without_times(item) for item in value]
+    return value
+
+
+def test_the_session_in_the_document_is_what_happens() -> None:
+    house = House(keep_days=365)
+    client = house.connect()
+    client.protocol.dataReceived("\n".join([*block("What is sent"), ""]).encode())
+    house.world.journal.run()
+    received = [without_times(json.loads(line)) for line in client.lines()]
+    assert received == [without_times(json.loads(line)) for line in block("What comes back")]
+
+
+@pytest.mark.parametrize("type", jsonl._REQUESTS)
+def test_every_request_and_its_fields_are_documented(type: str) -> None:
+    entry = definition(section("What a client sends"), type)
+    for field in jsonl._REQUESTS[type].__struct_fields__:
+        assert field == "id" or f"``{field}``" in entry
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.__class__.__name__))
+def test_every_event_and_its_fields_are_documented(event: Event) -> None:
+    wire = json.loads(jsonl.render([event], Style("en")))
+    entry = definition(section("What the server sends"), wire.pop("type"))
+    for field in wire:
+        assert f"``{field}``" in entry
+
+
+def test_no_event_is_forgotten_here() -> None:
+    assert {event.__class__ for event in EVENTS} == set(jsonl._RENDERERS)
+
+
+def definition(text: str, type: str) -> str:
+    """The definition of ``type``: its term (which may have others beside it) and its text."""
+    for paragraph in text.split("\n\n"):
+        term = paragraph.strip().split("\n    ")[0]
+        if re.search(rf"(^|; ){re.escape(f'``{type}``')}(:|;|$|\n)", term):
+            return paragraph
+    raise AssertionError(f"{type} is not documented")
