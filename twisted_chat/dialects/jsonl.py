@@ -166,7 +166,7 @@ def _check(request: Request) -> None:
             unsafe = find_unsafe(text)
             if unsafe is not None:
                 raise ControlCharacter(character=ord(unsafe))
-            if len(text.encode()) > TEXT_LIMIT:
+            if 4 * len(text) > TEXT_LIMIT and len(text.encode()) > TEXT_LIMIT:
                 raise LineTooLong(limit=TEXT_LIMIT)
     if request.id is not None and not _is_id(request.id):
         raise BadRequest(reason=f"an id has 1 to {ID_LIMIT} characters")

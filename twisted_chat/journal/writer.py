@@ -31,7 +31,7 @@ READERS = 2
 #: entries at one go; and behind every group when more than this are waiting.
 INDEX_DELAY = 1.0
 INDEX_STEP = 500
-INDEX_BACKLOG = 10_000
+INDEX_BACKLOG = 50_000
 
 #: Seconds to wait for another process that holds the database locked; and when stopping.
 LOCK_PATIENCE = 60.0
