@@ -17,8 +17,12 @@ from twisted_chat.errors import Refusal
 Kind = Literal["say", "act", "topic"]
 
 
-class Message(msgspec.Struct, frozen=True):
-    """The base of requests and events."""
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """The base of requests and events.
+
+    They are values and refer to nothing that could refer back, so the garbage collector
+    need not look at the many there are.
+    """
 
 
 class Style(Message, frozen=True):
@@ -35,7 +39,7 @@ class Style(Message, frozen=True):
 # -- requests ---------------------------------------------------------------------------------
 
 
-class Request(Message, frozen=True, kw_only=True):
+class Request(Message, frozen=True, kw_only=True, gc=False):
     """What a client asks. ``id`` is its own name for the request; an answer repeats it."""
 
     id: str | None = None
@@ -66,7 +70,7 @@ class ChooseName(Request, frozen=True):
     name: str
 
 
-class Say(Request, frozen=True):
+class Say(Request, frozen=True, gc=False):
     """Say ``text`` in a room, the current one if none is named; ``id`` is the message's id."""
 
     text: str
@@ -181,11 +185,11 @@ class Quit(Request, frozen=True):
 # -- events -----------------------------------------------------------------------------------
 
 
-class Event(Message, frozen=True):
+class Event(Message, frozen=True, gc=False):
     """What somebody is shown."""
 
 
-class Entry(Event, frozen=True):
+class Entry(Event, frozen=True, gc=False):
     """One entry of a room's log, saved.
 
     ``number`` counts from 1 in each room without a gap; ``time`` is in microseconds since

@@ -110,7 +110,7 @@ _REQUESTS: dict[str, type[Request]] = {
 }
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(msgspec.Struct, gc=False):
     """What every line has; of any type, so that an error can name the id whatever is wrong."""
 
     type: Any = None
@@ -212,7 +212,7 @@ def _all_visible(value: Any) -> Any:
     return value
 
 
-class _Said(msgspec.Struct, tag="said"):
+class _Said(msgspec.Struct, tag="said", gc=False):
     """An entry of a room's log."""
 
     room: str
@@ -224,7 +224,7 @@ class _Said(msgspec.Struct, tag="said"):
     id: str | None
 
 
-class _Ack(msgspec.Struct, tag="ack"):
+class _Ack(msgspec.Struct, tag="ack", gc=False):
     """A message of one's own is saved."""
 
     id: str | None

@@ -18,7 +18,7 @@ from twisted_chat.errors import Refusal
 from twisted_chat.messages import Entry, Kind
 
 
-class Draft(msgspec.Struct):
+class Draft(msgspec.Struct, gc=False):
     """An entry before it has a number. ``sender`` is handed back with the result, unread."""
 
     room: str
@@ -31,7 +31,7 @@ class Draft(msgspec.Struct):
     sender: Any
 
 
-class Saved(msgspec.Struct, frozen=True):
+class Saved(msgspec.Struct, frozen=True, gc=False):
     """``draft`` is on disk as ``entry``: since now if ``fresh``, or else since it first came."""
 
     draft: Draft

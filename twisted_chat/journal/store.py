@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib import resources
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -52,6 +52,10 @@ _INSERT = """
     INSERT INTO entry (room, number, time, kind, nickname, text, client_id, message_id, hash)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+#: Statements that insert so many rows, the largest first.
+_INSERTS = tuple(
+    (size, _INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?, ?)" * (size - 1)) for size in (100, 10, 1)
+)
 _SELECT_MESSAGE = """
     SELECT room.name, number, time, kind, nickname, text, client_id, message_id, hash
     FROM entry JOIN room ON room.id = entry.room
@@ -150,13 +154,22 @@ class Store:
                 rows.append((head.id, *_row(entry)))
                 if known is not None and draft.message_id is not None:
                     known[key] = entry
-            self._connection.executemany(_INSERT, rows)
+            self._insert(rows)
             self._connection.executemany(
                 "UPDATE room SET last = ?, topic = coalesce(?, topic) WHERE id = ?",
                 [(head.number, head.topic, head.id) for head in heads.values()],
             )
         self._heads.update(heads)
         return outcomes
+
+    def _insert(self, rows: Sequence[tuple[object, ...]]) -> None:
+        """Insert ``rows`` in few statements: each costs a turn of the interpreter's lock."""
+        start = 0
+        for size, statement in _INSERTS:
+            while len(rows) - start >= size:
+                values = chain.from_iterable(rows[start : start + size])
+                self._connection.execute(statement, tuple(values))
+                start += size
 
     def _known(self, drafts: Sequence[Draft]) -> dict[MessageKey, Entry]:
         """The entries that some of ``drafts`` were saved as earlier."""
