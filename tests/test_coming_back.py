@@ -12,6 +12,7 @@ from twisted_chat.chat import CATCH_UP_LIMIT, PAGE
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.messages import (
     Acknowledged,
+    ChooseName,
     EntriesRemoved,
     Entry,
     Event,
@@ -243,6 +244,14 @@ def test_a_resume_that_is_refused_can_be_tried_again(resume: dict[str, int], cod
     assert ana.connection.refusals() == [code]
     ana.ask(Hello("Ana", ANA))
     assert of(ana, Welcomed)
+
+
+def test_a_client_id_is_nobodys_before_hello_is_answered_with_welcome() -> None:
+    world = World()
+    world.enter("Bia")
+    refused = program(world, "Bia", ANA)
+    refused.ask(ChooseName("Carla"))
+    assert refused.connection.refusals() == ["name-taken", "name-first"]
 
 
 # -- people -------------------------------------------------------------------------------------

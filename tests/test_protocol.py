@@ -505,6 +505,61 @@ def test_text_and_programs_share_a_room() -> None:
     ]
 
 
+def test_a_program_that_speaks_after_the_greeting_is_one_nevertheless() -> None:
+    house = House()
+    bot = house.connect()
+    house.clock.advance(1)
+    assert bot.read().startswith(b"Welcome!")
+    bot.send(HELLO)
+    assert bot.read().startswith(b'{"type":"welcome"')
+
+
+def test_telnet_commands_of_a_program_are_bad_requests() -> None:
+    house = House()
+    bot = house.connect()
+    bot.send(HELLO)
+    bot.read()
+    bot.send(b'\xff\xfd\x01{"type":"ping"}\n{"type":"say","text":" ","id":"b"}\n')
+    lines = [json.loads(line) for line in bot.read().splitlines()]
+    assert [(line["code"], line["id"]) for line in lines] == [
+        ("bad-request", None),
+        ("bad-request", "b"),
+    ]
+
+
+def test_the_end_of_a_programs_input_is_not_its_leave() -> None:
+    """What the kernel sends for a program that was killed: it may come back."""
+    house = House()
+    ana = house.enter("Ana")
+    bot = house.connect()
+    bot.send(HELLO)
+    ana.read()
+    bot.half_close()
+    assert bot.transport.disconnecting
+    bot.lose()
+    assert ana.read() == b""
+    again = house.connect()
+    again.send(HELLO)
+    house.clock.advance(30)
+    house.world.journal.run()
+    assert ana.read() == b""
+
+
+def test_a_person_whose_connection_was_closed_can_come_back_with_the_code() -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    code = ana.protocol.session.code
+    bia.read()
+    ana.half_close()
+    ana.lose()
+    bia.send(b"missed\n")
+    assert bia.lines() == ["[SERVER]: Ana left the chat."]
+    again = house.connect()
+    again.send(f"/resume {code}\n".encode())
+    assert b"[Bia]: missed" in again.read()
+
+
 def test_the_grace_period_is_the_factorys() -> None:
     house = House()
     ana = house.enter("Ana")

@@ -193,6 +193,7 @@ class Chat:
             if name not in person.cursors and len(person.cursors) < ROOMS_LIMIT:
                 cursor = self._add(person, name)
                 self._journal.mark(partial(self._entered, person, cursor, position))
+        person.current = current
 
     def join(self, person: Person, room: str, then: Callable[[], None]) -> None:
         """Take ``person`` to another room, which becomes their current one.
@@ -433,9 +434,8 @@ class Chat:
             entries = room.tail_after(cursor.position, PAGE)
             if entries is None:
                 cursor.waiting = True
-                self._journal.read_after(
-                    room.name, cursor.position, room.last, PAGE, partial(self._read, cursor, person)
-                )
+                reply = partial(self._read, cursor, person, room.last)
+                self._journal.read_after(room.name, cursor.position, room.last, PAGE, reply)
                 return
             self._feed(cursor, person, entries)
 
@@ -450,7 +450,9 @@ class Chat:
             first, cursor.position = cursor.position + 1, room.last - CATCH_UP_LIMIT
             person.receive(Batch(room, (LinesSkipped(room.name, first, cursor.position),)))
 
-    def _read(self, cursor: Cursor, person: Person, result: Sequence[Entry] | Refusal) -> None:
+    def _read(
+        self, cursor: Cursor, person: Person, through: int, result: Sequence[Entry] | Refusal
+    ) -> None:
         cursor.waiting = False
         if cursor.closed:
             return
@@ -460,7 +462,7 @@ class Chat:
         if result:
             self._feed(cursor, person, result)
         else:
-            cursor.position = cursor.room.last
+            cursor.position = through  # there is nothing any more up to there
         self._advance(cursor, person)
 
     def _feed(self, cursor: Cursor, person: Person, entries: Sequence[Entry]) -> None:

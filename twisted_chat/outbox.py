@@ -43,6 +43,7 @@ class Outbox:
         self._transport = transport
         self._changed = changed
         self._closed = False
+        self._undelivered = 0
         transport.registerProducer(self, True)
 
     def write(self, data: bytes) -> None:
@@ -53,7 +54,7 @@ class Outbox:
     def unconfirmed(self) -> int:
         """How many bytes the other side may not have received: rather too many than too few."""
         if self._closed:
-            return 0
+            return self._undelivered
         try:
             # SIOCOUTQ (Linux, tcp(7)): what is in the kernel's queue and not acknowledged.
             handle = self._transport.getHandle()
@@ -86,4 +87,6 @@ class Outbox:
             self._changed()
 
     def stopProducing(self) -> None:
+        # The connection is lost, but its socket can still be asked what did not arrive.
+        self._undelivered = self.unconfirmed()
         self._closed = True

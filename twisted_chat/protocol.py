@@ -32,7 +32,6 @@ from twisted_chat.messages import (
     Event,
     Greeted,
     Interrupt,
-    Quit,
     Refused,
     Request,
     Style,
@@ -89,6 +88,7 @@ class ChatProtocol(LineReceiver):
         self._lines: deque[bytes | Signal] = deque()
         self._partial = b""
         self._overlong = False
+        self._heard = False
         self._ended = False
         self._closing = False
         self._holds = 0
@@ -167,7 +167,8 @@ class ChatProtocol(LineReceiver):
             self.pauseProducing()
 
     def _frame(self, data: bytes) -> None:
-        if b"\xff" not in data and not self._telnet.inside:
+        program = self._dialect is _JSONL
+        if program or (b"\xff" not in data and not self._telnet.inside):
             self._split(data)
             return
         try:
@@ -189,9 +190,13 @@ class ChatProtocol(LineReceiver):
                 self._lines.append(item)
 
     def _split(self, data: bytes) -> None:
+        if data and not self._heard:
+            # The one place where the first bytes decide, also of one that was greeted meanwhile.
+            self._heard = True
+            if data.startswith(jsonl.FIRST_BYTE):
+                self._speak(_JSONL)
         if self._dialect is None:
-            # The one place where the first bytes decide.
-            self._speak(_JSONL if data.startswith(jsonl.FIRST_BYTE) else _TEXT)
+            self._speak(_TEXT)
         data = self._partial + data
         # CR NUL is how some telnet clients send the Enter key (RFC 854).
         if b"\r\0" in data:
@@ -234,7 +239,7 @@ class ChatProtocol(LineReceiver):
                     self.lineReceived(item)
                 self._count_line()
             if self._ended and not self._lines and not self._holds:
-                self._handle(Quit())
+                self.session.ended()
         finally:
             self._working = False
 

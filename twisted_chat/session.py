@@ -17,6 +17,7 @@ from msgspec import structs
 from twisted_chat.chat import Chat, Person, Positions
 from twisted_chat.errors import (
     AlreadyHere,
+    BadRequest,
     InNoRoom,
     NameFirst,
     NobodyToAnswer,
@@ -202,6 +203,8 @@ class Session:
 
     def _choose_name(self, request: ChooseName) -> None:
         name = nickname(request.name)
+        if self.program and self._state is State.CHOOSING:
+            raise NameFirst()  # that is what hello is for
         if self._state is State.CHATTING:
             self._in_turn(lambda then: self._chat.rename(self, name, then))
         else:
@@ -300,6 +303,16 @@ class Session:
         self._chat.identities.back(self)
         self._state = State.CHATTING
 
+    def ended(self) -> None:
+        """The other side will say nothing more: also what a program leaves behind that dies."""
+        if self._state is State.CHATTING and self._keeps_client_id:
+            self._chat.in_turn(self._connection.close)  # then the grace period begins
+        elif self._state is State.CHATTING:
+            self._depart(self._connection)
+        elif self._state is State.CHOOSING:
+            self._connection.close()
+            self._state = State.CLOSED
+
     def connection_lost(self, connection: Connection) -> Callable[[], None] | None:
         """The connection broke off, or was closed.
 
@@ -310,20 +323,25 @@ class Session:
         self._connection = _NOWHERE
         if self._state is State.CHATTING and self._keeps_client_id:
             self._absence = absence = object()
-            return lambda: self._go() if self._absence is absence else None
-        self._go()
+            return lambda: self._go(connection) if self._absence is absence else None
+        self._go(connection)
         return None
 
-    def _go(self) -> None:
+    def _go(self, connection: Connection) -> None:
         if self._state is State.CHATTING:
-            self._positions = self._chat.positions(self)
-            if self.program:
-                self._chat.identities.forget(self)  # it knows its numbers itself
-            else:
-                self._chat.identities.gone(self)
-            self._chat.leave(self, _nothing)
+            self._depart(connection)
         self._state = State.CLOSED
         self._chat.registry.remove(self)
+
+    def _depart(self, connection: Connection) -> None:
+        """Leave, in such a way that a person can come back with their code."""
+        if self.program:
+            self._chat.identities.forget(self)  # it knows its numbers itself
+        else:
+            self._positions = self._confirmed(connection)
+            self._chat.identities.gone(self)
+        self._chat.leave(self, connection.close)
+        self._state = State.CLOSED
 
     def _quit(self, request: Quit) -> None:
         if self._state is State.CHATTING:
@@ -341,7 +359,10 @@ class Session:
     # -- talking ------------------------------------------------------------------------------
 
     def _say(self, request: Say) -> None:
-        if request.text.strip():
+        if not request.text.strip():
+            if self.program:
+                raise BadRequest(reason="text is blank")
+        else:
             room = self._own_room(request.room)
             self._chat.say(self, room, request.text, request.kind, self._message_id(request))
             self._put_draft()
@@ -566,10 +587,6 @@ class Session:
     def _set_style(self, language: str, timestamps: bool) -> None:
         self._style = Style(language, timestamps)
         self._style_elsewhere = Style(language, timestamps, prefixed=True)
-
-
-def _nothing() -> None:
-    """There is no connection to close."""
 
 
 _CHOOSING = frozenset({State.CHOOSING})
