@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import count
 
 from twisted.internet.task import Clock
@@ -14,9 +15,9 @@ from twisted_chat.errors import HistoryUnavailable, NotSaved
 from twisted_chat.identities import Identities
 from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState
 from twisted_chat.journal.store import MEMORY, Reader, Store
-from twisted_chat.messages import Entry, Event, Refused, Request, Style
+from twisted_chat.messages import Entry, Event, Refused, Replayed, Request, Style
 from twisted_chat.registry import Registry
-from twisted_chat.room import Batch
+from twisted_chat.room import Shown
 from twisted_chat.session import Session
 
 #: 2026-11-23 19:57:00 UTC, in microseconds.
@@ -110,8 +111,24 @@ class StepJournal:
         self.reads.append(job)
 
 
+class _TextRendering:
+    """The text dialect, in one style."""
+
+    def __init__(self, style: Style) -> None:
+        self._style = style
+
+    def render(self, events: Sequence[Event]) -> bytes:
+        return text.render(events, self._style)
+
+
+_rendering = cache(_TextRendering)
+
+
 class FakeConnection:
-    """Keeps what a session shows, as events and as the lines of the text dialect."""
+    """Keeps what a session shows, as events and as the lines of the text dialect.
+
+    The last ``unread`` entries have not arrived.
+    """
 
     def __init__(self) -> None:
         self.ready = True
@@ -122,15 +139,22 @@ class FakeConnection:
         self.events: list[Event] = []
         self._bytes = b""
 
+    @property
+    def outlet(self) -> FakeConnection:
+        return self
+
+    def rendering(self, style: Style) -> _TextRendering:
+        return _rendering(style)
+
+    def deliver(self, shown: Shown) -> None:
+        if not self.closed:
+            self.events.extend(shown.events)
+            self._bytes += shown.data
+
     def show(self, events: Sequence[Event], style: Style) -> None:
         if not self.closed:
             self.events.extend(events)
             self._bytes += text.render(events, style)
-
-    def show_batch(self, batch: Batch, style: Style) -> None:
-        if not self.closed:
-            self.events.extend(batch.events)
-            self._bytes += batch.rendering(style, lambda: text.render(batch.events, style))
 
     def hold(self) -> Callable[[], None]:
         self.holds += 1
@@ -140,8 +164,10 @@ class FakeConnection:
 
         return release
 
-    def unconfirmed(self, events: Sequence[Event], style: Style) -> int:
-        return min(self.unread, len(events))
+    def missing(self) -> dict[str, int]:
+        entries = [e.entry if isinstance(e, Replayed) else e for e in self.events]
+        unread = [e for e in entries if isinstance(e, Entry)][-self.unread :] if self.unread else []
+        return {entry.room: entry.number for entry in reversed(unread)}
 
     def adopt(self, session: Session) -> None:
         self.adopted = session

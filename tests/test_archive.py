@@ -400,12 +400,6 @@ def test_an_index_of_searches_that_does_not_fit_is_found(path: Path, statement: 
     assert damaged(path) == ["the index of searches does not fit the entries"]
 
 
-def test_a_database_from_before_the_search_index_is_well(path: Path) -> None:
-    """As the copy is that an upgrade makes."""
-    change(path, "DROP TABLE entry_text", "DROP TABLE indexed", "PRAGMA user_version = 1")
-    assert damaged(path) == []
-
-
 def test_a_malformed_file_is_told_with_status_1(
     capsys: pytest.CaptureFixture[str], path: Path
 ) -> None:
@@ -838,6 +832,7 @@ def of_version(version: int) -> Callable[[Path], None]:
         (foreign, "another program"),
         (of_version(len(schema_scripts()) + 1), "newer version"),
         (of_version(0), "older version"),
+        (of_version(1), "older version"),
     ],
 )
 def test_what_is_not_ours_is_left_as_it_is(

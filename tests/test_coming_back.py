@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import Visitor, World
-from twisted_chat.chat import CATCH_UP_LIMIT, PAGE
+from tests.fakes import NOON, Visitor, World
+from twisted_chat.chat import CATCH_UP_LIMIT, PAGE, ROOMS_LIMIT
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.messages import (
     Acknowledged,
@@ -18,13 +18,16 @@ from twisted_chat.messages import (
     Event,
     Hello,
     Join,
+    LinesSkipped,
     Quit,
     Refused,
     Replaced,
+    Replayed,
     Resume,
     Say,
     Welcomed,
 )
+from twisted_chat.room import TAIL, TAIL_BEHIND
 from twisted_chat.session import WRONG_CODES_LIMIT
 
 ANA, BIA = "a" * 32, "b" * 32
@@ -223,6 +226,60 @@ def test_if_entries_were_removed_the_program_is_told_from_which_number_there_are
     assert numbers(ana) == [10]
 
 
+def test_entries_that_are_removed_while_they_are_read_are_told() -> None:
+    """Retention passes between the commit and its notice to the chat."""
+    world = World()
+    (bia,) = world.enter("Bia")
+    bia.types(*(str(n) for n in range(TAIL + 50)))
+    ana = Visitor(world, program=True)
+    ana.session.handle(Hello("Ana", ANA, None, {"lobby": 2}))
+    world.journal.step()
+    world.journal.store.remove_before("lobby", NOON + 25 * 1_000_000, 1_000)  # not told yet
+    world.journal.run()
+    (removed,) = of(ana, EntriesRemoved)
+    assert numbers(ana) == list(range(removed.first, TAIL + 50 + 1))
+    assert removed.first > 10
+
+
+def test_a_log_that_cannot_be_read_while_catching_up() -> None:
+    """A program is closed and will resume; a person is told which lines they are not shown."""
+    world = World()
+    bia, caio = world.enter("Bia", "Caio")
+    caio.connection.ready = False
+    bia.types("seen", *(str(n) for n in range(TAIL_BEHIND + 10)))
+    ana = Visitor(world, program=True)
+    ana.session.handle(Hello("Ana", ANA, None, {"lobby": 1}))
+    world.journal.step()
+    world.journal.broken = "disk I/O error"
+    caio.connection.ready = True
+    caio.session.resume()
+    world.journal.run()
+    assert ana.connection.refusals() == ["history-unavailable"]
+    assert ana.connection.closed
+    assert not numbers(ana)
+    assert caio.connection.refusals() == ["history-unavailable"]
+    assert [(e.first, e.last) for e in of(caio, LinesSkipped)] == [(1, TAIL_BEHIND + 11)]
+    world.journal.broken = None
+    bia.types("later")
+    assert caio.sees()[-1] == "[Bia]: later"
+
+
+def test_rooms_that_are_new_to_a_take_over_are_entered_in_their_turn() -> None:
+    world = World()
+    bia, ana = world.enter("Bia")[0], program(world, "Ana", ANA)
+    bia.types("/join cinema", "oi")
+    again = program(world, "Ana", ANA, lobby=0, cinema=0)
+    (welcome,) = of(again, Welcomed)
+    assert welcome.rooms == {"lobby": 0, "cinema": 1}
+    assert numbers(again) == [1]
+    assert "#cinema [SERVER]: Ana joined the room." not in bia.sees()  # it is Bia's current room
+    full = {f"r{n}": 0 for n in range(ROOMS_LIMIT)}
+    late = program(world, "Ana", ANA, **full)
+    assert late.connection.refusals() == ["too-many-rooms"]
+    assert not again.connection.closed
+    assert ana.connection.closed
+
+
 @pytest.mark.parametrize("seen", [-5, 10**12])
 def test_numbers_that_cannot_be_are_taken_for_the_nearest_that_can(seen: int) -> None:
     world = World()
@@ -322,6 +379,22 @@ def test_what_the_old_connection_did_not_confirm_is_shown_again() -> None:
     again = Visitor(world)
     shown = again.types(f"/resume {code_of(ana)}")
     assert [line[-6:] for line in shown if "[Bia]: " in line] == ["lost 1", "lost 2"]
+
+
+def test_what_did_not_arrive_is_shown_again_of_each_room_however_much_it_is() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/join cinema")
+    bia.types("/join cinema")
+    bia.types(*(f"cinema {n}" for n in range(3 * TAIL)))
+    bia.types("/join lobby", *(f"lobby {n}" for n in range(3 * TAIL)))
+    ana.connection.unread = 5 * TAIL
+    again = Visitor(world)
+    again.types(f"/resume {code_of(ana)}")
+    shown = [e.entry if isinstance(e, Replayed) else e for e in of(again, Replayed, Entry)]
+    assert sorted(e.text for e in shown) == sorted(
+        [*(f"cinema {n}" for n in range(TAIL, 3 * TAIL)), *(f"lobby {n}" for n in range(3 * TAIL))]
+    )
 
 
 def test_lines_that_are_published_between_the_loss_and_the_return_come_once() -> None:

@@ -435,13 +435,9 @@ def test_every_event_is_one_line_of_json(cls: type[Event], data: st.DataObject) 
 def test_what_is_shared_does_not_depend_on_the_style(cls: type[Event], data: st.DataObject) -> None:
     """One rendering serves all programs in a room; only an error is worded for one of them."""
     event = data.draw(structs(cls))
-    assert len({jsonl.rendering_key(style) for style in STYLES}) == 1
+    assert len({jsonl.batch_style(style) for style in STYLES}) == 1
     if cls is not Refused:
         assert len({render([event], style) for style in STYLES}) == 1
-
-
-def test_programs_and_people_share_no_rendering() -> None:
-    assert all(jsonl.rendering_key(style) != style for style in STYLES)
 
 
 @pytest.mark.parametrize("cls", REFUSALS, ids=[cls.__name__ for cls in REFUSALS])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from twisted_chat.characters import find_unsafe
 from twisted_chat.errors import (
@@ -24,7 +24,7 @@ from twisted_chat.errors import (
     TopicTooLong,
 )
 from twisted_chat.identities import Identities
-from twisted_chat.journal import Draft, Failed, Journal, Marker, Outcome, Saved
+from twisted_chat.journal import Draft, Journal, Marker, Outcome, Saved
 from twisted_chat.messages import (
     Announced,
     Entered,
@@ -50,7 +50,7 @@ from twisted_chat.messages import (
 )
 from twisted_chat.names import Nickname, nickname, room_name
 from twisted_chat.registry import Registry
-from twisted_chat.room import Batch, Cursor, Member, Room, runs
+from twisted_chat.room import Batch, Cursor, Member, Rendering, Room, runs
 
 ROOMS_LIMIT = 20
 TOPIC_LIMIT = 390
@@ -79,6 +79,12 @@ class Person(Member, Hashable, Protocol):
     #: The room that plain lines go to.
     current: Room | None
 
+    def rendering(self, room: Room) -> Rendering | None:
+        """How this person is shown ``room``; None if they get batches of their own."""
+
+    def resume_later(self) -> None:
+        """What was to be shown could not be read: close, if it will be asked for again."""
+
     def show(self, *events: Event) -> None:
         """Show events that are for this person alone."""
 
@@ -96,6 +102,13 @@ class Person(Member, Hashable, Protocol):
 
     def dismiss(self) -> None:
         """Tell this person that the server stops, and close their connection."""
+
+
+class _Fresh(NamedTuple):
+    """What is new in one room, and who said it."""
+
+    entries: list[Entry]
+    authors: set[Person]
 
 
 #: Where to start in each room: after an entry that was seen, or where anybody starts.
@@ -175,11 +188,16 @@ class Chat:
         self.registry.claim(person, name)
         person.nickname = name
         starts = [(self._add(person, room), position) for room, position in positions.items()]
-        person.current = starts[0][0].room if starts else None
+        self._go_to(person, starts[0][0].room if starts else None)
         self._mark(partial(self._arrived, person, starts, resumed), then)
 
     def come_back(self, person: Person, positions: Positions) -> None:
-        """``person``, who was never away for the others, has another connection."""
+        """``person``, who was never away for the others, has another connection.
+
+        :raises Refusal: the rooms are too many.
+        """
+        if len({*person.cursors, *positions}) > ROOMS_LIMIT:
+            raise TooManyRooms(limit=ROOMS_LIMIT)
         current = person.current
         restarts = []
         for name, old in tuple(person.cursors.items()):
@@ -187,13 +205,17 @@ class Chat:
             restarts.append((name, self._position(old) if position is None else position))
             self._close(old)
         starts = [(self._add(person, name), position) for name, position in restarts]
-        person.current = current
-        self._welcome(person, starts, resumed=True)
-        for name, position in positions.items():
-            if name not in person.cursors and len(person.cursors) < ROOMS_LIMIT:
-                cursor = self._add(person, name)
-                self._journal.mark(partial(self._entered, person, cursor, position))
-        person.current = current
+        others = [
+            (self._add(person, name), position)
+            for name, position in positions.items()
+            if name not in person.cursors
+        ]
+        self._go_to(person, current or person.current)
+        self._welcome(person, [*starts, *others], resumed=True)
+        for cursor, position in starts:
+            self._start(person, cursor, position)
+        for cursor, position in others:
+            self._journal.mark(partial(self._entered, person, cursor, position))
 
     def join(self, person: Person, room: str, then: Callable[[], None]) -> None:
         """Take ``person`` to another room, which becomes their current one.
@@ -203,12 +225,13 @@ class Chat:
         name = room_name(room)
         cursor = person.cursors.get(name)
         if cursor is not None:
-            person.current = cursor.room
+            self._go_to(person, cursor.room)
             self._mark(partial(self._moved, person, cursor), then)
             return
         if len(person.cursors) >= ROOMS_LIMIT:
             raise TooManyRooms(limit=ROOMS_LIMIT)
         cursor = self._add(person, name)
+        self._go_to(person, cursor.room)
         self._mark(partial(self._entered, person, cursor, None), then)
 
     def leave_room(self, person: Person, room: Room, then: Callable[[], None]) -> None:
@@ -216,7 +239,7 @@ class Chat:
         cursor = person.cursors.pop(room.name)
         if person.current is room:
             last = next(reversed(person.cursors.values()), None)
-            person.current = last.room if last else None
+            self._go_to(person, last.room if last else None)
         self._mark(partial(self._left_room, person, cursor), then)
 
     def leave(self, person: Person, then: Callable[[], None]) -> None:
@@ -291,7 +314,7 @@ class Chat:
         :raises Refusal: nobody has that name, or they are not reading.
         """
         recipient = self.person(name)
-        if not recipient.ready:
+        if not recipient.outlet.ready:
             raise NotReading(name=recipient.nickname.text)
         told = Told(person.name, recipient.name, text, self._clock())
         self._mark(partial(self._told, person, recipient, told, id), then)
@@ -416,6 +439,12 @@ class Chat:
 
     # -- moving cursors -----------------------------------------------------------------------
 
+    def restyle(self, person: Person) -> None:
+        """``person`` is to be shown their rooms in another way, or over another connection."""
+        for cursor in person.cursors.values():
+            cursor.outlet = person.outlet
+            cursor.rendering = person.rendering(cursor.room)
+
     def resume(self, person: Person) -> None:
         """``person`` is ready for more: move the cursors that had to wait."""
         for cursor in tuple(person.cursors.values()):
@@ -425,30 +454,40 @@ class Chat:
     def _advance(self, cursor: Cursor, person: Person) -> None:
         """Move a cursor towards the end of its log, as far as its person takes it now."""
         room = cursor.room
-        while not (cursor.closed or cursor.waiting) and person.ready:
+        while not (cursor.closed or cursor.waiting) and cursor.outlet.ready:
             assert cursor.position is not None
             if cursor.position >= room.last:
                 room.live[cursor] = None
                 return
             self._skip(cursor, person)
-            entries = room.tail_after(cursor.position, PAGE)
-            if entries is None:
+            batch = room.after(cursor.position, PAGE)
+            if batch is None:
                 cursor.waiting = True
                 reply = partial(self._read, cursor, person, room.last)
                 self._journal.read_after(room.name, cursor.position, room.last, PAGE, reply)
                 return
-            self._feed(cursor, person, entries)
+            self._feed(cursor, person, batch)
 
     def _skip(self, cursor: Cursor, person: Person) -> None:
         """Tell what cannot be shown any more, or is too much to be shown to a person."""
         room = cursor.room
         assert cursor.position is not None
         if cursor.position < room.base:
-            cursor.position = room.base
-            person.receive(Batch(room, (EntriesRemoved(room.name, room.base + 1),)))
+            self._skip_removed(cursor, person, room.base + 1)
         if not person.program and room.last - cursor.position > CATCH_UP_LIMIT + PAGE:
-            first, cursor.position = cursor.position + 1, room.last - CATCH_UP_LIMIT
-            person.receive(Batch(room, (LinesSkipped(room.name, first, cursor.position),)))
+            self._skip_to(cursor, person, room.last - CATCH_UP_LIMIT)
+
+    def _skip_removed(self, cursor: Cursor, person: Person, first: int) -> None:
+        """Entries before ``first`` are gone."""
+        cursor.position = first - 1
+        person.receive(Batch(cursor.room, (EntriesRemoved(cursor.room.name, first),)))
+
+    def _skip_to(self, cursor: Cursor, person: Person, last: int) -> None:
+        """Entries up to ``last`` are not shown."""
+        assert cursor.position is not None
+        skipped = LinesSkipped(cursor.room.name, cursor.position + 1, last)
+        cursor.position = last
+        person.receive(Batch(cursor.room, (skipped,)))
 
     def _read(
         self, cursor: Cursor, person: Person, through: int, result: Sequence[Entry] | Refusal
@@ -456,24 +495,40 @@ class Chat:
         cursor.waiting = False
         if cursor.closed:
             return
+        assert cursor.position is not None
         if isinstance(result, Refusal):
             person.show(Refused(result))
-            result = ()
-        if result:
-            self._feed(cursor, person, result)
-        else:
+            if person.program:
+                person.resume_later()
+                return
+            self._skip_to(cursor, person, through)
+        elif not result:
             cursor.position = through  # there is nothing any more up to there
+        else:
+            if result[0].number > cursor.position + 1:  # removed while it was being read
+                self._skip_removed(cursor, person, result[0].number)
+            for run in runs(result):
+                if not cursor.outlet.ready:
+                    return  # the rest is read again when it is
+                self._feed(cursor, person, Batch(cursor.room, run))
         self._advance(cursor, person)
 
-    def _feed(self, cursor: Cursor, person: Person, entries: Sequence[Entry]) -> None:
-        for run in runs(entries):
-            if not person.ready:
-                return  # the rest is read again when it is
-            cursor.position = run[-1].number
-            events: list[Event] = [
-                Replayed(entry) if entry.number <= cursor.replay_through else entry for entry in run
-            ]
-            person.receive(Batch(cursor.room, events))
+    def _feed(self, cursor: Cursor, person: Person, batch: Batch) -> None:
+        """Show the entries that come next, marked as old if they are from before one came."""
+        events = batch.events
+        first, last = events[0], events[-1]
+        assert isinstance(first, Entry)
+        assert isinstance(last, Entry)
+        cursor.position = last.number
+        if first.number <= cursor.replay_through:
+            batch = Batch(
+                cursor.room,
+                [
+                    Replayed(e) if isinstance(e, Entry) and e.number <= cursor.replay_through else e
+                    for e in events
+                ],
+            )
+        person.receive(batch)
 
     def _position(self, cursor: Cursor) -> int | None:
         return cursor.room.last if cursor in cursor.room.live else cursor.position
@@ -490,23 +545,27 @@ class Chat:
                     self._said(outcome.draft.sender, outcome.entry)
         for person, entries in saved.items():
             person.acknowledge(entries)
-        for outcome in outcomes:
-            if isinstance(outcome, Failed):
-                outcome.draft.sender.not_saved(outcome.draft, outcome.refusal)
-        runs: dict[str, list[Entry]] = {}
+        fresh: dict[str, _Fresh] = {}
         for outcome in outcomes:
             if isinstance(outcome, Saved):
                 if outcome.fresh:
-                    runs.setdefault(outcome.entry.room, []).append(outcome.entry)
+                    entry = outcome.entry
+                    news = fresh.get(entry.room)
+                    if news is None:
+                        news = fresh[entry.room] = _Fresh([], set())
+                    news.entries.append(entry)
+                    news.authors.add(outcome.draft.sender)
             elif isinstance(outcome, Marker):
-                self._publish(runs)
+                self._publish(fresh)
                 outcome.callback()
-        self._publish(runs)
+            else:
+                outcome.draft.sender.not_saved(outcome.draft, outcome.refusal)
+        self._publish(fresh)
 
-    def _publish(self, runs: dict[str, list[Entry]]) -> None:
-        for name, entries in runs.items():
-            self._room(name).publish(entries)
-        runs.clear()
+    def _publish(self, fresh: dict[str, _Fresh]) -> None:
+        for name, news in fresh.items():
+            self._room(name).publish(news.entries, news.authors)
+        fresh.clear()
 
     def _mark(self, step: Callable[[], None], then: Callable[[], None]) -> None:
         def in_place() -> None:
@@ -524,6 +583,8 @@ class Chat:
             room.show(Joined(room.name, person.name, arrived=True), but=told)
             told |= room.members.keys()
         self._welcome(person, starts, resumed)
+        for cursor, position in starts:
+            self._start(person, cursor, position)
 
     def _welcome(
         self, person: Person, starts: Sequence[tuple[Cursor, int | None]], resumed: bool
@@ -531,8 +592,6 @@ class Chat:
         rooms = {cursor.room.name: cursor.room.last for cursor, _ in starts}
         motd = () if resumed else self._motd
         person.show(Welcomed(person.name, motd, rooms, person.client_id, person.code, resumed))
-        for cursor, position in starts:
-            self._start(person, cursor, position)
 
     def _entered(self, person: Person, cursor: Cursor, position: int | None) -> None:
         cursor.room.show(Joined(cursor.room.name, person.name, arrived=False))
@@ -601,7 +660,7 @@ class Chat:
                 self._rooms[announced.room].show(announced)
             return
         for person, name in self.registry.snapshot():
-            if name is not None and person.ready:
+            if name is not None and person.outlet.ready:
                 person.show(announced)
 
     def _removed(self, name: str, last: int) -> None:
@@ -625,10 +684,15 @@ class Chat:
     def _add(self, person: Person, name: str) -> Cursor:
         room = self._room(name)
         cursor = Cursor(room, person)
+        cursor.rendering = person.rendering(room)
         room.members[person] = cursor
         person.cursors[name] = cursor
-        person.current = room
         return cursor
+
+    def _go_to(self, person: Person, room: Room | None) -> None:
+        """Plain lines of ``person`` go to ``room`` from now on."""
+        person.current = room
+        self.restyle(person)
 
     def _close(self, cursor: Cursor) -> None:
         cursor.closed = True

@@ -1,80 +1,183 @@
 """The bytes waiting for one connection: bounded, in order.
 
-When the transport holds more than it likes to (64 KiB in Twisted), the outbox is no longer
-ready: whoever writes should wait, in the log and not here, until it is.
+What a plain TCP socket takes is sent at once, without a turn of the reactor's loop. As soon as
+it takes less than it is given, the outbox is no longer ready, and keeps the rest: whoever
+delivers should wait, in the log and not here, until it is.
 """
 
 from __future__ import annotations
 
 import fcntl
+import socket
 import struct
 import termios
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
+
+from twisted_chat.room import Shown
 
 #: Bytes that a transport holds before it asks its producer to wait
 #: (``twisted.internet.abstract.FileDescriptor.bufferSize``).
 BUFFER = 2**16
 
+#: So many deliveries are remembered before it is asked which of them have arrived.
+DELIVERIES = 32
+
 
 class Transport(Protocol):
-    """What of a Twisted transport is used here (``ITransport`` and ``IConsumer``)."""
+    """What of a Twisted transport is used here."""
 
     def write(self, data: bytes) -> None: ...
 
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
+    def registerProducer(self, producer: Any, streaming: bool) -> None: ...
 
     def unregisterProducer(self) -> None: ...
 
     def loseConnection(self) -> None: ...
 
-    def getHandle(self) -> Any: ...
 
-
-@implementer(IPushProducer)
+@implementer(IPushProducer, IPullProducer)
 class Outbox:
-    """Writes to ``transport``; ``changed`` is called when :attr:`ready` changes."""
+    """Sends over ``transport``; ``changed`` is called when :attr:`ready` changes.
+
+    It is a pull producer of a plain TCP transport, which then says when the socket takes more;
+    and a push producer of any other one, such as TLS, which is given all that is delivered.
+    """
+
+    __slots__ = (
+        "_asked_at",
+        "_changed",
+        "_closed",
+        "_deliveries",
+        "_offset",
+        "_send",
+        "_socket",
+        "_transport",
+        "_undelivered",
+        "_waiting",
+        "ready",
+    )
 
     def __init__(self, transport: Transport, changed: Callable[[], None]) -> None:
         self.ready = True
         self._transport = transport
         self._changed = changed
         self._closed = False
-        self._undelivered = 0
-        transport.registerProducer(self, True)
+        handle = getattr(transport, "getHandle", _nothing)()
+        self._socket: socket.socket | None = handle if isinstance(handle, socket.socket) else None
+        self._send = self._write if self._socket is None else self._socket.send
+        #: What the socket has not taken yet: of the first one, what comes after the offset.
+        self._waiting: deque[bytes] | None = None
+        self._offset = 0
+        #: What was sent last, and may not have arrived.
+        self._deliveries: list[Shown] = []
+        self._asked_at = DELIVERIES
+        self._undelivered: int | None = None
+        transport.registerProducer(self, self._socket is None)
 
-    def write(self, data: bytes) -> None:
-        """Send ``data`` after all that was written before; nothing once closed."""
-        if not self._closed:
-            self._transport.write(data)
-
-    def unconfirmed(self) -> int:
-        """How many bytes the other side may not have received: rather too many than too few."""
+    def deliver(self, shown: Shown) -> None:
+        """Send it, after all that was sent before; nothing once closed."""
         if self._closed:
-            return self._undelivered
-        try:
-            # SIOCOUTQ (Linux, tcp(7)): what is in the kernel's queue and not acknowledged.
-            handle = self._transport.getHandle()
-            (kernel,) = struct.unpack("i", fcntl.ioctl(handle, termios.TIOCOUTQ, bytes(4)))
-        except (OSError, AttributeError, TypeError):  # not a socket, or not one that can tell
-            kernel = 0
-        return int(kernel) + (0 if self.ready else BUFFER)
+            return
+        deliveries = self._deliveries
+        deliveries.append(shown)
+        data = shown.data
+        if self._waiting is not None:
+            self._waiting.append(data)
+        else:
+            try:
+                sent = self._send(data)
+            except OSError:
+                sent = 0  # it is full; or else it is lost, as the transport will find
+            if sent < len(data):
+                self._wait(data, sent)
+        if len(deliveries) >= self._asked_at:
+            self._forget_arrived()
+
+    def missing(self) -> list[tuple[Shown, int]]:
+        """What was sent and may not have arrived, oldest first; with how many bytes have."""
+        unconfirmed = self._unconfirmed()
+        missing = []
+        for shown in reversed(self._deliveries):
+            if unconfirmed <= 0:
+                break
+            missing.append((shown, max(0, len(shown.data) - unconfirmed)))
+            unconfirmed -= len(shown.data)
+        return missing[::-1]
 
     def close(self) -> None:
-        """Take no more; close the connection when what was written is sent."""
+        """Take no more; close the connection when what was delivered is sent."""
         if not self._closed:
+            self._undelivered = self._unconfirmed()
             self._closed = True
             self._transport.unregisterProducer()
+            for data in self._waiting or ():
+                self._transport.write(data[self._offset :])
+                self._offset = 0
+            self._waiting = None
             self._transport.loseConnection()
 
     def lost(self) -> None:
         """The connection is gone: take no more."""
         self._closed = True
+        self._waiting = None
 
-    # -- IPushProducer: called by the transport -----------------------------------------------
+    # -- sending --------------------------------------------------------------------------------
+
+    def _write(self, data: bytes) -> int:
+        self._transport.write(data)
+        return len(data)
+
+    def _wait(self, data: bytes, sent: int) -> None:
+        self._waiting = deque((data,))
+        self._offset = sent
+        self._transport.startWriting()  # type: ignore[attr-defined]  # as a plain TCP one can
+        self.ready = False
+        self._changed()
+
+    def _flush(self) -> None:
+        """Send what waits, as far as the socket takes it."""
+        waiting = self._waiting
+        while waiting:
+            data = waiting[0]
+            try:
+                # A view, so that a long text is not copied for each part of it that is sent.
+                sent = self._send(memoryview(data)[self._offset :])  # type: ignore[arg-type]
+            except OSError:
+                sent = 0
+            self._offset += sent
+            if self._offset < len(data):
+                self._transport.startWriting()  # type: ignore[attr-defined]
+                return
+            waiting.popleft()
+            self._offset = 0
+        self._waiting = None
+
+    # -- what may not have arrived --------------------------------------------------------------
+
+    def _forget_arrived(self) -> None:
+        self._deliveries = [shown for shown, _ in self.missing()]
+        self._asked_at = max(DELIVERIES, 2 * len(self._deliveries))
+
+    def _unconfirmed(self) -> int:
+        """How many bytes the other side may not have received: never too few."""
+        if self._undelivered is not None:
+            return self._undelivered
+        if self._socket is None:
+            return 0 if self.ready else BUFFER
+        waiting = sum(map(len, self._waiting or ())) - self._offset
+        try:
+            # SIOCOUTQ (Linux, tcp(7)): what is in the kernel's queue and not acknowledged.
+            (kernel,) = struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)))
+        except OSError:  # not one that can tell
+            kernel = 0
+        return int(kernel) + waiting
+
+    # -- IPullProducer, IPushProducer: called by the transport ----------------------------------
 
     def pauseProducing(self) -> None:
         if self.ready:
@@ -82,11 +185,17 @@ class Outbox:
             self._changed()
 
     def resumeProducing(self) -> None:
-        if not self.ready:
+        if self._waiting is not None:
+            self._flush()
+        if self._waiting is None and not self.ready:
             self.ready = True
             self._changed()
 
     def stopProducing(self) -> None:
         # The connection is lost, but its socket can still be asked what did not arrive.
-        self._undelivered = self.unconfirmed()
-        self._closed = True
+        self._undelivered = self._unconfirmed()
+        self.lost()
+
+
+def _nothing() -> None:
+    """A transport without a handle."""

@@ -7,8 +7,9 @@ events go out through.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -37,7 +38,7 @@ from twisted_chat.messages import (
     Style,
 )
 from twisted_chat.outbox import Outbox
-from twisted_chat.room import Batch
+from twisted_chat.room import Shown
 from twisted_chat.session import Session
 from twisted_chat.telnet import Signal, SubnegotiationTooLong, TelnetFilter
 
@@ -53,7 +54,7 @@ _REQUESTS: dict[Signal, Request] = {
 }
 
 
-class Dialect(Protocol):
+class Dialect(Hashable, Protocol):
     """What a dialect is: a module with these functions."""
 
     @property
@@ -63,11 +64,27 @@ class Dialect(Protocol):
 
     def render(self, events: Sequence[Event], style: Style) -> bytes: ...
 
-    def rendering_key(self, style: Style) -> Hashable: ...
+    def batch_style(self, style: Style) -> Style: ...
 
 
 _TEXT: Dialect = text
 _JSONL: Dialect = jsonl
+
+
+class DialectRendering(msgspec.Struct, frozen=True, eq=False):
+    """A :class:`twisted_chat.room.Rendering`; with ``crlf``, lines end with CR LF."""
+
+    dialect: Dialect
+    style: Style
+    crlf: bool
+
+    def render(self, events: Sequence[Event]) -> bytes:
+        data = self.dialect.render(events, self.style)
+        return data.replace(b"\n", b"\r\n") if self.crlf else data
+
+
+#: One object for each, so that many share it: see :class:`twisted_chat.room.Batch`.
+_rendering = functools.cache(DialectRendering)
 
 
 @implementer(IHalfCloseableProtocol)
@@ -177,7 +194,7 @@ class ChatProtocol(LineReceiver):
             self.transport.abortConnection()
             return
         if answer:
-            self._outbox.write(answer)
+            self._outbox.deliver(Shown(answer))
         for _ in range(self._telnet.take_cost()):
             self._count_line()
         for item in found:
@@ -247,7 +264,9 @@ class ChatProtocol(LineReceiver):
         assert self._dialect is not None  # there was a first byte
         if line.endswith(b"\r"):
             line = line[:-1]
-            self._crlf = self._dialect is _TEXT
+            if not self._crlf and self._dialect is _TEXT:
+                self._crlf = True
+                self.session.restyle()
         try:
             request = self._dialect.parse(line)
         except Refusal as refusal:
@@ -275,24 +294,24 @@ class ChatProtocol(LineReceiver):
     # -- being the connection of a session ----------------------------------------------------
 
     @property
-    def ready(self) -> bool:
-        return self._outbox.ready
+    def outlet(self) -> Outbox:
+        return self._outbox
+
+    def rendering(self, style: Style) -> DialectRendering:
+        dialect = self._dialect or _TEXT
+        return _rendering(dialect, dialect.batch_style(style), self._crlf)
 
     def show(self, events: Sequence[Event], style: Style) -> None:
-        self._outbox.write(self._render(events, style))
+        rendering = _rendering(self._dialect or _TEXT, style, self._crlf)
+        self._outbox.deliver(Shown(rendering.render(events)))
 
-    def show_batch(self, batch: Batch, style: Style) -> None:
-        assert self._dialect is not None  # a room's member has spoken
-        key = self._dialect.rendering_key(style), self._crlf
-        self._outbox.write(batch.rendering(key, lambda: self._render(batch.events, style)))
-
-    def unconfirmed(self, events: Sequence[Event], style: Style) -> int:
-        waiting = self._outbox.unconfirmed()
-        count = 0
-        while waiting > 0 and count < len(events):
-            count += 1
-            waiting -= len(self._render([events[-count]], style))
-        return count
+    def missing(self) -> Mapping[str, int]:
+        numbers: dict[str, int] = {}
+        for shown, arrived in self._outbox.missing():
+            first = shown.first_missing(arrived)
+            if first is not None:
+                numbers.setdefault(first[0].name, first[1])
+        return numbers
 
     def adopt(self, session: Session) -> None:
         session.address = self._address
@@ -317,11 +336,6 @@ class ChatProtocol(LineReceiver):
         self._lines.clear()
         self._outbox.close()
         self._abort = self.factory.reactor.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
-
-    def _render(self, events: Sequence[Event], style: Style) -> bytes:
-        dialect = self._dialect or _TEXT
-        data = dialect.render(events, style)
-        return data.replace(b"\n", b"\r\n") if self._crlf else data
 
     def _outbox_changed(self) -> None:
         if self._outbox.ready:

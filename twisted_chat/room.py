@@ -1,22 +1,29 @@
 """A room is a log; a member is a cursor in it.
 
-What lives here: one room's members, the tail of its log, and the publishing of committed
-entries. It knows no bytes and no disk; it must not decide who may come in.
+What lives here: one room's members, the end of its log in memory, and the publishing of
+committed entries. It knows no disk, and of bytes only that a :class:`Rendering` makes them;
+it must not decide who may come in.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
+from itertools import accumulate
 from typing import Protocol
 
 from twisted_chat.messages import Entry, Event, Kind, Replayed
 
-#: Entries of each room kept in memory, for those who join and those who fall behind a little.
-TAIL = 256
+#: Entries of each room kept in memory, for those who join and those who fall behind a little;
+#: and while somebody is behind, so that what is rendered already can be sent to many.
+TAIL = 128
+TAIL_BEHIND = 8192
 
 #: Characters of what is given to a member at once, about.
-RUN = 32_768
+RUN = 65_536
+
+#: A run of fewer entries is not worth a write of its own to somebody who catches up.
+SHORT_RUN = 50
 
 #: Kinds of entries that their author is not shown again. (A new topic is shown to everybody.)
 OWN_KINDS: frozenset[Kind] = frozenset({"say", "act"})
@@ -34,33 +41,111 @@ def runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
             yield entries[start:end]
             start, size = end, 0
     if start < len(entries):
-        yield entries[start:]
+        yield entries[start:] if start else entries
+
+
+class Rendering(Protocol):
+    """How some people are shown events: one object for all who are shown the same bytes."""
+
+    def render(self, events: Sequence[Event]) -> bytes:
+        """``events`` as lines that end with LF; each entry, also a replayed one, is one line."""
+
+
+class Shown:
+    """Bytes for somebody; of a batch, but for the events at the places ``left_out``."""
+
+    __slots__ = ("_batch", "_left_out", "data")
+
+    def __init__(
+        self, data: bytes, batch: Batch | None = None, left_out: Sequence[int] = ()
+    ) -> None:
+        self.data = data
+        self._batch = batch
+        self._left_out = left_out
+
+    @property
+    def events(self) -> list[Event]:
+        """What of the batch is shown, in its order."""
+        if self._batch is None:
+            return []
+        left_out = frozenset(self._left_out)
+        return [event for at, event in enumerate(self._batch.events) if at not in left_out]
+
+    def first_missing(self, size: int) -> tuple[Room, int] | None:
+        """The room and the number of the first entry that is not whole in the first ``size``
+        bytes, if there is one.
+        """
+        arrived = self.data.count(b"\n", 0, size)
+        for event in self.events:
+            entry = event.entry if isinstance(event, Replayed) else event
+            if isinstance(entry, Entry):
+                if not arrived:
+                    assert self._batch is not None
+                    return self._batch.room, entry.number
+                arrived -= 1
+        return None
 
 
 class Batch:
     """A run of one room's events, rendered once for each rendering in use.
 
-    ``authors`` are the client ids of those who get a copy without their own lines,
-    ``nicknames`` those whom a member may be ignoring.
+    It holds entries, or else one event that is not in the log.
     """
 
-    __slots__ = ("_renderings", "authors", "events", "nicknames", "room")
+    __slots__ = ("_ends", "_own", "events", "ready_made", "room")
 
     def __init__(self, room: Room, events: Sequence[Event]) -> None:
         self.room = room
         self.events = events
-        entries = [event for event in events if isinstance(event, Entry)]
-        replayed = [event.entry for event in events if isinstance(event, Replayed)]
-        self.authors = frozenset(e.client_id for e in entries if e.kind in OWN_KINDS)
-        self.nicknames = frozenset(e.nickname for e in (*entries, *replayed))
-        self._renderings: dict[Hashable, bytes] = {}
+        #: What :meth:`shown` has made so far.
+        self.ready_made: dict[Rendering | None, Shown] = {}
+        self._ends: dict[Rendering, list[int]] | None = None
+        self._own: dict[bytes | None, list[int]] | None = None
 
-    def rendering(self, key: Hashable, render: Callable[[], bytes]) -> bytes:
-        """The bytes for everybody whose rendering is ``key``: ``render`` is called once."""
-        data = self._renderings.get(key)
-        if data is None:
-            data = self._renderings[key] = render()
-        return data
+    def shown(self, rendering: Rendering) -> Shown:
+        """All of it, in ``rendering``."""
+        shown = self.ready_made.get(rendering)
+        if shown is None:
+            shown = self.ready_made[rendering] = Shown(rendering.render(self.events), self)
+        return shown
+
+    def shown_without(self, rendering: Rendering, left_out: Sequence[int]) -> Shown:
+        """All but the entries at the places ``left_out``, ascending, in ``rendering``."""
+        data = self.shown(rendering).data
+        if self._ends is None:
+            self._ends = {}
+        ends = self._ends.get(rendering)
+        if ends is None:
+            lines = data.split(b"\n")[:-1]
+            ends = self._ends[rendering] = list(accumulate(len(line) + 1 for line in lines))
+        pieces = []
+        start = 0
+        for at in left_out:
+            pieces.append(data[start : ends[at - 1] if at else 0])
+            start = ends[at]
+        pieces.append(data[start:])
+        return Shown(b"".join(pieces), self, left_out)
+
+    def places_of(self, client_id: bytes) -> Sequence[int]:
+        """Where the entries stand that their author is not shown again."""
+        if self._own is None:
+            self._own = {}
+            for at, event in enumerate(self.events):
+                entry = event.entry if isinstance(event, Replayed) else event
+                if isinstance(entry, Entry) and entry.kind in OWN_KINDS:
+                    self._own.setdefault(entry.client_id, []).append(at)
+        return self._own.get(client_id, ())
+
+
+class Outlet(Protocol):
+    """Where a member's bytes go out."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether more can be delivered now. If not, the member's cursors wait."""
+
+    def deliver(self, shown: Shown) -> None:
+        """Send it, after all that was sent before."""
 
 
 class Member(Protocol):
@@ -71,8 +156,8 @@ class Member(Protocol):
         """The nickname, as it is shown."""
 
     @property
-    def ready(self) -> bool:
-        """Whether more can be shown now. If not, its cursors wait."""
+    def outlet(self) -> Outlet:
+        """The way to the connection they have now."""
 
     def receive(self, batch: Batch) -> None:
         """Show what is new, but for what is one's own or ignored."""
@@ -85,11 +170,24 @@ class Cursor:
     towards the end by :class:`twisted_chat.chat.Chat`, at the pace of its member.
     """
 
-    __slots__ = ("closed", "member", "position", "replay_through", "room", "waiting")
+    __slots__ = (
+        "closed",
+        "member",
+        "outlet",
+        "position",
+        "rendering",
+        "replay_through",
+        "room",
+        "waiting",
+    )
 
     def __init__(self, room: Room, member: Member) -> None:
         self.room = room
         self.member = member
+        #: The member's, kept here for the sake of speed: see :meth:`Chat.restyle`.
+        self.outlet: Outlet = member.outlet
+        #: How the member is shown this room; None if they get batches of their own.
+        self.rendering: Rendering | None = None
         #: Number of the last entry that the member was shown; None before its place is known,
         #: and of no exact meaning while live.
         self.position: int | None = None
@@ -112,48 +210,88 @@ class Room:
         #: Everybody who is in the room or on the way in, with their cursors.
         self.members: dict[Member, Cursor] = {}
         self.live: dict[Cursor, None] = {}
-        self._tail: deque[Entry] = deque(maxlen=TAIL)
+        self._tail: list[Batch] = []  # the last runs that were published
+        self._tail_ends: list[int] = []  # the number of the last entry of each
 
-    def publish(self, entries: Sequence[Entry]) -> None:
-        """Show committed entries, the next ones of the log, to everybody who is live."""
+    def publish(self, entries: Sequence[Entry], authors: Collection[Member]) -> None:
+        """Show committed entries, the next ones of the log, to everybody who is live.
+
+        ``authors`` are those who said them.
+        """
+        alone = {cursor for author in authors if (cursor := self.members.get(author))}
         for run in runs(entries):
             before = self.last
             self.last = run[-1].number
-            self._tail.extend(run)
+            batch = Batch(self, run)
+            self._tail.append(batch)
+            self._tail_ends.append(self.last)
             for entry in run:
                 if entry.kind == "topic":
                     self.topic = entry.text
-            self._show(Batch(self, run), before)
-
-    def show(self, event: Event, but: frozenset[Member] = frozenset()) -> None:
-        """Show what is not in the log to everybody who is in and ready, except to ``but``."""
-        batch = Batch(self, (event,))
-        for cursor in tuple(self.members.values()):
-            member = cursor.member
-            if cursor.position is not None and member not in but and member.ready:
-                member.receive(batch)
-
-    def tail(self) -> tuple[Entry, ...]:
-        """The last entries, as far as they are in memory, oldest first."""
-        return tuple(self._tail)
-
-    def tail_after(self, position: int, limit: int) -> list[Entry] | None:
-        """The first entries after ``position``; None if memory does not reach so far back."""
-        if position >= self.last:
-            return []
-        if not self._tail or self._tail[0].number > position + 1:
-            return None
-        first = position + 1 - self._tail[0].number
-        return [self._tail[i] for i in range(first, min(first + limit, len(self._tail)))]
-
-    def _show(self, batch: Batch, before: int) -> None:
-        behind = []
-        for cursor in self.live:
-            member = cursor.member
-            if member.ready:
-                member.receive(batch)
-            else:
+            for cursor in self._deliver(batch, self.live, alone):
                 cursor.position = before
+                del self.live[cursor]
+            self._trim()
+
+    def show(self, event: Event, but: Collection[Member] = ()) -> None:
+        """Show what is not in the log to everybody who is in and ready, except to ``but``."""
+        cursors = self.members.values()
+        inside = [c for c in cursors if c.position is not None and c.member not in but]
+        self._deliver(Batch(self, (event,)), inside, ())
+
+    def after(self, position: int, limit: int) -> Batch | None:
+        """The entries after ``position``, which is before the end, or the first of them.
+
+        None if memory does not reach so far back.
+        """
+        at = bisect_left(self._tail_ends, position + 1)
+        first = self._first(at)
+        if first is None or first > position + 1:
+            return None
+        batch = self._tail[at]
+        if first == position + 1 and (len(batch.events) >= SHORT_RUN or at == len(self._tail) - 1):
+            return batch
+        events = list(batch.events[position + 1 - first :])
+        for batch in self._tail[at + 1 :]:
+            if len(events) >= limit:
+                break
+            events.extend(batch.events)
+        return Batch(self, events[:limit])
+
+    def _deliver(
+        self, batch: Batch, cursors: Collection[Cursor], alone: Collection[Cursor]
+    ) -> list[Cursor]:
+        """Give it to those who are ready; returns who is not.
+
+        Those ``alone`` choose for themselves what of it they are shown. So does whoever is the
+        first with their rendering, which makes it for the others.
+        """
+        behind = []
+        ready_made = batch.ready_made
+        for cursor in cursors:
+            outlet = cursor.outlet
+            if not outlet.ready:
                 behind.append(cursor)
-        for cursor in behind:
-            del self.live[cursor]
+                continue
+            shown = ready_made.get(cursor.rendering)
+            if shown is None or cursor in alone:
+                cursor.member.receive(batch)
+            else:
+                outlet.deliver(shown)
+        return behind
+
+    def _first(self, at: int) -> int | None:
+        """The number of the first entry of a run in memory."""
+        if at == len(self._tail):
+            return None
+        return self._tail_ends[at] - len(self._tail[at].events) + 1
+
+    def _trim(self) -> None:
+        """Forget the oldest runs: more slowly while somebody needs them."""
+        limit = TAIL if len(self.live) == len(self.members) else TAIL_BEHIND
+        count = 0
+        while count < len(self._tail) and self.last - self._tail_ends[count] >= limit:
+            count += 1
+        if count:
+            del self._tail[:count]
+            del self._tail_ends[:count]

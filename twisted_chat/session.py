@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import structs
@@ -80,7 +80,7 @@ from twisted_chat.messages import (
     Unignore,
 )
 from twisted_chat.names import Nickname, folded, nickname, room_name
-from twisted_chat.room import OWN_KINDS, Batch, Cursor, Room
+from twisted_chat.room import Batch, Cursor, Outlet, Rendering, Room, Shown
 
 IGNORED_LIMIT = 100
 
@@ -98,20 +98,20 @@ class Connection(Protocol):
     """What a session knows of the connection it speaks over."""
 
     @property
-    def ready(self) -> bool:
-        """Whether the other side keeps up with what it is sent."""
+    def outlet(self) -> Outlet:
+        """Where bytes go out."""
+
+    def rendering(self, style: Style) -> Rendering:
+        """How batches are shown in ``style`` to whoever speaks as the other side does."""
 
     def show(self, events: Sequence[Event], style: Style) -> None:
         """Send events."""
 
-    def show_batch(self, batch: Batch, style: Style) -> None:
-        """Send a batch that others are sent too."""
-
     def hold(self) -> Callable[[], None]:
         """Take no requests until the function that is returned is called."""
 
-    def unconfirmed(self, events: Sequence[Event], style: Style) -> int:
-        """How many of the last events that were sent may not have arrived."""
+    def missing(self) -> Mapping[str, int]:
+        """The first entry of each room that was sent and may not have arrived, by number."""
 
     def adopt(self, session: Session) -> None:
         """Serve ``session`` from now on, instead of the one it began with."""
@@ -131,15 +131,22 @@ class _NoConnection:
 
     ready = False
 
-    def show(self, events: Sequence[Event], style: Style) -> None: ...
+    @property
+    def outlet(self) -> Outlet:
+        return self
 
-    def show_batch(self, batch: Batch, style: Style) -> None: ...
+    def rendering(self, style: Style) -> Rendering:
+        raise AssertionError("nothing is rendered for somebody who is away")
+
+    def deliver(self, shown: Shown) -> None: ...
+
+    def show(self, events: Sequence[Event], style: Style) -> None: ...
 
     def hold(self) -> Callable[[], None]:
         return self.close
 
-    def unconfirmed(self, events: Sequence[Event], style: Style) -> int:
-        return 0
+    def missing(self) -> Mapping[str, int]:
+        return {}
 
     def adopt(self, session: Session) -> None: ...
 
@@ -198,6 +205,10 @@ class Session:
     def resume(self) -> None:
         """The connection is ready for more."""
         self._chat.resume(self)
+
+    def restyle(self) -> None:
+        """What comes is to be shown in another way."""
+        self._chat.restyle(self)
 
     # -- coming, going and coming back --------------------------------------------------------
 
@@ -262,33 +273,21 @@ class Session:
         :raises Refusal: the nickname is somebody else's by now.
         """
         replaced, self._connection = self._connection, connection
-        if self._state is State.CLOSED:
-            try:
+        try:
+            if self._state is State.CLOSED:
+                self._positions = _arrived(self._positions, replaced)
                 self._come_in_again()
-            except Refusal:
-                self._connection = replaced
-                raise
-            connection.adopt(self)
-            return
-        if not self.program:
-            positions = self._confirmed(replaced)
+            else:
+                if not self.program:
+                    positions = _arrived(self._chat.positions(self), replaced)
+                self._chat.come_back(self, positions)
+        except Refusal:
+            self._connection = replaced
+            raise
+        self._absence = None
+        connection.adopt(self)
         replaced.show((Replaced(),), self._style)
         replaced.close()
-        connection.adopt(self)
-        self._absence = None
-        self._chat.come_back(self, positions)
-
-    def _confirmed(self, connection: Connection) -> Positions:
-        """How far each room was certainly shown to the other side of ``connection``."""
-        positions = dict(self._chat.positions(self))
-        for name, position in positions.items():
-            if position is not None:
-                tail = self.cursors[name].room.tail()
-                shown = [e for e in tail if e.number <= position and self._wants(e)]
-                unconfirmed = connection.unconfirmed(shown, self._style)
-                if unconfirmed:
-                    positions[name] = shown[-unconfirmed].number - 1
-        return positions
 
     def _come_in_again(self) -> None:
         def enter(then: Callable[[], None]) -> None:
@@ -308,7 +307,7 @@ class Session:
         if self._state is State.CHATTING and self._keeps_client_id:
             self._chat.in_turn(self._connection.close)  # then the grace period begins
         elif self._state is State.CHATTING:
-            self._depart(self._connection)
+            self._depart()
         elif self._state is State.CHOOSING:
             self._connection.close()
             self._state = State.CLOSED
@@ -321,26 +320,28 @@ class Session:
         if connection is not self._connection:
             return None  # they have come back over another one
         self._connection = _NOWHERE
+        self._chat.restyle(self)
         if self._state is State.CHATTING and self._keeps_client_id:
             self._absence = absence = object()
-            return lambda: self._go(connection) if self._absence is absence else None
-        self._go(connection)
+            return lambda: self._go() if self._absence is absence else None
+        self._go()
+        self._positions = _arrived(self._positions, connection)
         return None
 
-    def _go(self, connection: Connection) -> None:
+    def _go(self) -> None:
         if self._state is State.CHATTING:
-            self._depart(connection)
+            self._depart()
         self._state = State.CLOSED
         self._chat.registry.remove(self)
 
-    def _depart(self, connection: Connection) -> None:
+    def _depart(self) -> None:
         """Leave, in such a way that a person can come back with their code."""
         if self.program:
             self._chat.identities.forget(self)  # it knows its numbers itself
         else:
-            self._positions = self._confirmed(connection)
+            self._positions = self._chat.positions(self)
             self._chat.identities.gone(self)
-        self._chat.leave(self, connection.close)
+        self._chat.leave(self, self._connection.close)
         self._state = State.CLOSED
 
     def _quit(self, request: Quit) -> None:
@@ -391,6 +392,7 @@ class Session:
         if len(self._ignored) >= IGNORED_LIMIT:
             raise TooManyIgnored(limit=IGNORED_LIMIT)
         self._ignored[name.folded] = name
+        self._chat.restyle(self)
         self.show(Ignoring(name.text, on=True))
 
     def _unignore(self, request: Unignore) -> None:
@@ -398,6 +400,7 @@ class Session:
             name = self._ignored.pop(nickname(request.name).folded)
         except (Refusal, KeyError):
             raise NotIgnored(name=request.name) from None
+        self._chat.restyle(self)
         self.show(Ignoring(name.text, on=False))
 
     # -- rooms --------------------------------------------------------------------------------
@@ -488,20 +491,42 @@ class Session:
         return self.nickname.text
 
     @property
-    def ready(self) -> bool:
-        return self._connection.ready
+    def outlet(self) -> Outlet:
+        return self._connection.outlet
+
+    def rendering(self, room: Room) -> Rendering | None:
+        if self._ignored or self._connection is _NOWHERE:
+            return None
+        return self._rendering(room)
+
+    def _rendering(self, room: Room) -> Rendering:
+        return self._connection.rendering(
+            self._style if room is self.current else self._style_elsewhere
+        )
 
     def receive(self, batch: Batch) -> None:
-        if self._ignored:
-            self._follow_renames(batch.events)
-        style = self._style if batch.room is self.current else self._style_elsewhere
-        own = self.client_id in batch.authors and not self.program
-        if own or (self._ignored and self._ignores_any(batch)):
-            events = [event for event in batch.events if self._wants(event)]
-            if events:
-                self._connection.show(events, style)
-        else:
-            self._connection.show_batch(batch, style)
+        rendering = self._rendering(batch.room)
+        left_out = self._left_out(batch)
+        if not left_out:
+            self.outlet.deliver(batch.shown(rendering))
+        elif len(left_out) < len(batch.events):
+            self.outlet.deliver(batch.shown_without(rendering, left_out))
+
+    def _left_out(self, batch: Batch) -> Sequence[int]:
+        """The places of what is one's own or ignored."""
+        own = () if self.program else batch.places_of(self.client_id)
+        if not self._ignored:
+            return own
+        self._follow_renames(batch.events)
+        ignored = (at for at, event in enumerate(batch.events) if self._ignores_author(event))
+        return sorted({*own, *ignored})
+
+    def _ignores_author(self, event: Event) -> bool:
+        entry = event.entry if isinstance(event, Replayed) else event
+        return isinstance(entry, Entry) and self.ignores(entry.nickname)
+
+    def resume_later(self) -> None:
+        self._connection.close()
 
     def show(self, *events: Event) -> None:
         self._connection.show(events, self._style)
@@ -527,16 +552,6 @@ class Session:
             if isinstance(event, Renamed) and self.ignores(event.old):
                 name = nickname(event.new)
                 self._ignored[name.folded] = name
-
-    def _ignores_any(self, batch: Batch) -> bool:
-        return any(self.ignores(name) for name in batch.nicknames)
-
-    def _wants(self, event: Event) -> bool:
-        entry = event.entry if isinstance(event, Replayed) else event
-        if not isinstance(entry, Entry):
-            return True
-        own = entry.client_id == self.client_id and entry.kind in OWN_KINDS
-        return not (own and not self.program) and not self.ignores(entry.nickname)
 
     # -- helpers ------------------------------------------------------------------------------
 
@@ -587,6 +602,16 @@ class Session:
     def _set_style(self, language: str, timestamps: bool) -> None:
         self._style = Style(language, timestamps)
         self._style_elsewhere = Style(language, timestamps, prefixed=True)
+        self._chat.restyle(self)
+
+
+def _arrived(positions: Positions, connection: Connection) -> Positions:
+    """How much of what was shown up to ``positions`` has arrived at the other side."""
+    missing = connection.missing()
+    return {
+        room: missing[room] - 1 if room in missing else position
+        for room, position in positions.items()
+    }
 
 
 _CHOOSING = frozenset({State.CHOOSING})

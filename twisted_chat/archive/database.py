@@ -28,9 +28,8 @@ from twisted_chat.journal.store import APPLICATION_ID, BUSY_TIMEOUT, schema_scri
 from twisted_chat.language import N_
 from twisted_chat.messages import Entry, Kind
 
-#: The first version of the schema that has the chain, and the first with the search index.
-OLDEST = 1
-WITH_INDEX = 2
+#: The first version of the schema that has all that is read here.
+OLDEST = 2
 
 #: Entries that are read at one go.
 BATCH = 1000

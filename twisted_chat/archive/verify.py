@@ -9,7 +9,6 @@ from itertools import chain, islice
 from typing import Any
 
 from twisted_chat.archive.database import (
-    WITH_INDEX,
     Archive,
     DatabaseMalformed,
     EntryDamaged,
@@ -173,10 +172,9 @@ class Verification:
         ((count,),) = self._archive.rows("SELECT count(*) FROM entry NOT INDEXED")
         if count != self.entries:
             yield DatabaseMalformed(path=visible(self._archive.path), reason=WRONG_COUNT)
-        if self._archive.version() >= WITH_INDEX:
-            ((fits,),) = self._archive.rows(_INDEX_FITS)
-            if not fits:
-                yield SearchIndexDamaged()
+        ((fits,),) = self._archive.rows(_INDEX_FITS)
+        if not fits:
+            yield SearchIndexDamaged()
 
 
 def _is_sane(base: Any, base_hash: Any, last: Any) -> bool:

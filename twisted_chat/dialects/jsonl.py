@@ -7,7 +7,7 @@ beyond their types, and the form of what is sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -89,6 +89,8 @@ ID_LIMIT = 64
 
 #: How the first byte of a connection tells this dialect from the one for people.
 FIRST_BYTE = b"{"
+
+_ANY_STYLE = Style("en")
 
 _REQUESTS: dict[str, type[Request]] = {
     "hello": Hello,
@@ -179,9 +181,9 @@ def _is_id(id: object) -> bool:
 # -- out --------------------------------------------------------------------------------------
 
 
-def rendering_key(style: Style) -> Hashable:
-    """What is shared by several members does not depend on their style."""
-    return FIRST_BYTE
+def batch_style(style: Style) -> Style:
+    """What is shown to several members does not depend on their style."""
+    return _ANY_STYLE
 
 
 def render(events: Sequence[Event], style: Style) -> bytes:

@@ -6,7 +6,7 @@ service grew from, to the letter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -96,8 +96,8 @@ def parse(line: bytes) -> Request:
     return Say(text)
 
 
-def rendering_key(style: Style) -> Hashable:
-    """Equal for two styles in which the same events are the same bytes."""
+def batch_style(style: Style) -> Style:
+    """The style in which what is shown to several members is rendered for one of them."""
     return style
 
 

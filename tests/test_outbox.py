@@ -1,0 +1,219 @@
+"""What is delivered goes out whole and in order, whatever the socket takes; what has not arrived
+is known to the line.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import termios
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twisted_chat.dialects import text
+from twisted_chat.messages import Entry, Event, Style
+from twisted_chat.outbox import DELIVERIES, Outbox
+from twisted_chat.protocol import DialectRendering
+from twisted_chat.room import Batch, Room, Shown
+
+RENDERING = DialectRendering(text, Style("en"), crlf=False)
+
+
+class SocketTransport:
+    """As a plain TCP transport, over a real socket: the test says when it is writable."""
+
+    def __init__(self, handle: socket.socket) -> None:
+        self.handle = handle
+        self.producer: Any = None
+        self.writing = False
+        self.written: list[bytes] = []
+        self.closing = False
+
+    def getHandle(self) -> socket.socket:
+        return self.handle
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        assert not streaming
+        self.producer = producer
+        producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def startWriting(self) -> None:
+        self.writing = True
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def loseConnection(self) -> None:
+        self.closing = True
+
+    def is_writable(self) -> None:
+        if self.writing and self.producer is not None:
+            self.writing = False
+            self.producer.resumeProducing()
+
+
+class Line:
+    """An outbox at one end of a real connection, with little room in it, and the other end."""
+
+    def __init__(self, near: socket.socket, far: socket.socket) -> None:
+        self.far = far
+        self.transport = SocketTransport(near)
+        self.changes: list[bool] = []
+        self.outbox = Outbox(self.transport, lambda: self.changes.append(self.outbox.ready))
+
+    def waiting_at_the_far_end(self) -> int:
+        """Bytes that have arrived there, once nothing moves any more."""
+        before = -1
+        while True:
+            (size,) = struct.unpack("i", fcntl.ioctl(self.far, termios.FIONREAD, bytes(4)))
+            if size == before:
+                return int(size)
+            before = size
+            time.sleep(0.1)  # longer than an acknowledgement is delayed
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self.far.recv(size)
+        except BlockingIOError:
+            return b""
+
+    def read_all(self) -> bytes:
+        """Everything, until the outbox is ready and nothing comes any more."""
+        received = []
+        idle = 0
+        while idle < 3:
+            data = self.read(1 << 16)
+            received.append(data)
+            self.transport.is_writable()
+            idle = 0 if data or not self.outbox.ready else idle + 1
+            if not data:
+                time.sleep(0.001)
+        return b"".join(received)
+
+
+@contextmanager
+def line() -> Iterator[Line]:
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        near = socket.socket()
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        near.connect(listening.getsockname())
+        far, _ = listening.accept()
+    with near, far:
+        near.setblocking(False)
+        far.setblocking(False)
+        yield Line(near, far)
+
+
+def entry(number: int, said: str = "oi") -> Entry:
+    return Entry("lobby", number, 0, "say", "Ana", said, None, None, b"")
+
+
+def shown(events: Sequence[Event]) -> Shown:
+    return Batch(Room("lobby"), events).shown(RENDERING)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.integers(1, 60_000).map(lambda size: ("deliver", size)),
+            st.integers(1, 60_000).map(lambda size: ("read", size)),
+            st.just(("writable", 0)),
+        ),
+        max_size=30,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_everything_arrives_once_and_in_order(steps: list[tuple[str, int]]) -> None:
+    with line() as wire:
+        sent, received = [], []
+        for n, (step, size) in enumerate(steps):
+            if step == "deliver":
+                data = bytes((n % 256,)) * size
+                sent.append(data)
+                wire.outbox.deliver(Shown(data))
+            elif step == "read":
+                received.append(wire.read(size))
+            else:
+                wire.transport.is_writable()
+        received.append(wire.read_all())
+        assert b"".join(received) == b"".join(sent)
+        assert wire.changes == [False, True] * (len(wire.changes) // 2)
+
+
+def test_who_does_not_read_is_known_not_to_be_ready_and_holds_the_rest_without_a_copy() -> None:
+    with line() as wire:
+        data = b"x" * 1_000_000
+        wire.outbox.deliver(Shown(data))
+        assert not wire.outbox.ready
+        assert wire.changes == [False]
+        assert wire.transport.written == []
+        assert wire.read_all() == data
+        assert wire.changes == [False, True]
+
+
+def test_what_has_not_arrived_is_known_to_the_line() -> None:
+    with line() as wire:
+        numbers = iter(range(1, 1_000_000))
+        while wire.outbox.ready:
+            wire.outbox.deliver(shown([entry(next(numbers), "y" * 50) for _ in range(7)]))
+        last = next(numbers)
+        wire.outbox.deliver(shown([entry(last)]))
+        arrived = wire.waiting_at_the_far_end()
+        (first, size), *others = wire.outbox.missing()
+        missing = first.first_missing(size)
+        whole = wire.read(arrived).count(b"\n")
+        assert missing is not None
+        assert missing[1] == whole + 1
+        newest = others[-1][0].first_missing(others[-1][1])
+        assert newest is not None
+        assert newest[1] == last
+
+
+def test_what_has_arrived_is_not_remembered() -> None:
+    with line() as wire:
+        for number in range(10 * DELIVERIES):
+            wire.outbox.deliver(shown([entry(number + 1)]))
+            wire.read_all()
+            assert len(wire.outbox._deliveries) <= DELIVERIES
+        assert wire.outbox.missing() == []
+
+
+def test_what_waits_is_still_sent_when_the_connection_closes() -> None:
+    with line() as wire:
+        data = bytes(range(256)) * 4000
+        wire.outbox.deliver(Shown(data))
+        wire.outbox.deliver(Shown(b"bye\n"))
+        wire.outbox.close()
+        wire.outbox.deliver(Shown(b"too late\n"))
+        assert wire.transport.closing
+        (arrived,) = (wire.waiting_at_the_far_end(),)
+        written = b"".join(wire.transport.written)
+        assert len(written) < len(data)  # some of it is in the socket
+        received = b""
+        while chunk := wire.read(1 << 20):
+            received += chunk
+            time.sleep(0.01)
+        assert arrived > 0
+        assert received + written == data + b"bye\n"
+
+
+def test_a_batch_without_some_of_its_lines() -> None:
+    batch = Batch(Room("lobby"), [entry(n, str(n)) for n in range(1, 7)])
+    some = batch.shown_without(RENDERING, [0, 3, 5])
+    assert some.data == b"[Ana]: 2\n[Ana]: 3\n[Ana]: 5\n"
+    assert [e.number for e in some.events if isinstance(e, Entry)] == [2, 3, 5]
+    assert [
+        number[1] if (number := some.first_missing(size)) else None for size in (0, 9, 17, 18, 27)
+    ] == [2, 3, 3, 5, None]
