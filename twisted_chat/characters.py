@@ -20,13 +20,15 @@ _CONTROL_PICTURES = 0x2400
 
 def find_unsafe(text: str) -> str | None:
     """The first character of ``text`` that must not reach a terminal, or None."""
+    if text.isprintable():  # nearly every text is, and this is fast
+        return None
     found = _UNSAFE.search(text)
     return found.group() if found else None
 
 
 def visible(text: str) -> str:
     """``text`` with each unsafe character replaced by something that shows it was there."""
-    return _UNSAFE.sub(_picture, text)
+    return text if text.isprintable() else _UNSAFE.sub(_picture, text)
 
 
 def _picture(found: re.Match[str]) -> str:

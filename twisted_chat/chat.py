@@ -540,21 +540,25 @@ class Chat:
         saved: dict[Person, list[Entry]] = {}
         for outcome in outcomes:
             if isinstance(outcome, Saved):
-                saved.setdefault(outcome.draft.sender, []).append(outcome.entry)
-                if self._said is not None and outcome.fresh:
-                    self._said(outcome.draft.sender, outcome.entry)
+                sender = outcome.draft.sender
+                entries = saved.get(sender)
+                if entries is None:
+                    entries = saved[sender] = []
+                entries.append(outcome.entry)
         for person, entries in saved.items():
             person.acknowledge(entries)
         fresh: dict[str, _Fresh] = {}
         for outcome in outcomes:
             if isinstance(outcome, Saved):
                 if outcome.fresh:
-                    entry = outcome.entry
+                    entry, sender = outcome.entry, outcome.draft.sender
                     news = fresh.get(entry.room)
                     if news is None:
                         news = fresh[entry.room] = _Fresh([], set())
                     news.entries.append(entry)
-                    news.authors.add(outcome.draft.sender)
+                    news.authors.add(sender)
+                    if self._said is not None:
+                        self._said(sender, entry)
             elif isinstance(outcome, Marker):
                 self._publish(fresh)
                 outcome.callback()

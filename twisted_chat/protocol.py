@@ -41,12 +41,10 @@ from twisted_chat.outbox import Outbox
 from twisted_chat.room import Shown
 from twisted_chat.session import Session
 from twisted_chat.telnet import Signal, SubnegotiationTooLong, TelnetFilter
+from twisted_chat.turns import Turns
 
 #: Seconds for what was written to be read by the other side, once the connection is closing.
 CLOSE_TIMEOUT = 10.0
-
-#: Lines of one connection that are handled before others have their turn.
-LINES_A_TURN = 200
 
 _REQUESTS: dict[Signal, Request] = {
     Signal.ARE_YOU_THERE: AreYouThere(),
@@ -109,7 +107,8 @@ class ChatProtocol(LineReceiver):
         self._ended = False
         self._closing = False
         self._holds = 0
-        self._working = False
+        self._end_told = False
+        self.busy = False
         self._crlf = False
         self._dialect: Dialect | None = None
         self._telnet = TelnetFilter()
@@ -153,7 +152,8 @@ class ChatProtocol(LineReceiver):
         if self._partial and not self._overlong:
             self._lines.append(self._partial)
         self._partial = b""
-        self._work()
+        if not self._holds:
+            self._go_on()
 
     def writeConnectionLost(self) -> None:
         """Only we close that half, and all of it."""
@@ -179,8 +179,9 @@ class ChatProtocol(LineReceiver):
             return  # also if the person goes on over another connection
         if data:
             self._frame(data)
-        self._work()
-        if self._holds and not self.paused and not self._ended:
+        if not self._holds:
+            self._go_on()
+        if (self._holds or self._lines) and not self.paused and not self._ended:
             self.pauseProducing()
 
     def _frame(self, data: bytes) -> None:
@@ -234,31 +235,35 @@ class ChatProtocol(LineReceiver):
             self._partial = b""
             self._overlong = True
 
-    def _work(self) -> None:
-        """Handle what has been received, until something holds it up."""
-        if self._working:
-            return
-        self._working = True
-        try:
-            turn = 0
-            while self._lines and not self._holds:
-                turn += 1
-                if turn > LINES_A_TURN:
-                    # Others are waiting.
-                    self.factory.reactor.callLater(0, self.hold())
-                    break
-                item = self._lines.popleft()
-                if isinstance(item, Signal):
-                    self._handle(_REQUESTS[item])
-                elif len(item) > self.MAX_LENGTH + item.endswith(b"\r"):
-                    self.lineLengthExceeded(item)
-                else:
-                    self.lineReceived(item)
-                self._count_line()
-            if self._ended and not self._lines and not self._holds:
+    def _go_on(self) -> None:
+        """Handle what has been received, in turn with others, or else receive more."""
+        if self._lines or (self._ended and not self._end_told):
+            if not self.busy:
+                self.busy = True
+                self.factory.turns.ask(self)
+        elif self.paused and not self._ended:
+            self.resumeProducing()
+
+    def work(self, limit: int) -> int:
+        lines = self._lines
+        done = 0
+        while lines and not self._holds and done < limit:
+            done += 1
+            item = lines.popleft()
+            if isinstance(item, Signal):
+                self._handle(_REQUESTS[item])
+            elif len(item) > self.MAX_LENGTH + item.endswith(b"\r"):
+                self.lineLengthExceeded(item)
+            else:
+                self.lineReceived(item)
+            self._count_line()
+        self.busy = bool(lines) and not self._holds
+        if not (lines or self._holds or self._closing):
+            if self._ended and not self._end_told:
+                self._end_told = True
                 self.session.ended()
-        finally:
-            self._working = False
+            self._go_on()
+        return done
 
     def lineReceived(self, line: bytes) -> None:
         assert self._dialect is not None  # there was a first byte
@@ -324,10 +329,7 @@ class ChatProtocol(LineReceiver):
     def _release(self) -> None:
         self._holds -= 1
         if self._holds == 0 and not self._closing:
-            if self.paused:
-                self.resumeProducing()
-            else:
-                self._work()
+            self._go_on()
 
     def close(self) -> None:
         if self._closing:
@@ -385,6 +387,7 @@ class ChatFactory(ServerFactory):
         self.rate = rate
         self.reconnect_grace = reconnect_grace
         self.language = language
+        self.turns = Turns(functools.partial(reactor.callLater, 0))
         self._active = 0
         self._emptied: Deferred[None] | None = None
 

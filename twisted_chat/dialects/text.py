@@ -107,8 +107,13 @@ def batch_style(style: Style) -> Style:
 def render(events: Sequence[Event], style: Style) -> bytes:
     """``events`` as lines that end with LF."""
     lines: list[str] = []
+    plain = not (style.timestamps or style.prefixed)
     for event in events:
-        lines.extend(_RENDERERS[type(event)](event, style))
+        if plain and type(event) is Entry and event.kind == "say":
+            # Nearly all there is: the same as below, faster.
+            lines.append(f"[{visible(event.nickname)}]: {visible(event.text)}")
+        else:
+            lines.extend(_RENDERERS[type(event)](event, style))
     lines.append("")
     return "\n".join(lines).encode("utf-8")
 

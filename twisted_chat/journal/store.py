@@ -54,7 +54,7 @@ _INSERT = """
 """
 #: Statements that insert so many rows, the largest first.
 _INSERTS = tuple(
-    (size, _INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?, ?)" * (size - 1)) for size in (100, 10, 1)
+    (size, _INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?, ?)" * (size - 1)) for size in (1000, 100, 10, 1)
 )
 _SELECT_MESSAGE = """
     SELECT room.name, number, time, kind, nickname, text, client_id, message_id, hash

@@ -24,14 +24,19 @@ from twisted_chat.messages import Entry
 #: Places in the queue, drafts and markers alike. When it is full, senders are not read.
 QUEUE_LIMIT = 10_000
 
+#: Places of the queue that one group takes: no more than can be shown within so many seconds,
+#: in one turn of the reactor's loop, as the last groups were; but never fewer than the least.
+GROUP_SECONDS = 0.02
+GROUP_LEAST = 200
+
 #: Threads that read the log for ``/history`` and for readers that fell behind.
 READERS = 2
 
 #: What is said is indexed for search when nothing was said for so many seconds, so many
 #: entries at one go; and behind every group when more than this are waiting.
 INDEX_DELAY = 1.0
-INDEX_STEP = 500
-INDEX_BACKLOG = 50_000
+INDEX_STEP = 2000
+INDEX_BACKLOG = 1_000_000
 
 #: Seconds to wait for another process that holds the database locked; and when stopping.
 LOCK_PATIENCE = 60.0
@@ -63,9 +68,11 @@ class GroupCommitJournal:
         self._open_store = open_store
         self._call_from_thread = call_from_thread
         self._wake = threading.Condition()
-        self._queue: list[Draft | Marker] = []  # guarded by _wake
         self._jobs: list[Callable[[], None]] = []  # guarded by _wake
         self._stopping = False  # guarded by _wake
+        self._asleep = False  # guarded by _wake
+        # Filled by the thread that owns the chat and emptied by the writer, without a lock.
+        self._queue: deque[Draft | Marker] = deque()
         self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, "journal reader")
         self._reader_of_thread = threading.local()
@@ -73,6 +80,7 @@ class GroupCommitJournal:
         # The rest belongs to the thread that owns the chat.
         self._deliver: Callable[[Sequence[Outcome]], None] = _nobody
         self._outstanding = 0
+        self._group_limit = GROUP_LEAST
         self._closed = False
         self._waiting_for_space: list[Callable[[], None]] = []
         self._stopped: Callable[[], None] = _nothing
@@ -108,10 +116,13 @@ class GroupCommitJournal:
 
     def search(self, words: str, room: str | None, limit: int, reply: HistoryReader) -> None:
         def job() -> None:
-            self._index_all()
-            self._read(lambda reader: reader.search(words, room, limit), reply)
+            # A step, and the rest behind the next commits.
+            if self._unindexed and self._index(INDEX_STEP) and self._unindexed:
+                self._put_job(job)
+            else:
+                self._read(lambda reader: reader.search(words, room, limit), reply)
 
-        self._put_job(job)
+        self.mark(lambda: self._put_job(job))  # behind what is in the queue by now
 
     def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
         self._put_job(lambda: self._remove(deque(self._store.rooms()), time, removed))
@@ -126,24 +137,32 @@ class GroupCommitJournal:
 
     def _put(self, item: Draft | Marker) -> None:
         self._outstanding += 1
-        with self._wake:
-            taken = not self._stopping
-            if taken:
-                if not self._queue:
-                    self._wake.notify()
-                self._queue.append(item)
-        if not taken:
+        if self._stopping:
             self._call_from_thread(self._delivered, _failed((item,), STOPPING))
+            return
+        self._queue.append(item)
+        if self._asleep:
+            with self._wake:
+                self._wake.notify()
 
     def _delivered(self, outcomes: Sequence[Outcome]) -> None:
         self._outstanding -= len(outcomes)
+        start = time.perf_counter()
         try:
             self._deliver(outcomes)
         finally:
+            self._fit_groups(len(outcomes), time.perf_counter() - start)
             if self._waiting_for_space and self._outstanding <= QUEUE_LIMIT // 2:
                 waiting, self._waiting_for_space = self._waiting_for_space, []
                 for callback in waiting:
                     callback()
+
+    def _fit_groups(self, size: int, seconds: float) -> None:
+        """Limit the next groups, as it took so many ``seconds`` to show one of this ``size``."""
+        if seconds > GROUP_SECONDS:
+            self._group_limit = max(GROUP_LEAST, size // 2)
+        elif seconds < GROUP_SECONDS / 2 and size >= self._group_limit:
+            self._group_limit = min(QUEUE_LIMIT, 2 * size)
 
     def _close(self) -> None:
         self._closed = True
@@ -188,13 +207,17 @@ class GroupCommitJournal:
     def _run(self) -> None:
         while True:
             with self._wake:
+                self._asleep = True  # before the queue is looked at: what comes later wakes us
                 while not (self._queue or self._jobs or self._stopping):
                     if not self._wake.wait(INDEX_DELAY if self._unindexed else None):
                         break
-                group, self._queue = self._queue, []
+                self._asleep = False
                 jobs, self._jobs = self._jobs, []
-                if self._stopping and not group:
-                    break
+                stopping = self._stopping
+            size = min(len(self._queue), self._group_limit)
+            group = [self._queue.popleft() for _ in range(size)]
+            if stopping and not group:
+                break
             if group:
                 self._call_from_thread(self._delivered, self._commit(group))
                 self._unindexed += len(group)
@@ -224,10 +247,6 @@ class GroupCommitJournal:
             return False
         self._unindexed = max(0, self._unindexed - done) if done == limit else 0
         return True
-
-    def _index_all(self) -> None:
-        while self._unindexed and self._index(INDEX_STEP):
-            pass
 
     def _remove(
         self, rooms: deque[RoomState], time: int, removed: Callable[[str, int], None]

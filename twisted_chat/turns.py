@@ -1,0 +1,66 @@
+"""Whose turn it is: connections with lines waiting share the reactor's thread.
+
+However much some of them have sent, a few lines of each are handled in turn, and no more in one
+turn of the reactor's loop than leaves it responsive. It knows nothing of lines but their number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+#: Lines of one connection that are handled before others have their turn.
+SLICE = 20
+
+#: Lines that are handled in one turn of the reactor's loop, about.
+LINES_A_TURN = 400
+
+
+class Worker(Protocol):
+    """Something that has lines to handle."""
+
+    def work(self, limit: int) -> int:
+        """Handle up to ``limit`` lines; returns how many that were."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are more that can be handled now."""
+
+
+class Turns:
+    """``next_turn`` calls a function in the next turn of the reactor's loop."""
+
+    def __init__(self, next_turn: Callable[[Callable[[], None]], object]) -> None:
+        self._next_turn = next_turn
+        self._waiting: deque[Worker] = deque()
+        self._left = 0
+        self._under_way = False
+
+    def ask(self, worker: Worker) -> None:
+        """Let ``worker`` work now if nobody waits, or else in its turn, until it is not busy.
+
+        It does not ask again before.
+        """
+        if not self._under_way:
+            self._under_way = True
+            self._left = LINES_A_TURN
+            self._next_turn(self._go_on)
+        if self._waiting or self._left <= 0:
+            self._waiting.append(worker)
+        else:
+            self._let(worker)
+
+    def _let(self, worker: Worker) -> None:
+        self._left -= worker.work(SLICE)
+        if worker.busy:
+            self._waiting.append(worker)
+
+    def _go_on(self) -> None:
+        self._left = LINES_A_TURN
+        while self._waiting and self._left > 0:
+            self._let(self._waiting.popleft())
+        if self._waiting:
+            self._next_turn(self._go_on)
+        else:
+            self._under_way = False
