@@ -244,6 +244,7 @@ class World:
             self.registry,
             Identities(300, self.clock.seconds),
             lambda: NOON + next(seconds) * 1_000_000,
+            self.clock.callLater,
             history_lines=history_lines,
             keep_days=keep_days,
             motd=tuple(motd),

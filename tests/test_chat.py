@@ -11,7 +11,7 @@ from twisted_chat.chat import CATCH_UP_LIMIT, PAGE, ROOMS_LIMIT, TOPIC_LIMIT, an
 from twisted_chat.errors import ControlCharacter, NameInvalid
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.messages import Entry, LinesSkipped, Replayed, Request
-from twisted_chat.room import TAIL
+from twisted_chat.room import GATHER_ABOVE, GATHER_SECONDS, TAIL
 from twisted_chat.session import _ANSWERS, IGNORED_LIMIT, State
 
 
@@ -640,3 +640,57 @@ def _parse(line: str) -> Request:
     from twisted_chat.dialects import text
 
     return text.parse(line.encode())
+
+
+# -- coming and going in large rooms ------------------------------------------------------------
+
+
+def hall(world: World) -> tuple[list[Visitor], Visitor]:
+    """A room with so many people in it that who comes and goes is gathered; one who watches."""
+    people = world.enter(*(f"p{n}" for n in range(GATHER_ABOVE + 1)))
+    world.clock.advance(GATHER_SECONDS)
+    for person in people:
+        person.sees()
+    return people, people[0]
+
+
+def test_in_a_large_room_arrivals_are_told_together() -> None:
+    world = World()
+    people, watcher = hall(world)
+    ana, bia, caio, davi, eva = world.enter("Ana", "Bia", "Caio", "Davi", "Eva")
+    assert watcher.sees() == []
+    world.clock.advance(GATHER_SECONDS)
+    assert watcher.sees() == ["[SERVER]: Ana, Bia, Caio and 2 more joined the chat."]
+    davi.breaks_off()
+    eva.types("/join cinema", "/leave lobby")
+    people[1].types("sair")
+    world.clock.advance(GATHER_SECONDS)
+    assert watcher.sees() == [
+        "[SERVER]: Davi left the chat.",
+        "[SERVER]: Eva left the room.",
+        "[SERVER]: p1 left the chat.",
+    ]
+
+
+def test_somebody_alone_is_not_told_of_their_own_arrival() -> None:
+    world = World()
+    _, watcher = hall(world)
+    (ana,) = world.enter("Ana")
+    world.clock.advance(GATHER_SECONDS)
+    assert watcher.sees() == ["[SERVER]: Ana joined the chat."]
+    assert ana.sees() == []
+
+
+def test_nobody_speaks_or_is_renamed_before_it_is_told_that_they_came() -> None:
+    world = World()
+    people, watcher = hall(world)
+    ana, bia = world.enter("Ana", "Bia")
+    people[1].types("first")
+    assert watcher.sees() == ["[p1]: first"]
+    ana.types("oi")
+    assert watcher.sees() == ["[SERVER]: Ana, Bia joined the chat.", "[Ana]: oi"]
+    (caio,) = world.enter("Caio")
+    bia.types("/nick Bela")
+    assert watcher.sees() == ["[SERVER]: Caio joined the chat.", "[SERVER]: Bia is Bela now."]
+    world.clock.advance(GATHER_SECONDS)
+    assert watcher.sees() == []

@@ -15,6 +15,7 @@ from twisted_chat.errors import NotInRoom
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
+    Crowd,
     Entered,
     EntriesRemoved,
     Entry,
@@ -54,6 +55,7 @@ EVENTS: list[Event] = [
     IgnoredListed(()),
     Ignoring("Ana", True),
     Joined("lobby", "Ana", True),
+    Crowd("lobby", True, True, ("Ana", "Bia"), 2),
     LanguageShown("en", ("en",), True),
     Left("lobby", "Ana", True),
     PeopleListed("lobby", (), 0),

@@ -8,7 +8,7 @@ It must not know bytes, dialects or the reactor. Everything here runs on one thr
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -129,7 +129,8 @@ def announcement(text: str, room: str | None = None) -> Announced:
 class Chat:
     """All rooms of one service.
 
-    ``clock`` gives microseconds since 1970 UTC. ``said(person, entry)``, if given, is called
+    ``clock`` gives microseconds since 1970 UTC; ``later`` calls a function after so many
+    seconds. ``said(person, entry)``, if given, is called
     for each saved entry: for a log of what people say, where the operator wants one.
     """
 
@@ -139,6 +140,7 @@ class Chat:
         registry: Registry[Person],
         identities: Identities[Person],
         clock: Callable[[], int],
+        later: Callable[[float, Callable[[], None]], object],
         *,
         default_room: str = "lobby",
         history_lines: int = 20,
@@ -150,6 +152,7 @@ class Chat:
         self.identities = identities
         self._journal = journal
         self._clock = clock
+        self._later = later
         self.default_room = room_name(default_room)
         self._history_lines = history_lines
         self._keep_days = keep_days
@@ -249,7 +252,7 @@ class Chat:
         for cursor in person.cursors.values():
             self._close(cursor)
         person.cursors.clear()
-        self._mark(partial(self._departed, person.name, rooms), then)
+        self._mark(partial(self._departed, person, rooms), then)
 
     def positions(self, person: Person) -> Positions:
         """How far ``person`` has seen each room, the current one first."""
@@ -584,7 +587,7 @@ class Chat:
         told: frozenset[Member] = frozenset()
         for cursor, _ in starts:
             room = cursor.room
-            room.show(Joined(room.name, person.name, arrived=True), but=told)
+            self._tell(room, Joined(room.name, person.name, arrived=True), person, told)
             told |= room.members.keys()
         self._welcome(person, starts, resumed)
         for cursor, position in starts:
@@ -598,7 +601,8 @@ class Chat:
         person.show(Welcomed(person.name, motd, rooms, person.client_id, person.code, resumed))
 
     def _entered(self, person: Person, cursor: Cursor, position: int | None) -> None:
-        cursor.room.show(Joined(cursor.room.name, person.name, arrived=False))
+        room = cursor.room
+        self._tell(room, Joined(room.name, person.name, arrived=False), person)
         self._start(person, cursor, position)
 
     def _start(self, person: Person, cursor: Cursor, position: int | None) -> None:
@@ -631,16 +635,26 @@ class Chat:
     def _left_room(self, person: Person, cursor: Cursor) -> None:
         room = cursor.room
         self._close(cursor)
-        room.show(Left(room.name, person.name, departed=False))
+        self._tell(room, Left(room.name, person.name, departed=False), person)
         person.show(RoomLeft(room.name, person.current.name if person.current else None))
         self._tidy(room)
 
-    def _departed(self, name: str, rooms: Sequence[Room]) -> None:
+    def _departed(self, person: Person, rooms: Sequence[Room]) -> None:
         told: frozenset[Member] = frozenset()
         for room in rooms:
-            room.show(Left(room.name, name, departed=True), but=told)
+            self._tell(room, Left(room.name, person.name, departed=True), person, told)
             told |= room.members.keys()
             self._tidy(room)
+
+    def _tell(
+        self, room: Room, event: Joined | Left, person: Person, but: Collection[Member] = ()
+    ) -> None:
+        """Tell those in ``room``, except ``but``; in a large one, of several people at once."""
+        seconds = room.gathering_time
+        if not seconds:
+            room.show(event, but)
+        elif room.gather(event, person):
+            self._later(seconds, room.tell_gathered)
 
     def _renamed(self, person: Person, renamed: Renamed) -> None:
         told: frozenset[Member] = frozenset({person})

@@ -265,6 +265,20 @@ class Left(Event, frozen=True):
     departed: bool
 
 
+class Crowd(Event, frozen=True):
+    """Several people came into ``room`` within a moment, or left it if not ``came``.
+
+    ``people`` are some of them, ``count`` is all; ``chat`` as ``arrived`` of :class:`Joined` and
+    ``departed`` of :class:`Left`. Whoever is shown it may be one of them.
+    """
+
+    room: str
+    came: bool
+    chat: bool
+    people: tuple[str, ...]
+    count: int
+
+
 class Renamed(Event, frozen=True):
     """Somebody has another nickname now; ``own`` if it is oneself."""
 

@@ -8,11 +8,11 @@ it must not decide who may come in.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Collection, Iterator, Sequence, Set
+from itertools import accumulate, groupby
 from typing import Protocol
 
-from twisted_chat.messages import Entry, Event, Kind, Replayed
+from twisted_chat.messages import Crowd, Entry, Event, Joined, Kind, Left, Replayed
 
 #: Entries of each room kept in memory, for those who join and those who fall behind a little;
 #: and while somebody is behind, so that what is rendered already can be sent to many.
@@ -24,6 +24,15 @@ RUN = 65_536
 
 #: A run of fewer entries is not worth a write of its own to somebody who catches up.
 SHORT_RUN = 50
+
+#: In rooms of more people than this, who comes and goes is told for several at once; after a
+#: second for so many people in the room, and no later than after so many seconds.
+GATHER_ABOVE = 30
+GATHER_PEOPLE = 1000
+GATHER_SECONDS = 2.0
+
+#: Names of those who came or went that are told.
+NAMES = 100
 
 #: Kinds of entries that their author is not shown again. (A new topic is shown to everybody.)
 OWN_KINDS: frozenset[Kind] = frozenset({"say", "act"})
@@ -84,6 +93,13 @@ class Shown:
                     return self._batch.room, entry.number
                 arrived -= 1
         return None
+
+
+def _move(event: Joined | Left) -> tuple[bool, bool]:
+    """Whether somebody came, and whether into the chat or out of it."""
+    if isinstance(event, Joined):
+        return True, event.arrived
+    return False, event.departed
 
 
 class Batch:
@@ -212,12 +228,15 @@ class Room:
         self.live: dict[Cursor, None] = {}
         self._tail: list[Batch] = []  # the last runs that were published
         self._tail_ends: list[int] = []  # the number of the last entry of each
+        self._gathered: list[tuple[Joined | Left, Member]] = []
 
-    def publish(self, entries: Sequence[Entry], authors: Collection[Member]) -> None:
+    def publish(self, entries: Sequence[Entry], authors: Set[Member]) -> None:
         """Show committed entries, the next ones of the log, to everybody who is live.
 
         ``authors`` are those who said them.
         """
+        if self._gathered and not authors.isdisjoint(member for _, member in self._gathered):
+            self.tell_gathered()  # nobody speaks before it is told that they came
         alone = {cursor for author in authors if (cursor := self.members.get(author))}
         for run in runs(entries):
             before = self.last
@@ -233,8 +252,32 @@ class Room:
                 del self.live[cursor]
             self._trim()
 
+    @property
+    def gathering_time(self) -> float:
+        """How many seconds to gather before it is told who came and who left; 0 is not at all."""
+        people = len(self.members)
+        return min(GATHER_SECONDS, people / GATHER_PEOPLE) if people > GATHER_ABOVE else 0
+
+    def gather(self, event: Joined | Left, member: Member) -> bool:
+        """Keep what is to be told of ``member`` a moment; returns whether it is the first."""
+        self._gathered.append((event, member))
+        return len(self._gathered) == 1
+
+    def tell_gathered(self) -> None:
+        """Tell who came and who left since it was told last."""
+        gathered, self._gathered = self._gathered, []
+        for (came, chat), some in groupby(gathered, lambda each: _move(each[0])):
+            moves = list(some)
+            if len(moves) == 1:
+                self.show(moves[0][0], but=(moves[0][1],))
+            else:
+                names = tuple(event.nickname for event, _ in moves[:NAMES])
+                self.show(Crowd(self.name, came, chat, names, len(moves)))
+
     def show(self, event: Event, but: Collection[Member] = ()) -> None:
         """Show what is not in the log to everybody who is in and ready, except to ``but``."""
+        if self._gathered:
+            self.tell_gathered()
         cursors = self.members.values()
         inside = [c for c in cursors if c.position is not None and c.member not in but]
         self._deliver(Batch(self, (event,)), inside, ())

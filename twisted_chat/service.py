@@ -64,6 +64,7 @@ class ChatService(Service):
             Registry(),
             Identities(settings.resume_window, time.monotonic),
             microseconds,
+            reactor.callLater,
             default_room=settings.room,
             history_lines=settings.history_lines,
             keep_days=settings.keep,

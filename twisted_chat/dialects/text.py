@@ -20,6 +20,7 @@ from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
+    Crowd,
     Entered,
     EntriesRemoved,
     Entry,
@@ -59,6 +60,9 @@ from twisted_chat.messages import (
 
 #: What a line may be, in bytes, without its end.
 LINE_LIMIT = 4096
+
+#: Of many who came or left at once, so many are named.
+CROWD_NAMES = 3
 
 #: Alone on a line, this leaves the chat: as in the paper.
 LEAVE = "sair"
@@ -202,6 +206,17 @@ def _joined(event: Joined, style: Style) -> list[str]:
 def _left(event: Left, style: Style) -> list[str]:
     sentence = N_("{name} left the chat.") if event.departed else N_("{name} left the room.")
     return [_prefix(event.room, style) + _notice(style, sentence, name=event.nickname)]
+
+
+def _crowd(event: Crowd, style: Style) -> list[str]:
+    if event.came:
+        sentence = (
+            N_("{people} joined the chat.") if event.chat else N_("{people} joined the room.")
+        )
+    else:
+        sentence = N_("{people} left the chat.") if event.chat else N_("{people} left the room.")
+    people = _some(event.people[:CROWD_NAMES], event.count, style)
+    return [_prefix(event.room, style) + _notice(style, sentence, people=people)]
 
 
 def _renamed(event: Renamed, style: Style) -> list[str]:
@@ -400,6 +415,7 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
     Replaced: _replaced,
     SearchShown: _search_shown,
     Announced: _announced,
+    Crowd: _crowd,
     Entered: _entered,
     Entry: _entry,
     Greeted: _greeted,
