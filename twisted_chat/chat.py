@@ -8,7 +8,7 @@ It must not know bytes, dialects or the reactor. Everything here runs on one thr
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -102,6 +102,12 @@ class Person(Member, Hashable, Protocol):
 
     def dismiss(self) -> None:
         """Tell this person that the server stops, and close their connection."""
+
+
+def _who_was_told(rooms: Sequence[Room]) -> Iterator[tuple[Room, Collection[Member]]]:
+    """Each room, with those who are in one before it: they are told there."""
+    for at, room in enumerate(rooms):
+        yield room, frozenset().union(*(earlier.members for earlier in rooms[:at]))
 
 
 class _Fresh(NamedTuple):
@@ -584,11 +590,9 @@ class Chat:
     def _arrived(
         self, person: Person, starts: Sequence[tuple[Cursor, int | None]], resumed: bool
     ) -> None:
-        told: frozenset[Member] = frozenset()
-        for cursor, _ in starts:
-            room = cursor.room
+        rooms = [cursor.room for cursor, _ in starts]
+        for room, told in _who_was_told(rooms):
             self._tell(room, Joined(room.name, person.name, arrived=True), person, told)
-            told |= room.members.keys()
         self._welcome(person, starts, resumed)
         for cursor, position in starts:
             self._start(person, cursor, position)
@@ -640,10 +644,8 @@ class Chat:
         self._tidy(room)
 
     def _departed(self, person: Person, rooms: Sequence[Room]) -> None:
-        told: frozenset[Member] = frozenset()
-        for room in rooms:
+        for room, told in _who_was_told(rooms):
             self._tell(room, Left(room.name, person.name, departed=True), person, told)
-            told |= room.members.keys()
             self._tidy(room)
 
     def _tell(

@@ -104,7 +104,71 @@ def _arguments() -> argparse.ArgumentParser:
     export.add_argument(
         "--output", metavar="FILE", help="where to write it [default: standard output]"
     )
+    _add_bench(commands)
     return parser
+
+
+def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="measure how much a server delivers",
+        description="Start a server, connect clients, let some of them speak as fast as they can, "
+        "check that everybody gets every line in order, and print the figures. Status 1: a line "
+        "was missing, doubled, out of order or altered; 2: it could not be done.",
+    )
+    bench.set_defaults(command=_bench)
+    bench.add_argument(
+        "--connect",
+        metavar="HOST[:PORT]",
+        type=_told(parse_address),
+        help="a running server of ours, with --rate=off, instead of starting one",
+    )
+    numbers = (
+        ("--clients", 100, "clients"),
+        ("--rooms", 1, "rooms that they are in, one each"),
+        ("--senders", 10, "clients that speak; the others only listen"),
+        ("--size", 64, "bytes of a message"),
+        ("--stopped", 0, "clients that stop reading until all has been said"),
+    )
+    for option, default, meaning in numbers:
+        bench.add_argument(
+            option, metavar="N", type=int, default=default, help=f"{meaning} [default: {default}]"
+        )
+    bench.add_argument(
+        "--seconds",
+        metavar="S",
+        type=float,
+        default=5.0,
+        help="seconds that are counted, after one to warm up; 0: only come in [default: 5]",
+    )
+    bench.add_argument(
+        "--rate",
+        metavar="N",
+        type=float,
+        help="messages a second, of all senders [default: as many as the server takes]",
+    )
+    bench.add_argument(
+        "--mixed", action="store_true", help="clients of both languages, and programs"
+    )
+    bench.add_argument(
+        "--against",
+        metavar="SERVER,…",
+        default="",
+        help="do the same with other servers, as far as they are installed: ngircd, inspircd, "
+        "nats; limit, threads, linereceiver (from --baselines); or all",
+    )
+    bench.add_argument(
+        "--durability", choices=("full", "normal"), default="full", help="of our server"
+    )
+    bench.add_argument("--json", metavar="FILE", help="write all figures there")
+    bench.add_argument(
+        "--baselines", metavar="FOLDER", help="where they are [default: of this checkout]"
+    )
+    bench.add_argument(
+        "--package",
+        metavar="FOLDER",
+        help="measure the server in this checkout [default: the one that is installed]",
+    )
 
 
 def _add_database(command: argparse.ArgumentParser) -> None:
@@ -166,6 +230,12 @@ def _export(options: argparse.Namespace) -> int:
     return commands.export(
         options.database, options.room, options.format, options.output, from_environment()
     )
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from twisted_chat.bench import command
+
+    return command.run(command.read_order(options))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,11 @@ class Identities(Generic[PersonT]):
 
     def add_code(self, person: PersonT) -> str:
         """``person`` can come back with the code that is returned."""
-        code = "".join(secrets.choice(_ALPHABET) for _ in range(2 * _HALF))
+        number = secrets.randbelow(len(_ALPHABET) ** (2 * _HALF))
+        code = ""
+        while len(code) < 2 * _HALF:
+            number, letter = divmod(number, len(_ALPHABET))
+            code += _ALPHABET[letter]
         self._codes[person] = code
         self._by_code[code] = person
         return f"{code[:_HALF]}-{code[_HALF:]}"

@@ -24,8 +24,10 @@ from twisted_chat.room import Shown
 #: (``twisted.internet.abstract.FileDescriptor.bufferSize``).
 BUFFER = 2**16
 
-#: So many deliveries are remembered before it is asked which of them have arrived.
+#: So many deliveries, or of so many bytes, are remembered before it is asked which of them have
+#: arrived.
 DELIVERIES = 32
+DELIVERED_BYTES = 2**18
 
 
 class Transport(Protocol):
@@ -49,10 +51,11 @@ class Outbox:
     """
 
     __slots__ = (
-        "_asked_at",
+        "_bytes_left",
         "_changed",
         "_closed",
         "_deliveries",
+        "_deliveries_left",
         "_offset",
         "_send",
         "_socket",
@@ -75,7 +78,8 @@ class Outbox:
         self._offset = 0
         #: What was sent last, and may not have arrived.
         self._deliveries: list[Shown] = []
-        self._asked_at = DELIVERIES
+        self._deliveries_left = DELIVERIES  # until it is asked
+        self._bytes_left = DELIVERED_BYTES
         self._undelivered: int | None = None
         transport.registerProducer(self, self._socket is None)
 
@@ -83,8 +87,7 @@ class Outbox:
         """Send it, after all that was sent before; nothing once closed."""
         if self._closed:
             return
-        deliveries = self._deliveries
-        deliveries.append(shown)
+        self._deliveries.append(shown)
         data = shown.data
         if self._waiting is not None:
             self._waiting.append(data)
@@ -95,7 +98,9 @@ class Outbox:
                 sent = 0  # it is full; or else it is lost, as the transport will find
             if sent < len(data):
                 self._wait(data, sent)
-        if len(deliveries) >= self._asked_at:
+        self._deliveries_left -= 1
+        self._bytes_left -= len(data)
+        if self._deliveries_left <= 0 or self._bytes_left <= 0:
             self._forget_arrived()
 
     def missing(self) -> list[tuple[Shown, int]]:
@@ -161,7 +166,8 @@ class Outbox:
 
     def _forget_arrived(self) -> None:
         self._deliveries = [shown for shown, _ in self.missing()]
-        self._asked_at = max(DELIVERIES, 2 * len(self._deliveries))
+        self._deliveries_left = max(DELIVERIES, len(self._deliveries))
+        self._bytes_left = max(DELIVERED_BYTES, sum(len(shown.data) for shown in self._deliveries))
 
     def _unconfirmed(self) -> int:
         """How many bytes the other side may not have received: never too few."""
