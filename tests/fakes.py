@@ -46,6 +46,9 @@ class StepJournal:
     def append(self, draft: Draft) -> None:
         self.queue.append(draft)
 
+    def extend(self, drafts: Sequence[Draft]) -> None:
+        self.queue.extend(drafts)
+
     def mark(self, callback: Callable[[], None]) -> None:
         self.queue.append(Marker(callback))
 

@@ -36,12 +36,14 @@ LAYERS = (
     "dialects.text",
     "telnet",
     "flood",
+    "turns",
     "outbox",
     "protocol",
     "settings",
     "service",
     "client.*",
     "archive.*",
+    "bench.*",
     "cli",
     "tap",
 )
@@ -55,7 +57,7 @@ STAND_FREE = (
     "journal.search",
     "telnet",
     "flood",
-    "outbox",
+    "turns",
 )
 
 #: Domain modules: neither the network nor the disk.

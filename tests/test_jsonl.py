@@ -638,3 +638,31 @@ def test_the_last_of_two_types_counts_for_all_of_the_line(one: str, other: str) 
     """A name that stands twice does not get a line past the checks of the type it is."""
     data = f'{{"type": "{one}", "text": "oi", "name": "Bia", "type": "{other}"}}'.encode()
     assert type(parse(data)) is jsonl._REQUESTS[other]
+
+
+# -- lines that were sent together --------------------------------------------------------------
+
+SAY_LINES = st.builds(
+    lambda said, id, room, more: json.dumps(
+        {"type": "say", "text": said} | id | room | more, ensure_ascii=False
+    ).encode("utf-8", "surrogatepass"),
+    st.one_of(st.text(), st.sampled_from(["oi", "", " ", "\u202e", '"type"', "x" * 1025])),
+    st.sampled_from([{}, {"id": "1"}, {"id": ""}, {"id": "x" * 65}, {"id": 1}, {"id": "\x1b"}]),
+    st.sampled_from([{}, {"room": "lobby"}, {"room": "a\x07"}, {"room": 3}]),
+    st.sampled_from([{}, {"kind": "act"}, {"kind": "topic"}, {"unknown": {"type": "say"}}]),
+)
+
+
+@given(st.lists(st.one_of(SAY_LINES, st.just(b'{"type":"ping"}'), st.binary()), min_size=1))
+def test_lines_at_once_are_what_each_is_alone(lines: list[bytes]) -> None:
+    lines = [line.replace(b"\n", b"") for line in lines]
+    says = jsonl.parse_says(lines)
+    if says:
+        assert says == [jsonl._parse_any(line) for line in lines]
+        assert all(say.text.strip() for say in says)
+
+
+def test_usual_lines_are_taken_at_once() -> None:
+    lines = [b'{"type":"say","text":"oi","id":"%d"}' % n for n in range(3)]
+    lines.append(b'{"type": "say", "room": "lobby", "text": "ol\xc3\xa1", "kind": "act"}')
+    assert [say.text for say in jsonl.parse_says(lines)] == ["oi", "oi", "oi", "olá"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from twisted_chat import errors
 from twisted_chat.dialects import commands
-from twisted_chat.dialects.text import parse, render
+from twisted_chat.dialects.text import LINE_LIMIT, parse, parse_says, render
 from twisted_chat.errors import (
     ControlCharacter,
     HistoryUnavailable,
@@ -621,3 +621,29 @@ def test_a_known_reason_is_translated() -> None:
     refusal = NotSaved(text="oi", reason="database or disk is full")
     assert "database or disk is full" in refusal.sentence("en")
     assert "database or disk is full" not in refusal.sentence("pt_BR")
+
+
+# -- lines that were sent together --------------------------------------------------------------
+
+LINES = st.one_of(
+    st.sampled_from(
+        [b"", b" ", b"oi", b"sair", b"sair ", b"sairemos", b"/help", b"//x", b"\xff", b"a\tb"]
+    ),
+    st.text().map(lambda said: said.encode("utf-8", "surrogatepass").replace(b"\n", b"")),
+    st.sampled_from(
+        [b"x" * LINE_LIMIT, b"x" * (LINE_LIMIT + 1), "ação".encode(), b"a\rb", b"\x1b"]
+    ),
+)
+
+
+@given(st.lists(LINES, min_size=1, max_size=4))
+def test_lines_at_once_are_what_each_is_alone(lines: list[bytes]) -> None:
+    says = parse_says(lines)
+    if says:
+        assert says == [parse(line) for line in lines]
+        assert all(len(line) <= LINE_LIMIT and line.strip() for line in lines)
+
+
+def test_usual_lines_are_taken_at_once() -> None:
+    lines = ["oi", "tudo bem?", "olá", "会議", "a / b", "até sair"]
+    assert parse_says([line.encode() for line in lines]) == [Say(line) for line in lines]

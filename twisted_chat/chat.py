@@ -24,7 +24,7 @@ from twisted_chat.errors import (
     TopicTooLong,
 )
 from twisted_chat.identities import Identities
-from twisted_chat.journal import Draft, Journal, Marker, Outcome, Saved
+from twisted_chat.journal import Draft, Failed, Journal, Marker, Outcome, Saved
 from twisted_chat.messages import (
     Announced,
     Entered,
@@ -44,6 +44,7 @@ from twisted_chat.messages import (
     RoomLeft,
     RoomsListed,
     RoomSummary,
+    Say,
     SearchShown,
     Told,
     Welcomed,
@@ -299,6 +300,21 @@ class Chat:
             )
         )
 
+    def say_at_once(self, person: Person, room: Room, says: Sequence[Say]) -> None:
+        """Put several lines into the room's log, under their ids."""
+        name, time, nickname, client_id = (
+            room.name,
+            self._clock(),
+            person.nickname.text,
+            person.client_id,
+        )
+        self._journal.extend(
+            [
+                Draft(name, time, say.kind, nickname, say.text, client_id, say.id, person)
+                for say in says
+            ]
+        )
+
     def set_topic(
         self, person: Person, room: Room, topic: str, message_id: str | None = None
     ) -> None:
@@ -547,38 +563,39 @@ class Chat:
     def _committed(self, outcomes: Sequence[Outcome]) -> None:
         """A group is on disk: acknowledge all of it, then publish it in its order."""
         saved: dict[Person, list[Entry]] = {}
-        for outcome in outcomes:
-            if isinstance(outcome, Saved):
-                sender = outcome.draft.sender
-                entries = saved.get(sender)
-                if entries is None:
-                    entries = saved[sender] = []
-                entries.append(outcome.entry)
-        for person, entries in saved.items():
-            person.acknowledge(entries)
         fresh: dict[str, _Fresh] = {}
+        steps: list[Callable[[], None]] = []
         for outcome in outcomes:
-            if isinstance(outcome, Saved):
+            if type(outcome) is Saved:
+                entry, sender = outcome.entry, outcome.draft.sender
+                own = saved.get(sender)
+                if own is None:
+                    own = saved[sender] = []
+                own.append(entry)
                 if outcome.fresh:
-                    entry, sender = outcome.entry, outcome.draft.sender
                     news = fresh.get(entry.room)
                     if news is None:
                         news = fresh[entry.room] = _Fresh([], set())
+                        steps.append(partial(self._publish, entry.room, news))
                     news.entries.append(entry)
                     news.authors.add(sender)
-                    if self._said is not None:
-                        self._said(sender, entry)
             elif isinstance(outcome, Marker):
-                self._publish(fresh)
-                outcome.callback()
+                fresh = {}  # what comes after it is published after it
+                steps.append(outcome.callback)
             else:
+                assert isinstance(outcome, Failed)
                 outcome.draft.sender.not_saved(outcome.draft, outcome.refusal)
-        self._publish(fresh)
+        for person, entries in saved.items():
+            person.acknowledge(entries)
+        if self._said is not None:
+            for outcome in outcomes:
+                if isinstance(outcome, Saved) and outcome.fresh:
+                    self._said(outcome.draft.sender, outcome.entry)
+        for step in steps:
+            step()
 
-    def _publish(self, fresh: dict[str, _Fresh]) -> None:
-        for name, news in fresh.items():
-            self._room(name).publish(news.entries, news.authors)
-        fresh.clear()
+    def _publish(self, room: str, news: _Fresh) -> None:
+        self._room(room).publish(news.entries, news.authors)
 
     def _mark(self, step: Callable[[], None], then: Callable[[], None]) -> None:
         def in_place() -> None:

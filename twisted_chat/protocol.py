@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
@@ -35,6 +36,7 @@ from twisted_chat.messages import (
     Interrupt,
     Refused,
     Request,
+    Say,
     Style,
 )
 from twisted_chat.outbox import Outbox
@@ -59,6 +61,8 @@ class Dialect(Hashable, Protocol):
     def LINE_LIMIT(self) -> int: ...
 
     def parse(self, line: bytes) -> Request: ...
+
+    def parse_says(self, lines: Sequence[bytes]) -> list[Say]: ...
 
     def render(self, events: Sequence[Event], style: Style) -> bytes: ...
 
@@ -246,7 +250,7 @@ class ChatProtocol(LineReceiver):
 
     def work(self, limit: int) -> int:
         lines = self._lines
-        done = 0
+        done = self._work_at_once(limit) if len(lines) > 1 and not self._holds else 0
         while lines and not self._holds and done < limit:
             done += 1
             item = lines.popleft()
@@ -264,6 +268,20 @@ class ChatProtocol(LineReceiver):
                 self.session.ended()
             self._go_on()
         return done
+
+    def _work_at_once(self, limit: int) -> int:
+        """Handle the next lines together, if all that they do is to say something."""
+        if self._bucket is not None or self._dialect is None:
+            return 0
+        lines = list(islice(self._lines, limit))
+        if not {type(line) for line in lines} <= {bytes}:
+            return 0
+        says = self._dialect.parse_says(lines)  # type: ignore[arg-type]  # no signals
+        if not says or not self.session.say_at_once(says):
+            return 0
+        for _ in says:
+            self._lines.popleft()
+        return len(says)
 
     def lineReceived(self, line: bytes) -> None:
         assert self._dialect is not None  # there was a first byte

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence, Set
 from itertools import accumulate, groupby
 from typing import Protocol
 
-from twisted_chat.messages import Crowd, Entry, Event, Joined, Kind, Left, Replayed
+from twisted_chat.messages import Crowd, Entry, Event, Joined, Left, Replayed
 
 #: Entries of each room kept in memory, for those who join and those who fall behind a little;
 #: and while somebody is behind, so that what is rendered already can be sent to many.
@@ -33,9 +33,6 @@ GATHER_SECONDS = 2.0
 
 #: Names of those who came or went that are told.
 NAMES = 100
-
-#: Kinds of entries that their author is not shown again. (A new topic is shown to everybody.)
-OWN_KINDS: frozenset[Kind] = frozenset({"say", "act"})
 
 
 def runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
@@ -143,13 +140,18 @@ class Batch:
         return Shown(b"".join(pieces), self, left_out)
 
     def places_of(self, client_id: bytes) -> Sequence[int]:
-        """Where the entries stand that their author is not shown again."""
+        """Where the entries stand that their author is not shown again: not a new topic, which
+        everybody is shown.
+        """
         if self._own is None:
-            self._own = {}
+            own = self._own = {}
             for at, event in enumerate(self.events):
-                entry = event.entry if isinstance(event, Replayed) else event
-                if isinstance(entry, Entry) and entry.kind in OWN_KINDS:
-                    self._own.setdefault(entry.client_id, []).append(at)
+                entry = event.entry if type(event) is Replayed else event
+                if type(entry) is Entry and entry.kind != "topic":
+                    places = own.get(entry.client_id)
+                    if places is None:
+                        places = own[entry.client_id] = []
+                    places.append(at)
         return self._own.get(client_id, ())
 
 

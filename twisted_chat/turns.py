@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 #: Lines of one connection that are handled before others have their turn.
-SLICE = 20
+SLICE = 50
 
 #: Lines that are handled in one turn of the reactor's loop, about.
-LINES_A_TURN = 400
+LINES_A_TURN = 1000
 
 
 class Worker(Protocol):

@@ -6,6 +6,7 @@ service grew from, to the letter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -67,6 +68,9 @@ CROWD_NAMES = 3
 #: Alone on a line, this leaves the chat: as in the paper.
 LEAVE = "sair"
 
+#: A line that is empty, or may be something else than what is said.
+_UNUSUAL = re.compile(f"^(?:$|[/ ]|{LEAVE})", re.MULTILINE)
+
 #: What telnet sends for Ctrl-D.
 END_OF_TRANSMISSION = "\x04"
 
@@ -100,6 +104,24 @@ def parse(line: bytes) -> Request:
     return Say(text)
 
 
+def parse_says(lines: Sequence[bytes]) -> list[Say]:
+    """``lines`` that were sent together, if nothing is unusual about any of them; or else nothing.
+
+    It is what :func:`parse` makes of each, faster.
+    """
+    data = b"\n".join(lines)
+    if len(data) > LINE_LIMIT and max(map(len, lines)) > LINE_LIMIT:
+        return []
+    try:
+        decoded = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return []
+    texts = decoded.split("\n")
+    if _UNUSUAL.search(decoded) or not "".join(texts).isprintable():
+        return []
+    return list(map(Say, texts))
+
+
 def batch_style(style: Style) -> Style:
     """The style in which what is shown to several members is rendered for one of them."""
     return style
@@ -114,10 +136,12 @@ def render(events: Sequence[Event], style: Style) -> bytes:
     plain = not (style.timestamps or style.prefixed)
     for event in events:
         if plain and type(event) is Entry and event.kind == "say":
-            # Nearly all there is: the same as below, faster.
-            lines.append(f"[{visible(event.nickname)}]: {visible(event.text)}")
-        else:
-            lines.extend(_RENDERERS[type(event)](event, style))
+            # Nearly all there is: what _entry makes of it, faster.
+            nickname, text = event.nickname, event.text
+            if nickname.isprintable() and text.isprintable():
+                lines.append(f"[{nickname}]: {text}")
+                continue
+        lines.extend(_RENDERERS[type(event)](event, style))
     lines.append("")
     return "\n".join(lines).encode("utf-8")
 

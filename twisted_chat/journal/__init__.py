@@ -83,6 +83,9 @@ class Journal(Protocol):
     def append(self, draft: Draft) -> None:
         """Put ``draft`` in the queue: it comes back as :class:`Saved` or :class:`Failed`."""
 
+    def extend(self, drafts: Sequence[Draft]) -> None:
+        """Append each of ``drafts``."""
+
     def mark(self, callback: Callable[[], None]) -> None:
         """Put a :class:`Marker` in the queue: it comes back in its place."""
 

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib import resources
-from itertools import chain, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -139,21 +139,22 @@ class Store:
     ) -> list[Saved | Failed]:
         heads: dict[str, _Head] = {}
         outcomes: list[Saved | Failed] = []
-        rows = []
+        rows: list[tuple[int, Entry]] = []
         with self._transaction():
             for draft in drafts:
-                key = (draft.client_id, draft.message_id)
-                if known is not None and key in known:
-                    outcomes.append(_again(draft, known[key]))
-                    continue
+                if known is not None:
+                    earlier = known.get((draft.client_id, draft.message_id))
+                    if earlier is not None:
+                        outcomes.append(_again(draft, earlier))
+                        continue
                 head = heads.get(draft.room)
                 if head is None:
                     head = heads[draft.room] = self._head(draft.room)
                 entry = _next_entry(head, draft)
                 outcomes.append(Saved(draft, entry))
-                rows.append((head.id, *_row(entry)))
+                rows.append((head.id, entry))
                 if known is not None and draft.message_id is not None:
-                    known[key] = entry
+                    known[draft.client_id, draft.message_id] = entry
             self._insert(rows)
             self._connection.executemany(
                 "UPDATE room SET last = ?, topic = coalesce(?, topic) WHERE id = ?",
@@ -162,13 +163,27 @@ class Store:
         self._heads.update(heads)
         return outcomes
 
-    def _insert(self, rows: Sequence[tuple[object, ...]]) -> None:
-        """Insert ``rows`` in few statements: each costs a turn of the interpreter's lock."""
+    def _insert(self, rows: Sequence[tuple[int, Entry]]) -> None:
+        """Insert entries, each with its room's id, in few statements: each statement costs a turn
+        of the interpreter's lock.
+        """
         start = 0
         for size, statement in _INSERTS:
             while len(rows) - start >= size:
-                values = chain.from_iterable(rows[start : start + size])
-                self._connection.execute(statement, tuple(values))
+                values: list[object] = []
+                for room, e in rows[start : start + size]:
+                    values += (
+                        room,
+                        e.number,
+                        e.time,
+                        e.kind,
+                        e.nickname,
+                        e.text,
+                        e.client_id,
+                        e.message_id,
+                        e.hash,
+                    )
+                self._connection.execute(statement, values)
                 start += size
 
     def _known(self, drafts: Sequence[Draft]) -> dict[MessageKey, Entry]:
@@ -366,10 +381,6 @@ def _again(draft: Draft, entry: Entry) -> Saved | Failed:
     if (entry.room, entry.kind, entry.text) == (draft.room, draft.kind, draft.text):
         return Saved(draft, entry, fresh=False)
     return Failed(draft, IdReused(id=draft.message_id))
-
-
-def _row(entry: Entry) -> tuple[object, ...]:
-    return msgspec.structs.astuple(entry)[1:]
 
 
 def _entries(room: str, rows: Iterable[Any]) -> list[Entry]:

@@ -94,10 +94,13 @@ class GroupCommitJournal:
         return rooms
 
     def append(self, draft: Draft) -> None:
-        self._put(draft)
+        self._put((draft,))
+
+    def extend(self, drafts: Sequence[Draft]) -> None:
+        self._put(drafts)
 
     def mark(self, callback: Callable[[], None]) -> None:
-        self._put(Marker(callback))
+        self._put((Marker(callback),))
 
     @property
     def full(self) -> bool:
@@ -135,12 +138,12 @@ class GroupCommitJournal:
 
     # -- on the thread that owns the chat ------------------------------------------------------
 
-    def _put(self, item: Draft | Marker) -> None:
-        self._outstanding += 1
+    def _put(self, items: Sequence[Draft | Marker]) -> None:
+        self._outstanding += len(items)
         if self._stopping:
-            self._call_from_thread(self._delivered, _failed((item,), STOPPING))
+            self._call_from_thread(self._delivered, _failed(items, STOPPING))
             return
-        self._queue.append(item)
+        self._queue.extend(items)
         if self._asleep:
             with self._wake:
                 self._wake.notify()
@@ -279,16 +282,19 @@ class GroupCommitJournal:
 
     def _commit(self, group: Sequence[Draft | Marker]) -> Sequence[Outcome]:
         """What became of each item of ``group``, in its order."""
-        drafts = [item for item in group if isinstance(item, Draft)]
+        drafts = [item for item in group if type(item) is Draft]
         try:
-            outcomes = iter(self._commit_when_unlocked(drafts) if drafts else ())
+            saved = self._commit_when_unlocked(drafts) if drafts else ()
         except sqlite3.Error as error:
             _log.error("%d messages were not saved: %s", len(drafts), error)
             return _failed(group, str(error))
         except Exception as error:
             _log.exception("a defect: %d messages were not saved", len(drafts))
             return _failed(group, str(error))
-        return [next(outcomes) if isinstance(item, Draft) else item for item in group]
+        if len(drafts) == len(group):
+            return saved
+        outcomes = iter(saved)
+        return [item if isinstance(item, Marker) else next(outcomes) for item in group]
 
 
 def _failed(group: Sequence[Draft | Marker], reason: str) -> Sequence[Outcome]:
