@@ -27,7 +27,7 @@ from twisted_chat.messages import (
     Say,
     Welcomed,
 )
-from twisted_chat.room import TAIL, TAIL_BEHIND
+from twisted_chat.room import TAIL
 from twisted_chat.session import WRONG_CODES_LIMIT
 
 ANA, BIA = "a" * 32, "b" * 32
@@ -246,7 +246,7 @@ def test_a_log_that_cannot_be_read_while_catching_up() -> None:
     world = World()
     bia, caio = world.enter("Bia", "Caio")
     caio.connection.ready = False
-    bia.types("seen", *(str(n) for n in range(TAIL_BEHIND + 10)))
+    bia.types("seen", *(str(n) for n in range((2 * TAIL) + 10)))
     ana = Visitor(world, program=True)
     ana.session.handle(Hello("Ana", ANA, None, {"lobby": 1}))
     world.journal.step()
@@ -258,7 +258,7 @@ def test_a_log_that_cannot_be_read_while_catching_up() -> None:
     assert ana.connection.closed
     assert not numbers(ana)
     assert caio.connection.refusals() == ["history-unavailable"]
-    assert [(e.first, e.last) for e in of(caio, LinesSkipped)] == [(1, TAIL_BEHIND + 11)]
+    assert [(e.first, e.last) for e in of(caio, LinesSkipped)] == [(1, (2 * TAIL) + 11)]
     world.journal.broken = None
     bia.types("later")
     assert caio.sees()[-1] == "[Bia]: later"

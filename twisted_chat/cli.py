@@ -160,7 +160,23 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     bench.add_argument(
         "--durability", choices=("full", "normal"), default="full", help="of our server"
     )
+    bench.add_argument(
+        "--table",
+        metavar="ROW,…",
+        nargs="?",
+        const="all",
+        help="instead, measure the works for which there are targets (or those rows of them), "
+        "--seconds each, and say which were reached",
+    )
+    bench.add_argument(
+        "--repeats",
+        metavar="N",
+        type=_told(_count),
+        default=1,
+        help="measure each so often; the median counts [default: 1]",
+    )
     bench.add_argument("--json", metavar="FILE", help="write all figures there")
+    bench.add_argument("--plot", metavar="FILE.png", help="draw the comparison (needs matplotlib)")
     bench.add_argument(
         "--baselines", metavar="FOLDER", help="where they are [default: of this checkout]"
     )
@@ -235,7 +251,7 @@ def _export(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from twisted_chat.bench import command
 
-    return command.run(command.read_order(options))
+    return command.run(options)
 
 
 if __name__ == "__main__":

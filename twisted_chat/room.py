@@ -15,8 +15,9 @@ from typing import Protocol
 from twisted_chat.messages import Crowd, Entry, Event, Joined, Left, Replayed
 
 #: Entries of each room kept in memory, for those who join and those who fall behind a little;
-#: and while somebody is behind, so that what is rendered already can be sent to many.
+#: and for each who is behind, up to a bound, as what is rendered already can be sent to many.
 TAIL = 128
+TAIL_FOR_EACH = 64
 TAIL_BEHIND = 8192
 
 #: Characters of what is given to a member at once, about.
@@ -333,7 +334,8 @@ class Room:
 
     def _trim(self) -> None:
         """Forget the oldest runs: more slowly while somebody needs them."""
-        limit = TAIL if len(self.live) == len(self.members) else TAIL_BEHIND
+        behind = len(self.members) - len(self.live)
+        limit = max(TAIL, min(TAIL_BEHIND, TAIL_FOR_EACH * behind))
         count = 0
         while count < len(self._tail) and self.last - self._tail_ends[count] >= limit:
             count += 1

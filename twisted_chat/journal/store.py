@@ -359,21 +359,15 @@ class Reader:
 
 
 def _next_entry(head: _Head, draft: Draft) -> Entry:
-    head.number += 1
-    content = (
-        draft.room,
-        head.number,
-        draft.time,
-        draft.kind,
-        draft.nickname,
-        draft.text,
-        draft.client_id,
-        draft.message_id,
+    number = head.number = head.number + 1
+    room, time, kind, nickname = draft.room, draft.time, draft.kind, draft.nickname
+    text, client_id, message_id = draft.text, draft.client_id, draft.message_id
+    hash = head.hash = link(
+        head.hash, room, number, time, kind, nickname, text, client_id, message_id
     )
-    head.hash = link(head.hash, *content)
-    if draft.kind == "topic":
-        head.topic = draft.text
-    return Entry(*content, head.hash)
+    if kind == "topic":
+        head.topic = text
+    return Entry(room, number, time, kind, nickname, text, client_id, message_id, hash)
 
 
 def _again(draft: Draft, entry: Entry) -> Saved | Failed:
@@ -425,7 +419,6 @@ def _connect(path: str, durability: Durability) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {durability}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-        connection.execute("PRAGMA foreign_keys = ON")
         _upgrade(connection, path)
     except BaseException:
         connection.close()
