@@ -58,9 +58,11 @@ class Turns:
 
     def _go_on(self) -> None:
         self._left = LINES_A_TURN
-        while self._waiting and self._left > 0:
-            self._let(self._waiting.popleft())
-        if self._waiting:
-            self._next_turn(self._go_on)
-        else:
-            self._under_way = False
+        try:
+            while self._waiting and self._left > 0:
+                self._let(self._waiting.popleft())
+        finally:  # one with a defect does not stop the others
+            if self._waiting:
+                self._next_turn(self._go_on)
+            else:
+                self._under_way = False
