@@ -78,6 +78,12 @@ MUTANTS = {
         "cursor.position = max(0, min(position + 1, room.last))",
         "tests/test_coming_back.py",
     ),
+    "one line that did not arrive is not shown again": Mutant(
+        "room.py",
+        "return self._batch.room, entry.number\n",
+        "return self._batch.room, entry.number + 1\n",
+        "tests/test_outbox.py",
+    ),
     "resume one too early": Mutant(
         "chat.py",
         "cursor.position = max(0, min(position, room.last))",
