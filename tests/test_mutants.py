@@ -78,7 +78,7 @@ MUTANTS = {
         "cursor.position = max(0, min(position + 1, room.last))",
         "tests/test_coming_back.py",
     ),
-    "one line that did not arrive is not shown again": Mutant(
+    "a missing line skipped": Mutant(
         "room.py",
         "return self._batch.room, entry.number\n",
         "return self._batch.room, entry.number + 1\n",
