@@ -1,0 +1,268 @@
+"""The works of the table, and what is to be reached with each.
+
+Ratios are between measurements of one run, one after the other, on the same machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from twisted_chat.bench.servers import OURS, PEERS
+from twisted_chat.bench.work import Measured, Work
+
+
+class Verdict(NamedTuple):
+    """One figure that is to be reached. ``measured`` is None where something is not installed."""
+
+    name: str
+    #: Such as "at least 8"; empty where any value will do.
+    wanted: str
+    measured: float | None
+    held: bool | None
+
+
+class Run(NamedTuple):
+    """One server that does one work."""
+
+    server: str
+    work: Work
+
+
+#: What was measured, by the names that a case gives its runs.
+Results = Mapping[str, Measured]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table: what is measured, and how it is judged."""
+
+    name: str
+    runs: Mapping[str, Run]
+    judge: Callable[[Results], Sequence[Verdict]]
+    #: What is drawn of it, and in which unit.
+    figure: Callable[[Measured], float | None] = field(
+        default=lambda measured: measured.deliveries_per_second / 1e6
+    )
+    unit: str = "million deliveries/s"
+
+    def measured_for(self, seconds: float) -> Case:
+        """The same, with so many seconds counted in each run."""
+        return replace(
+            self,
+            runs={
+                label: Run(server, replace(work, seconds=seconds) if work.seconds else work)
+                for label, (server, work) in self.runs.items()
+            },
+        )
+
+
+class Outcome:
+    """What came of a case."""
+
+    def __init__(self, case: Case, results: Results) -> None:
+        self.case = case
+        self.results = results
+        self.verdicts = case.judge(results)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether no line was lost and all was reached."""
+        return all(judged.held is not False for judged in self.verdicts) and not any(
+            measured.problems for measured in self.results.values()
+        )
+
+
+def plain_case(work: Work, servers: Sequence[str]) -> Case:
+    """Any work, with nothing to be reached."""
+    case = Case("", _all_do(work, *servers), lambda results: ())
+    if not work.seconds:
+        return replace(case, figure=lambda measured: measured.connect_seconds, unit="seconds")
+    if work.rate is not None:
+        return replace(case, figure=lambda measured: measured.delay_p50, unit="ms, median delay")
+    return case
+
+
+def verdict(
+    name: str, measured: float | None, *, least: float | None = None, most: float | None = None
+) -> Verdict:
+    """Whether ``measured`` is at least ``least`` and at most ``most``."""
+    bounds = []
+    if least is not None:
+        bounds.append(f"≥ {least:,}")
+    if most is not None:
+        bounds.append(f"≤ {most:,}")
+    if measured is None or not bounds:
+        return Verdict(name, ", ".join(bounds), measured, None)
+    held = (least is None or measured >= least) and (most is None or measured <= most)
+    return Verdict(name, ", ".join(bounds), measured, held)
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    return None if one is None or not other else one / other
+
+
+def _deliveries(results: Results, label: str) -> float | None:
+    measured = results.get(label)
+    return None if measured is None else measured.deliveries_per_second
+
+
+def _against(results: Results, label: str) -> float | None:
+    """How many times as much as ``label`` ours delivers."""
+    return _ratio(_deliveries(results, OURS.name), _deliveries(results, label))
+
+
+def _against_best_peer(results: Results) -> float | None:
+    peers = [_deliveries(results, peer) or 0.0 for peer in PEERS]
+    return _ratio(_deliveries(results, OURS.name), max(peers))
+
+
+def _all_do(work: Work, *servers: str) -> dict[str, Run]:
+    return {server: Run(server, work) for server in (OURS.name, *servers)}
+
+
+# -- how each is judged -----------------------------------------------------------------------
+
+
+def _judge_large(results: Results) -> Sequence[Verdict]:
+    return (
+        verdict("of the limit", _against(results, "limit"), least=0.5),
+        verdict("times the best peer", _against_best_peer(results), least=8),
+    )
+
+
+def _judge_hundred(results: Results) -> Sequence[Verdict]:
+    return (verdict("times the best peer", _against_best_peer(results), least=1.5),)
+
+
+def _judge_small(results: Results) -> Sequence[Verdict]:
+    return (
+        verdict("of a plain LineReceiver", _against(results, "linereceiver"), least=0.6),
+        verdict("of ngircd", _against(results, "ngircd")),
+    )
+
+
+def _judge_rooms(results: Results) -> Sequence[Verdict]:
+    return (verdict("of ngircd", _against(results, "ngircd"), least=0.5),)
+
+
+def _judge_paced(results: Results) -> Sequence[Verdict]:
+    ours, limit = results[OURS.name], results.get("limit")
+    if limit is None:
+        return ()
+    p50 = _ratio(ours.delay_p50, limit.delay_p50)
+    p99 = _ratio(ours.delay_p99, limit.delay_p99)
+    cpu = _ratio(ours.cpu_per_delivery, limit.cpu_per_delivery)
+    return (
+        verdict("median delay, of the limit's", p50, most=1.6),
+        verdict("99th percentile, of the limit's", p99, most=2),
+        verdict("CPU per delivery, of the limit's", cpu, most=1.6),
+    )
+
+
+def _judge_joining(results: Results) -> Sequence[Verdict]:
+    ours = results[OURS.name]
+    return (
+        verdict("seconds until all are in", ours.connect_seconds, most=5),
+        verdict("and all others have been told", ours.told_seconds, most=5),
+        verdict("bytes a client at rest", ours.memory_per_client, most=8000),
+    )
+
+
+def _judge_stopped(results: Results) -> Sequence[Verdict]:
+    stopped, reading = results["100 not reading"], results["all reading"]
+    left = stopped.work.clients - stopped.work.stopped
+    speed = _ratio(
+        stopped.deliveries_per_second / left,
+        reading.deliveries_per_second / reading.work.clients,
+    )
+    memory = None
+    if stopped.memory_peak is not None and reading.memory_peak is not None:
+        memory = (stopped.memory_peak - reading.memory_peak) / stopped.work.stopped
+    return (
+        verdict("speed of the other 900", speed, least=0.9),
+        verdict("bytes more for one not reading", memory, most=1_000_000),
+    )
+
+
+def _judge_others(results: Results) -> Sequence[Verdict]:
+    ratio = _ratio(results["100 rooms"].cpu_per_message, results["10 rooms"].cpu_per_message)
+    return (verdict("CPU per message, of that with 10 rooms", ratio, least=0.9, most=1.1),)
+
+
+def _judge_mixed(results: Results) -> Sequence[Verdict]:
+    ratio = _ratio(_deliveries(results, "mixed"), _deliveries(results, "text only"))
+    return (verdict("of text only", ratio, least=0.8),)
+
+
+# -- the table --------------------------------------------------------------------------------
+
+_LARGE = Work(clients=1000, senders=50)
+_PACED = Work(clients=1000, senders=50, rate=50)
+_ROOM_AMONG_OTHERS = Work(clients=100, rooms=10, senders=5, active_rooms=1)
+
+TABLE = (
+    Case(
+        "1 room of 1000",
+        _all_do(_LARGE, "limit", *PEERS, "linereceiver", "threads"),
+        _judge_large,
+    ),
+    Case(
+        "1 room of 100",
+        _all_do(Work(clients=100, senders=10), *PEERS, "limit", "linereceiver", "threads"),
+        _judge_hundred,
+    ),
+    Case(
+        "1 room of 10",
+        _all_do(Work(clients=10, senders=5), "linereceiver", *PEERS, "limit", "threads"),
+        _judge_small,
+    ),
+    Case(
+        "100 rooms of 10",
+        _all_do(
+            Work(clients=1000, rooms=100, senders=100), "ngircd", "nats", "limit", "linereceiver"
+        ),
+        _judge_rooms,
+    ),
+    Case(
+        "50 messages/s into 1000",
+        _all_do(_PACED, "limit", "linereceiver", *PEERS),
+        _judge_paced,
+        lambda measured: measured.delay_p50,
+        "ms, median delay",
+    ),
+    Case(
+        "10,000 join one room",
+        _all_do(Work(clients=10_000, seconds=0)),
+        _judge_joining,
+        lambda measured: measured.told_seconds,
+        "seconds",
+    ),
+    Case(
+        "100 of 1000 stop reading",
+        {
+            "all reading": Run(OURS.name, _LARGE),
+            "100 not reading": Run(OURS.name, replace(_LARGE, stopped=100)),
+        },
+        _judge_stopped,
+    ),
+    Case(
+        "one room among others",
+        {
+            "10 rooms": Run(OURS.name, _ROOM_AMONG_OTHERS),
+            "100 rooms": Run(OURS.name, replace(_ROOM_AMONG_OTHERS, clients=1000, rooms=100)),
+        },
+        _judge_others,
+        lambda measured: measured.cpu_per_message,
+        "us of CPU a message",
+    ),
+    Case(
+        "text, JSON and both languages",
+        {
+            "text only": Run(OURS.name, _LARGE),
+            "mixed": Run(OURS.name, replace(_LARGE, mixed=True)),
+        },
+        _judge_mixed,
+    ),
+)

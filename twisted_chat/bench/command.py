@@ -1,0 +1,267 @@
+"""``twisted-chat bench``: what it does, one after the other, what it prints and how it ends.
+
+Exit status: 0 all is well; 1 a line was missing, doubled, out of order or altered, or a figure
+of the table was not reached; 2 it could not be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from twisted_chat.bench import plot, report
+from twisted_chat.bench.cases import TABLE, Case, Outcome, Run, plain_case
+from twisted_chat.bench.errors import CannotMeasure, NotInstalled
+from twisted_chat.bench.load import Load, allow_descriptors
+from twisted_chat.bench.progress import Bar
+from twisted_chat.bench.servers import (
+    OTHERS,
+    OURS,
+    Kind,
+    Options,
+    Running,
+    started,
+    visited,
+)
+from twisted_chat.bench.work import Measured, Work
+
+#: How often another server is tried: some throw clients out that are slow for a moment.
+_ATTEMPTS = 3
+
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+
+#: The status of a program that Ctrl-C ended, as a shell has it.
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for on the command line."""
+
+    cases: Sequence[Case]
+    #: How often each is measured.
+    repeats: int
+    options: Options
+    #: A running server of ours, instead of one that is started.
+    connect: tuple[str, int] | None
+    json: Path | None
+    plot: Path | None
+
+
+# -- the command line -------------------------------------------------------------------------
+
+
+def read_order(given: argparse.Namespace) -> Order:
+    """The order that the arguments of the command line make.
+
+    :raises CannotMeasure: they contradict each other.
+    """
+    options = Options(durability=given.durability)
+    if given.package is not None:
+        options = replace(options, package=Path(given.package).resolve())
+    if given.baselines is not None:
+        options = replace(options, baselines=Path(given.baselines).resolve())
+    if given.table is None:
+        cases: Sequence[Case] = [plain_case(_work(given), _servers(given.against))]
+    elif given.connect is None:
+        cases = [case.measured_for(given.seconds) for case in _cases(given.table)]
+    else:
+        raise CannotMeasure("--connect does not go together with --table")
+    return Order(
+        cases,
+        given.repeats,
+        options,
+        given.connect,
+        given.json and Path(given.json),
+        given.plot and Path(given.plot),
+    )
+
+
+def _work(given: argparse.Namespace) -> Work:
+    work = Work(
+        clients=given.clients,
+        rooms=given.rooms,
+        senders=given.senders,
+        size=given.size,
+        seconds=given.seconds,
+        warm_up=min(1.0, given.seconds),
+        rate=given.rate,
+        stopped=given.stopped,
+        mixed=given.mixed,
+    )
+    _check(work)
+    return work
+
+
+def _check(work: Work) -> None:
+    """:raises CannotMeasure: it makes no sense."""
+    for option, is_wrong, reason in (
+        ("--clients", work.clients < 2, "at least 2 are needed"),
+        ("--clients", work.clients > 99_999, "at most 99999"),
+        ("--rooms", not 1 <= work.rooms <= work.clients / 2, "at least 2 clients a room"),
+        ("--senders", not 1 <= work.senders < work.clients, "at least 1, and fewer than clients"),
+        ("--size", not 16 <= work.size <= 400, "16 to 400 bytes, as IRC servers take no more"),
+        ("--seconds", not 0 <= work.seconds <= 3600, "0 to 3600"),
+        ("--rate", work.rate is not None and not 0 < work.rate < 1e6, "more than 0"),
+        ("--stopped", not 0 <= work.stopped <= work.clients - work.senders, "no senders, please"),
+    ):
+        if is_wrong:
+            raise CannotMeasure(f"{option}: {reason}")
+
+
+def _servers(text: str) -> Sequence[str]:
+    names = list(OTHERS) if text == "all" else [name for name in text.split(",") if name]
+    for name in names:
+        if name not in OTHERS:
+            raise CannotMeasure(f"--against: {name!a} is none of {', '.join(OTHERS)}")
+    return names
+
+
+def _cases(text: str) -> Sequence[Case]:
+    if text == "all":
+        return TABLE
+    cases = []
+    for name in text.split(","):
+        if not (name.isascii() and name.isdecimal() and 1 <= int(name[:9]) <= len(TABLE)):
+            raise CannotMeasure(f"--table: {name!a} is not a row; there are 1 to {len(TABLE)}")
+        cases.append(TABLE[int(name) - 1])
+    return cases
+
+
+def run(given: argparse.Namespace) -> int:
+    """Do what the command line asks for; returns the exit status."""
+    try:
+        order = read_order(given)
+        if order.plot is not None:
+            plot.check_installed()
+        with _ended_in_order():
+            return _Bench(order).run()
+    except CannotMeasure as error:
+        _say(str(error))
+        return 2
+    except OSError as error:
+        _say(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+        return 2
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """What ends this program otherwise, also ends the server and takes its folder away."""
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in _ENDS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(line: str) -> None:
+    if sys.stderr is not None:
+        print(f"twisted-chat bench: {line}", file=sys.stderr, flush=True)
+
+
+# -- measuring --------------------------------------------------------------------------------
+
+
+class _Bench:
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._cores = sorted(os.sched_getaffinity(0))
+        self._bar = Bar(_terminal())
+        #: Servers that are not there: said once.
+        self._absent: set[str] = set()
+
+    def run(self) -> int:
+        order = self._order
+        allow_descriptors(
+            max(run.work.clients for case in order.cases for run in case.runs.values())
+        )
+        if len(self._cores) == 1:
+            _say("there is one core only: the server and the load share it")
+        else:
+            os.sched_setaffinity(0, self._cores[1:2])
+        circumstances = report.circumstances(len(self._cores), order.options.durability)
+        print(f"{report.circumstances_text(circumstances)}\n", flush=True)
+        done = []
+        try:
+            for case in order.cases:
+                outcome = Outcome(case, self._measure_case(case))
+                done.append(outcome)
+                print(report.case_text(outcome), flush=True)
+        finally:
+            os.sched_setaffinity(0, self._cores)
+        if any(outcome.verdicts for outcome in done):
+            print(report.summary_text(done))
+        if order.json is not None:
+            report.write_json(order.json, report.as_json(done, circumstances))
+        if order.plot is not None:
+            plot.draw(order.plot, done)
+        return 0 if all(outcome.is_well for outcome in done) else 1
+
+    def _measure_case(self, case: Case) -> dict[str, Measured]:
+        """Each run of ``case``, the median of several."""
+        repeated: dict[str, list[Measured]] = {}
+        for _ in range(self._order.repeats):
+            for label, run in case.runs.items():
+                measured = self._measure(run)
+                if measured is not None:
+                    repeated.setdefault(label, []).append(measured)
+        return {label: _median(case, several) for label, several in repeated.items()}
+
+    def _measure(self, run: Run) -> Measured | None:
+        """None if the server is another one and cannot be measured here."""
+        if run.server == OURS.name:
+            if self._order.connect is not None:
+                return self._load(visited(OURS, self._order.connect), run.work)
+            return self._start(OURS, run.work)
+        if run.server in self._absent:
+            return None
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._start(OTHERS[run.server], run.work)
+            except NotInstalled as error:
+                self._absent.add(run.server)
+                _say(str(error))
+                break
+            except CannotMeasure as error:
+                _say(str(error))
+        return None
+
+    def _start(self, kind: Kind, work: Work) -> Measured:
+        core = self._cores[0] if len(self._cores) > 1 else None
+        with tempfile.TemporaryDirectory(prefix="twisted-chat-bench-") as folder:
+            os.chmod(folder, 0o755)  # for a server that becomes somebody else
+            with started(kind, Path(folder), self._order.options, core) as running:
+                return self._load(running, work)
+
+    def _load(self, running: Running, work: Work) -> Measured:
+        try:
+            return Load(running, work, self._bar).run()
+        finally:
+            self._bar.erase()
+
+
+def _median(case: Case, several: Sequence[Measured]) -> Measured:
+    """The one in the middle, with what was wrong with any of them."""
+    ordered = sorted(several, key=lambda measured: case.figure(measured) or 0.0)
+    middle = ordered[len(ordered) // 2]
+    middle.problems = [problem for measured in several for problem in measured.problems]
+    return middle
+
+
+def _terminal() -> TextIO | None:
+    return sys.stderr if sys.stderr is not None and sys.stderr.isatty() else None

@@ -1,0 +1,366 @@
+"""The load: all clients of one work, in one epoll loop, as fast as Python can drive sockets.
+
+What comes is read into one buffer and goes from there to the check (:mod:`.transcript`). What is
+sent are blocks of lines that were made beforehand. It knows servers by how one speaks to them
+(:mod:`.speech`), and no more of them.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import resource
+import select
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, NoReturn
+
+from twisted_chat.bench import usage
+from twisted_chat.bench.audience import Audience
+from twisted_chat.bench.connection import OUT, Client
+from twisted_chat.bench.delays import Delays
+from twisted_chat.bench.errors import CannotMeasure
+from twisted_chat.bench.progress import Bar
+from twisted_chat.bench.servers import Running
+from twisted_chat.bench.speech import LOBBY
+from twisted_chat.bench.transcript import Reader
+from twisted_chat.bench.work import Measured, Work
+
+#: Bytes that are read from one client at once.
+_PIECE = 1 << 18
+
+#: Seconds of silence after which everybody has been told who has come in; and how many clients
+#: are a large room, where it may take longer.
+_QUIET = 0.3
+_LARGE = 1000
+
+#: Seconds without any progress after which the rest is given up.
+_PATIENCE = 20.0
+
+#: Seconds between two looks at how far everything is.
+_LOOK = 0.05
+
+#: In a flood, the senders are ahead of the server by what it does in this many seconds, and by
+#: some lines each in any case. What is on its way in the end has to be read too.
+_AHEAD = 1.0
+_AHEAD_LINES = 16
+
+#: Seconds that a turn takes in a flood, at least: what comes meanwhile is read in larger pieces.
+_TURN = 0.001
+
+#: Of so few that can be timed, somebody is looked for.
+_FEW = 100
+
+#: File descriptors besides the clients' sockets.
+_DESCRIPTORS = 64
+
+
+def allow_descriptors(clients: int) -> None:
+    """Let this process, and those it starts, have that many connections.
+
+    :raises CannotMeasure: it may not.
+    """
+    needed = clients + _DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise CannotMeasure(
+            f"{clients} clients need {needed} file descriptors; ulimit -Hn is {hard}"
+        )
+
+
+class _State(NamedTuple):
+    """How far everything is at one moment; CPU time in seconds."""
+
+    time: float
+    deliveries: int
+    messages: int
+    server_cpu: float
+    load_cpu: float
+    core: usage.Core
+
+
+class Load:
+    """One work, done once with one server."""
+
+    def __init__(self, running: Running, work: Work, bar: Bar) -> None:
+        self._running = running
+        self._work = work
+        self._bar = bar
+        self._measured = Measured(running.name, work)
+        self._epoll = select.epoll()
+        self._buffer = bytearray(_PIECE)
+        self._view = memoryview(self._buffer)
+        self._clients: list[Client] = []
+        self._by_descriptor: dict[int, Client] = {}
+
+    def run(self) -> Measured:
+        """Come in, speak, and check that everything has come.
+
+        :raises CannotMeasure: not everybody could come in, or stay.
+        """
+        gc.collect()
+        gc.disable()  # it would hold everything up for a moment, now and then
+        try:
+            self._come_in()
+            if self._work.seconds:
+                self._prepare()
+                self._speak()
+                self._read_the_rest()
+                self._conclude()
+            return self._measured
+        finally:
+            gc.enable()
+            for client in self._clients:
+                client.close()
+            self._epoll.close()
+
+    # -- coming in ----------------------------------------------------------------------------
+
+    def _come_in(self) -> None:
+        work, running, measured = self._work, self._running, self._measured
+        if running.process is not None:
+            measured.memory_before = running.memory().now
+        began = progress = time.perf_counter()
+        came = 0
+        while came < work.clients:
+            while len(self._clients) < min(work.clients, came + running.burst):
+                self._open(len(self._clients))
+            self._turn(_LOOK)
+            # They come in nearly in the order in which they are opened.
+            while came < len(self._clients) and self._clients[came].is_in:
+                came += 1
+                progress = time.perf_counter()
+            self._bar.show(f"{running.name}: coming in", came / work.clients)
+            if time.perf_counter() - progress > _PATIENCE:
+                raise CannotMeasure(
+                    f"{running.name}: only {came} of {work.clients} clients could come in"
+                )
+        measured.connect_seconds = time.perf_counter() - began
+        measured.told_seconds = self._await_silence() - began
+        if running.process is not None:
+            measured.memory_at_rest, measured.memory_peak = running.memory()
+
+    def _open(self, number: int) -> None:
+        work, speeches = self._work, self._running.speech
+        room = LOBBY if work.rooms == 1 else b"room%d" % (number % work.rooms)
+        speech = speeches[number // work.rooms % len(speeches) if work.mixed else 0]
+        client = Client(self._epoll, number, room, speech)
+        if number >= work.clients - work.stopped:
+            client.take_little()
+        self._clients.append(client)
+        self._by_descriptor[client.descriptor] = client
+        client.connect(self._running.address)
+
+    def _await_silence(self) -> float:
+        """Wait until everybody knows who has come; returns when the last of it came."""
+        quiet = _QUIET + self._running.gathering * min(1.0, self._work.clients / _LARGE)
+        heard = time.perf_counter()
+        while time.perf_counter() - heard < quiet:
+            if self._turn(_LOOK):
+                heard = time.perf_counter()
+            self._bar.show(f"{self._running.name}: waiting for silence", 1.0)
+        return heard
+
+    # -- speaking -----------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        work, clients = self._work, self._clients
+        active = work.active_rooms or work.rooms
+        numbers = [n % active + n // active * work.rooms for n in range(work.senders)]
+        self._senders = [clients[number] for number in numbers]
+        for client in self._senders:
+            client.prepare(work.size)
+        self._stopped = clients[len(clients) - work.stopped :]
+        self._audience = Audience(
+            clients,
+            self._senders,
+            work.size,
+            ordered=self._running.ordered,
+            each_checked=work.rate is not None,
+            may_skip=self._stopped,
+        )
+        self._readers = {
+            client.descriptor: reader
+            for client, reader in self._audience.readers.items()
+            if isinstance(reader, Reader)
+        }
+        self._samples = self._readers.keys() - self._audience.authors
+        if not self._running.ordered:
+            note = "each client has an order of its own"
+            if work.rate is None:
+                note += ", in each room one was read and the others were counted"
+            self._measured.notes.append(note)
+        self._delays = Delays({c.number: c for c in self._senders}, work.rate is None)
+
+    def _speak(self) -> None:
+        work, measured = self._work, self._measured
+        for client in self._stopped:
+            client.stop_reading()
+        speaking = self._flood() if work.rate is None else self._pace(work.rate)
+        began = time.perf_counter()
+        self._go_on(speaking, began, began + work.warm_up)
+        self._delays.forget()
+        before = self._state()
+        self._go_on(speaking, began, before.time + work.seconds)
+        after = self._state()
+        summary = self._delays.summary()
+        if summary is not None:
+            measured.delay_p50, measured.delay_p99, measured.delay_max, measured.delays = summary
+        measured.seconds = after.time - before.time
+        measured.messages = after.messages - before.messages
+        measured.deliveries = after.deliveries - before.deliveries
+        measured.load_cpu = after.load_cpu - before.load_cpu
+        if self._running.process is not None:
+            measured.server_cpu = after.server_cpu - before.server_cpu
+            measured.memory_peak = self._running.memory().peak
+        if self._running.core is not None:
+            processes = after.core.processes - before.core.processes
+            measured.disturbed = processes - (after.server_cpu - before.server_cpu)
+            measured.disturbed += after.core.stolen - before.core.stolen
+
+    def _go_on(self, speaking: Iterator[float], began: float, until: float) -> None:
+        total = self._work.warm_up + self._work.seconds
+        looked = 0.0
+        while (now := time.perf_counter()) < until:
+            self._timed_turn(next(speaking))
+            if self._work.rate is None:
+                time.sleep(max(0.0, now + _TURN - time.perf_counter()))
+            if now - looked > 4 * _LOOK:
+                looked = now
+                if self._work.rate is None:
+                    self._delays.work_out()  # it takes a while, in which nothing is read
+                self._audience.forget()
+                self._bar.show(f"{self._running.name}: speaking", (now - began) / total)
+
+    def _flood(self) -> Iterator[float]:
+        """Keep the server busy; gives, for each turn, the seconds it may wait for something."""
+        audience, senders = self._audience, self._senders
+        looks: deque[tuple[float, int]] = deque()
+        looked = 0.0
+        ahead = float(_AHEAD_LINES)
+        while True:
+            now = time.perf_counter()
+            if now - looked > _LOOK:
+                looked = now
+                looks.append((now, audience.all_seen()))
+                while looks[0][0] < now - _AHEAD:
+                    looks.popleft()
+                ahead = _AHEAD_LINES + (looks[-1][1] - looks[0][1]) / len(senders)
+            for client in senders:
+                count = int(ahead) - client.sent + audience.seen(client)
+                if 4 * count >= ahead:  # in a few large pieces, rather than in many small ones
+                    client.say(count)
+            yield _LOOK
+
+    def _pace(self, rate: float) -> Iterator[float]:
+        """Say so many messages a second, each by the next sender."""
+        due = time.perf_counter()
+        turn = 0
+        while True:
+            while due <= time.perf_counter():
+                self._senders[turn % len(self._senders)].say(1)
+                turn += 1
+                due += 1 / rate
+            yield min(_LOOK, max(0.0, due - time.perf_counter()))
+
+    def _state(self) -> _State:
+        return _State(
+            time.perf_counter(),
+            self._audience.delivered(),
+            self._audience.all_seen(),
+            self._running.cpu(),
+            time.process_time(),
+            usage.Core(0, 0, 0) if self._running.core is None else usage.core(self._running.core),
+        )
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def _read_the_rest(self) -> None:
+        """Read until everybody has everything, or nothing comes any more."""
+        for client in self._stopped:
+            client.read_again()
+        heard = looked = time.perf_counter()
+        while time.perf_counter() - heard < _PATIENCE:
+            if self._turn(_LOOK):
+                heard = time.perf_counter()
+            self._audience.settle()
+            if time.perf_counter() - looked > 2 * _LOOK:
+                self._bar.show(f"{self._running.name}: reading the rest", 1.0)
+                self._audience.forget()
+                if self._audience.is_complete():
+                    return
+                looked = time.perf_counter()
+
+    def _conclude(self) -> None:
+        measured = self._measured
+        measured.sent = sum([client.sent for client in self._senders])
+        measured.checked = self._audience.delivered()
+        measured.skipped = self._audience.skipped()
+        measured.problems.extend(self._audience.problems())
+
+    # -- the loop -----------------------------------------------------------------------------
+
+    def _turn(self, timeout: float) -> int:
+        """Wait for something to happen, and do what is to be done; returns how much it was."""
+        events = self._epoll.poll(timeout, 4096)
+        clients, view, buffer = self._by_descriptor, self._view, self._buffer
+        for descriptor, event in events:
+            client = clients[descriptor]
+            if event & OUT:
+                client.flush()
+            if event & ~OUT:
+                count = self._receive(client, buffer)
+                if count:
+                    client.heard(view[:count])
+        return len(events)
+
+    def _timed_turn(self, timeout: float) -> None:
+        """The same, with delays: of everything if it is paced, of a sample in a flood."""
+        events = self._epoll.poll(timeout, 4096)
+        clients, view, buffer = self._by_descriptor, self._view, self._buffer
+        readers, delays = self._readers, self._delays
+        all_timed = self._work.rate is not None
+        sample = self._choose_sample(events)
+        # What senders are sent can be compared when the others have been read.
+        authors = self._audience.authors
+        events.sort(key=lambda event: event[0] in authors)
+        for descriptor, event in events:
+            client = clients[descriptor]
+            if event & OUT:
+                client.flush()
+            if event & ~OUT:
+                if descriptor in authors and readers[descriptor].pending > _PIECE:
+                    continue  # let the others catch up
+                count = self._receive(client, buffer)
+                if not count:
+                    continue
+                if descriptor == sample or (all_timed and descriptor in readers):
+                    delays.read(readers[descriptor], view[:count])
+                else:
+                    client.heard(view[:count])
+        delays.settle()
+        self._audience.settle()
+
+    def _choose_sample(self, events: Sequence[tuple[int, int]]) -> int:
+        """Who of those who are to be read now is timed, in a flood: its descriptor, or -1."""
+        if len(self._samples) < _FEW:
+            return next((descriptor for descriptor, _ in events if descriptor in self._samples), -1)
+        descriptor = random.choice(events)[0] if events else -1
+        return descriptor if descriptor in self._samples else -1
+
+    def _receive(self, client: Client, buffer: bytearray) -> int:
+        try:
+            count = client.receive_into(buffer)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self._lost(client, str(error.strerror))
+        if not count:
+            self._lost(client, "closed by the server")
+        return count
+
+    def _lost(self, client: Client, reason: str) -> NoReturn:
+        raise CannotMeasure(f"{self._running.name}: {client.name} lost the connection: {reason}")
