@@ -326,6 +326,19 @@ def test_a_database_that_is_not_ours(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == before
 
 
+def test_who_speaks_and_goes_at_once_is_heard(tmp_path: Path) -> None:
+    """Even if they do not wait for an answer, and reset the connection when it comes."""
+    with Server(tmp_path) as server:
+        for n in range(10):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as person:
+                person.sendall(b"p%d\nhello %d\n" % (n, n))
+        heard: list[bytes] = []
+        deadline = time.monotonic() + PATIENCE
+        while len(heard) < 10 and time.monotonic() < deadline:
+            heard = re.findall(rb"hello \d", talk(server.port, b"Ana\n/history\n"))
+        assert sorted({*heard}) == [b"hello %d" % n for n in range(10)]
+
+
 def talk(port: int, data: bytes) -> bytes:
     """Send ``data``, say that this is all, and return what comes until the other side closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.fakes import Visitor, World
-from twisted_chat.chat import CATCH_UP_LIMIT, PAGE, ROOMS_LIMIT, TOPIC_LIMIT, announcement
+from twisted_chat import chat
+from twisted_chat.chat import PAGE, ROOMS_LIMIT, TOPIC_LIMIT, announcement
 from twisted_chat.errors import ControlCharacter, NameInvalid
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.messages import Entry, LinesSkipped, Replayed, Request
@@ -503,11 +504,14 @@ def test_a_slow_reader_that_stops_again_goes_on_where_it_was() -> None:
     assert entries(bia) == list(range(1, PAGE * 2 + 7))
 
 
-def test_a_reader_that_is_far_behind_is_told_what_it_skips() -> None:
+def test_a_reader_that_is_far_behind_is_told_what_it_skips(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chat, "CATCH_UP_LIMIT", limit := 3000)
     world = World()
     ana, bia = world.enter("Ana", "Bia")
     bia.connection.ready = False
-    total = CATCH_UP_LIMIT + PAGE + 50
+    total = limit + PAGE + 50
     for n in range(total):
         ana.session.handle(_parse(str(n)))
     world.journal.run()
@@ -515,7 +519,7 @@ def test_a_reader_that_is_far_behind_is_told_what_it_skips() -> None:
     bia.session.resume()
     world.journal.run()
     (skipped,) = (e for e in bia.connection.events if isinstance(e, LinesSkipped))
-    assert (skipped.first, skipped.last) == (1, total - CATCH_UP_LIMIT)
+    assert (skipped.first, skipped.last) == (1, total - limit)
     assert entries(bia) == list(range(skipped.last + 1, total + 1))
 
 
@@ -694,3 +698,39 @@ def test_nobody_speaks_or_is_renamed_before_it_is_told_that_they_came() -> None:
     assert watcher.sees() == ["[SERVER]: Caio joined the chat.", "[SERVER]: Bia is Bela now."]
     world.clock.advance(GATHER_SECONDS)
     assert watcher.sees() == []
+
+
+def test_somebody_in_two_rooms_is_told_once() -> None:
+    world = World()
+    people, watcher = hall(world)
+    leaver = people[1]
+    watcher.types("/join cinema")
+    leaver.types("/join cinema")
+    world.clock.advance(GATHER_SECONDS)
+    watcher.sees()
+    leaver.breaks_off()
+    world.clock.advance(GATHER_SECONDS)
+    assert watcher.sees() == ["#lobby [SERVER]: p1 left the chat."]
+    assert people[2].sees() == ["[SERVER]: p1 left the chat."]
+
+
+def test_who_is_ignored_is_so_under_another_name_also_if_nobody_reads_of_it() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/ignore Bia")
+    ana.connection.ready = False
+    bia.types("/nick Bela")
+    ana.connection.ready = True
+    ana.session.resume()
+    bia.types("secret")
+    assert not any("secret" in line for line in ana.sees())
+
+
+def test_a_step_with_a_defect_does_not_take_the_others_with_it() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.session.handle(_parse("one"))
+    world.chat.in_turn(lambda: 1 / 0)  # type: ignore[arg-type]
+    ana.session.handle(_parse("two"))
+    world.journal.run()
+    assert bia.sees() == ["[Ana]: one", "[Ana]: two"]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.fakes import NOON, Visitor, World
-from twisted_chat.chat import CATCH_UP_LIMIT, PAGE, ROOMS_LIMIT
+from twisted_chat import chat
+from twisted_chat.chat import PAGE, ROOMS_LIMIT
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.messages import (
     Acknowledged,
@@ -18,6 +19,7 @@ from twisted_chat.messages import (
     Event,
     Hello,
     Join,
+    Joined,
     LinesSkipped,
     Quit,
     Refused,
@@ -205,10 +207,13 @@ def test_resuming_after_a_restart_of_the_server_replays_exactly_what_is_missing(
     assert [e.text for e in of(ana, Entry) if e.room == "cinema"] == ["c1", "c2"]
 
 
-def test_a_program_gets_every_entry_however_far_it_is_behind() -> None:
+def test_a_program_gets_every_entry_however_far_it_is_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chat, "CATCH_UP_LIMIT", limit := 3000)
     world = World()
     (bia,) = world.enter("Bia")
-    total = CATCH_UP_LIMIT + PAGE * 2
+    total = limit + PAGE * 2
     for n in range(total):
         bia.session.handle(Say(str(n)))
     world.journal.run()
@@ -239,6 +244,45 @@ def test_entries_that_are_removed_while_they_are_read_are_told() -> None:
     (removed,) = of(ana, EntriesRemoved)
     assert numbers(ana) == list(range(removed.first, TAIL + 50 + 1))
     assert removed.first > 10
+
+
+def test_entries_that_are_all_removed_while_they_are_read_are_told() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    bia.types(*(str(n) for n in range(2 * TAIL)))
+    ana = Visitor(world, program=True)
+    ana.session.handle(Hello("Ana", ANA, None, {"lobby": 10}))
+    world.journal.step()
+    bia.session.handle(Say("last"))
+    world.journal.step()
+    world.journal.store.remove_before("lobby", NOON + 10**12, 10_000)
+    world.journal.run()
+    assert [e.first for e in of(ana, EntriesRemoved)] == [2 * TAIL + 1]
+    assert numbers(ana) == [2 * TAIL + 1]
+
+
+def test_a_program_that_says_hello_again_before_the_answer_is_welcomed_once() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    first, second = Visitor(world, program=True), Visitor(world, program=True)
+    for visitor in (first, second):
+        visitor.session.handle(Hello("Ana", ANA))
+    world.journal.run()
+    assert len(of(second, Welcomed)) == 1
+    assert of(second, Joined) == []
+    assert of(first, Replaced)
+    assert bia.sees() == ["[SERVER]: Ana joined the chat."]
+
+
+def test_a_client_id_that_was_refused_gives_no_grace_period() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    ana = program(world, "Bia", ANA)
+    assert ana.connection.refusals() == ["name-taken"]
+    ana.ask(Hello("Ana"))
+    bia.sees()
+    assert ana.breaks_off() is None
+    assert bia.sees() == ["[SERVER]: Ana left the chat."]
 
 
 def test_a_log_that_cannot_be_read_while_catching_up() -> None:

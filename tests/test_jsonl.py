@@ -662,6 +662,19 @@ def test_lines_at_once_are_what_each_is_alone(lines: list[bytes]) -> None:
         assert all(say.text.strip() for say in says)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b'{"type":"say","text":"oi"}', b'{"type":"say","text":"' + b"x" * 20_000 + b'"}'],
+        [b'{"type":"say","text":"oi","x":', b'{"type":"say","text":"a"}}'],
+        [b'{"type":"say","text":"oi"}{"text":"b"}', b'{"type":"say","text":"a"}'],
+        [b'{"type":"say","text":"oi","\\u0074ype":"ping"}', b'{"type":"say","text":"a"}'],
+    ],
+)
+def test_what_is_wrong_alone_is_not_taken_at_once(lines: list[bytes]) -> None:
+    assert jsonl.parse_says(lines) == []
+
+
 def test_usual_lines_are_taken_at_once() -> None:
     lines = [b'{"type":"say","text":"oi","id":"%d"}' % n for n in range(3)]
     lines.append(b'{"type": "say", "room": "lobby", "text": "ol\xc3\xa1", "kind": "act"}')

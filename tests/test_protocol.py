@@ -120,6 +120,7 @@ def test_whoever_is_gone_before_the_greeting_leaves_nothing_behind() -> None:
     house = House()
     client = house.connect()
     client.lose()
+    house.clock.advance(0)
     assert house.clock.getDelayedCalls() == []
     assert house.factory.snapshot() == ()
 
@@ -385,11 +386,13 @@ def test_the_log_says_what_the_papers_figure_2_says() -> None:
     globalLogPublisher.addObserver(observe)
     try:
         ana = house.enter("Ana")
+        house.clock.advance(0)
         house.factory.said(
             ana.protocol.session,
             Entry("lobby", 1, 0, "say", "Ana", "Olá\nfake", None, None, b""),
         )
         ana.lose()
+        house.clock.advance(0)
     finally:
         globalLogPublisher.removeObserver(observe)
     assert lines == [

@@ -284,6 +284,29 @@ def test_a_search_finds_what_was_put_in_the_queue_before_it(setup: Setup) -> Non
     assert setup.search(f"word{3 * writer.INDEX_STEP - 1}") == [f"word{3 * writer.INDEX_STEP - 1}"]
 
 
+def test_the_index_follows_also_when_it_is_never_quiet(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "INDEX_SHARE", 1.0)
+    monkeypatch.setattr(writer, "INDEX_DELAY", 1000.0)
+    for n in range(30):
+        setup.say(draft(f"word{n}"))
+    assert setup.journal._unindexed < 30
+
+
+def test_groups_are_as_large_as_can_be_shown_in_time(setup: Setup) -> None:
+    journal = setup.journal
+    least = journal._group_limit
+    journal._fit_groups(least, writer.GROUP_SECONDS / 10)
+    assert journal._group_limit == 2 * least
+    journal._fit_groups(5, writer.GROUP_SECONDS / 10)  # small ones say nothing of large ones
+    assert journal._group_limit == 2 * least
+    journal._fit_groups(2 * least, 2 * writer.GROUP_SECONDS)
+    assert journal._group_limit == least
+    journal._fit_groups(10, 2 * writer.GROUP_SECONDS)
+    assert journal._group_limit == writer.GROUP_LEAST
+
+
 def test_a_search_finds_what_was_said_before_a_restart(tmp_path: Path) -> None:
     path = str(tmp_path / "chat.db")
     first = Setup(path)

@@ -8,6 +8,7 @@ It must not know bytes, dialects or the reactor. Everything here runs on one thr
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -60,7 +61,10 @@ TOPIC_LIMIT = 390
 PAGE = 100
 
 #: A reader further behind than this is told what it skips instead of being shown all of it.
-CATCH_UP_LIMIT = 10_000
+CATCH_UP_LIMIT = 100_000
+
+#: Entries that are read at one go for those who catch up.
+READ = 500
 
 
 class Person(Member, Hashable, Protocol):
@@ -109,6 +113,9 @@ def _who_was_told(rooms: Sequence[Room]) -> Iterator[tuple[Room, Collection[Memb
     """Each room, with those who are in one before it: they are told there."""
     for at, room in enumerate(rooms):
         yield room, frozenset().union(*(earlier.members for earlier in rooms[:at]))
+
+
+_log = logging.getLogger(__name__)
 
 
 class _Fresh(NamedTuple):
@@ -166,6 +173,8 @@ class Chat:
         self._motd = motd
         self._said = said
         self._rooms: dict[str, Room] = {}
+        #: Who waits for the entries of a room that come after a number, while they are read.
+        self._reading: dict[tuple[str, int], list[tuple[Cursor, Person]]] = {}
 
     def start(self) -> None:
         """Open the log. Until then, there are no rooms.
@@ -487,9 +496,7 @@ class Chat:
             self._skip(cursor, person)
             batch = room.after(cursor.position, PAGE)
             if batch is None:
-                cursor.waiting = True
-                reply = partial(self._read, cursor, person, room.last)
-                self._journal.read_after(room.name, cursor.position, room.last, PAGE, reply)
+                self._read(cursor, person)
                 return
             self._feed(cursor, person, batch)
 
@@ -514,29 +521,40 @@ class Chat:
         cursor.position = last
         person.receive(Batch(cursor.room, (skipped,)))
 
-    def _read(
-        self, cursor: Cursor, person: Person, through: int, result: Sequence[Entry] | Refusal
+    def _read(self, cursor: Cursor, person: Person) -> None:
+        """Have the next entries read, once for all who are at the same place."""
+        room, position = cursor.room, cursor.position
+        assert position is not None
+        cursor.waiting = True
+        waiting = self._reading.setdefault((room.name, position), [])
+        waiting.append((cursor, person))
+        if len(waiting) == 1:
+            reply = partial(self._have_read, room, position, room.last)
+            self._journal.read_after(room.name, position, room.last, READ, reply)
+
+    def _have_read(
+        self, room: Room, position: int, through: int, result: Sequence[Entry] | Refusal
     ) -> None:
-        cursor.waiting = False
-        if cursor.closed:
-            return
-        assert cursor.position is not None
-        if isinstance(result, Refusal):
-            person.show(Refused(result))
-            if person.program:
-                person.resume_later()
-                return
-            self._skip_to(cursor, person, through)
-        elif not result:
-            cursor.position = through  # there is nothing any more up to there
-        else:
-            if result[0].number > cursor.position + 1:  # removed while it was being read
+        waiting = self._reading.pop((room.name, position))
+        batches = [] if isinstance(result, Refusal) else [Batch(room, run) for run in runs(result)]
+        for cursor, person in waiting:
+            cursor.waiting = False
+            if cursor.closed:
+                continue
+            if isinstance(result, Refusal):
+                person.show(Refused(result))
+                if person.program:
+                    person.resume_later()
+                    continue
+                self._skip_to(cursor, person, through)
+            elif not result:
+                self._skip_removed(cursor, person, through + 1)
+            elif result[0].number > position + 1:  # removed while it was being read
                 self._skip_removed(cursor, person, result[0].number)
-            for run in runs(result):
-                if not cursor.outlet.ready:
-                    return  # the rest is read again when it is
-                self._feed(cursor, person, Batch(cursor.room, run))
-        self._advance(cursor, person)
+            for batch in batches:
+                if cursor.outlet.ready:  # or else the rest is read again when it is
+                    self._feed(cursor, person, batch)
+            self._advance(cursor, person)
 
     def _feed(self, cursor: Cursor, person: Person, batch: Batch) -> None:
         """Show the entries that come next, marked as old if they are from before one came."""
@@ -592,15 +610,20 @@ class Chat:
                 if isinstance(outcome, Saved) and outcome.fresh:
                     self._said(outcome.draft.sender, outcome.entry)
         for step in steps:
-            step()
+            try:
+                step()
+            except Exception:  # what others said is shown all the same
+                _log.exception("a defect: something was not done in its turn")
 
     def _publish(self, room: str, news: _Fresh) -> None:
         self._room(room).publish(news.entries, news.authors)
 
     def _mark(self, step: Callable[[], None], then: Callable[[], None]) -> None:
         def in_place() -> None:
-            step()
-            then()
+            try:
+                step()
+            finally:
+                then()
 
         self._journal.mark(in_place)
 
@@ -609,8 +632,13 @@ class Chat:
     ) -> None:
         rooms = [cursor.room for cursor, _ in starts]
         for room, told in _who_was_told(rooms):
-            self._tell(room, Joined(room.name, person.name, arrived=True), person, told)
-        self._welcome(person, starts, resumed)
+            joined = Joined(room.name, person.name, arrived=True)
+            self._tell(room, joined, person, {person, *told})
+        come_back_meanwhile = any(
+            person.cursors.get(cursor.room.name, cursor) is not cursor for cursor, _ in starts
+        )
+        if not come_back_meanwhile:
+            self._welcome(person, starts, resumed)
         for cursor, position in starts:
             self._start(person, cursor, position)
 
@@ -623,7 +651,7 @@ class Chat:
 
     def _entered(self, person: Person, cursor: Cursor, position: int | None) -> None:
         room = cursor.room
-        self._tell(room, Joined(room.name, person.name, arrived=False), person)
+        self._tell(room, Joined(room.name, person.name, arrived=False), person, (person,))
         self._start(person, cursor, position)
 
     def _start(self, person: Person, cursor: Cursor, position: int | None) -> None:
@@ -672,12 +700,14 @@ class Chat:
         seconds = room.gathering_time
         if not seconds:
             room.show(event, but)
-        elif room.gather(event, person):
+        elif room.gather(event, person, but):
             self._later(seconds, room.tell_gathered)
 
     def _renamed(self, person: Person, renamed: Renamed) -> None:
         told: frozenset[Member] = frozenset({person})
         for cursor in person.cursors.values():
+            for member in cursor.room.members:
+                member.follow(renamed)
             cursor.room.show(renamed, but=told)
             told |= cursor.room.members.keys()
         person.show(Renamed(renamed.old, renamed.new, own=True))

@@ -63,6 +63,10 @@ class Nickname:
     keys: frozenset[str]
 
 
+#: The script of a character, by its name; looked up once for most of them.
+_script = lru_cache(maxsize=4096)(categories.alias)
+
+
 @lru_cache(maxsize=4096)
 def nickname(text: str) -> Nickname:
     """The nickname that ``text`` spells.
@@ -72,7 +76,7 @@ def nickname(text: str) -> Nickname:
     text = unicodedata.normalize("NFC", text.strip())
     folded = _fold(text, NICKNAME_LIMIT)
     text = _CASE_PRESERVED.enforce(text)
-    scripts = {categories.alias(character) for character in text} - _SCRIPTLESS
+    scripts = {_script(character) for character in text} - _SCRIPTLESS
     if len(scripts) > 1 and not any(scripts <= together for together in _WRITTEN_TOGETHER):
         raise NameMixesScripts(scripts=", ".join(sorted(script.title() for script in scripts)))
     keys = _collision_keys(text, folded)
@@ -132,7 +136,7 @@ def _collision_keys(text: str, folded: str) -> frozenset[str]:
         "".join(
             character
             for character in unicodedata.normalize("NFC", skeleton(form)).lower()
-            if categories.alias(character) != "INHERITED"
+            if _script(character) != "INHERITED"
         )
         for form in (_without_loose_marks(text), _without_loose_marks(folded))
     )
@@ -140,7 +144,7 @@ def _collision_keys(text: str, folded: str) -> frozenset[str]:
 
 def _without_loose_marks(text: str) -> str:
     composed = unicodedata.normalize("NFC", text)
-    return "".join(c for c in composed if categories.alias(c) != "INHERITED")
+    return "".join(c for c in composed if _script(c) != "INHERITED")
 
 
 @cache

@@ -13,6 +13,7 @@ import struct
 import termios
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -20,9 +21,13 @@ from zope.interface import implementer
 
 from twisted_chat.room import Shown
 
-#: Bytes that a transport holds before it asks its producer to wait
-#: (``twisted.internet.abstract.FileDescriptor.bufferSize``).
+#: Bytes that may be on the way where that cannot be known: what a transport holds before it asks
+#: its producer to wait (``twisted.internet.abstract.FileDescriptor.bufferSize``).
 BUFFER = 2**16
+
+#: Bytes that the kernel holds at most of what it has not sent, where it lets itself be told so: of
+#: what it holds, each delivery is remembered.
+UNSENT = 2**17
 
 #: So many deliveries, or of so many bytes, are remembered before it is asked which of them have
 #: arrived.
@@ -51,9 +56,11 @@ class Outbox:
     """
 
     __slots__ = (
+        "_broken",
         "_bytes_left",
         "_changed",
         "_closed",
+        "_closing",
         "_deliveries",
         "_deliveries_left",
         "_offset",
@@ -70,9 +77,15 @@ class Outbox:
         self._transport = transport
         self._changed = changed
         self._closed = False
+        self._closing = False
+        #: The socket takes nothing any more; the transport will find that out.
+        self._broken = False
         handle = getattr(transport, "getHandle", _nothing)()
         self._socket: socket.socket | None = handle if isinstance(handle, socket.socket) else None
-        self._send = self._write if self._socket is None else self._socket.send
+        self._send: Callable[[bytes | memoryview], int] = self._write
+        if self._socket is not None:
+            self._send = self._socket.send
+            _limit_unsent(self._socket)
         #: What the socket has not taken yet: of the first one, what comes after the offset.
         self._waiting: deque[bytes] | None = None
         self._offset = 0
@@ -91,13 +104,14 @@ class Outbox:
         data = shown.data
         if self._waiting is not None:
             self._waiting.append(data)
-        else:
-            try:
-                sent = self._send(data)
-            except OSError:
-                sent = 0  # it is full; or else it is lost, as the transport will find
-            if sent < len(data):
+        elif not self._broken:
+            sent = self._try(data)
+            if sent < len(data) and not self._broken:
                 self._wait(data, sent)
+        if self._broken:
+            assert self._undelivered is not None
+            self._undelivered += len(data)
+            return
         self._deliveries_left -= 1
         self._bytes_left -= len(data)
         if self._deliveries_left <= 0 or self._bytes_left <= 0:
@@ -117,14 +131,9 @@ class Outbox:
     def close(self) -> None:
         """Take no more; close the connection when what was delivered is sent."""
         if not self._closed:
-            self._undelivered = self._unconfirmed()
-            self._closed = True
-            self._transport.unregisterProducer()
-            for data in self._waiting or ():
-                self._transport.write(data[self._offset :])
-                self._offset = 0
-            self._waiting = None
-            self._transport.loseConnection()
+            self._closed = self._closing = True
+            if self._waiting is None:
+                self._end()
 
     def lost(self) -> None:
         """The connection is gone: take no more."""
@@ -133,9 +142,21 @@ class Outbox:
 
     # -- sending --------------------------------------------------------------------------------
 
-    def _write(self, data: bytes) -> int:
-        self._transport.write(data)
+    def _write(self, data: bytes | memoryview) -> int:
+        self._transport.write(bytes(data))
         return len(data)
+
+    def _try(self, data: bytes | memoryview) -> int:
+        """Send ``data``; returns how much of it was taken."""
+        try:
+            return self._send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            # What the other side has sent before it went is still to be read: go on.
+            self._undelivered = self._unconfirmed()
+            self._broken = True
+            return 0
 
     def _wait(self, data: bytes, sent: int) -> None:
         self._waiting = deque((data,))
@@ -147,20 +168,25 @@ class Outbox:
     def _flush(self) -> None:
         """Send what waits, as far as the socket takes it."""
         waiting = self._waiting
-        while waiting:
+        while waiting and not self._broken:
             data = waiting[0]
-            try:
-                # A view, so that a long text is not copied for each part of it that is sent.
-                sent = self._send(memoryview(data)[self._offset :])  # type: ignore[arg-type]
-            except OSError:
-                sent = 0
-            self._offset += sent
+            # A view, so that a long text is not copied for each part of it that is sent.
+            self._offset += self._try(memoryview(data)[self._offset :])
+            if self._broken:
+                break
             if self._offset < len(data):
                 self._transport.startWriting()  # type: ignore[attr-defined]
                 return
             waiting.popleft()
             self._offset = 0
         self._waiting = None
+
+    def _end(self) -> None:
+        if self._undelivered is None:
+            self._undelivered = self._unconfirmed()
+        self._closing = False
+        self._transport.unregisterProducer()
+        self._transport.loseConnection()
 
     # -- what may not have arrived --------------------------------------------------------------
 
@@ -173,14 +199,13 @@ class Outbox:
         """How many bytes the other side may not have received: never too few."""
         if self._undelivered is not None:
             return self._undelivered
-        if self._socket is None:
-            return 0 if self.ready else BUFFER
         waiting = sum(map(len, self._waiting or ())) - self._offset
         try:
             # SIOCOUTQ (Linux, tcp(7)): what is in the kernel's queue and not acknowledged.
-            (kernel,) = struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)))
-        except OSError:  # not one that can tell
-            kernel = 0
+            queued = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))  # type: ignore[arg-type]
+            (kernel,) = struct.unpack("i", queued)
+        except (OSError, TypeError):  # not one that can tell, or no socket
+            kernel = BUFFER
         return int(kernel) + waiting
 
     # -- IPullProducer, IPushProducer: called by the transport ----------------------------------
@@ -193,7 +218,9 @@ class Outbox:
     def resumeProducing(self) -> None:
         if self._waiting is not None:
             self._flush()
-        if self._waiting is None and not self.ready:
+        if self._waiting is None and self._closing:
+            self._end()
+        elif self._waiting is None and not self.ready:
             self.ready = True
             self._changed()
 
@@ -201,6 +228,13 @@ class Outbox:
         # The connection is lost, but its socket can still be asked what did not arrive.
         self._undelivered = self._unconfirmed()
         self.lost()
+
+
+def _limit_unsent(connection: socket.socket) -> None:
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux, macOS; tcp(7)
+    if option is not None:
+        with suppress(OSError):  # not TCP
+            connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
 
 def _nothing() -> None:

@@ -250,18 +250,22 @@ class ChatProtocol(LineReceiver):
 
     def work(self, limit: int) -> int:
         lines = self._lines
-        done = self._work_at_once(limit) if len(lines) > 1 and not self._holds else 0
-        while lines and not self._holds and done < limit:
-            done += 1
-            item = lines.popleft()
-            if isinstance(item, Signal):
-                self._handle(_REQUESTS[item])
-            elif len(item) > self.MAX_LENGTH + item.endswith(b"\r"):
-                self.lineLengthExceeded(item)
-            else:
-                self.lineReceived(item)
-            self._count_line()
-        self.busy = bool(lines) and not self._holds
+        done = 0
+        try:
+            if len(lines) > 1 and not self._holds:
+                done = self._work_at_once(limit)
+            while lines and not self._holds and done < limit:
+                done += 1
+                item = lines.popleft()
+                if isinstance(item, Signal):
+                    self._handle(_REQUESTS[item])
+                elif len(item) > self.MAX_LENGTH + item.endswith(b"\r"):
+                    self.lineLengthExceeded(item)
+                else:
+                    self.lineReceived(item)
+                self._count_line()
+        finally:
+            self.busy = bool(lines) and not self._holds
         if not (lines or self._holds or self._closing):
             if self._ended and not self._end_told:
                 self._end_told = True
@@ -331,9 +335,10 @@ class ChatProtocol(LineReceiver):
     def missing(self) -> Mapping[str, int]:
         numbers: dict[str, int] = {}
         for shown, arrived in self._outbox.missing():
-            first = shown.first_missing(arrived)
-            if first is not None:
-                numbers.setdefault(first[0].name, first[1])
+            if shown.room is not None and shown.room.name not in numbers:
+                number = shown.first_missing(arrived)
+                if number is not None:
+                    numbers[shown.room.name] = number
         return numbers
 
     def adopt(self, session: Session) -> None:
@@ -407,6 +412,7 @@ class ChatFactory(ServerFactory):
         self.language = language
         self.turns = Turns(functools.partial(reactor.callLater, 0))
         self._active = 0
+        self._counting = False
         self._emptied: Deferred[None] | None = None
 
     def announce(self, announcement_text: str, room: str | None = None) -> None:
@@ -438,19 +444,29 @@ class ChatFactory(ServerFactory):
         session = Session(self.chat, protocol, address, self.language)
         self._active += 1
         self.say(N_("[NEW CONNECTION] {peer} connected."), peer=session.address)
-        self.say(N_("[ACTIVE CONNECTIONS] {active}"), active=self._active)
+        self._count_soon()
         return session
 
     def disconnected(self, address: str) -> None:
         """A connection is gone."""
         self._active -= 1
         self.say(N_("[CONNECTION CLOSED] {peer} disconnected."), peer=address)
-        self.say(N_("[ACTIVE CONNECTIONS] {active}"), active=self._active)
+        self._count_soon()
         if not self._active and self._emptied is not None:
             emptied, self._emptied = self._emptied, None
             emptied.callback(None)
 
     # -- the operator's log -------------------------------------------------------------------
+
+    def _count_soon(self) -> None:
+        """Log how many are connected: once, where many come or go at the same time."""
+        if not self._counting:
+            self._counting = True
+            self.reactor.callLater(0, self._count)
+
+    def _count(self) -> None:
+        self._counting = False
+        self.say(N_("[ACTIVE CONNECTIONS] {active}"), active=self._active)
 
     def say(self, sentence: str, **details: object) -> None:
         """Write one line into the server's log, in the server's language."""

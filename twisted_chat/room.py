@@ -10,9 +10,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence, Set
 from itertools import accumulate, groupby
-from typing import Protocol
+from typing import NamedTuple, Protocol, cast
 
-from twisted_chat.messages import Crowd, Entry, Event, Joined, Left, Replayed
+from twisted_chat.messages import Crowd, Entry, Event, Joined, Left, Renamed, Replayed
 
 #: Entries of each room kept in memory, for those who join and those who fall behind a little;
 #: and for each who is behind, up to a bound, as what is rendered already can be sent to many.
@@ -71,6 +71,11 @@ class Shown:
         self._left_out = left_out
 
     @property
+    def room(self) -> Room | None:
+        """The room that it is about, if it is of a batch."""
+        return None if self._batch is None else self._batch.room
+
+    @property
     def events(self) -> list[Event]:
         """What of the batch is shown, in its order."""
         if self._batch is None:
@@ -78,26 +83,16 @@ class Shown:
         left_out = frozenset(self._left_out)
         return [event for at, event in enumerate(self._batch.events) if at not in left_out]
 
-    def first_missing(self, size: int) -> tuple[Room, int] | None:
-        """The room and the number of the first entry that is not whole in the first ``size``
-        bytes, if there is one.
-        """
+    def first_missing(self, size: int) -> int | None:
+        """The number of the first entry that is not whole in the first ``size`` bytes."""
         arrived = self.data.count(b"\n", 0, size)
         for event in self.events:
             entry = event.entry if isinstance(event, Replayed) else event
             if isinstance(entry, Entry):
                 if not arrived:
-                    assert self._batch is not None
-                    return self._batch.room, entry.number
+                    return entry.number
                 arrived -= 1
         return None
-
-
-def _move(event: Joined | Left) -> tuple[bool, bool]:
-    """Whether somebody came, and whether into the chat or out of it."""
-    if isinstance(event, Joined):
-        return True, event.arrived
-    return False, event.departed
 
 
 class Batch:
@@ -181,6 +176,23 @@ class Member(Protocol):
     def receive(self, batch: Batch) -> None:
         """Show what is new, but for what is one's own or ignored."""
 
+    def follow(self, renamed: Renamed) -> None:
+        """Whoever is ignored is so under another nickname too."""
+
+
+class _Move(NamedTuple):
+    """``member`` came or left, which those ``but`` are not told."""
+
+    event: Joined | Left
+    member: Member
+    but: frozenset[Member]
+
+    def kind(self) -> tuple[bool, bool]:
+        """Whether somebody came, and whether into the chat or out of it."""
+        if isinstance(self.event, Joined):
+            return True, self.event.arrived
+        return False, self.event.departed
+
 
 class Cursor:
     """One member's place in one room's log.
@@ -231,14 +243,14 @@ class Room:
         self.live: dict[Cursor, None] = {}
         self._tail: list[Batch] = []  # the last runs that were published
         self._tail_ends: list[int] = []  # the number of the last entry of each
-        self._gathered: list[tuple[Joined | Left, Member]] = []
+        self._gathered: list[_Move] = []
 
     def publish(self, entries: Sequence[Entry], authors: Set[Member]) -> None:
         """Show committed entries, the next ones of the log, to everybody who is live.
 
         ``authors`` are those who said them.
         """
-        if self._gathered and not authors.isdisjoint(member for _, member in self._gathered):
+        if self._gathered and not authors.isdisjoint(move.member for move in self._gathered):
             self.tell_gathered()  # nobody speaks before it is told that they came
         alone = {cursor for author in authors if (cursor := self.members.get(author))}
         for run in runs(entries):
@@ -261,21 +273,24 @@ class Room:
         people = len(self.members)
         return min(GATHER_SECONDS, people / GATHER_PEOPLE) if people > GATHER_ABOVE else 0
 
-    def gather(self, event: Joined | Left, member: Member) -> bool:
-        """Keep what is to be told of ``member`` a moment; returns whether it is the first."""
-        self._gathered.append((event, member))
+    def gather(self, event: Joined | Left, member: Member, but: Collection[Member]) -> bool:
+        """Keep what is to be told of ``member``, but not to those ``but``, a moment; returns
+        whether it is the first.
+        """
+        self._gathered.append(_Move(event, member, frozenset(but) | {member}))
         return len(self._gathered) == 1
 
     def tell_gathered(self) -> None:
         """Tell who came and who left since it was told last."""
         gathered, self._gathered = self._gathered, []
-        for (came, chat), some in groupby(gathered, lambda each: _move(each[0])):
+        for (came, chat), some in groupby(gathered, _Move.kind):
             moves = list(some)
+            but = frozenset[Member].intersection(*(move.but for move in moves))
             if len(moves) == 1:
-                self.show(moves[0][0], but=(moves[0][1],))
+                self.show(moves[0].event, but)
             else:
-                names = tuple(event.nickname for event, _ in moves[:NAMES])
-                self.show(Crowd(self.name, came, chat, names, len(moves)))
+                names = tuple(move.event.nickname for move in moves[:NAMES])
+                self.show(Crowd(self.name, came, chat, names, len(moves)), but)
 
     def show(self, event: Event, but: Collection[Member] = ()) -> None:
         """Show what is not in the log to everybody who is in and ready, except to ``but``."""
@@ -302,7 +317,8 @@ class Room:
             if len(events) >= limit:
                 break
             events.extend(batch.events)
-        return Batch(self, events[:limit])
+        entries = cast("list[Entry]", events[:limit])  # the tail has nothing else
+        return Batch(self, next(runs(entries)))
 
     def _deliver(
         self, batch: Batch, cursors: Collection[Cursor], alone: Collection[Cursor]

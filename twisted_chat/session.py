@@ -254,10 +254,17 @@ class Session:
     def _enter(
         self, name: Nickname, positions: Positions, client_id: bytes | None, resumed: bool = False
     ) -> None:
+        given = self.client_id
         if client_id is not None:
             self.client_id = client_id
-            self._keeps_client_id = True
-        self._in_turn(lambda then: self._chat.enter(self, name, positions, then, resumed=resumed))
+        try:
+            self._in_turn(
+                lambda then: self._chat.enter(self, name, positions, then, resumed=resumed)
+            )
+        except Refusal:
+            self.client_id = given
+            raise
+        self._keeps_client_id = client_id is not None
         if client_id is not None:
             self._chat.identities.add_client(self, client_id)
         elif not self.program:
@@ -531,7 +538,6 @@ class Session:
         own = () if self.program else batch.places_of(self.client_id)
         if not self._ignored:
             return own
-        self._follow_renames(batch.events)
         ignored = (at for at, event in enumerate(batch.events) if self._ignores_author(event))
         return sorted({*own, *ignored})
 
@@ -560,12 +566,10 @@ class Session:
         if self.program or self._receipts:
             self.show(Acknowledged(tuple(entries)))
 
-    def _follow_renames(self, events: Sequence[Event]) -> None:
-        """Whoever is ignored is so under another nickname too."""
-        for event in events:
-            if isinstance(event, Renamed) and self.ignores(event.old):
-                name = nickname(event.new)
-                self._ignored[name.folded] = name
+    def follow(self, renamed: Renamed) -> None:
+        if self.ignores(renamed.old):
+            name = nickname(renamed.new)
+            self._ignored[name.folded] = name
 
     # -- helpers ------------------------------------------------------------------------------
 

@@ -122,7 +122,7 @@ class _Envelope(msgspec.Struct, gc=False):
 
 _envelope = msgspec.json.Decoder(_Envelope)
 _decoders = {name: msgspec.json.Decoder(request) for name, request in _REQUESTS.items()}
-_decode_says = msgspec.json.Decoder(Say).decode_lines
+_decode_say = msgspec.json.Decoder(Say).decode
 _encode = msgspec.json.Encoder().encode
 
 #: How the line of a message begins, as nearly all programs write it.
@@ -149,14 +149,19 @@ def parse_says(lines: Sequence[bytes]) -> list[Say]:
     It is what :func:`parse` makes of each, faster.
     """
     data = b"\n".join(lines)
-    if not {line[:_SAY_LENGTH] for line in lines} <= _SAY or data.count(b'"type"') != len(lines):
+    if (
+        not {line[:_SAY_LENGTH] for line in lines} <= _SAY
+        or data.count(b'"type"') != len(lines)
+        or b"\\u" in data  # a name could be written with it
+        or (len(data) > LINE_LIMIT and max(map(len, lines)) > LINE_LIMIT)
+    ):
         return []
     try:
         data.decode()  # the decoder does not look at what it leaves out
-        says = _decode_says(data)
+        says = list(map(_decode_say, lines))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
-    return says if len(says) == len(lines) and all(map(_is_plain, says)) else []
+    return says if all(map(_is_plain, says)) else []
 
 
 def _is_plain(say: Say) -> bool:

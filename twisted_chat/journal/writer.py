@@ -26,17 +26,21 @@ QUEUE_LIMIT = 10_000
 
 #: Places of the queue that one group takes: no more than can be shown within so many seconds,
 #: in one turn of the reactor's loop, as the last groups were; but never fewer than the least.
-GROUP_SECONDS = 0.02
+GROUP_SECONDS = 0.04
 GROUP_LEAST = 200
 
 #: Threads that read the log for ``/history`` and for readers that fell behind.
 READERS = 2
 
-#: What is said is indexed for search when nothing was said for so many seconds, so many
-#: entries at one go; and behind every group when more than this are waiting.
+#: What is said is indexed for search when nothing was said for so many seconds, or when a search
+#: waits for it, so many entries at one go; behind every group when more than this are waiting.
 INDEX_DELAY = 1.0
-INDEX_STEP = 2000
+INDEX_STEP = 500
 INDEX_BACKLOG = 1_000_000
+
+#: Between groups, when nothing waits: a few entries, for so small a part of the time.
+INDEX_LITTLE = 100
+INDEX_SHARE = 0.05
 
 #: Seconds to wait for another process that holds the database locked; and when stopping.
 LOCK_PATIENCE = 60.0
@@ -76,7 +80,10 @@ class GroupCommitJournal:
         self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, "journal reader")
         self._reader_of_thread = threading.local()
-        self._unindexed = 0  # the writer thread's: at most so many entries are not indexed yet
+        # The writer thread's: how many entries are not indexed yet, at most; and when it may
+        # index some between groups again.
+        self._unindexed = 0
+        self._index_again = 0.0
         # The rest belongs to the thread that owns the chat.
         self._deliver: Callable[[Sequence[Outcome]], None] = _nobody
         self._outstanding = 0
@@ -226,6 +233,8 @@ class GroupCommitJournal:
                 self._unindexed += len(group)
                 if self._unindexed > INDEX_BACKLOG:
                     self._index(2 * len(group))
+                elif not self._queue:
+                    self._index_a_little()
             for job in jobs:
                 self._do(job)
             if not group and not jobs:
@@ -250,6 +259,13 @@ class GroupCommitJournal:
             return False
         self._unindexed = max(0, self._unindexed - done) if done == limit else 0
         return True
+
+    def _index_a_little(self) -> None:
+        start = time.monotonic()
+        if start >= self._index_again:
+            self._index(INDEX_LITTLE)
+            end = time.monotonic()
+            self._index_again = end + (end - start) / INDEX_SHARE
 
     def _remove(
         self, rooms: deque[RoomState], time: int, removed: Callable[[str, int], None]
