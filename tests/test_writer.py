@@ -48,7 +48,9 @@ class Setup:
     def __init__(self, path: str) -> None:
         self.loop = Loop()
         self.stores: list[Store] = []
-        self.journal = GroupCommitJournal(lambda: self._open(path), self.loop.call)
+        self.journal = GroupCommitJournal(
+            lambda: self._open(path), self.loop.call, lambda wake: wake()
+        )
         self.journal.start(self.loop.deliver)
 
     def _open(self, path: str) -> Store:
@@ -295,15 +297,15 @@ def test_the_index_follows_also_when_it_is_never_quiet(
 
 
 def test_groups_are_as_large_as_can_be_shown_in_time(setup: Setup) -> None:
-    journal = setup.journal
+    journal, enough = setup.journal, writer.GROUP_SECONDS
     least = journal._group_limit
-    journal._fit_groups(least, writer.GROUP_SECONDS / 10)
+    journal._fit_groups(least, enough / 10)
     assert journal._group_limit == 2 * least
-    journal._fit_groups(5, writer.GROUP_SECONDS / 10)  # small ones say nothing of large ones
+    journal._fit_groups(5, enough / 10_000)  # small ones say nothing of large ones
     assert journal._group_limit == 2 * least
-    journal._fit_groups(2 * least, 2 * writer.GROUP_SECONDS)
-    assert journal._group_limit == least
-    journal._fit_groups(10, 2 * writer.GROUP_SECONDS)
+    journal._fit_groups(2 * least, 1.25 * enough)
+    assert journal._group_limit == int(1.6 * least)
+    journal._fit_groups(10, 2 * enough)
     assert journal._group_limit == writer.GROUP_LEAST
 
 

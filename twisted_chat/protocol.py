@@ -185,7 +185,7 @@ class ChatProtocol(LineReceiver):
             self._frame(data)
         if not self._holds:
             self._go_on()
-        if (self._holds or self._lines) and not self.paused and not self._ended:
+        if self._lines and not self.paused and not self._ended:
             self.pauseProducing()
 
     def _frame(self, data: bytes) -> None:

@@ -21,7 +21,7 @@ TAIL_FOR_EACH = 64
 TAIL_BEHIND = 8192
 
 #: Characters of what is given to a member at once, about.
-RUN = 65_536
+RUN = 131_072
 
 #: A run of fewer entries is not worth a write of its own to somebody who catches up.
 SHORT_RUN = 50
@@ -30,7 +30,7 @@ SHORT_RUN = 50
 #: second for so many people in the room, and no later than after so many seconds.
 GATHER_ABOVE = 30
 GATHER_PEOPLE = 1000
-GATHER_SECONDS = 2.0
+GATHER_SECONDS = 1.0
 
 #: Names of those who came or went that are told.
 NAMES = 100

@@ -57,7 +57,9 @@ class ChatService(Service):
 
     def __init__(self, reactor: Any, settings: Settings) -> None:
         journal = GroupCommitJournal(
-            partial(Store, settings.database, settings.durability), reactor.callFromThread
+            partial(Store, settings.database, settings.durability),
+            reactor.callFromThread,
+            partial(reactor.callLater, 0),
         )
         self._chat = Chat(
             journal,

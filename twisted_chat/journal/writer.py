@@ -63,14 +63,19 @@ class GroupCommitJournal:
     """A :class:`twisted_chat.journal.Journal` over the :class:`Store` that ``open_store`` opens.
 
     ``call_from_thread(function, *arguments)`` runs a function on the thread that owns the
-    chat, in the order of the calls.
+    chat, in the order of the calls. ``soon(function)`` is for that thread itself, and runs it when
+    what is at hand is done: so what comes at one time is one group.
     """
 
     def __init__(
-        self, open_store: Callable[[], Store], call_from_thread: Callable[..., object]
+        self,
+        open_store: Callable[[], Store],
+        call_from_thread: Callable[..., object],
+        soon: Callable[[Callable[[], None]], object],
     ) -> None:
         self._open_store = open_store
         self._call_from_thread = call_from_thread
+        self._soon = soon
         self._wake = threading.Condition()
         self._jobs: list[Callable[[], None]] = []  # guarded by _wake
         self._stopping = False  # guarded by _wake
@@ -87,6 +92,7 @@ class GroupCommitJournal:
         # The rest belongs to the thread that owns the chat.
         self._deliver: Callable[[Sequence[Outcome]], None] = _nobody
         self._outstanding = 0
+        self._waking = False
         self._group_limit = GROUP_LEAST
         self._closed = False
         self._waiting_for_space: list[Callable[[], None]] = []
@@ -151,9 +157,14 @@ class GroupCommitJournal:
             self._call_from_thread(self._delivered, _failed(items, STOPPING))
             return
         self._queue.extend(items)
-        if self._asleep:
-            with self._wake:
-                self._wake.notify()
+        if self._asleep and not self._waking:
+            self._waking = True
+            self._soon(self._wake_up)
+
+    def _wake_up(self) -> None:
+        self._waking = False
+        with self._wake:
+            self._wake.notify()
 
     def _delivered(self, outcomes: Sequence[Outcome]) -> None:
         self._outstanding -= len(outcomes)
@@ -169,10 +180,9 @@ class GroupCommitJournal:
 
     def _fit_groups(self, size: int, seconds: float) -> None:
         """Limit the next groups, as it took so many ``seconds`` to show one of this ``size``."""
-        if seconds > GROUP_SECONDS:
-            self._group_limit = max(GROUP_LEAST, size // 2)
-        elif seconds < GROUP_SECONDS / 2 and size >= self._group_limit:
-            self._group_limit = min(QUEUE_LIMIT, 2 * size)
+        fitting = int(size * GROUP_SECONDS / max(seconds, 1e-6))
+        if fitting < self._group_limit or size >= self._group_limit:
+            self._group_limit = max(GROUP_LEAST, min(fitting, 2 * self._group_limit, QUEUE_LIMIT))
 
     def _close(self) -> None:
         self._closed = True
