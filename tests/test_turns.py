@@ -35,6 +35,10 @@ class Talker:
     def busy(self) -> bool:
         return self.lines > 0
 
+    @property
+    def waiting(self) -> int:
+        return self.lines
+
     def work(self, limit: int) -> int:
         done = min(limit, self.lines)
         self.lines -= done
@@ -58,12 +62,24 @@ def test_who_has_much_takes_turns_with_who_has_little() -> None:
     loop.turns.ask(Talker("bia", 1, log))
     assert log == [("flood", SLICE)]
     loop.turn()
-    assert log[1:4] == [("flood", SLICE), ("ana", 1), ("bia", 1)]
+    assert log[1:4] == [("ana", 1), ("flood", SLICE), ("bia", 1)]
     while flood.lines:
         before = flood.lines
         loop.turn()
         assert before - flood.lines <= LINES_A_TURN + SLICE
     assert len(loop.calls) <= 1
+
+
+def test_who_has_little_does_not_wait_for_all_who_have_much() -> None:
+    loop, log = Loop(), list[tuple[str, int]]()
+    for n in range(1000):
+        loop.turns.ask(Talker(f"flood {n}", 10 * SLICE, log))
+    loop.turn()
+    log.clear()
+    loop.turns.ask(Talker("ana", 1, log))
+    loop.turn()
+    assert log[0] == ("ana", 1)
+    assert len(log) > 1
 
 
 def test_many_at_once_do_not_make_one_long_turn() -> None:

@@ -248,6 +248,10 @@ class ChatProtocol(LineReceiver):
         elif self.paused and not self._ended:
             self.resumeProducing()
 
+    @property
+    def waiting(self) -> int:
+        return len(self._lines)
+
     def work(self, limit: int) -> int:
         lines = self._lines
         done = 0

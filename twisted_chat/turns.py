@@ -17,8 +17,16 @@ SLICE = 50
 LINES_A_TURN = 1000
 
 
+#: Who has so few lines to handle, as people do, waits for others like that, and not for floods.
+FEW = 5
+
+
 class Worker(Protocol):
     """Something that has lines to handle."""
+
+    @property
+    def waiting(self) -> int:
+        """How many there are."""
 
     def work(self, limit: int) -> int:
         """Handle up to ``limit`` lines; returns how many that were."""
@@ -33,7 +41,8 @@ class Turns:
 
     def __init__(self, next_turn: Callable[[Callable[[], None]], object]) -> None:
         self._next_turn = next_turn
-        self._waiting: deque[Worker] = deque()
+        self._with_few: deque[Worker] = deque()
+        self._with_many: deque[Worker] = deque()
         self._left = 0
         self._under_way = False
 
@@ -46,23 +55,28 @@ class Turns:
             self._under_way = True
             self._left = LINES_A_TURN
             self._next_turn(self._go_on)
-        if self._waiting or self._left <= 0:
-            self._waiting.append(worker)
+        if self._with_few or self._with_many or self._left <= 0:
+            self._append(worker)
         else:
             self._let(worker)
+
+    def _append(self, worker: Worker) -> None:
+        (self._with_few if worker.waiting <= FEW else self._with_many).append(worker)
 
     def _let(self, worker: Worker) -> None:
         self._left -= worker.work(SLICE)
         if worker.busy:
-            self._waiting.append(worker)
+            self._append(worker)
 
     def _go_on(self) -> None:
         self._left = LINES_A_TURN
         try:
-            while self._waiting and self._left > 0:
-                self._let(self._waiting.popleft())
+            while self._left > 0 and (self._with_few or self._with_many):
+                for queue in (self._with_few, self._with_many):
+                    if queue:
+                        self._let(queue.popleft())
         finally:  # one with a defect does not stop the others
-            if self._waiting:
+            if self._with_few or self._with_many:
                 self._next_turn(self._go_on)
             else:
                 self._under_way = False
