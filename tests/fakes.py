@@ -247,13 +247,20 @@ class World:
             self.registry,
             Identities(300, self.clock.seconds),
             lambda: NOON + next(seconds) * 1_000_000,
-            self.clock.callLater,
+            self._later,
             history_lines=history_lines,
             keep_days=keep_days,
             motd=tuple(motd),
             said=said,
         )
         self.chat.start()
+
+    def _later(self, seconds: float, callback: Callable[[], None]) -> object:
+        """What is to be done in the next turn is done when the journal runs."""
+        if seconds:
+            return self.clock.callLater(seconds, callback)
+        self.journal.reads.append(callback)
+        return None
 
     def enter(self, *names: str) -> list[Visitor]:
         """People who chose these names; what they saw on entering is forgotten."""

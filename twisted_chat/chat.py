@@ -486,19 +486,29 @@ class Chat:
                 self._advance(cursor, person)
 
     def _advance(self, cursor: Cursor, person: Person) -> None:
-        """Move a cursor towards the end of its log, as far as its person takes it now."""
+        """Move a cursor towards the end of its log: a run now, and the rest when others have had
+        their turn, as far as its person takes it.
+        """
         room = cursor.room
-        while not (cursor.closed or cursor.waiting) and cursor.outlet.ready:
-            assert cursor.position is not None
-            if cursor.position >= room.last:
-                room.live[cursor] = None
-                return
+        if cursor.closed or cursor.waiting or not cursor.outlet.ready:
+            return
+        assert cursor.position is not None
+        if cursor.position < room.last:
             self._skip(cursor, person)
             batch = room.after(cursor.position, PAGE)
             if batch is None:
                 self._read(cursor, person)
                 return
             self._feed(cursor, person, batch)
+        if cursor.position >= room.last:
+            room.live[cursor] = None
+        elif cursor.outlet.ready:
+            cursor.waiting = True
+            self._later(0, partial(self._go_on, cursor, person))
+
+    def _go_on(self, cursor: Cursor, person: Person) -> None:
+        cursor.waiting = False
+        self._advance(cursor, person)
 
     def _skip(self, cursor: Cursor, person: Person) -> None:
         """Tell what cannot be shown any more, or is too much to be shown to a person."""

@@ -23,7 +23,8 @@ TAIL_BEHIND = 8192
 #: Characters of what is given to a member at once, about.
 RUN = 131_072
 
-#: A run of fewer entries is not worth a write of its own to somebody who catches up.
+#: A run of fewer entries is not worth a write of its own to somebody who catches up, nor to be
+#: delivered in another order of the members.
 SHORT_RUN = 50
 
 #: In rooms of more people than this, who comes and goes is told for several at once; after a
@@ -328,6 +329,9 @@ class Room:
         Those ``alone`` choose for themselves what of it they are shown. So does whoever is the
         first with their rendering, which makes it for the others.
         """
+        if len(batch.events) >= SHORT_RUN:
+            # The same bytes one after the other, as long as the processor has them at hand.
+            cursors = sorted(cursors, key=lambda cursor: id(cursor.rendering))
         behind = []
         ready_made = batch.ready_made
         for cursor in cursors:

@@ -14,7 +14,7 @@ from typing import Protocol
 SLICE = 50
 
 #: Lines that are handled in one turn of the reactor's loop, about.
-LINES_A_TURN = 1000
+LINES_A_TURN = 2000
 
 
 #: Who has so few lines to handle, as people do, waits for others like that, and not for floods.

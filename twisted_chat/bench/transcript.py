@@ -25,6 +25,9 @@ _SLACK = 1 << 25
 #: Bytes of the longest line that a server may send, and more.
 _LINE = 1 << 14
 
+#: Bytes that are compared at once where somewhere there is a difference.
+_STEP = 1 << 12
+
 #: Bytes in which noise may have begun that goes on in the next piece.
 _TAIL = 5
 
@@ -240,10 +243,13 @@ class Reader:
         """Go as far as ``data``, which is not all as expected, is so; returns how many bytes."""
         transcript = self.transcript
         at = self.offset - transcript.base
-        low, high = 0, len(data) - 1
+        low = 0
+        while transcript.data.startswith(data[low : low + _STEP], at + low):
+            low += _STEP
+        high = min(low + _STEP, len(data)) - 1
         while low < high:
             middle = (low + high + 1) // 2
-            if transcript.data.startswith(data[:middle], at):
+            if transcript.data.startswith(data[low:middle], at + low):
                 low = middle
             else:
                 high = middle - 1
