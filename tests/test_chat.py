@@ -8,11 +8,11 @@ import pytest
 
 from tests.fakes import Visitor, World
 from twisted_chat import chat
-from twisted_chat.chat import PAGE, ROOMS_LIMIT, TOPIC_LIMIT, announcement
+from twisted_chat.chat import CATCH_UP_SECONDS, PAGE, ROOMS_LIMIT, TOPIC_LIMIT, announcement
 from twisted_chat.errors import ControlCharacter, NameInvalid
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.messages import Entry, LinesSkipped, Replayed, Request
-from twisted_chat.room import GATHER_ABOVE, GATHER_SECONDS, TAIL
+from twisted_chat.room import GATHER_SECONDS, LARGE, TAIL
 from twisted_chat.session import _ANSWERS, IGNORED_LIMIT, State
 
 
@@ -651,7 +651,7 @@ def _parse(line: str) -> Request:
 
 def hall(world: World) -> tuple[list[Visitor], Visitor]:
     """A room with so many people in it that who comes and goes is gathered; one who watches."""
-    people = world.enter(*(f"p{n}" for n in range(GATHER_ABOVE + 1)))
+    people = world.enter(*(f"p{n}" for n in range(LARGE + 1)))
     world.clock.advance(GATHER_SECONDS)
     for person in people:
         person.sees()
@@ -734,3 +734,37 @@ def test_a_step_with_a_defect_does_not_take_the_others_with_it() -> None:
     ana.session.handle(_parse("two"))
     world.journal.run()
     assert bia.sees() == ["[Ana]: one", "[Ana]: two"]
+
+
+def test_a_large_room_does_not_run_away_from_most_of_its_readers() -> None:
+    world = World()
+    people, speaker = hall(world)
+    for person in people[1:20]:
+        person.connection.ready = False
+    speaker.types("one", "two")  # the first finds out who does not read
+    assert speaker.connection.holds == 1
+    for person in people[1:20]:
+        person.connection.ready = True
+        person.session.resume()
+        world.journal.run()
+    assert speaker.connection.holds == 0
+
+
+def test_nobody_waits_for_ever_for_readers_who_have_stopped() -> None:
+    world = World()
+    people, speaker = hall(world)
+    for person in people[1:]:
+        person.connection.ready = False
+    speaker.types("one", "two")
+    assert speaker.connection.holds == 1
+    world.clock.advance(CATCH_UP_SECONDS)
+    assert speaker.connection.holds == 0
+
+
+def test_in_a_small_room_nobody_waits_for_others() -> None:
+    world = World()
+    ana, *others = world.enter("Ana", "Bia", "Caio", "Davi")
+    for person in others:
+        person.connection.ready = False
+    ana.types("one", "two")
+    assert ana.connection.holds == 0

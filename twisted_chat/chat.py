@@ -63,6 +63,9 @@ PAGE = 100
 #: A reader further behind than this is told what it skips instead of being shown all of it.
 CATCH_UP_LIMIT = 100_000
 
+#: Whoever speaks in a large room of which most are behind waits for them, but no longer.
+CATCH_UP_SECONDS = 0.25
+
 #: Entries that are read at one go for those who catch up.
 READ = 500
 
@@ -466,6 +469,12 @@ class Chat:
         """Call ``callback`` once :attr:`full` no longer holds."""
         self._journal.when_space(callback)
 
+    def when_caught_up(self, room: Room, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once ``room`` does not run away from its readers, or a moment later."""
+        room.waiting.append(callback)
+        if len(room.waiting) == 1:
+            self._later(CATCH_UP_SECONDS, partial(self._let_speak, room))
+
     def stop(self, stopped: Callable[[], None]) -> None:
         """Tell everybody, save what was said, close the log, then call ``stopped``."""
         self._journal.mark(self._stopping)
@@ -502,9 +511,16 @@ class Chat:
             self._feed(cursor, person, batch)
         if cursor.position >= room.last:
             room.live[cursor] = None
+            if room.waiting and not room.runs_away:
+                self._let_speak(room)
         elif cursor.outlet.ready:
             cursor.waiting = True
             self._later(0, partial(self._go_on, cursor, person))
+
+    def _let_speak(self, room: Room) -> None:
+        waiting, room.waiting = room.waiting, []
+        for callback in waiting:
+            callback()
 
     def _go_on(self, cursor: Cursor, person: Person) -> None:
         cursor.waiting = False

@@ -8,7 +8,7 @@ it must not decide who may come in.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from itertools import accumulate, groupby
 from typing import NamedTuple, Protocol, cast
 
@@ -18,18 +18,19 @@ from twisted_chat.messages import Crowd, Entry, Event, Joined, Left, Renamed, Re
 #: and for each who is behind, up to a bound, as what is rendered already can be sent to many.
 TAIL = 128
 TAIL_FOR_EACH = 64
-TAIL_BEHIND = 8192
+TAIL_BEHIND = 50_000
 
 #: Characters of what is given to a member at once, about.
 RUN = 131_072
 
-#: A run of fewer entries is not worth a write of its own to somebody who catches up, nor to be
-#: delivered in another order of the members.
+#: A run of fewer entries is not worth a write of its own to somebody who catches up.
 SHORT_RUN = 50
 
-#: In rooms of more people than this, who comes and goes is told for several at once; after a
-#: second for so many people in the room, and no later than after so many seconds.
-GATHER_ABOVE = 30
+#: A room of more people than this is large.
+LARGE = 30
+
+#: In large rooms, who comes and goes is told for several at once; after a second for so many
+#: people in the room, and no later than after so many seconds.
 GATHER_PEOPLE = 1000
 GATHER_SECONDS = 1.0
 
@@ -242,6 +243,8 @@ class Room:
         #: Everybody who is in the room or on the way in, with their cursors.
         self.members: dict[Member, Cursor] = {}
         self.live: dict[Cursor, None] = {}
+        #: What is to be called when most members are not behind any more.
+        self.waiting: list[Callable[[], None]] = []
         self._tail: list[Batch] = []  # the last runs that were published
         self._tail_ends: list[int] = []  # the number of the last entry of each
         self._gathered: list[_Move] = []
@@ -269,10 +272,15 @@ class Room:
             self._trim()
 
     @property
+    def runs_away(self) -> bool:
+        """Whether it is large, and most are behind: more is said than can be read."""
+        return len(self.members) > LARGE and 2 * len(self.live) < len(self.members)
+
+    @property
     def gathering_time(self) -> float:
         """How many seconds to gather before it is told who came and who left; 0 is not at all."""
         people = len(self.members)
-        return min(GATHER_SECONDS, people / GATHER_PEOPLE) if people > GATHER_ABOVE else 0
+        return min(GATHER_SECONDS, people / GATHER_PEOPLE) if people > LARGE else 0
 
     def gather(self, event: Joined | Left, member: Member, but: Collection[Member]) -> bool:
         """Keep what is to be told of ``member``, but not to those ``but``, a moment; returns
@@ -329,9 +337,6 @@ class Room:
         Those ``alone`` choose for themselves what of it they are shown. So does whoever is the
         first with their rendering, which makes it for the others.
         """
-        if len(batch.events) >= SHORT_RUN:
-            # The same bytes one after the other, as long as the processor has them at hand.
-            cursors = sorted(cursors, key=lambda cursor: id(cursor.rendering))
         behind = []
         ready_made = batch.ready_made
         for cursor in cursors:

@@ -213,7 +213,7 @@ class Session:
         if not {request.room for request in requests} <= {None, room.name}:
             return False
         self._chat.say_at_once(self, room, requests)
-        self._put_drafts(len(requests))
+        self._put_drafts(room, len(requests))
         return True
 
     def resume(self) -> None:
@@ -387,7 +387,7 @@ class Session:
         else:
             room = self._own_room(request.room)
             self._chat.say(self, room, request.text, request.kind, self._message_id(request))
-            self._put_drafts()
+            self._put_drafts(room)
 
     def _tell(self, request: Tell) -> None:
         def tell(then: Callable[[], None]) -> None:
@@ -446,7 +446,7 @@ class Session:
             self.show(TopicShown(room.name, room.topic, request.id))
         else:
             self._chat.set_topic(self, room, request.text, self._message_id(request))
-            self._put_drafts()
+            self._put_drafts(room)
 
     # -- reading the log ----------------------------------------------------------------------
 
@@ -596,11 +596,15 @@ class Session:
 
         return reply
 
-    def _put_drafts(self, count: int = 1) -> None:
-        """Something was put in the journal's queue: count it, and wait if that is full."""
+    def _put_drafts(self, room: Room, count: int = 1) -> None:
+        """Something for ``room`` was put in the journal's queue: count it, and wait if that is
+        full, or if most people there cannot follow.
+        """
         self._unsaved += count
         if self._chat.full:
             self._chat.when_space(self._connection.hold())
+        elif room.runs_away:
+            self._chat.when_caught_up(room, self._connection.hold())
 
     def _message_id(self, request: Request) -> str | None:
         """The id under which a message is stored once: only programs send one again."""
