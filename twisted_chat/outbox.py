@@ -32,7 +32,7 @@ UNSENT = 2**17
 #: So many deliveries, or of so many bytes, are remembered before it is asked which of them have
 #: arrived.
 DELIVERIES = 32
-DELIVERED_BYTES = 2**18
+DELIVERED_BYTES = 2**19
 
 
 class Transport(Protocol):

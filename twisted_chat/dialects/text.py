@@ -6,7 +6,6 @@ service grew from, to the letter.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -68,8 +67,8 @@ CROWD_NAMES = 3
 #: Alone on a line, this leaves the chat: as in the paper.
 LEAVE = "sair"
 
-#: A line that is empty, or may be something else than what is said.
-_UNUSUAL = re.compile(f"^(?:$|[/ ]|{LEAVE})", re.MULTILINE)
+#: How a line begins that is empty, or may be something else than what is said.
+_UNUSUAL = frozenset({"", "/", " "})
 
 #: What telnet sends for Ctrl-D.
 END_OF_TRANSMISSION = "\x04"
@@ -117,7 +116,10 @@ def parse_says(lines: Sequence[bytes]) -> list[Say]:
     except UnicodeDecodeError:
         return []
     texts = decoded.split("\n")
-    if _UNUSUAL.search(decoded) or not "".join(texts).isprintable():
+    beginnings = {text[:1] for text in texts}
+    if beginnings & _UNUSUAL or not "".join(texts).isprintable():
+        return []
+    if LEAVE[0] in beginnings and any(text.startswith(LEAVE) for text in texts):
         return []
     return list(map(Say, texts))
 

@@ -26,7 +26,7 @@ QUEUE_LIMIT = 10_000
 
 #: Places of the queue that one group takes: no more than can be shown within so many seconds,
 #: in one turn of the reactor's loop, as the last groups were; but never fewer than the least.
-GROUP_SECONDS = 0.04
+GROUP_SECONDS = 0.05
 GROUP_LEAST = 200
 
 #: Threads that read the log for ``/history`` and for readers that fell behind.
