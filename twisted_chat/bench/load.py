@@ -146,7 +146,7 @@ class Load:
     def _open(self, number: int) -> None:
         work, speeches = self._work, self._running.speech
         room = LOBBY if work.rooms == 1 else b"room%d" % (number % work.rooms)
-        speech = speeches[number // work.rooms % len(speeches) if work.mixed else 0]
+        speech = speeches[number // work.rooms % len(speeches) if work.mixed else work.speech]
         client = Client(self._epoll, number, room, speech)
         if number >= work.clients - work.stopped:
             client.take_little()

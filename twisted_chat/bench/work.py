@@ -24,6 +24,8 @@ class Work:
     stopped: int = 0
     #: Whether the clients speak to the server in all ways that it has, and not in one.
     mixed: bool = False
+    #: Where not: which of the ways that the server has; the first one is text in English.
+    speech: int = 0
     #: The rooms that the senders are in; None: in all of them.
     active_rooms: int | None = None
 
