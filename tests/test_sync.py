@@ -86,10 +86,15 @@ def found_unsynced(calls: list[Call]) -> list[str]:
     stored = [call for call in log if call.name in STORE]
     synced = [call for call in log if call.name in SYNC and call.arguments.endswith(" = 0")]
 
+    # SQLite writes all of a transaction, and then syncs. What is written behind that, before
+    # the message is sent, is not of the message: the index for search.
+    written = [call for call in stored if MARK in call.arguments]
+
     def on_disk(send: Call) -> bool:
-        before = [call for call in stored if call.began < send.began]
-        return any(MARK in call.arguments for call in before) and any(
-            before[-1].ended < sync.began and sync.ended < send.began for sync in synced
+        return any(
+            write.ended < sync.began and sync.ended < send.began
+            for write in written
+            for sync in synced
         )
 
     return [type for type, sends in sent.items() if not all(map(on_disk, sends))]
