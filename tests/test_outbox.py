@@ -15,6 +15,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.testing import StringTransport
 
 from twisted_chat.dialects import text
 from twisted_chat.messages import Entry, Event, Style
@@ -227,6 +228,16 @@ def test_a_stopped_reader_costs_little_however_short_the_lines_are() -> None:
             wire.outbox.deliver(shown([entry(number)]))
         assert len(wire.outbox._deliveries) < 3 * UNSENT // len("[Ana]: oi ")
         assert len(wire.outbox.missing()) < number
+
+
+def test_where_it_cannot_be_known_what_has_arrived_nothing_counts_as_arrived() -> None:
+    """A transport without a plain socket, such as TLS."""
+    transport = StringTransport()
+    outbox = Outbox(transport, lambda: None)
+    for number in range(1, 4):
+        outbox.deliver(shown([entry(number)]))
+    assert [each.first_missing(size) for each, size in outbox.missing()] == [1, 2, 3]
+    assert transport.value() == b"[Ana]: oi\n" * 3
 
 
 def test_a_batch_without_some_of_its_lines() -> None:
