@@ -118,9 +118,6 @@ def _who_was_told(rooms: Sequence[Room]) -> Iterator[tuple[Room, Collection[Memb
         yield room, frozenset().union(*(earlier.members for earlier in rooms[:at]))
 
 
-_log = logging.getLogger(__name__)
-
-
 class _Fresh(NamedTuple):
     """What is new in one room, and who said it."""
 
@@ -130,6 +127,9 @@ class _Fresh(NamedTuple):
 
 #: Where to start in each room: after an entry that was seen, or where anybody starts.
 Positions = Mapping[str, int | None]
+
+
+_log = logging.getLogger(__name__)
 
 
 def announcement(text: str, room: str | None = None) -> Announced:
@@ -658,8 +658,7 @@ class Chat:
     ) -> None:
         rooms = [cursor.room for cursor, _ in starts]
         for room, told in _who_was_told(rooms):
-            joined = Joined(room.name, person.name, arrived=True)
-            self._tell(room, joined, person, {person, *told})
+            self._tell(room, Joined(room.name, person.name, arrived=True), person, told)
         come_back_meanwhile = any(
             person.cursors.get(cursor.room.name, cursor) is not cursor for cursor, _ in starts
         )
@@ -677,7 +676,7 @@ class Chat:
 
     def _entered(self, person: Person, cursor: Cursor, position: int | None) -> None:
         room = cursor.room
-        self._tell(room, Joined(room.name, person.name, arrived=False), person, (person,))
+        self._tell(room, Joined(room.name, person.name, arrived=False), person)
         self._start(person, cursor, position)
 
     def _start(self, person: Person, cursor: Cursor, position: int | None) -> None:
@@ -720,9 +719,12 @@ class Chat:
             self._tidy(room)
 
     def _tell(
-        self, room: Room, event: Joined | Left, person: Person, but: Collection[Member] = ()
+        self, room: Room, event: Joined | Left, person: Person, told: Collection[Member] = ()
     ) -> None:
-        """Tell those in ``room``, except ``but``; in a large one, of several people at once."""
+        """Tell those in ``room``, but for ``person`` and who was ``told``; in a large one, of
+        several people at once.
+        """
+        but = frozenset((person, *told))
         seconds = room.gathering_time
         if not seconds:
             room.show(event, but)

@@ -282,11 +282,11 @@ class Room:
         people = len(self.members)
         return min(GATHER_SECONDS, people / GATHER_PEOPLE) if people > LARGE else 0
 
-    def gather(self, event: Joined | Left, member: Member, but: Collection[Member]) -> bool:
+    def gather(self, event: Joined | Left, member: Member, but: frozenset[Member]) -> bool:
         """Keep what is to be told of ``member``, but not to those ``but``, a moment; returns
         whether it is the first.
         """
-        self._gathered.append(_Move(event, member, frozenset(but) | {member}))
+        self._gathered.append(_Move(event, member, but))
         return len(self._gathered) == 1
 
     def tell_gathered(self) -> None:

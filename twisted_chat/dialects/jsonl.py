@@ -315,17 +315,6 @@ def _welcomed(event: Welcomed, style: Style) -> dict[str, Any]:
     }
 
 
-def _crowd(event: Crowd, style: Style) -> dict[str, Any]:
-    return {
-        "type": "crowd",
-        "room": event.room,
-        "came": event.came,
-        "chat": event.chat,
-        "people": event.people,
-        "count": event.count,
-    }
-
-
 def _entered(event: Entered, style: Style) -> dict[str, Any]:
     return {
         "type": "entered",
@@ -402,7 +391,7 @@ def _fields(type: str, **names: str) -> Callable[[Any, Style], dict[str, Any]]:
 
 _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     Acknowledged: _acknowledged,
-    Crowd: _crowd,
+    Crowd: _fields("crowd", room="room", came="came", chat="chat", people="people", count="count"),
     Announced: _fields("announced", text="text", room="room"),
     Entered: _entered,
     EntriesRemoved: _fields("removed", room="room", first="first"),

@@ -78,8 +78,8 @@ class GroupCommitJournal:
         self._soon = soon
         self._wake = threading.Condition()
         self._jobs: list[Callable[[], None]] = []  # guarded by _wake
-        self._stopping = False  # guarded by _wake
-        self._asleep = False  # guarded by _wake
+        self._stopping = False  # set under _wake
+        self._asleep = False  # set under _wake
         # Filled by the thread that owns the chat and emptied by the writer, without a lock.
         self._queue: deque[Draft | Marker] = deque()
         self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
