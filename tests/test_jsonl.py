@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import example, given, settings
@@ -37,6 +37,7 @@ from twisted_chat.messages import (
     Ignore,
     Join,
     Joined,
+    Kind,
     Leave,
     Left,
     ListPeople,
@@ -502,12 +503,19 @@ def test_an_entry_is_said_without_what_is_the_author_s_own() -> None:
             "room": "cinema",
             "seq": 7,
             "time": TIME,
-            "kind": "say",
             "nickname": "Ana",
             "text": "oi",
             "id": "m1",
         }
     ]
+
+
+def test_an_entry_is_said_with_its_kind_and_id_only_where_they_tell_something() -> None:
+    kind = cast("Kind", "".join(("s", "ay")))  # as from the disk: equal, and another object
+    (plain,) = objects(entry_of("oi", kind=kind))
+    (act,) = objects(entry_of("oi", kind="act"))
+    assert plain.keys() == {"type", "room", "seq", "time", "nickname", "text"}
+    assert act.keys() == {*plain, "kind"}
 
 
 def test_hostile_text_is_said_as_visible_text() -> None:

@@ -55,8 +55,8 @@ class Audience:
         self._each_checked = each_checked
         self._may_skip = frozenset(may_skip)
         self._hearings: list[_Hearing] = []
-        #: The descriptors of those who are not shown what they say.
-        self.authors: set[int] = set()
+        #: The descriptors of those who are compared with what others have read.
+        self.followers: set[int] = set()
         #: Those who may have to wait for what others read.
         self._waiting: list[Reader] = []
         #: Where each sender's messages are seen to be delivered.
@@ -81,12 +81,14 @@ class Audience:
         for speech in {client.speech.name: client.speech for client in members}.values():
             hearing = self._hearing(members[0].room, speech, speech.name, senders)
             alike = [client for client in members if client.speech.name == speech.name]
-            authors = [c for c in alike if c in speaking and not speech.hears_itself]
-            for client in alike:
-                self._add_reader(client, hearing, client in authors)
-            self._home.update({c: hearing.transcript for c in alike if c in speaking})
-            if senders and not set(alike) - set(authors) - self._may_skip:
+            listens = bool(set(alike) - speaking - self._may_skip)
+            if senders and not listens and not speech.hears_itself:
                 raise CannotMeasure(_NOBODY_LISTENS)
+            for client in alike:
+                # What a sender is sent has acknowledgements in it: others are written faster.
+                follows = listens and client in speaking
+                self._add_reader(client, hearing, follows, follows and not speech.hears_itself)
+            self._home.update({c: hearing.transcript for c in alike if c in speaking})
 
     def _separate(self, members: Sequence[Client], senders: Sequence[Client]) -> None:
         """The first who only listens has a transcript, the others a tally or one as well."""
@@ -100,7 +102,7 @@ class Audience:
                 raise CannotMeasure(_NOBODY_LISTENS)
             others = [sender for sender in senders if sender is not client]
             hearing = self._hearing(client.room, client.speech, client.name, others)
-            self._add_reader(client, hearing, is_author=False)
+            self._add_reader(client, hearing)
             home = home or hearing.transcript
         if home is not None:
             self._home.update(dict.fromkeys(senders, home))
@@ -114,20 +116,23 @@ class Audience:
         self._hearings.append(hearing)
         return hearing
 
-    def _add_reader(self, client: Client, hearing: _Hearing, is_author: bool) -> None:
+    def _add_reader(
+        self, client: Client, hearing: _Hearing, follows: bool = False, is_author: bool = False
+    ) -> None:
         reader = Reader(
             client.name,
             client.speech,
             hearing.transcript,
             client.reply,
             client.number if is_author else None,
+            follows,
             client in self._may_skip,
         )
         self.readers[client] = reader
         hearing.readers.append(reader)
-        if is_author:
-            self.authors.add(client.descriptor)
-        if is_author or client in self._may_skip:
+        if follows:
+            self.followers.add(client.descriptor)
+        if follows or client in self._may_skip:
             self._waiting.append(reader)
 
     # -- while it goes on ---------------------------------------------------------------------

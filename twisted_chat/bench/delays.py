@@ -50,7 +50,7 @@ class Delays:
         now = time.perf_counter()
         start = reader.offset
         reader.read(data)
-        if reader.author is not None and reader.pending:
+        if reader.follows and reader.pending:
             self._held[reader] = now
         if reader.offset > start:
             self._arrivals.append(

@@ -187,7 +187,7 @@ class Load:
             for client, reader in self._audience.readers.items()
             if isinstance(reader, Reader)
         }
-        self._samples = self._readers.keys() - self._audience.authors
+        self._samples = self._readers.keys() - self._audience.followers
         if not self._running.ordered:
             note = "each client has an order of its own"
             if work.rate is None:
@@ -324,15 +324,15 @@ class Load:
         readers, delays = self._readers, self._delays
         all_timed = self._work.rate is not None
         sample = self._choose_sample(events)
-        # What senders are sent can be compared when the others have been read.
-        authors = self._audience.authors
-        events.sort(key=lambda event: event[0] in authors)
+        # What followers are sent can be compared when the others have been read.
+        followers = self._audience.followers
+        events.sort(key=lambda event: event[0] in followers)
         for descriptor, event in events:
             client = clients[descriptor]
             if event & OUT:
                 client.flush()
             if event & ~OUT:
-                if descriptor in authors and readers[descriptor].pending > _PIECE:
+                if descriptor in followers and readers[descriptor].pending > _PIECE:
                     continue  # let the others catch up
                 count = self._receive(client, buffer)
                 if not count:

@@ -148,13 +148,16 @@ class Reader:
         transcript: Transcript,
         reply: Callable[[bytes], None],
         author: int | None = None,
+        follows: bool = False,
         may_skip: bool = False,
     ) -> None:
         """``reply`` sends bytes to the server; ``author`` is the number of a sender that does not
-        hear itself; ``may_skip``: it may be told that it is not shown some lines. (Not both.)
+        hear itself; ``follows``: it does not write, as an author never does; ``may_skip``: it may
+        be told that it is not shown some lines. (No author is.)
         """
         self.name = name
         self.author = author
+        self.follows = follows or author is not None
         self.transcript = transcript
         self.offset = 0
         self.problems: list[str] = []
@@ -173,7 +176,7 @@ class Reader:
 
     def read(self, data: memoryview) -> None:
         """``data`` has come."""
-        if self.author is not None:
+        if self.follows:
             self._pending = self._pending + data if self._pending else self._take(data)
             return
         while self._pending and data:
@@ -258,8 +261,8 @@ class Reader:
 
     def _write(self, data: bytes) -> int:
         """At the end of the transcript: what comes is its next part. Returns the bytes used."""
-        if self.author is not None:
-            # Its lines stand between the others', and only the others know where.
+        if self.follows:
+            # An author's lines stand between the others', and only the others know where.
             return 0
         written = self.transcript.extend(data[: data.rfind(b"\n") + 1])
         self.offset += written

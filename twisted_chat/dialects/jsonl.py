@@ -123,7 +123,7 @@ class _Envelope(msgspec.Struct, gc=False):
 _envelope = msgspec.json.Decoder(_Envelope)
 _decoders = {name: msgspec.json.Decoder(request) for name, request in _REQUESTS.items()}
 _decode_say = msgspec.json.Decoder(Say).decode
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
 
 #: How the line of a message begins, as nearly all programs write it.
 _SAY = frozenset({b'{"type":"say",', b'{"type": "say"'})
@@ -234,20 +234,18 @@ def batch_style(style: Style) -> Style:
 
 def render(events: Sequence[Event], style: Style) -> bytes:
     """``events`` as lines that end with LF."""
-    lines = [_line(_RENDERERS[type(event)](event, style)) for event in events]
-    lines.append(b"")
-    data = b"\n".join(lines)
+    data = _lines([_RENDERERS[type(event)](event, style) for event in events])
     if data.isascii() and b"\x7f" not in data:
         return data
     # JSON escapes the C0 controls only.
     return "\n".join(visible(line) for line in data.decode().split("\n")).encode()
 
 
-def _line(value: object) -> bytes:
+def _lines(values: Sequence[object]) -> bytes:
     try:
-        return _encode(value)
+        return _encoder.encode_lines(values)
     except UnicodeEncodeError:  # a lone surrogate, as a damaged database could hold
-        return _encode(_all_visible(msgspec.to_builtins(value)))
+        return _encoder.encode_lines([_all_visible(msgspec.to_builtins(value)) for value in values])
 
 
 def _all_visible(value: Any) -> Any:
@@ -260,16 +258,16 @@ def _all_visible(value: Any) -> Any:
     return value
 
 
-class _Said(msgspec.Struct, tag="said", gc=False):
-    """An entry of a room's log."""
+class _Said(msgspec.Struct, tag="said", gc=False, omit_defaults=True):
+    """An entry of a room's log. What nearly all have in common is left out: the most is sent so."""
 
     room: str
     seq: int
     time: int
-    kind: str
     nickname: str
     text: str
-    id: str | None
+    kind: str | None = None
+    id: str | None = None
 
 
 class _Ack(msgspec.Struct, tag="ack", gc=False):
@@ -286,9 +284,9 @@ def _said(entry: Entry, style: Style) -> _Said:
         entry.room,
         entry.number,
         entry.time,
-        entry.kind,
         visible(entry.nickname),
         visible(entry.text),
+        None if entry.kind == "say" else entry.kind,
         entry.message_id,
     )
 
@@ -335,8 +333,8 @@ def _told(event: Told, style: Style) -> dict[str, Any]:
 
 def _acknowledged(event: Acknowledged, style: Style) -> msgspec.Raw:
     """One line for each entry: an acknowledgement stands for one message."""
-    lines = [_line(_Ack(e.message_id, e.room, e.number, e.time)) for e in event.entries]
-    return msgspec.Raw(b"\n".join(lines))
+    lines = _lines([_Ack(e.message_id, e.room, e.number, e.time) for e in event.entries])
+    return msgspec.Raw(lines[:-1])
 
 
 def _refused(event: Refused, style: Style) -> dict[str, Any]:
