@@ -1,0 +1,200 @@
+"""The configuration of the person at the client, and where their files are.
+
+One TOML file, which the person writes and the client adds a name or a server to; both places as
+the XDG Base Directory Specification has them. Everything here blocks: it is for before the
+reactor runs, or for a thread.
+
+It must not know what the settings do, nor what a state holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import msgspec
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from twisted_chat.characters import find_unsafe, visible
+from twisted_chat.client.address import WrongAddress, parse_address
+from twisted_chat.client.state import private_folder
+from twisted_chat.errors import CannotStart, Refusal, WrongSetting
+from twisted_chat.language import N_
+
+#: Our folder below those of the specification.
+FOLDER = "twisted-chat"
+
+#: The most characters that a host or a nickname takes of a file's name: most file systems take
+#: 255 bytes, and SQLite and the lock add a few.
+NAME_LIMIT = 120
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be configured, with its defaults."""
+
+    #: The name to take.
+    nickname: str | None = None
+    #: ``HOST[:PORT]``, as :func:`~twisted_chat.client.address.parse_address` reads it.
+    server: str | None = None
+    #: Whether the terminal's bell rings when one's name is said.
+    bell: bool = True
+    #: Whether lines are shown with their time.
+    timestamps: bool = True
+    #: What colours are on; None is to find out.
+    background: Literal["dark", "light"] | None = None
+
+
+#: What is said of a value that is not one.
+_EXPECTED = {
+    "nickname": N_("a nickname in quotes"),
+    "server": N_('"HOST" or "HOST:PORT"'),
+    "bell": "true | false",
+    "timestamps": "true | false",
+    "background": '"dark" | "light"',
+}
+
+
+class NoHome(CannotStart):
+    code = "no-home"
+    template = N_("there is no home directory: the variable HOME must name one")
+
+
+class ConfigUnreadable(CannotStart):
+    code = "config-unreadable"
+    template = N_("cannot read {path}: {reason}")
+
+
+class UnknownKey(CannotStart):
+    code = "unknown-key"
+    template = N_("{path}: there is no setting {key}; expected: {expected}")
+
+
+class WrongValue(WrongSetting):
+    code = "wrong-value"
+    template = N_("{path}: the value of {key} is not valid; expected: {expected}")
+
+
+class CannotRemember(Refusal):
+    code = "cannot-remember"
+    template = N_("{path} could not be written, so that you will be asked again: {reason}")
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Where the configuration is, if there is one.
+
+    :raises NoHome: nothing in ``environ`` tells.
+    """
+    return _base(environ, "XDG_CONFIG_HOME", ".config") / FOLDER / "client.toml"
+
+
+def state_path(environ: Mapping[str, str], host: str, port: int, nickname: str) -> Path:
+    """Where :class:`~twisted_chat.client.state.FileState` keeps what is of this server and name.
+
+    :raises NoHome: nothing in ``environ`` tells.
+    """
+    base = _base(environ, "XDG_STATE_HOME", ".local", "state")
+    # In the DNS, case makes no difference (RFC 4343).
+    return base / FOLDER / f"{_file_name(host.lower())}_{port}" / f"{_file_name(nickname)}.db"
+
+
+def read(path: Path) -> Config:
+    """What is configured at ``path``; without that file, the defaults.
+
+    :raises CannotStart: it cannot be read, or something in it is not known or not valid.
+    """
+    try:
+        table = tomlkit.parse(_text(path)).unwrap()
+    except FileNotFoundError:
+        return Config()
+    except (OSError, ValueError, TOMLKitError) as error:  # ValueError: not UTF-8, or not TOML
+        raise ConfigUnreadable(path=visible(str(path)), reason=_reason(error)) from error
+    for key, value in table.items():
+        _check(path, key, value)
+    return Config(**table)
+
+
+def remember(path: Path, **values: str) -> None:
+    """Put ``nickname`` or ``server`` into the file, which is made if there is none.
+
+    All else in it stays as the person wrote it. Whenever this is interrupted, the file is the
+    old one or the new one.
+
+    :raises CannotRemember: the file is as it was.
+    """
+    try:
+        document = tomlkit.parse(_text(path) if path.exists() else "")
+        for key, value in values.items():
+            document[key] = value
+        # What a link points to is replaced, not the link.
+        _replace(Path(os.path.realpath(path)), tomlkit.dumps(document).encode())
+    except (OSError, ValueError, TOMLKitError) as error:
+        raise CannotRemember(path=visible(str(path)), reason=_reason(error)) from error
+
+
+def _base(environ: Mapping[str, str], variable: str, *default: str) -> Path:
+    given = environ.get(variable, "")
+    if os.path.isabs(given):  # the specification has others ignored
+        return Path(given)
+    home = environ.get("HOME") or os.path.expanduser("~")
+    if not os.path.isabs(home):
+        raise NoHome
+    return Path(home, *default)
+
+
+def _file_name(text: str) -> str:
+    """``text`` as a part of a file's name that no other text has."""
+    name = quote(text, safe="", errors="surrogatepass")
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"
+    if 0 < len(name) <= NAME_LIMIT:
+        return name
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    # "+" is in no name above.
+    return f"{name[: NAME_LIMIT - len(digest) - 1]}+{digest}"
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode()  # with the line breaks that it has
+
+
+def _reason(error: Exception) -> str:
+    """In one line, and without the path that is told anyway."""
+    return visible((isinstance(error, OSError) and error.strerror) or str(error))
+
+
+def _check(path: Path, key: str, value: Any) -> None:
+    if key not in _EXPECTED:
+        raise UnknownKey(path=visible(str(path)), key=visible(key), expected=", ".join(_EXPECTED))
+    try:
+        msgspec.convert({key: value}, Config)
+        if key == "server":
+            parse_address(value)
+        if key == "nickname" and (not value or find_unsafe(value)):
+            raise ValueError(value)
+    except (ValueError, msgspec.ValidationError, WrongAddress) as error:
+        raise WrongValue(path=visible(str(path)), key=key, expected=_EXPECTED[key]) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Make ``data`` all of the file at ``path``, at once."""
+    private_folder(path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            if path.exists():
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
