@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Iterator
@@ -22,11 +23,19 @@ from types import TracebackType
 PATIENCE = 20.0
 
 
-def environment(language: str = "en") -> dict[str, str]:
-    """An environment that speaks ``language`` and finds the package under test."""
+#: Homes of people who have never used the client; removed when the tests are over.
+_HOMES = tempfile.TemporaryDirectory(prefix="twisted-chat-homes-")
+
+
+def environment(language: str = "en", home: Path | None = None) -> dict[str, str]:
+    """An environment that speaks ``language`` and finds the package under test.
+
+    Without a ``home``, it is a new person's.
+    """
     root = Path(__file__).parent.parent
     return {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))},
+        **{k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "XDG_"))},
+        "HOME": str(home or tempfile.mkdtemp(dir=_HOMES.name)),
         "LANG": f"{language}.UTF-8",
         "PYTHONPATH": str(root),
         "PYTHONUNBUFFERED": "1",
@@ -44,8 +53,10 @@ def free_port() -> int:
 class Server:
     """``twistd -n chat`` in ``folder``, which is its current folder too."""
 
-    def __init__(self, folder: Path, *options: str, language: str = "en") -> None:
-        self.port = free_port()
+    def __init__(
+        self, folder: Path, *options: str, language: str = "en", port: int | None = None
+    ) -> None:
+        self.port = port or free_port()
         self._log = folder / "server.log"
         self.process = start_twistd(
             folder,
@@ -175,4 +186,6 @@ def terminals(language: str, *commands: list[str]) -> Iterator[list[Terminal]]:
 
 
 def client_command(port: int, *options: str) -> list[str]:
+    """The plain client: lines in, lines out."""
+    options = ("--plain", *options)
     return [sys.executable, "-m", "twisted_chat.cli", "connect", f"127.0.0.1:{port}", *options]

@@ -42,6 +42,7 @@ LAYERS = (
     "settings",
     "service",
     "client.*",
+    "testing",
     "archive.*",
     "bench.*",
     "cli",
@@ -193,9 +194,19 @@ def test_the_domain_knows_neither_network_nor_disk(module: str) -> None:
     assert ours(names) <= set(DOMAIN), "nor through another module"
 
 
-def test_sqlite_is_known_to_the_journal_and_its_archive_alone() -> None:
+def test_sqlite_is_known_to_what_keeps_something_alone() -> None:
+    """The journal, its archive, and what a client keeps."""
     users = {module for module in FILES if "sqlite3" in imported_by(module)}
-    assert {module for module in users if not module.startswith(("journal.", "archive."))} == set()
+    keepers = ("journal.", "archive.", "client.state")
+    assert {module for module in users if not module.startswith(keepers)} == set()
+
+
+def test_the_library_knows_no_terminal() -> None:
+    """Who writes a bot need not have what a terminal needs."""
+    terminal = {"config", "conversation", "plain", "run", "screen", "view", "window"}
+    for module in ("client", "client.client", "client.protocol", "client.state", "client.wire"):
+        known = {name.removeprefix("client.") for name in ours(imported_by(module))}
+        assert known & terminal == set()
 
 
 @pytest.mark.parametrize("module", FILES)

@@ -163,8 +163,8 @@ def test_unknown_fields_are_ignored(fields: dict[str, Any], request_: Request) -
 
 
 def test_each_type_of_request_is_tried() -> None:
-    assert {fields["type"] for fields, _ in REQUESTS} == jsonl._REQUESTS.keys()
-    assert {type(request) for _, request in REQUESTS} == set(jsonl._REQUESTS.values())
+    assert {fields["type"] for fields, _ in REQUESTS} == jsonl.REQUESTS.keys()
+    assert {type(request) for _, request in REQUESTS} == set(jsonl.REQUESTS.values())
 
 
 @pytest.mark.parametrize("type_", ["", "Say", "said", "resume", "\x1b[2J", "x" * 5000, "🙂"])
@@ -366,7 +366,7 @@ _json = st.recursive(
         st.integers(),
         st.floats(),
         hostile,
-        st.sampled_from([*jsonl._REQUESTS, CLIENT, "act", "lobby"]),
+        st.sampled_from([*jsonl.REQUESTS, CLIENT, "act", "lobby"]),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3), st.dictionaries(st.one_of(_names, hostile), inner, max_size=5)
@@ -374,7 +374,7 @@ _json = st.recursive(
     max_leaves=8,
 )
 _almost_requests = st.fixed_dictionaries(
-    {"type": st.sampled_from(sorted(jsonl._REQUESTS))},
+    {"type": st.sampled_from(sorted(jsonl.REQUESTS))},
     optional={
         name: st.one_of(hostile, _json)
         for name in ("id", "text", "room", "kind", "name", "nickname", "resume", "limit", "words")
@@ -638,14 +638,14 @@ def test_requests_and_answers_are_told_apart_by_their_type() -> None:
         for event in _examples(cls)
         for shown in objects(event)
     }
-    assert sent & jsonl._REQUESTS.keys() <= {"history", "language", "rooms", "topic"}
+    assert sent & jsonl.REQUESTS.keys() <= {"history", "language", "rooms", "topic"}
 
 
 @pytest.mark.parametrize(("one", "other"), [*combinations(["say", "tell", "topic"], 2)])
 def test_the_last_of_two_types_counts_for_all_of_the_line(one: str, other: str) -> None:
     """A name that stands twice does not get a line past the checks of the type it is."""
     data = f'{{"type": "{one}", "text": "oi", "name": "Bia", "type": "{other}"}}'.encode()
-    assert type(parse(data)) is jsonl._REQUESTS[other]
+    assert type(parse(data)) is jsonl.REQUESTS[other]
 
 
 # -- lines that were sent together --------------------------------------------------------------

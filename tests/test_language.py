@@ -19,7 +19,9 @@ from babel.messages.pofile import read_po
 
 import twisted_chat
 from twisted_chat import names
-from twisted_chat.dialects import commands, text
+from twisted_chat.client.commands import COMMANDS
+from twisted_chat.dialects import text
+from twisted_chat.dialects.commands import Command
 from twisted_chat.errors import Refusal
 from twisted_chat.language import DOMAIN, LANGUAGES, LOCALE, catalogue, from_environment, match
 from twisted_chat.messages import Event, Greeted, Joined, Left, Style
@@ -91,7 +93,7 @@ def test_every_entry_is_translated() -> None:
 
 def test_what_is_translated_where_it_is_shown_was_marked() -> None:
     """A refusal or a command's help that somebody forgot to mark would stay English."""
-    shown = {kind.template for kind in refusals()} | {each.help for each in commands.COMMANDS}
+    shown = {kind.template for kind in refusals()} | {each.help for each in COMMANDS}
     assert sorted(shown - extracted()) == []
 
 
@@ -105,10 +107,15 @@ def test_placeholders_are_kept() -> None:
     assert differing == []
 
 
+def find(name: str) -> Command:
+    """The command of that English or Portuguese name, of the server or of the client."""
+    return next(command for command in COMMANDS if name in command.names)
+
+
 def test_commands_are_called_by_their_portuguese_names() -> None:
     """A sentence names the same commands on both sides, in the same order."""
     for sentence, translation in translations(portuguese()).items():
-        expected = [commands.find(name).names[1] for name in COMMAND.findall(sentence)]
+        expected = [find(name).names[1] for name in COMMAND.findall(sentence)]
         assert COMMAND.findall(translation) == expected, sentence
 
 

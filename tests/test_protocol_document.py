@@ -104,10 +104,10 @@ def test_the_session_in_the_document_is_what_happens() -> None:
     assert received == [without_times(json.loads(line)) for line in block("What comes back")]
 
 
-@pytest.mark.parametrize("type", jsonl._REQUESTS)
+@pytest.mark.parametrize("type", jsonl.REQUESTS)
 def test_every_request_and_its_fields_are_documented(type: str) -> None:
     entry = definition(section("What a client sends"), type)
-    for field in jsonl._REQUESTS[type].__struct_fields__:
+    for field in jsonl.REQUESTS[type].__struct_fields__:
         assert field == "id" or f"``{field}``" in entry
 
 

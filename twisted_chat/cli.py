@@ -6,6 +6,7 @@ It reads the arguments. What a subcommand needs is imported in it, the reactor a
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
@@ -17,6 +18,7 @@ from twisted_chat.dialects import text as dialect
 from twisted_chat.errors import CannotStart, NameInvalid, Refusal
 from twisted_chat.language import N_, from_environment
 from twisted_chat.messages import Say
+from twisted_chat.names import room_name
 
 _T = TypeVar("_T")
 
@@ -50,21 +52,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
-    connect = commands.add_parser(
-        "connect",
-        help="join a chat",
-        description="Join a chat: type your name, then what you want to say; sair leaves.",
-    )
-    connect.set_defaults(command=_connect)
-    connect.add_argument(
-        "address",
-        nargs="?",
-        metavar="HOST[:PORT]",
-        type=_told(parse_address),
-        default=(DEFAULT_HOST, DEFAULT_PORT),
-        help=f"where the server is [default: {DEFAULT_HOST}:{DEFAULT_PORT}]",
-    )
-    connect.add_argument("--nick", metavar="NAME", type=_told(_name), help="your name")
+    _add_client(commands)
 
     verify = commands.add_parser(
         "verify",
@@ -106,6 +94,89 @@ def _arguments() -> argparse.ArgumentParser:
     )
     _add_bench(commands)
     return parser
+
+
+def _add_client(commands: argparse._SubParsersAction[_Parser]) -> None:
+    connect = commands.add_parser(
+        "connect",
+        help="join a chat",
+        description="Join a chat: type what you want to say; /help shows the commands, sair "
+        "leaves. Between pipes it is a filter: lines in, lines out. Status 1: something was "
+        "refused; 2: wrong usage or configuration; 3: no connection, or not all was sent, which "
+        "is kept for the next time.",
+    )
+    connect.set_defaults(command=_connect)
+    connect.add_argument(
+        "address",
+        nargs="?",
+        metavar="HOST[:PORT]",
+        type=_told(parse_address),
+        help=f"where the server is [default: as configured, or {DEFAULT_HOST}:{DEFAULT_PORT}]",
+    )
+    _add_nick(connect)
+    connect.add_argument(
+        "--plain", action="store_true", help="lines below one another, as for screen readers"
+    )
+    connect.add_argument(
+        "--json", action="store_true", help="print what happens as JSON Lines, for programs"
+    )
+
+    send = commands.add_parser(
+        "send",
+        help="say something, from a script",
+        description="Say something in a room and wait until it is saved. Status 0: it is; 1: it "
+        "was refused; 3: there was no answer in time.",
+    )
+    send.set_defaults(command=_send)
+    _add_server(send)
+    send.add_argument(
+        "--room",
+        metavar="ROOM",
+        type=_told(room_name),
+        default="lobby",
+        help="where [default: lobby]",
+    )
+    send.add_argument(
+        "--id",
+        metavar="ID",
+        help="a name for this message: with the same one again, it is not said twice",
+    )
+    send.add_argument(
+        "--timeout", metavar="S", type=float, default=10.0, help="seconds [default: 10]"
+    )
+    send.add_argument("text", metavar="TEXT", nargs="+", help="what to say; - is standard input")
+
+    tail = commands.add_parser(
+        "tail",
+        help="print what is said, as it is said",
+        description="Print what is said in rooms, as it is said, until it is interrupted.",
+    )
+    tail.set_defaults(command=_tail)
+    _add_server(tail)
+    tail.add_argument(
+        "--since",
+        metavar="NUMBER",
+        type=_told(_number),
+        help="begin after this number of each room; 0 is the beginning [default: the end]",
+    )
+    tail.add_argument("--json", action="store_true", help="print JSON Lines")
+    tail.add_argument(
+        "rooms", metavar="ROOM", nargs="*", type=_told(room_name), help="which [default: lobby]"
+    )
+
+
+def _add_server(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--server",
+        metavar="HOST[:PORT]",
+        type=_told(parse_address),
+        help=f"where the server is [default: as configured, or {DEFAULT_HOST}:{DEFAULT_PORT}]",
+    )
+    _add_nick(command)
+
+
+def _add_nick(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--nick", metavar="NAME", type=_told(_name), help="your name")
 
 
 def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -212,6 +283,11 @@ def _name(text: str) -> str:
     return text
 
 
+def _number(text: str) -> int:
+    """The number of an entry, or 0."""
+    return 0 if text == "0" else _count(text)
+
+
 def _count(text: str) -> int:
     """A number of entries, from 1."""
     if not (text.isascii() and text.isdecimal() and 0 < len(text) <= 18 and int(text)):
@@ -220,12 +296,52 @@ def _count(text: str) -> int:
 
 
 def _connect(options: argparse.Namespace) -> int:
+    from twisted_chat.client import run
+
+    given = run.Options(
+        address=options.address, nick=options.nick, plain=options.plain, json=options.json
+    )
+    if run.wants_window(given, os.environ):
+        from twisted.internet import asyncioreactor
+
+        asyncioreactor.install()
     from twisted.internet import reactor
 
-    from twisted_chat.client.terminal import run
+    return run.run(reactor, given, from_environment(), os.environ)
 
-    host, port = options.address
-    return run(reactor, host, port, options.nick, from_environment())
+
+def _send(options: argparse.Namespace) -> int:
+    from twisted.internet import reactor
+
+    from twisted_chat.client import scripts
+
+    texts = [" ".join(options.text)]
+    if options.text == ["-"]:
+        texts = [line for line in sys.stdin.read().splitlines() if line.strip()]
+    sending = scripts.Sending(
+        texts=texts,
+        room=options.room,
+        id=options.id,
+        timeout=options.timeout,
+        address=options.server,
+        nick=options.nick,
+    )
+    return scripts.send(reactor, sending, from_environment(), os.environ)
+
+
+def _tail(options: argparse.Namespace) -> int:
+    from twisted.internet import reactor
+
+    from twisted_chat.client import scripts
+
+    tailing = scripts.Tailing(
+        rooms=options.rooms,
+        since=options.since,
+        json=options.json,
+        address=options.server,
+        nick=options.nick,
+    )
+    return scripts.tail(reactor, tailing, from_environment(), os.environ)
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -1,36 +1,87 @@
-"""A client of the chat, as a library; ``twisted-chat connect`` is a thin terminal on top.
+"""A client of the chat, as a library; ``twisted-chat connect`` is a terminal on top of it.
 
-A program gives :class:`ChatClientService` an object with the three methods of
-:class:`Receiver`, and sends through the :class:`ChatClientProtocol` that it is handed. This
-one greets whoever comes in, and leaves when somebody says "bye"::
+A :class:`ChatClient` is one nickname on one server. It connects again by itself, misses nothing
+and says nothing twice. This bot says back what it hears, but for what it said itself::
 
-    from twisted.internet import reactor
-    from twisted_chat.client import ChatClientProtocol, ChatClientService, host_endpoint
+    from twisted.internet.task import react
+    from twisted.internet.defer import ensureDeferred
+    from twisted_chat.client import ChatClient, Entry
 
-    class Greeter:
-        def connected(self, client: ChatClientProtocol) -> None:
-            self.client = client
-            client.send_line("Greeter")  # the first line is the name
+    async def main(reactor):
+        client = ChatClient(reactor, "tcp:127.0.0.1:50000", "Echo")
+        client.startService()
+        async for event in client.events():
+            if isinstance(event, Entry) and event.nickname != client.nickname:
+                await client.say(event.text, event.room)
 
-        def line_received(self, text: str) -> None:
-            if text.endswith("joined the chat."):
-                self.client.send_line("Hello!")
-            elif text.endswith("bye"):
-                self.client.leave()
+    react(lambda reactor: ensureDeferred(main(reactor)))
 
-        def disconnected(self, reason: str, clean: bool) -> None:
-            print(reason)
-
-    service = ChatClientService(reactor, host_endpoint(reactor, "127.0.0.1", 50000), Greeter())
-    service.when_ended().addCallback(lambda _: reactor.stop())
-    service.startService()  # an application of twistd uses service.setServiceParent instead
-    reactor.run()
-
-What is here runs on the reactor's thread. The library knows neither terminal nor language:
-the reasons that it gives are in English and marked for the catalogues.
+``docs/bots.rst`` has more. What is here runs on the reactor's thread, and knows no terminal.
 """
 
-from twisted_chat.client.protocol import ChatClientProtocol, Receiver
-from twisted_chat.client.service import ChatClientService, host_endpoint
+from twisted_chat.client.client import ChatClient, ClientStopped, Events, NotDelivered
+from twisted_chat.client.events import (
+    Connected,
+    Disconnected,
+    LogReplaced,
+    Receipt,
+    RequestRefused,
+)
+from twisted_chat.client.state import FileState, MemoryState, State
+from twisted_chat.messages import (
+    Announced,
+    Crowd,
+    Entered,
+    EntriesRemoved,
+    Entry,
+    Event,
+    HistoryShown,
+    Joined,
+    Left,
+    PeopleListed,
+    Refused,
+    Renamed,
+    Replaced,
+    RoomLeft,
+    RoomsListed,
+    SearchShown,
+    ServerStopping,
+    Told,
+    TopicShown,
+    Welcomed,
+)
 
-__all__ = ["ChatClientProtocol", "ChatClientService", "Receiver", "host_endpoint"]
+__all__ = [
+    "Announced",
+    "ChatClient",
+    "ClientStopped",
+    "Connected",
+    "Crowd",
+    "Disconnected",
+    "Entered",
+    "EntriesRemoved",
+    "Entry",
+    "Event",
+    "Events",
+    "FileState",
+    "HistoryShown",
+    "Joined",
+    "Left",
+    "LogReplaced",
+    "MemoryState",
+    "NotDelivered",
+    "PeopleListed",
+    "Receipt",
+    "Refused",
+    "Renamed",
+    "Replaced",
+    "RequestRefused",
+    "RoomLeft",
+    "RoomsListed",
+    "SearchShown",
+    "ServerStopping",
+    "State",
+    "Told",
+    "TopicShown",
+    "Welcomed",
+]

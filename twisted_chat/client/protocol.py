@@ -1,178 +1,228 @@
-"""One connection to a chat server: lines of text in, lines of text out.
+"""One connection to a chat server: requests out, events in.
 
-It must not know the terminal, nor what the lines mean: only how to leave.
+It reads lines into events and notices when the other side is silent. It must not
+know what is asked, what becomes of the events, nor that there was or will be another connection.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, INegotiated, IPushProducer
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from twisted_chat.characters import find_unsafe, visible
-from twisted_chat.dialects.text import LEAVE
+from twisted_chat.client.wire import NotUnderstood, decode, encode
 from twisted_chat.language import N_
+from twisted_chat.messages import Event, Hello, Ping, Pong, Refused, Request, Welcomed
 
-#: Seconds that the server has to close the connection once we leave.
-LEAVE_TIMEOUT = 2.0
+#: Seconds in which the server must answer hello.
+HELLO_TIMEOUT = 10.0
 
-#: Seconds that it may need for each line just sent, since flood control makes lines wait.
-LINE_TIMEOUT = 1.0
+#: Seconds of silence after which the server is asked whether it is there, and in which some
+#: sign of life must come then. The answer tells the delay, so it is asked in any case.
+PING_AFTER = 15.0
+PING_TIMEOUT = 30.0
+
+#: Bytes of the longest line that is read: a page of history is the longest there is.
+LINE_LIMIT = 1 << 20
+
+#: Bytes before the first line of JSON that are passed over: a slow connection is greeted as a
+#: person would be, before our first line arrives.
+GREETING_LIMIT = 4096
 
 # Why a connection ended.
-LEFT = N_("You left the chat.")
-CLOSED = N_("The server closed the connection.")
-BROKEN = N_("The connection broke off.")
-LINE_TOO_LONG = N_("The server sent a line that is too long, and the connection was closed.")
+CLOSED = N_("the server closed the connection")
+BROKEN = N_("the connection broke off")
+SILENT = N_("the server does not answer")
+LINE_TOO_LONG = N_("the server sent a line that is too long")
+NOT_UNDERSTOOD = N_("the server sent something that is not understood")
+NOT_A_CHAT = N_("this is not a twisted-chat server")
 
 
 class Receiver(Protocol):
-    """What a program does with what arrives. Called on the reactor's thread."""
+    """Who is told of one connection. Called on the reactor's thread."""
 
-    def connected(self, client: ChatClientProtocol) -> None:
-        """There is a connection; the server expects a name as the first line."""
+    def connected(self, connection: ChatClientProtocol) -> None:
+        """There is a connection: the server expects :meth:`ChatClientProtocol.hello`."""
 
-    def line_received(self, text: str) -> None:
-        """The server sent a line. It has no line break and is safe to show on a terminal."""
+    def received(self, connection: ChatClientProtocol, event: Event) -> None:
+        """Something was sent to us; :class:`.Welcomed` is the first, or a refusal."""
 
-    def disconnected(self, reason: str, clean: bool) -> None:
-        """There is no connection (any more). This is the last call.
-
-        ``reason`` is one line, a sentence where there was a connection; ``clean`` is true
-        where it was ours to leave.
-        """
+    def lost(self, connection: ChatClientProtocol, reason: str) -> None:
+        """The connection is gone."""
 
 
 class ChatClientProtocol(LineReceiver):
-    """A connection that tells a :class:`Receiver` what arrives.
+    """Speaks JSON Lines with a server, and tells ``receiver`` what comes.
 
-    Lines end with LF or CRLF. What is not UTF-8 or could disturb a terminal is replaced by
-    characters that show it. A line of more than ``MAX_LENGTH`` bytes ends the connection.
+    It is paused with :meth:`pause`, and gives no events then; the server keeps them.
     """
 
     delimiter = b"\n"
-    MAX_LENGTH = 65536
+    MAX_LENGTH = LINE_LIMIT
 
     transport: Any  # Twisted types it without what every stream transport has
 
-    def __init__(self, reactor: Any, receiver: Receiver) -> None:
-        """``reactor`` provides IReactorTime."""
-        #: Fires when the receiver has been told that the connection is gone.
-        self.ended: Deferred[None] = Deferred()
-        self._reactor = reactor
+    def __init__(self, clock: Any, receiver: Receiver) -> None:
+        """``clock`` provides IReactorTime."""
+        #: Seconds between the last question and its answer, if there was one.
+        self.delay: float | None = None
+        self._clock = clock
         self._receiver = receiver
-        self._flow = _Flow()
-        self._leaving = False
-        self._finished = False
-        self._too_long = False
-        self._abort: IDelayedCall | None = None
-        self._all_read = 0.0
+        self._reason: str | None = None
+        self._rest = bytearray()
+        self._lines: deque[bytes] = deque()
+        self._is_paused = False
+        self._is_delivering = False
+        self._is_chat = False
+        self._waits_for_welcome = False
+        self._passed_over = 0
+        self._heard = 0.0
+        self._asked: float | None = None
+        self._watch: IDelayedCall | None = None
 
-    # -- for programs -------------------------------------------------------------------------
+    # -- for the client -----------------------------------------------------------------------
 
-    def send_line(self, text: str) -> None:
-        """Send a line. Nothing is sent any more once we leave.
+    def hello(self, hello: Hello) -> None:
+        """Introduce oneself: the server has to answer soon."""
+        self._waits_for_welcome = True
+        self.send(hello)
+        self._look_in(HELLO_TIMEOUT)
 
-        :raises ValueError: ``text`` holds a line break or another control character.
+    def send(self, request: Request) -> None:
+        """Send a request.
+
+        :raises ControlCharacter: it cannot be encoded.
         """
-        unsafe = find_unsafe(text)
-        if unsafe is not None:
-            raise ValueError(f"U+{ord(unsafe):04X} cannot be sent")
-        if not (self._leaving or self._finished):
-            self._all_read = max(self._all_read, self._reactor.seconds()) + LINE_TIMEOUT
-            self.sendLine(text.encode())
+        self.send_line(encode(request))
 
-    def ready(self) -> Deferred[None]:
-        """Fires when the server keeps up with what is sent: at once, most of the time."""
-        return self._flow.ready()
+    def send_line(self, line: bytes) -> None:
+        """Send a request that was made into a line before."""
+        self.sendLine(line)
 
-    def leave(self) -> None:
-        """Leave the chat; the server closes then, or else we do after a while."""
-        if not self._leaving:
-            self._leaving = True
-            if not self._finished:
-                self.sendLine(LEAVE.encode())
-        if self._abort is None and self.connected:
-            unread = max(0.0, self._all_read - self._reactor.seconds())
-            self._abort = self._reactor.callLater(
-                LEAVE_TIMEOUT + unread, self.transport.abortConnection
-            )
+    def pause(self) -> None:
+        """Give no events until :meth:`resume`."""
+        if not self._is_paused:
+            self._is_paused = True
+            self.transport.pauseProducing()
 
-    def finish(self) -> None:
-        """Say that nothing more will be sent; answers still come, until the server closes."""
-        if INegotiated.providedBy(self.transport):  # TLS has no half-closed connections
-            self.leave()
-        elif not (self._leaving or self._finished):
-            self._finished = True
-            # A paused producer would keep that half open.
-            self.transport.unregisterProducer()
-            self._flow.resumeProducing()
-            self.transport.loseWriteConnection()
+    def resume(self) -> None:
+        """Give events again."""
+        if self._is_paused:
+            self._is_paused = False
+            self._heard = self._clock.seconds()
+            if self._waits_for_welcome:
+                self._look_in(HELLO_TIMEOUT)
+            self._deliver()
+            if not self._is_paused and self._reason is None and self.connected:
+                self.transport.resumeProducing()
+
+    def close(self, reason: str | None = None) -> None:
+        """Close at once; ``reason`` is told, if it is not the other side's doing."""
+        self._reason = self._reason or reason
+        self.transport.abortConnection()
 
     # -- for Twisted --------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
-        self.transport.registerProducer(self._flow, True)
+        self._heard = self._clock.seconds()
         self._receiver.connected(self)
 
-    def lineReceived(self, line: bytes) -> None:
-        text = line.removesuffix(b"\r").decode("utf-8", "replace")
-        self._receiver.line_received(visible(text))
+    def dataReceived(self, data: bytes) -> None:
+        # In linear time, unlike the base class, however small the pieces are.
+        self._heard = self._clock.seconds()
+        first, *others = data.split(b"\n")
+        self._rest += first
+        if others:
+            self._lines.append(bytes(self._rest))
+            self._lines.extend(others[:-1])
+            self._rest = bytearray(others[-1])
+        self._deliver()
+        if self._reason is not None:
+            return
+        if not self._is_chat and self._strange > GREETING_LIMIT:
+            self.close(NOT_A_CHAT)
+        elif len(self._rest) > self.MAX_LENGTH:
+            self.close(LINE_TOO_LONG)
 
-    def lineLengthExceeded(self, line: bytes) -> None:
-        self._too_long = True
-        self.transport.abortConnection()
+    def lineReceived(self, line: bytes) -> None:
+        if len(line) > self.MAX_LENGTH:
+            self.close(LINE_TOO_LONG)
+            return
+        if not self._is_chat and not line.startswith(b"{"):
+            self._passed_over += len(line) + 1
+            return
+        try:
+            event = decode(line)
+        except NotUnderstood:
+            self.close(NOT_UNDERSTOOD if self._is_chat else NOT_A_CHAT)
+            return
+        self._is_chat = True
+        if isinstance(event, (Welcomed, Refused)):
+            self._waits_for_welcome = False
+        if isinstance(event, Welcomed):
+            self._ask()
+        if isinstance(event, Pong) and event.id is None and self._asked is not None:
+            self.delay = self._clock.seconds() - self._asked
+            self._asked = None
+        elif event is not None:
+            self._receiver.received(self, event)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected = 0
-        if self._abort is not None and self._abort.active():
-            self._abort.cancel()
-        self._flow.resumeProducing()
-        rest = self.clearLineBuffer()
-        if rest:
-            self.lineReceived(rest)
-        why = self._why(reason)
-        self._receiver.disconnected(why, clean=why == LEFT)
-        self.ended.callback(None)
+        if self._watch is not None and self._watch.active():
+            self._watch.cancel()
+        self._is_paused = False
+        self._deliver()
+        self._receiver.lost(self, self._why(reason))
+
+    def _deliver(self) -> None:
+        if self._is_delivering:  # whoever is told something has resumed us
+            return
+        self._is_delivering = True
+        try:
+            while self._lines and not self._is_paused and self._reason is None:
+                self.lineReceived(self._lines.popleft().removesuffix(b"\r"))
+        finally:
+            self._is_delivering = False
 
     def _why(self, reason: Failure) -> str:
-        if self._too_long:
-            return LINE_TOO_LONG
-        # After finish(), only a server that closes in good order has read everything.
-        if self._leaving or (self._finished and reason.check(ConnectionDone)):
-            return LEFT
+        if self._reason is not None:
+            return self._reason
+        if not self._is_chat and self._strange:
+            return NOT_A_CHAT
         return CLOSED if reason.check(ConnectionDone) else BROKEN
 
+    # -- whether there is somebody ------------------------------------------------------------
 
-@implementer(IPushProducer)
-class _Flow:
-    """Whether the transport takes more, as it tells its producer."""
+    @property
+    def _strange(self) -> int:
+        """Bytes that came and were no JSON Lines, as long as none were."""
+        is_begun = self._rest.startswith(b"{")
+        return self._passed_over + (0 if is_begun else len(self._rest))
 
-    def __init__(self) -> None:
-        self._paused = False
-        self._waiting: list[Deferred[None]] = []
+    def _ask(self) -> None:
+        self._asked = self._clock.seconds()
+        self.send(Ping())
 
-    def ready(self) -> Deferred[None]:
-        if not self._paused:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
-        return waiting
+    def _look_in(self, seconds: float) -> None:
+        if self._watch is not None and self._watch.active():
+            self._watch.cancel()
+        self._watch = self._clock.callLater(seconds, self._look)
 
-    def pauseProducing(self) -> None:
-        self._paused = True
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            one.callback(None)
-
-    def stopProducing(self) -> None:
-        self.resumeProducing()
+    def _look(self) -> None:
+        """Look whether the server is still there, and how far away it is."""
+        if not self._is_paused:  # else it may have said anything
+            if self._waits_for_welcome:
+                self.close(NOT_A_CHAT if not self._is_chat and self._strange else SILENT)
+                return
+            if self._clock.seconds() - self._heard > PING_TIMEOUT:
+                self.close(SILENT)
+                return
+            if self._asked is None:
+                self._ask()
+        self._look_in(PING_AFTER)

@@ -93,7 +93,7 @@ FIRST_BYTE = b"{"
 
 _ANY_STYLE = Style("en")
 
-_REQUESTS: dict[str, type[Request]] = {
+REQUESTS: dict[str, type[Request]] = {
     "hello": Hello,
     "history": ReadHistory,
     "ignore": Ignore,
@@ -121,7 +121,7 @@ class _Envelope(msgspec.Struct, gc=False):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
-_decoders = {name: msgspec.json.Decoder(request) for name, request in _REQUESTS.items()}
+_decoders = {name: msgspec.json.Decoder(request) for name, request in REQUESTS.items()}
 _decode_say = msgspec.json.Decoder(Say).decode
 _encoder = msgspec.json.Encoder()
 

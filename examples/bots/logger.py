@@ -1,0 +1,72 @@
+"""Writes a room's log to a file, each entry as a line of JSON, each exactly once.
+
+    python logger.py tcp:127.0.0.1:50000 lobby lobby.jsonl
+
+The file itself tells where to go on: after the number on its last whole line. So what is in it
+and what is known to be in it cannot differ, and ``kill -9`` does not matter.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+from twisted.internet.task import react
+from twisted.internet.threads import deferToThread
+
+from twisted_chat.client import ChatClient, Entry, FileState, LogReplaced, Refused
+
+#: Bytes that hold at least one whole line.
+TAIL = 2**16
+
+
+async def main(reactor: Any, options: argparse.Namespace) -> None:
+    file = options.file.open("a+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"{options.file} is being written by another process")
+    # What is kept here besides is the client id: who comes back is not a stranger.
+    state = FileState(reactor, Path(f"{options.file}.state"))
+    rooms = {options.room: cut_off(file)}
+    client = ChatClient(reactor, options.server, options.nick, rooms=rooms, state=state)
+    reactor.addSystemEventTrigger("before", "shutdown", client.stopService)
+    events = client.events()
+    client.startService()
+    async for event in events:
+        if isinstance(event, Entry) and event.room == options.room:
+            await deferToThread(append, file, event)  # files are not for the reactor's thread
+        elif isinstance(event, Refused):
+            print(event.refusal, file=sys.stderr)
+        elif isinstance(event, LogReplaced) and event.room == options.room:
+            sys.exit(f"the server has another log of #{event.room}: move {options.file} away")
+
+
+def cut_off(file: IO[bytes]) -> int:
+    """Remove a line that was not written to its end; returns the number on the last whole one."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - TAIL))
+    lines, end, half = file.read().rpartition(b"\n")
+    file.truncate(size - len(half))
+    return int(json.loads(lines.rpartition(b"\n")[2])["number"]) if end else 0
+
+
+def append(file: IO[bytes], entry: Entry) -> None:
+    """Write one line, to the disk."""
+    fields = ("number", "time", "kind", "nickname", "text")
+    line = json.dumps({name: getattr(entry, name) for name in fields}, ensure_ascii=False)
+    file.write(line.encode() + b"\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Writes a room's log to a file.")
+    parser.add_argument("server", help="an endpoint, such as tcp:127.0.0.1:50000")
+    parser.add_argument("room", help="the room's name, in lower case")
+    parser.add_argument("file", type=Path, help="where to write it")
+    parser.add_argument("--nick", default="Logger", help="[default: Logger]")
+    react(main, [parser.parse_args()])

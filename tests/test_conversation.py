@@ -1,0 +1,458 @@
+"""What a person types and is shown, against the real server in memory; without a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from twisted_chat.client import ChatClient, MemoryState
+from twisted_chat.client.conversation import (
+    HELD,
+    LEFT,
+    NO_CONNECTION,
+    SOMETHING_REFUSED,
+    Conversation,
+)
+from twisted_chat.client.view import Line
+from twisted_chat.testing import ChatServer
+
+
+class Screen:
+    """A view that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.alerts = 0
+
+    def show(self, lines: Sequence[Line]) -> None:
+        self.lines += lines
+
+    def refresh(self) -> None: ...
+
+    def alert(self) -> None:
+        self.alerts += 1
+
+    def take(self) -> list[str]:
+        """What was shown since it was taken last."""
+        texts = [line.text for line in self.lines]
+        self.lines.clear()
+        return texts
+
+
+class Person:
+    """Ana at her client."""
+
+    def __init__(
+        self,
+        server: ChatServer,
+        nickname: str | None = "Ana",
+        state: MemoryState | None = None,
+        **options: Any,
+    ) -> None:
+        self.server = server
+        self.client = ChatClient(
+            server.clock,
+            server.endpoint(),
+            nickname,
+            state=state or MemoryState(),
+            catch_up=False,
+            insist=False,
+        )
+        self.talk = Conversation(
+            self.client, server.clock, **{"language": "en", "backlog": 5, **options}
+        )
+        self.screen = Screen()
+        self.talk.view = self.screen
+        self.statuses: list[int] = []
+        self.talk.ended.addCallback(self.statuses.append)
+        self.talk.start()
+        server.settle()
+
+    def types(self, *lines: str) -> list[str]:
+        """What is shown when ``lines`` are typed."""
+        self.screen.take()
+        for line in lines:
+            self.talk.typed(line)
+        self.wait(0.5)
+        return self.screen.take()
+
+    def wait(self, seconds: float) -> None:
+        self.server.clock.advance(seconds)
+        self.server.settle()
+
+
+@pytest.fixture
+def server() -> ChatServer:
+    return ChatServer()
+
+
+@pytest.fixture
+def ana(server: ChatServer) -> Person:
+    person = Person(server)
+    person.screen.take()
+    return person
+
+
+# -- coming in --------------------------------------------------------------------------------
+
+
+def test_coming_in(server: ChatServer) -> None:
+    server.say("lobby", "Bia", "before")
+    ana = Person(server)
+    shown = ana.screen.take()
+    assert shown[0] == "[SERVER]: You are Ana now. /help shows the commands; sair leaves."
+    assert shown[1].startswith("[SERVER]: In #lobby with you: Bia.")
+    assert shown[2:] == ["[Said before you came:]", "[Bia]: before"]
+    assert (ana.talk.nickname, ana.talk.room, ana.talk.connection) == ("Ana", "lobby", "online")
+    tab = ana.talk.tabs["lobby"]
+    assert (tab.people, tab.count) == (["Bia"], 2)
+
+
+def test_a_name_is_asked_for_until_one_is_good(server: ChatServer) -> None:
+    server.enter("Bia")
+    ana = Person(server, None)
+    assert ana.talk.prompt == "Welcome! Please type your username:"
+    assert ana.types("Bia") == ["[SERVER]: The name Bia is taken. Please choose another."]
+    assert ana.talk.prompt is not None
+    assert ana.types("Ana")[0].startswith("[SERVER]: You are Ana now.")
+    assert ana.talk.prompt is None
+
+
+def test_a_script_whose_name_is_refused_ends(server: ChatServer) -> None:
+    """Its first line is not taken for a name."""
+    server.enter("Bia")
+    bot = Person(server, "Bia", interactive=False)
+    bot.wait(1)
+    assert bot.statuses == [SOMETHING_REFUSED]
+    assert bot.talk.prompt is None
+
+
+def test_no_server(server: ChatServer) -> None:
+    server.kill()
+    ana = Person(server)
+    ana.wait(1)
+    assert ana.statuses == [NO_CONNECTION]
+    assert ana.talk.failure == "connection refused"
+
+
+def test_what_is_new_since_the_last_time_is_marked(server: ChatServer) -> None:
+    state = MemoryState()
+    ana = Person(server, state=state)
+    server.say("lobby", "Bia", "old")
+    ana.types("sair")
+    ana.wait(10)
+    for text in ("one", "two"):
+        server.say("lobby", "Bia", text)
+    again = Person(server, state=state)
+    shown = [(line.kind, line.text) for line in again.screen.lines if line.room == "lobby"]
+    assert shown[-4:] == [
+        ("said", "[Bia]: old"),
+        ("mark", "new"),
+        ("said", "[Bia]: one"),
+        ("said", "[Bia]: two"),
+    ]
+
+
+def test_more_than_is_shown_can_be_new(server: ChatServer) -> None:
+    state = MemoryState()
+    ana = Person(server, state=state)
+    server.say("lobby", "Bia", "old")
+    ana.types("sair")
+    ana.wait(10)
+    for number in range(8):
+        server.say("lobby", "Bia", f"line {number}")
+    again = Person(server, state=state)
+    shown = again.screen.take()
+    assert "new, and 3 before these; /more shows them" in shown
+    assert [text for text in shown if text.startswith("[Bia]")] == [
+        f"[Bia]: line {number}" for number in range(3, 8)
+    ]
+    assert any("[Bia]: line 2" in text for text in again.types("/more"))
+
+
+# -- talking ----------------------------------------------------------------------------------
+
+
+def test_one_s_own_lines_are_shown_in_the_room_s_order(server: ChatServer, ana: Person) -> None:
+    assert ana.types("oi", "/me waves") == ["[Ana]: oi", "* Ana waves"]
+    assert [line.text for line in server.log("lobby")] == ["oi", "waves"]
+
+
+def test_a_terminal_that_echoes_shows_them_once(server: ChatServer) -> None:
+    ana = Person(server, echoes=True)
+    assert ana.types("oi") == []
+    assert [line.text for line in server.log("lobby")] == ["oi"]
+
+
+def test_what_waits_is_told_and_sent_later(server: ChatServer, ana: Person) -> None:
+    server.kill()
+    ana.wait(0)
+    assert ana.screen.take() == ["[Connection lost: the connection broke off. Trying again…]"]
+    (told,) = ana.types("one", "two")
+    assert told.startswith("[Not connected: what you type is kept")
+    assert (list(ana.talk.waiting), ana.talk.connection) == (["one", "two"], "offline")
+    server.start()
+    ana.wait(60)
+    assert ana.screen.take() == ["[Connected again.]", "[Ana]: one", "[Ana]: two"]
+    assert list(ana.talk.waiting) == []
+    assert [line.text for line in server.log("lobby")] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("/foo", "[SERVER]: There is no command /foo. /help lists the commands."),
+        ("/join", "[SERVER]: Usage: /join ROOM"),
+        ("x" * 5000, "[SERVER]: That line was too long and was not sent: the limit is 4096 bytes."),
+        ("a\x1b[2J", "[SERVER]: That line was not sent: it holds the character U+001B"),
+        ("/msg Bia oi", "[SERVER]: There is nobody here called Bia. /who shows who is here."),
+        ("/reply oi", "[SERVER]: Nobody has sent you a private message yet."),
+        ("/unignore Bia", "[SERVER]: You are not ignoring Bia."),
+        ("/leave cinema", "[SERVER]: You are not in #cinema."),
+        ("/who nowhere", "[SERVER]: There is no room #nowhere."),
+        ("/lang xx", "[SERVER]: There is no language xx here."),
+        ("/resume abcd-efgh", "[The client comes back by itself;"),
+        ("/more", "[There is nothing more to show.]"),
+    ],
+)
+def test_what_cannot_be_done_is_told(ana: Person, typed: str, told: str) -> None:
+    shown = ana.types(typed)
+    assert shown[0].startswith(told)
+    assert list(ana.talk.waiting) == []
+
+
+def test_what_was_refused_is_shown_again(server: ChatServer, ana: Person) -> None:
+    """So that it can be said to somebody else."""
+    shown = ana.types("/msg Bia where are you?")
+    assert shown[1:] == ["[SERVER]: Not said: where are you?"]
+
+
+def test_private_messages(server: ChatServer, ana: Person) -> None:
+    bia = Person(server, "Bia")
+    ana.screen.take()
+    assert ana.types("/msg Bia psst") == ["[to Bia, in private]: psst"]
+    assert bia.screen.take()[-1] == "[Ana, in private]: psst"
+    assert bia.screen.alerts == 1
+    assert bia.types("/reply yes?") == ["[to Ana, in private]: yes?"]
+    (line,) = ana.screen.lines
+    assert (line.text, line.kind, line.mentions) == ("[Bia, in private]: yes?", "private", True)
+
+
+def test_one_s_name_rings(server: ChatServer, ana: Person) -> None:
+    server.say("lobby", "Bia", "Anabel is not Ana")
+    server.say("lobby", "Bia", "Anabel is somebody else")
+    said = [line for line in ana.screen.lines if line.kind == "said"]
+    assert [line.mentions for line in said] == [True, False]
+    assert ana.screen.alerts == 1
+
+
+def test_ignoring_lasts_and_follows(server: ChatServer) -> None:
+    """Over a reconnection, a new name, and the next start; and it can be taken back."""
+    state = MemoryState()
+    ana = Person(server, state=state)
+    bia = server.enter("Bia")
+    ana.types("/ignore Bia")
+    server.cut("Ana")
+    ana.wait(5)
+    bia.rename("Bea")
+    server.settle()
+    ana.screen.take()
+    bia.say("do you see me?", "lobby")
+    server.settle()
+    assert ana.screen.take() == []
+    ana.types("sair")
+    ana.wait(10)
+    again = Person(server, state=state)
+    again.screen.take()
+    bia.say("and now?", "lobby")
+    server.settle()
+    assert again.screen.take() == []
+    assert again.types("/ignore") == ["[SERVER]: You are ignoring: Bea."]
+    again.types("/unignore bea")
+    bia.say("at last", "lobby")
+    server.settle()
+    assert again.screen.take() == ["[Bea]: at last"]
+
+
+# -- rooms ------------------------------------------------------------------------------------
+
+
+def test_other_rooms_wait_and_count(server: ChatServer, ana: Person) -> None:
+    ana.types("/join cinema")
+    assert ana.talk.room == "cinema"
+    server.say("lobby", "Bia", "one")
+    server.say("lobby", "Bia", "Ana, two")
+    assert ana.screen.take() == []
+    lobby = ana.talk.tabs["lobby"]
+    assert (lobby.unread, lobby.mentioned) == (2, True)
+    ana.talk.switch_to_news()
+    assert ana.screen.take() == ["#lobby", "[Bia]: one", "[Bia]: Ana, two"]
+    assert (ana.talk.room, lobby.unread, lobby.mentioned) == ("lobby", 0, False)
+    ana.talk.switch_by(1)
+    assert ana.talk.room == "cinema"
+    ana.talk.switch_by(1)
+    assert ana.talk.room == "lobby"
+
+
+def test_a_plain_terminal_shows_all_rooms_at_once(server: ChatServer) -> None:
+    ana = Person(server, hold=False)
+    ana.types("/join cinema")
+    server.say("lobby", "Bia", "one")
+    assert ana.screen.take()[-1] == "#lobby [Bia]: one"
+
+
+def test_what_waits_in_other_rooms_is_bounded(server: ChatServer, ana: Person) -> None:
+    ana.types("/join cinema")
+    for number in range(HELD + 5):
+        server.say("lobby", "Bia", str(number))
+    ana.talk.switch("lobby")
+    shown = ana.screen.take()
+    assert "not shown here: 5; /history shows them" in shown
+    assert shown[-1] == f"[Bia]: {HELD + 4}"
+    assert len(shown) == HELD + 2
+
+
+def test_joining_a_room_that_one_is_in_goes_there(ana: Person) -> None:
+    ana.types("/join cinema")
+    assert ana.types("/join Lobby") == ["#lobby"]
+    assert ana.talk.room == "lobby"
+
+
+def test_leaving_a_room(ana: Person) -> None:
+    ana.types("/join cinema")
+    assert ana.types("/leave") == ["[SERVER]: You left #cinema. What you type goes to #lobby."]
+    assert ana.talk.room == "lobby"
+    ana.types("/leave")
+    assert ana.types("/topic") == [
+        "[SERVER]: You are in no room. /join ROOM takes you to one; /rooms lists them."
+    ]
+
+
+def test_live_lines_come_after_the_backlog(server: ChatServer) -> None:
+    """Although they come before it was read."""
+    for number in range(3):
+        server.say("cinema", "Bia", f"old {number}")
+    ana = Person(server)
+    ana.screen.take()
+    ana.talk.typed("/join cinema")
+    server.say("cinema", "Bia", "new")
+    ana.wait(1)
+    said = [text for text in ana.screen.take() if text.startswith("[Bia]")]
+    assert said == ["[Bia]: old 0", "[Bia]: old 1", "[Bia]: old 2", "[Bia]: new"]
+
+
+def test_people_are_known_for_completion(server: ChatServer, ana: Person) -> None:
+    server.enter("Bia")
+    caio = server.enter("Caio")
+    server.say("lobby", "Caio", "oi")
+    assert ana.talk.tabs["lobby"].people == ["Caio", "Bia"]
+    caio.rename("Kai")
+    server.settle()
+    server.leave("Bia")
+    tab = ana.talk.tabs["lobby"]
+    assert (tab.people, tab.count) == (["Kai"], 2)
+
+
+# -- asking -----------------------------------------------------------------------------------
+
+
+def test_history_by_pages(server: ChatServer, ana: Person) -> None:
+    for number in range(1, 8):
+        server.say("lobby", "Bia", f"line {number}")
+    shown = ana.types("/history 3")
+    assert [text[-1] for text in shown if "[Bia]" in text] == ["5", "6", "7"]
+    assert [text[-1] for text in ana.types("/more") if "[Bia]" in text] == ["2", "3", "4"]
+    assert [text[-1] for text in ana.types("/mais") if "[Bia]" in text] == ["1"]
+    assert ana.types("/more") == ["[There is nothing more to show.]"]
+
+
+def test_search_by_pages(server: ChatServer, ana: Person) -> None:
+    for number in range(1, 13):
+        server.say("lobby", "Bia", f"word {number}")
+    ana.wait(5)
+    shown = ana.types("/search word")
+    assert len([text for text in shown if "word" in text]) == 10
+    assert shown[-1] == "[/more shows what else was found.]"
+    assert [text.split()[-1] for text in ana.types("/more") if "#lobby" in text] == ["2", "1"]
+
+
+def test_a_topic_is_kept_in_view(server: ChatServer, ana: Person) -> None:
+    ana.types("/topic Films")
+    assert ana.talk.tabs["lobby"].topic == "Films"
+
+
+def test_receipts_and_times_and_language(ana: Person) -> None:
+    ana.types("/receipts on")
+    assert "[Saved as number 1 of #lobby.]" in ana.types("oi")
+    ana.types("/timestamps on")
+    assert ana.talk.timestamps
+    assert ana.types("/lang pt_BR") != []
+    assert ana.types("/foo") == ["[SERVIDOR]: O comando /foo não existe. /ajuda lista os comandos."]
+
+
+def test_help_tells_the_client_s_own_commands_too(ana: Person) -> None:
+    shown = ana.types("/help")
+    assert any("/join ROOM" in text for text in shown)
+    assert any("/more" in text for text in shown)
+    assert any("Alt-A" in text for text in shown)
+    assert ana.types("/help more") == ["[Show the next page of the history or of what was found.]"]
+
+
+# -- leaving ----------------------------------------------------------------------------------
+
+
+def test_leaving_waits_for_what_was_typed_last(server: ChatServer, ana: Person) -> None:
+    ana.types("last words", "sair")
+    ana.wait(10)
+    assert ana.statuses == [LEFT]
+    assert [line.text for line in server.log("lobby")] == ["last words"]
+    assert server.people == ()
+
+
+def test_leaving_while_away_says_what_is_kept(server: ChatServer, ana: Person) -> None:
+    server.kill()
+    ana.wait(0)
+    ana.types("one")
+    ana.talk.leave()
+    ana.wait(10)
+    assert ana.statuses == [NO_CONNECTION]
+    assert ana.screen.take()[-1].startswith("[Not sent yet: 1. It is kept")
+
+
+def test_a_script_ends_when_all_is_answered(server: ChatServer) -> None:
+    bot = Person(server, "Bot", interactive=False)
+    bot.talk.typed("oi")
+    bot.talk.finish(30)
+    bot.wait(1)
+    bot.wait(3)
+    assert bot.statuses == [LEFT]
+    assert [line.text for line in server.log("lobby")] == ["oi"]
+
+
+def test_a_script_is_told_that_something_was_refused(server: ChatServer) -> None:
+    bot = Person(server, "Bot", interactive=False)
+    bot.types("/foo")
+    bot.talk.finish(30)
+    bot.wait(3)
+    assert bot.statuses == [SOMETHING_REFUSED]
+
+
+def test_a_script_does_not_wait_for_ever(server: ChatServer) -> None:
+    bot = Person(server, "Bot", interactive=False)
+    server.kill()
+    bot.talk.typed("oi")
+    bot.talk.finish(30)
+    for _ in range(40):
+        bot.wait(1)
+    assert bot.statuses == [NO_CONNECTION]
+
+
+def test_who_comes_in_from_somewhere_else_ends_this(server: ChatServer) -> None:
+    state = MemoryState("0" * 32)
+    ana = Person(server, state=state)
+    Person(server, state=MemoryState("0" * 32))
+    ana.wait(1)
+    assert "[you have come in from somewhere else, with the same name]" in ana.screen.take()
+    assert ana.statuses == [NO_CONNECTION]

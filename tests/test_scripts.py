@@ -1,0 +1,133 @@
+"""``twisted-chat send`` and ``tail`` as real processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import PATIENCE, Server, environment, free_port
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("server"), "--rate", "off") as server:
+        yield server
+
+
+def run(
+    command: str, port: int, *arguments: str, home: Path | None = None, given: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        line_of(command, port, *arguments),
+        input=given,
+        capture_output=True,
+        env=environment(home=home),
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def line_of(command: str, port: int, *arguments: str) -> list[str]:
+    program = [sys.executable, "-m", "twisted_chat.cli", command, f"--server=127.0.0.1:{port}"]
+    return [*program, *arguments]
+
+
+def tail(port: int, count: int, *arguments: str) -> list[str]:
+    """The first so many lines that ``tail`` prints; it is interrupted then."""
+    with subprocess.Popen(
+        line_of("tail", port, *arguments), stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline().decode().rstrip("\n") for _ in range(count)]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+    return lines
+
+
+def test_what_is_sent_is_saved(server: Server) -> None:
+    """Silently; several words are one message, and each line of the input is."""
+    assert run("send", server.port, "--nick=Bot", "--room=one", "hello", "world").stderr == b""
+    result = run("send", server.port, "--nick=Bot", "--room=one", "-", given=b"a\n\nb\n")
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+    shown = tail(server.port, 3, "one", "--since=0")
+    assert shown == ["[Bot]: hello world", "[Bot]: a", "[Bot]: b"]
+
+
+def test_what_has_an_id_is_said_once(server: Server, tmp_path: Path) -> None:
+    """However often it is sent, as by a script that was interrupted."""
+    for _ in range(2):
+        result = run("send", server.port, "--nick=Bot", "--room=ids", "--id=x", "oi", home=tmp_path)
+        assert result.returncode == 0
+    run("send", server.port, "--nick=Bot", "--room=ids", "end", home=tmp_path)
+    assert tail(server.port, 2, "ids", "--since=0") == ["[Bot]: oi", "[Bot]: end"]
+    result = run("send", server.port, "--nick=Bot", "--room=ids", "--id=x", "other", home=tmp_path)
+    assert result.returncode == 1
+    assert "was used already" in result.stderr.decode()
+
+
+def test_two_at_once_as_one_person(server: Server, tmp_path: Path) -> None:
+    """One waits for the other; neither takes the other's connection."""
+    processes = [
+        subprocess.Popen(
+            line_of("send", server.port, "--nick=Bot", "--room=both", text),
+            env=environment(home=tmp_path),
+        )
+        for text in ("one", "two")
+    ]
+    assert [process.wait(PATIENCE) for process in processes] == [0, 0]
+    assert sorted(tail(server.port, 2, "both", "--since=0")) == ["[Bot]: one", "[Bot]: two"]
+
+
+def test_tail_goes_on_after_a_number(server: Server) -> None:
+    """And shows several rooms, each with its name."""
+    for room in ("cinema", "kitchen"):
+        for number in (1, 2):
+            run("send", server.port, "--nick=Bot", f"--room={room}", f"{room} {number}")
+    objects = [json.loads(line) for line in tail(server.port, 1, "cinema", "--since=1", "--json")]
+    assert [(each["seq"], each["text"]) for each in objects] == [(2, "cinema 2")]
+    shown = tail(server.port, 2, "cinema", "kitchen", "--since=1")
+    assert sorted(shown) == ["#cinema [Bot]: cinema 2", "#kitchen [Bot]: kitchen 2"]
+
+
+@pytest.mark.parametrize("command", [("send", "--timeout=1", "oi"), ("tail",)])
+def test_nobody_listens(command: tuple[str, ...]) -> None:
+    port = free_port()
+    result = run(command[0], port, "--nick=Bot", *command[1:])
+    (line,) = result.stderr.decode().splitlines()
+    assert line == f"twisted-chat: cannot connect to 127.0.0.1:{port}: connection refused"
+    assert (result.returncode, result.stdout) == (3, b"")
+
+
+def test_what_cannot_be_said_is_refused(server: Server) -> None:
+    for command in (("send", "oi"), ("tail",)):
+        result = run(command[0], server.port, "--nick=a b", *command[1:])
+        assert result.returncode == 1
+        (line,) = result.stderr.decode().splitlines()
+        assert line.startswith("twisted-chat: That name cannot be used")
+    result = run("send", server.port, "--nick=Bot", "x" * 5000)
+    assert result.returncode == 1
+    assert "too long" in result.stderr.decode()
+
+
+def test_nobody_reads_the_tail_any_more(server: Server) -> None:
+    """As for ``| head -1``: it ends, and without a word."""
+    run("send", server.port, "--nick=Bot", "--room=head", "-", given=b"line\n" * 20)
+    result = subprocess.run(
+        ["sh", "-c", '"$@" | head -1', "sh", *line_of("tail", server.port, "head", "--since=0")],
+        capture_output=True,
+        env=environment(),
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (result.stdout, result.stderr) == (b"[Bot]: line\n", b"")

@@ -1,0 +1,949 @@
+"""A client that stays: it connects again, misses nothing and says nothing twice.
+
+A message is kept (:mod:`.state`) before it is sent and until the server has it; what was not
+acknowledged is sent again, under the same id, over the next connection. A private message, which
+no server would know again, is never sent twice: that it may have been sent is kept before it is.
+For each room it knows the number of the last entry that came, and asks for what comes after it.
+It must not know terminals, nor how anything is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Any, cast
+
+import msgspec
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.application.service import Service
+from twisted.internet import defer, error
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, clientFromString
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_chat.characters import visible
+from twisted_chat.client import wire
+from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Receipt
+from twisted_chat.client.protocol import ChatClientProtocol
+from twisted_chat.client.state import Kept, MemoryState, State
+from twisted_chat.dialects import jsonl
+from twisted_chat.errors import LineTooLong, NotSaved, Refusal
+from twisted_chat.language import N_
+from twisted_chat.messages import (
+    ChooseName,
+    Entered,
+    EntriesRemoved,
+    Entry,
+    Event,
+    Hello,
+    HistoryShown,
+    Ignore,
+    IgnoredListed,
+    Ignoring,
+    Join,
+    LanguageShown,
+    Leave,
+    ListPeople,
+    ListRooms,
+    PeopleListed,
+    Ping,
+    Pong,
+    Quit,
+    ReadHistory,
+    Refused,
+    Renamed,
+    Replaced,
+    Request,
+    RoomLeft,
+    RoomsListed,
+    Say,
+    Search,
+    SearchShown,
+    SetLanguage,
+    Tell,
+    Told,
+    Topic,
+    TopicShown,
+    Unignore,
+    Welcomed,
+)
+from twisted_chat.names import room_name
+
+#: Seconds until a connection must be there.
+CONNECT_TIMEOUT = 10.0
+
+#: Seconds between two attempts to connect: at first, and at most.
+FIRST_RETRY = 0.5
+LAST_RETRY = 30.0
+
+#: Messages on their way to the server at one time. Flood control makes it take them slowly.
+WINDOW = 50
+
+#: Messages that wait to be sent before :meth:`ChatClient.ready` asks for patience.
+MANY = 200
+
+#: Events that wait for whoever iterates over them: nothing more is read meanwhile.
+EVENTS = 500
+
+# Why there is no connection.
+REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (error.ConnectionRefusedError, N_("connection refused")),
+    (error.DNSLookupError, N_("unknown host")),
+    (error.UnknownHostError, N_("unknown host")),
+    (error.NoRouteError, N_("no route to host")),
+    (error.TimeoutError, N_("no answer")),
+    (defer.TimeoutError, N_("no answer")),
+)
+REPLACED = N_("you have come in from somewhere else, with the same name")
+
+#: Seconds until messages are sent again that the server could not save.
+SAVE_RETRY = 5.0
+
+#: Seconds that the server has to close the connection once we leave.
+LEAVE_TIMEOUT = 2.0
+
+#: The seconds to wait after so many attempts that failed in a row.
+_backoff = backoffPolicy(FIRST_RETRY, LAST_RETRY, factor=1.6)
+
+
+class NotDelivered(Refusal):
+    code = "not-delivered"
+    template = N_("Your private message to {name} may not have been delivered: {text}")
+
+
+class ClientStopped(Refusal):
+    code = "client-stopped"
+    template = N_("The client was stopped before there was an answer.")
+
+
+def new_id() -> str:
+    """An id for a request: no other one of this client is the same."""
+    return secrets.token_hex(8)
+
+
+def host_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
+    """Where a server is: ``host`` is a name, an IPv4 or an IPv6 address."""
+    return HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
+
+
+#: The events that answer a request.
+_ANSWERS: dict[type[Request], tuple[type[Event], ...]] = {
+    ChooseName: (Renamed,),
+    Ignore: (Ignoring, IgnoredListed),
+    Join: (Entered,),
+    Leave: (RoomLeft,),
+    ListPeople: (PeopleListed,),
+    ListRooms: (RoomsListed,),
+    Ping: (Pong,),
+    ReadHistory: (HistoryShown,),
+    Say: (Receipt,),
+    Search: (SearchShown,),
+    SetLanguage: (LanguageShown,),
+    Tell: (Told,),
+    Topic: (Receipt, TopicShown),
+    Unignore: (Ignoring,),
+}
+
+#: Before a line that is kept: it may have been sent already.
+_MAY_BE_SENT = b"sent "
+
+
+class _Outgoing:
+    """A request that has no answer yet."""
+
+    __slots__ = ("answers", "is_kept", "is_marked", "is_sent", "line", "request")
+
+    def __init__(self, request: Request, line: bytes) -> None:
+        self.request = request
+        self.line = line
+        #: Who waits for it.
+        self.answers: list[Deferred[Any]] = []
+        #: Whether it is on disk, where it has to be.
+        self.is_kept = True
+        #: Whether it is kept as something that may have been sent.
+        self.is_marked = False
+        #: Whether it was sent over the connection that there is.
+        self.is_sent = False
+
+    @property
+    def is_message(self) -> bool:
+        """Whether it must outlive the process."""
+        return isinstance(self.request, (Say, Tell, Topic)) and self.request.text is not None
+
+    def wait(self) -> Deferred[Any]:
+        """Fires with the answer."""
+        answer: Deferred[Any] = Deferred()
+        self.answers.append(answer)
+        return answer
+
+    def succeed(self, event: Event) -> None:
+        """The server has done it."""
+        for answer in self._open_answers():
+            answer.callback(event)
+
+    def fail(self, reason: Refusal | Failure) -> None:
+        """It is not done."""
+        for answer in self._open_answers():
+            answer.errback(reason)
+
+    def _open_answers(self) -> list[Deferred[Any]]:
+        answers, self.answers = self.answers, []
+        return [answer for answer in answers if not answer.called]  # else it was cancelled
+
+
+class ChatClient(Service):
+    """One nickname on one server, for as long as the service runs.
+
+    What happens is told to the one who listens (:meth:`listen`), or read with :meth:`events`.
+    Requests can be made at any time: they wait for a connection. Each gives a Deferred that
+    fires with the answer, an event; it fails with :class:`.RequestRefused`, or with another
+    :class:`.Refusal` where a request cannot be made at all. To cancel it takes nothing back that
+    was asked. The reactor's thread only.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoint: IStreamClientEndpoint | str,
+        nickname: str | None,
+        *,
+        rooms: Mapping[str, int | None] | Iterable[str] = (),
+        state: State | None = None,
+        catch_up: bool = True,
+        insist: bool = True,
+        language: str | None = None,
+    ) -> None:
+        """``endpoint`` may be a description: ``tcp:example.org:50000``, ``unix:chat.socket``.
+
+        Without a ``nickname``, :class:`.Connected` asks for :meth:`introduce`.
+        ``rooms`` are those to be in besides the server's own; with numbers, what comes after
+        the entry of that number is told first, and with None or without numbers only what is
+        new. ``state`` keeps what has to outlive the process, also the rooms and how far each
+        was dealt with, to go on from there where no number is given; without ``catch_up``, with
+        what is new when it comes in. Without a state, nothing outlives it. ``insist``: where
+        the nickname is refused, try again as if there were no connection; otherwise,
+        :meth:`introduce` does. ``language`` (``en``, ``pt_BR``) is that of the server's
+        refusals.
+
+        :raises ValueError: the description is not one of an endpoint.
+        :raises Refusal: the name of a room is not one.
+        """
+        if isinstance(endpoint, str):
+            where: IStreamClientEndpoint = clientFromString(reactor, endpoint)
+        else:
+            where = endpoint
+        self.nickname = nickname
+        #: The number of the last entry that was told, in each room that one is in, in the order
+        #: in which one came; None until it is known.
+        self.rooms: dict[str, int | None] = {}
+        numbers = rooms if isinstance(rooms, Mapping) else dict.fromkeys(rooms)
+        for room, number in numbers.items():
+            self.rooms[room_name(room)] = number
+        self.state: State = MemoryState() if state is None else state
+        self.kept: Kept | None = None
+        self._reactor = reactor
+        self._catch_up = catch_up
+        self._insist = insist
+        self.language = language
+        self._outgoing: dict[str, _Outgoing] = {}
+        self._listener: Callable[[Event], None] | None = None
+        self._returns_dealt_with = True
+        self._connection: ChatClientProtocol | None = None
+        self._is_in = False
+        self._is_paused = False
+        self._waits_for_answers = False
+        self._is_stopping = False
+        self._is_over = False
+        self._has_been_in = False
+        #: Rooms that the server takes us to and that are being left again.
+        self._unwanted: set[str] = set()
+        self._failures = 0
+        self._reason = ""
+        self._ready: list[Deferred[None]] = []
+        self._opening: Deferred[None] | None = None
+        self._not_opened: Failure | None = None
+        self._when_opened: list[Deferred[Kept]] = []
+        #: What is told first, and the messages that it is about.
+        self._at_start: list[Refused] = []
+        self._leaving: Deferred[None] | None = None
+        self._when_stopped: list[Deferred[None]] = []
+        self._abort: IDelayedCall | None = None
+        #: When messages are sent again that could not be saved.
+        self._saving: IDelayedCall | None = None
+        self._answered_now: _Outgoing | None = None
+        factory = Factory.forProtocol(lambda: ChatClientProtocol(reactor, self))
+        self._service = ClientService(_Noting(where, self._failed), factory, self._retry, reactor)
+
+    # -- what happens -------------------------------------------------------------------------
+
+    def listen(self, listener: Callable[[Event], None], *, dealt_with: bool = True) -> None:
+        """Call ``listener`` with each event from now on, instead of any other.
+
+        An entry of a room is dealt with when it returns, or else when :meth:`dealt_with` is
+        called. What it raises is logged as the defect it is, and nothing else comes of it.
+        """
+        self._listener = listener
+        self._returns_dealt_with = dealt_with
+
+    def events(self) -> Events:
+        """What happens, from now on, for ``async for``; it ends with the service.
+
+        An entry is dealt with when the next event is asked for. Who is slow makes the server
+        wait, not the memory grow; but for what comes before an answer that is waited for.
+        """
+        return Events(self)
+
+    @property
+    def is_in(self) -> bool:
+        """Whether there is a connection and the server knows who we are."""
+        return self._is_in
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds that the last question and its answer took."""
+        return None if self._connection is None else self._connection.delay
+
+    @property
+    def waiting(self) -> list[Request]:
+        """What was asked and has no answer yet, oldest first; messages among it.
+
+        When it is over, the messages are those that the next client with this state will send.
+        """
+        return [outgoing.request for outgoing in self._outgoing.values()]
+
+    def asked(self, id: str | None) -> Request | None:
+        """What was asked under ``id``: as long as there is no answer, or it is being told."""
+        outgoing = self._outgoing.get(id or "") or self._answered_now
+        return None if outgoing is None or outgoing.request.id != id else outgoing.request
+
+    def pause(self, *, but_for_answers: bool = False) -> None:
+        """Tell nothing more, but for what is at hand, until :meth:`resume`.
+
+        There are no answers either; with ``but_for_answers``, it goes on as long as any are due.
+        """
+        self._is_paused = True
+        self._waits_for_answers = but_for_answers
+        self._flow()
+
+    def resume(self) -> None:
+        """Go on telling."""
+        self._is_paused = False
+        self._flow()
+
+    def _flow(self) -> None:
+        if self._connection is None:
+            return
+        if self._is_paused and not (self._waits_for_answers and self._outgoing):
+            self._connection.pause()
+        else:
+            self._connection.resume()
+
+    # -- talking ------------------------------------------------------------------------------
+
+    def say(
+        self, text: str, room: str | None = None, *, act: bool = False, id: str | None = None
+    ) -> Deferred[Receipt]:
+        """Say ``text`` in ``room``, or in the first that one is in; fires once it is saved.
+
+        Whoever gives an ``id`` can say it again later without its being said twice.
+        """
+        return self.ask(Say(text, room, "act" if act else "say", id=id))
+
+    def tell(self, name: str, text: str) -> Deferred[Told]:
+        """Tell one person something in private; fires when it was delivered.
+
+        It is never sent twice, so it fails with :class:`NotDelivered` where a connection broke
+        before the answer came.
+        """
+        return self.ask(Tell(name, text))
+
+    def set_topic(self, room: str, topic: str) -> Deferred[Receipt]:
+        """Give ``room`` a topic; fires once it is saved."""
+        return self.ask(Topic(topic, room))
+
+    # -- moving and asking --------------------------------------------------------------------
+
+    def join(self, room: str) -> Deferred[Entered]:
+        """Go to a room."""
+        return self.ask(Join(room))
+
+    def leave(self, room: str) -> Deferred[RoomLeft]:
+        """Leave a room."""
+        return self.ask(Leave(room))
+
+    def rename(self, nickname: str) -> Deferred[Renamed]:
+        """Take another nickname."""
+        return self.ask(ChooseName(nickname))
+
+    def history(
+        self,
+        room: str,
+        limit: int | None = None,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> Deferred[HistoryShown]:
+        """A page of a room's log, at most 100 entries: see ``history`` in ``docs/protocol.rst``."""
+        return self.ask(ReadHistory(room, limit, before, after))
+
+    def search(
+        self, words: str, room: str | None = None, limit: int | None = None
+    ) -> Deferred[SearchShown]:
+        """The latest entries that hold all of ``words``, in one room or in all."""
+        return self.ask(Search(words, room, limit))
+
+    def list_rooms(self) -> Deferred[RoomsListed]:
+        """The rooms there are, the fullest first."""
+        return self.ask(ListRooms())
+
+    def list_people(self, room: str) -> Deferred[PeopleListed]:
+        """Who is in ``room``."""
+        return self.ask(ListPeople(room))
+
+    def topic(self, room: str) -> Deferred[TopicShown]:
+        """The topic of ``room``."""
+        return self.ask(Topic(None, room))
+
+    def ask(self, request: Request) -> Deferred[Any]:
+        """Make any request but ``Hello`` and ``Quit``, which are the client's own.
+
+        What has no answer when a connection breaks is asked again.
+        """
+        if self._is_stopping or self._is_over:
+            return defer.fail(ClientStopped())
+        if type(request) not in _ANSWERS:
+            return defer.fail(ValueError(f"{type(request).__name__} cannot be asked"))
+        request = msgspec.structs.replace(request, id=request.id or new_id())
+        try:
+            outgoing = self._checked(self._placed(request))
+        except Refusal as refusal:
+            return defer.fail(refusal)
+        id = request.id or ""
+        same = self._outgoing.get(id)
+        if same is not None:
+            if same.line != outgoing.line:
+                return defer.fail(ValueError(f"the id {id} is in use"))
+            return same.wait()
+        self._outgoing[id] = outgoing
+        answer = outgoing.wait()
+        if outgoing.is_message:
+            outgoing.is_kept = False
+            # Where nothing can be kept at all, whoever opened or started is told.
+            self.open().addCallbacks(lambda _: self._keep(outgoing), lambda _: None)
+        self._send()
+        self._flow()
+        return answer
+
+    def _placed(self, request: Request) -> Request:
+        """``request`` for the room that is meant, under the name by which it is known.
+
+        :raises Refusal: the name of the room is not one.
+        """
+        if isinstance(request, (Join, Leave)) and request.room is not None:
+            return msgspec.structs.replace(request, room=room_name(request.room))
+        if isinstance(request, (Say, Topic)) and request.room is None:
+            return msgspec.structs.replace(request, room=next(iter(self.rooms), None))
+        return request
+
+    def _checked(self, request: Request) -> _Outgoing:
+        """:raises Refusal: the server would say so too, but perhaps much later."""
+        line = wire.encode(request)
+        jsonl.parse(line)
+        if len(line) > jsonl.LINE_LIMIT:
+            raise LineTooLong(limit=jsonl.LINE_LIMIT)
+        return _Outgoing(request, line)
+
+    def introduce(self, nickname: str) -> None:
+        """Try another nickname, after one was refused."""
+        self.nickname = nickname
+        if self._connection is not None and not self._is_in:
+            self._hello(self._connection, nickname)
+
+    def ready(self) -> Deferred[None]:
+        """Fires when the server keeps up with what is asked: at once, most of the time.
+
+        Also when it is over.
+        """
+        if len(self._outgoing) < MANY or self._is_over:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._ready.append(waiting)
+        return waiting
+
+    # -- starting and stopping ----------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Open the state, connect, and stay connected.
+
+        :raises ClientStopped: it was stopped before.
+        """
+        if self._is_stopping:
+            raise ClientStopped()
+        super().startService()
+        self.open().addCallbacks(self._start, self._cannot_start)
+
+    def stopService(self) -> Deferred[None]:
+        """Leave, for good. The Deferred fires when the state is written and closed, but not yet
+        when this returns.
+        """
+        super().stopService()
+        return self._stop("")
+
+    def open(self) -> Deferred[Kept]:
+        """Open the state before the service is started. Fires with what was kept.
+
+        Errback: :class:`.CannotStart`.
+        """
+        if self.kept is not None:
+            return succeed(self.kept)
+        if self._not_opened is not None:
+            return defer.fail(self._not_opened)
+        waiting: Deferred[Kept] = Deferred()
+        self._when_opened.append(waiting)
+        if self._opening is None:
+            self._opening = self.state.open().addCallback(self._restore).addBoth(self._opened)
+        return waiting
+
+    def _restore(self, kept: Kept) -> Kept:
+        for room, number in kept.rooms.items():
+            if self.rooms.get(room) is None:
+                self.rooms[room] = number if self._catch_up else None
+        restored: dict[str, _Outgoing] = {}
+        for id, line in kept.waiting:
+            try:
+                outgoing = self._checked(jsonl.parse(line.removeprefix(_MAY_BE_SENT)))
+            except Refusal as refusal:
+                self._at_start.append(Refused(refusal, id))
+                continue
+            request = outgoing.request
+            if isinstance(request, Tell) and line.startswith(_MAY_BE_SENT):
+                told = NotDelivered(name=request.name, text=request.text)
+                self._at_start.append(Refused(told, id))
+                continue
+            if isinstance(request, (Say, Topic)) and request.room is not None:
+                self.rooms.setdefault(room_name(request.room), None)  # it was about to be joined
+            restored[id] = outgoing
+        for id, asked in self._outgoing.items():
+            same = restored.setdefault(id, asked)
+            if same is not asked and same.line == asked.line:
+                same.answers += asked.answers
+            elif same is not asked:
+                asked.fail(Failure(ValueError(f"the id {id} is in use")))
+        self._outgoing = restored
+        return kept
+
+    def _opened(self, result: Kept | Failure) -> None:
+        if isinstance(result, Failure):
+            self._not_opened = result
+            self._end(result)
+        else:
+            self.kept = result
+        waiting, self._when_opened = self._when_opened, []
+        for one in waiting:
+            one.callback(result)
+
+    def _start(self, _: Kept) -> None:
+        if not self.running or self._service.running:
+            return
+        at_start, self._at_start = self._at_start, []
+        for refused in at_start:
+            self._tell(refused)
+            self.state.forget(refused.id or "")
+        self._service.startService()
+
+    def _cannot_start(self, failure: Failure) -> None:
+        if failure.check(Refusal):
+            self._tell(Refused(cast("Refusal", failure.value)))
+        else:
+            self._log.failure("a defect: the state cannot be opened", failure)
+        self._tell(Disconnected(visible(str(failure.value)), None))
+
+    def _stop(self, reason: str) -> Deferred[None]:
+        if self._is_over:
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._when_stopped.append(stopped)
+        if not self._is_stopping:
+            self._is_stopping = True
+            # Not now: whoever stops us may have been told something just now, while the
+            # service is in the middle of connecting or disconnecting.
+            self._reactor.callLater(0, self._leave, reason)
+        return stopped
+
+    def _leave(self, reason: str) -> None:
+        leaving: Deferred[None] = succeed(None)
+        connection = self._connection
+        if connection is not None:
+            self._abort = self._reactor.callLater(LEAVE_TIMEOUT, connection.close)
+            if self._is_in:
+                leaving = self._leaving = Deferred()
+                connection.send(Quit())
+                connection.resume()
+        leaving.addCallback(lambda _: self._service.stopService())
+        leaving.addCallback(lambda _: self.state.close())
+        leaving.addBoth(self._stopped, reason)
+
+    def _stopped(self, result: Failure | None, reason: str) -> None:
+        if result is not None:
+            self._log.failure("a defect: the client was not stopped in good order", result)
+        self._end(ClientStopped())
+        self._tell(Disconnected(reason, None))
+        waiting, self._when_stopped = self._when_stopped, []
+        for stopped in waiting:
+            stopped.callback(None)
+
+    def _end(self, reason: Refusal | Failure) -> None:
+        """Nothing more is asked, and nobody waits for an answer."""
+        self._is_over = True
+        for outgoing in self._outgoing.values():
+            outgoing.fail(reason)
+        self._let_more()
+
+    # -- one connection after the other -------------------------------------------------------
+
+    def connected(self, connection: ChatClientProtocol) -> None:
+        """For :class:`.ChatClientProtocol`."""
+        self._connection = connection
+        self._flow()
+        if self.nickname is not None:
+            self._hello(connection, self.nickname)
+        self._tell(Connected())
+
+    def _hello(self, connection: ChatClientProtocol, nickname: str) -> None:
+        assert self.kept is not None
+        resume = {room: number for room, number in self.rooms.items() if number is not None}
+        hello = Hello(
+            nickname=visible(nickname),  # so that the server can say what is wrong with it
+            client=self.kept.client_id,
+            language=self.language,
+            resume=resume,
+        )
+        connection.hello(hello)
+
+    def lost(self, connection: ChatClientProtocol, reason: str) -> None:
+        """For :class:`.ChatClientProtocol`."""
+        self._connection = None
+        self._is_in = False
+        self._reason = reason
+        self._unwanted.clear()
+        for call in (self._abort, self._saving):
+            if call is not None and call.active():
+                call.cancel()
+        self._saving = None
+        for id, outgoing in tuple(self._outgoing.items()):
+            told = outgoing.request
+            if outgoing.is_sent and isinstance(told, Tell):
+                self._done(id)
+                refusal = NotDelivered(name=told.name, text=told.text)
+                self._tell_answer(outgoing, Refused(refusal, id))
+                outgoing.fail(refusal)
+            outgoing.is_sent = False
+        self._let_more()
+        if self._leaving is not None:
+            leaving, self._leaving = self._leaving, None
+            leaving.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        self._reason = reason_of(failure)
+
+    def _retry(self, _: int) -> float:
+        # The service counts connections that were made; ours count from the last welcome.
+        self._failures += 1
+        delay = _backoff(self._failures)
+        if self.running:
+            self._tell(Disconnected(self._reason, delay))
+        return delay
+
+    def _send(self) -> None:
+        """Send what was not sent over this connection, in its order."""
+        if not self._is_in or self._connection is None:
+            return
+        for outgoing in tuple(islice(self._outgoing.values(), WINDOW)):
+            if not outgoing.is_kept:
+                return
+            if outgoing.is_sent or (self._saving is not None and outgoing.is_message):
+                continue
+            if isinstance(outgoing.request, Tell) and not outgoing.is_marked:
+                outgoing.is_marked = True
+                self._keep(outgoing)  # and then here again
+                return
+            outgoing.is_sent = True
+            self._connection.send_line(outgoing.line)
+
+    def _keep(self, outgoing: _Outgoing) -> None:
+        mark = _MAY_BE_SENT if outgoing.is_marked else b""
+        outgoing.is_kept = False
+        keeping = self.state.keep(outgoing.request.id or "", mark + outgoing.line)
+        keeping.addBoth(self._is_kept, outgoing)
+
+    def _is_kept(self, result: Failure | None, outgoing: _Outgoing) -> None:
+        if result is not None and not result.check(Refusal):
+            self._log.failure("a defect: a message was not kept", result)
+        elif result is not None and not outgoing.is_marked:
+            self._tell(Refused(cast("Refusal", result.value)))
+        outgoing.is_kept = True
+        self._send()
+
+    # -- what comes ---------------------------------------------------------------------------
+
+    def received(self, connection: ChatClientProtocol, event: Event) -> None:
+        """For :class:`.ChatClientProtocol`."""
+        if isinstance(event, Entry):
+            last = self.rooms.get(event.room)
+            if last is not None and event.number > last:
+                self.rooms[event.room] = event.number
+                self._tell(event)
+            return
+        if self._is_unwanted(event):
+            return
+        follow = _FOLLOW.get(type(event))
+        if follow is not None:
+            follow(self, event)
+        outgoing = self._answered(event)
+        self._tell_answer(outgoing, event)
+        if isinstance(event, Refused) and not self._is_in and self._insist:
+            connection.close(event.refusal.sentence("en"))
+        if outgoing is not None:
+            self._answer(outgoing, event)
+
+    def dealt_with(self, event: Event) -> None:
+        """It need not come again, should the process end now."""
+        if isinstance(event, Entry):
+            number = event.number
+        elif isinstance(event, EntriesRemoved):
+            number = event.first - 1
+        else:
+            return
+        last = self.rooms.get(event.room)
+        if last is not None and number <= last:  # else it was of a log that is no more
+            self.state.seen(event.room, number)
+
+    def _welcomed(self, event: Welcomed) -> None:
+        assert self._connection is not None
+        self._is_in = True
+        self._failures = 0
+        self.nickname = event.nickname
+        for room in self.rooms:
+            if room not in event.rooms:
+                self._connection.send(Join(room))
+        if self._has_been_in:  # its own room is given to whoever comes, also if they left it
+            joining = {o.request.room for o in self._outgoing.values() if type(o.request) is Join}
+            for room in event.rooms.keys() - self.rooms.keys() - joining:
+                self._unwanted.add(room)
+                self._connection.send(Leave(room))
+        else:
+            for room in event.rooms:
+                self.rooms.setdefault(room, None)
+        self._has_been_in = True
+        self._place()
+        self._send()
+
+    def _place(self) -> None:
+        """What was said before any room was known is for the first one, also if sent again."""
+        for outgoing in self._outgoing.values():
+            placed = self._placed(outgoing.request)
+            if placed != outgoing.request:
+                outgoing.request = placed
+                outgoing.line = wire.encode(placed)
+                if outgoing.is_message:
+                    self._keep(outgoing)
+
+    def _entered(self, event: Entered) -> None:
+        last = self.rooms.get(event.room)
+        if last is not None and last <= event.last:
+            return
+        if last is not None:
+            self.state.left(event.room)  # or else its number would not go back
+            self._tell(LogReplaced(event.room))
+        self.rooms[event.room] = event.last
+        self.state.seen(event.room, event.last)
+
+    def _room_left(self, event: RoomLeft) -> None:
+        self.rooms.pop(event.room, None)
+        self.state.left(event.room)
+
+    def _is_unwanted(self, event: Event) -> bool:
+        """Whether it is about a room that we left and the server took us to again."""
+        if not isinstance(event, (Entered, RoomLeft)) or event.room not in self._unwanted:
+            return False
+        if isinstance(event, RoomLeft):
+            self._unwanted.discard(event.room)
+        return True
+
+    def _renamed(self, event: Renamed) -> None:
+        if event.own:
+            self.nickname = event.new
+
+    def _removed(self, event: EntriesRemoved) -> None:
+        last = self.rooms.get(event.room)
+        if last is not None:
+            self.rooms[event.room] = max(last, event.first - 1)
+
+    def _replaced(self, event: Replaced) -> None:
+        """Two that take each other's place would do so for ever: the newer one stays."""
+        self._is_in = False  # nor is it to be sent away
+        self.running = False
+        self._stop(REPLACED)
+
+    def _answered(self, event: Event) -> _Outgoing | None:
+        """Which request it answers; that one is done with, unless it is to be sent again."""
+        id: str | None = getattr(event, "id", None)
+        if id is None and not isinstance(event, Refused):
+            # The server answers in order.
+            sent = ((id, one) for id, one in self._outgoing.items() if one.is_sent)
+            id = next((id for id, one in sent if _is_answer(event, one.request)), None)
+        outgoing = self._outgoing.get(id or "")
+        if id is None or outgoing is None or not _is_answer(event, outgoing.request):
+            return None
+        if isinstance(event, Refused) and event.refusal.code == NotSaved.code:
+            outgoing.is_sent = False
+            if self._saving is None:
+                self._saving = self._reactor.callLater(SAVE_RETRY, self._save_again)
+            return None
+        self._done(id)
+        return outgoing
+
+    def _save_again(self) -> None:
+        self._saving = None
+        self._send()
+
+    def _done(self, id: str) -> None:
+        if self._outgoing.pop(id).is_message:
+            self.state.forget(id)
+
+    def _answer(self, outgoing: _Outgoing, event: Event) -> None:
+        if isinstance(event, Refused):
+            outgoing.fail(event.refusal)
+        else:
+            outgoing.succeed(event)
+        self._send()
+        self._flow()
+        self._let_more()
+
+    def _let_more(self) -> None:
+        if len(self._outgoing) < MANY or self._is_over:
+            ready, self._ready = self._ready, []
+            for one in ready:
+                one.callback(None)
+
+    def _tell_answer(self, outgoing: _Outgoing | None, event: Event) -> None:
+        """Tell ``event``, while :meth:`asked` still knows what it answers."""
+        self._answered_now = outgoing
+        self._tell(event)
+        self._answered_now = None
+
+    def _tell(self, event: Event) -> None:
+        if self._listener is None:
+            return
+        deals_with = self._returns_dealt_with
+        try:
+            self._listener(event)
+        except Exception:
+            self._log.failure("a defect: {event} could not be told", event=type(event).__name__)
+        if deals_with:
+            self.dealt_with(event)
+
+
+_FOLLOW: dict[type[Event], Callable[[ChatClient, Any], None]] = {
+    Entered: ChatClient._entered,
+    EntriesRemoved: ChatClient._removed,
+    Renamed: ChatClient._renamed,
+    Replaced: ChatClient._replaced,
+    RoomLeft: ChatClient._room_left,
+    Welcomed: ChatClient._welcomed,
+}
+
+
+def _is_answer(event: Event, request: Request) -> bool:
+    """Whether ``event`` can be the answer to ``request``."""
+    if isinstance(event, Refused):
+        return True
+    if not isinstance(event, _ANSWERS[type(request)]):
+        return False
+    if isinstance(event, (Entered, RoomLeft)):
+        return cast("Join | Leave", request).room in (None, event.room)
+    if isinstance(event, (Renamed, Told)):
+        return event.own
+    return True
+
+
+class Events:
+    """What happens to one client, for ``async for``."""
+
+    def __init__(self, client: ChatClient) -> None:
+        self._client = client
+        self._events: deque[Event] = deque()
+        self._waiting: Deferred[None] | None = None
+        self._last: Event | None = None
+        self._is_full = False
+        self._is_over = False
+        client.listen(self._add, dealt_with=False)
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._last is not None:
+            self._client.dealt_with(self._last)
+            self._last = None
+        while not self._events:
+            if self._is_over:
+                raise StopAsyncIteration
+            self._waiting = Deferred()
+            await self._waiting
+        self._last = self._events.popleft()
+        if self._is_full and len(self._events) < EVENTS // 2:
+            self._is_full = False
+            self._client.resume()
+        return self._last
+
+    def _add(self, event: Event) -> None:
+        self._events.append(event)
+        self._is_over |= isinstance(event, Disconnected) and event.retry is None
+        if len(self._events) >= EVENTS and not self._is_full:
+            self._is_full = True
+            # Whoever reads slowly may do so because they wait for an answer.
+            self._client.pause(but_for_answers=True)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+
+@implementer(IStreamClientEndpoint)
+class _Noting:
+    """An endpoint that tells why a connection could not be made."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, failed: Callable[[Failure], None]) -> None:
+        self._endpoint = endpoint
+        self._failed = failed
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        return connecting.addErrback(self._note)
+
+    def _note(self, failure: Failure) -> Failure:
+        self._failed(failure)
+        return failure
+
+
+def reason_of(failure: Failure) -> str:
+    """Why a connection could not be made, in a few words; English."""
+    for kind, reason in REASONS:
+        if failure.check(kind):
+            return reason
+    number = getattr(failure.value, "osError", None)
+    return os.strerror(number) if isinstance(number, int) else visible(str(failure.value))

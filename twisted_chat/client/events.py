@@ -1,0 +1,51 @@
+"""What only a client is told; everything else comes from :mod:`twisted_chat.messages`."""
+
+from __future__ import annotations
+
+from twisted_chat.errors import Refusal
+from twisted_chat.messages import Event
+
+
+class RequestRefused(Refusal):
+    """The server did not do what was asked.
+
+    ``details`` has the stable ``code`` of ``docs/protocol.rst`` and the ``text`` for people, which
+    the server has put into their language.
+    """
+
+    @property
+    def code(self) -> str:  # type: ignore[override]
+        """The server's code, such as ``name-taken``."""
+        return str(self.details["code"])
+
+    def sentence(self, language: str) -> str:
+        return str(self.details["text"])
+
+
+class Receipt(Event, frozen=True):
+    """A message of one's own is on the server's disk, in this place of the room's log."""
+
+    room: str
+    number: int
+    time: int
+    id: str | None = None
+
+
+class Connected(Event, frozen=True):
+    """There is a connection; who we are is told to the server, if it is known."""
+
+
+class Disconnected(Event, frozen=True):
+    """There is no connection, for ``reason``, a short sentence in English.
+
+    ``retry`` is after how many seconds the next attempt is made; None: none is.
+    """
+
+    reason: str
+    retry: float | None
+
+
+class LogReplaced(Event, frozen=True):
+    """The server has another log of ``room`` than it had: its numbers begin anew."""
+
+    room: str

@@ -1,0 +1,293 @@
+"""``twisted-chat connect``: the client put together, on a terminal or between pipes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from io import StringIO, TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+
+from twisted_chat.client import config
+from twisted_chat.client.address import DEFAULT_HOST, format_address, parse_address
+from twisted_chat.client.client import ChatClient, host_endpoint
+from twisted_chat.client.colours import look, usable
+from twisted_chat.client.config import Config
+from twisted_chat.client.conversation import BACKLOG, Conversation
+from twisted_chat.client.plain import PlainView, SilentView, read_input
+from twisted_chat.client.screen import Screen
+from twisted_chat.client.state import FileState, Kept, MemoryState, State, StateInUse
+from twisted_chat.client.wire import as_json
+from twisted_chat.errors import Refusal
+from twisted_chat.language import N_, catalogue
+from twisted_chat.messages import Event, Welcomed
+
+if TYPE_CHECKING:
+    from twisted_chat.client.window import Window
+
+CANNOT_CONNECT = N_("cannot connect to {address}: {reason}")
+ALONE = N_(
+    "Another client of yours is connected to this server: this one is somebody else, and keeps "
+    "nothing."
+)
+
+STDIN, STDOUT = 0, 1
+
+#: Exit status: it could not begin.
+CANNOT_BEGIN = 2
+
+#: The file of one's own identity on a server; it is no nickname. Another one is under its name.
+_OWN = "@"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    address: tuple[str, int] | None = None
+    nick: str | None = None
+    plain: bool = False
+    json: bool = False
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Which server, as whom, and where that is kept."""
+
+    host: str
+    port: int
+    nickname: str | None
+    #: Whether it is the person's own identity there, and not one that was asked for.
+    is_own: bool
+    state: Path
+
+    @property
+    def address(self) -> str:
+        return format_address(self.host, self.port)
+
+
+def find_place(
+    address: tuple[str, int] | None,
+    nick: str | None,
+    configured: Config,
+    environ: Mapping[str, str],
+) -> Place:
+    """What the command line leaves open is as configured.
+
+    :raises Refusal: what is configured is not an address, or there is no place for a state.
+    """
+    host, port = address or parse_address(configured.server or DEFAULT_HOST)
+    is_own = nick is None or nick == configured.nickname
+    name = _OWN if nick is None or is_own else nick
+    state = config.state_path(environ, host, port, name)
+    return Place(host, port, nick or configured.nickname, is_own, state)
+
+
+def complain(text: str) -> None:
+    """Tell in one line what is wrong, apart from what is said."""
+    print(f"twisted-chat: {text}", file=sys.stderr)
+
+
+def is_interactive() -> bool:
+    """Whether there is a person at a terminal."""
+    return os.isatty(STDIN) and os.isatty(STDOUT)
+
+
+def wants_window(options: Options, environ: Mapping[str, str]) -> bool:
+    """Whether the terminal is to have a prompt at its bottom. That needs an asyncio reactor."""
+    return not (options.plain or options.json) and usable(
+        environ, input_is_terminal=os.isatty(STDIN), output_is_terminal=os.isatty(STDOUT)
+    )
+
+
+def prepare_streams() -> None:
+    """What cannot be written in the terminal's encoding is written as something else."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # else it was closed, and is None
+            stream.reconfigure(errors="replace")
+
+
+def run_reactor(reactor: Any, main: Callable[[], Coroutine[Any, Any, int]], language: str) -> int:
+    """Run ``reactor`` until ``main``, which gives an exit status, has ended; returns that.
+
+    A refusal is told in one line.
+    """
+    outcome: list[int | Failure] = []
+
+    def begin() -> None:
+        running = Deferred.fromCoroutine(main())
+        running.addBoth(outcome.append).addBoth(lambda _: reactor.stop())
+
+    reactor.callWhenRunning(begin)
+    reactor.run(installSignalHandlers=False)
+    (result,) = outcome
+    if isinstance(result, int):
+        return result
+    if not result.check(Refusal):
+        result.raiseException()
+    complain(cast("Refusal", result.value).sentence(language))
+    return CANNOT_BEGIN
+
+
+def leave_on_signals(reactor: Any, leave: Callable[[], object]) -> None:
+    """Who presses Ctrl-C leaves in good order; who cannot wait for that presses it again."""
+
+    def interrupt(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        reactor.callFromThread(leave)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+
+
+def run(reactor: Any, options: Options, language: str, environ: Mapping[str, str]) -> int:
+    """Connect and run ``reactor`` until it is over; returns the exit status."""
+    prepare_streams()
+    try:
+        path = config.config_path(environ)
+        connect = Connect(reactor, options, language, environ, path, config.read(path))
+    except Refusal as refusal:
+        complain(refusal.sentence(language))
+        return CANNOT_BEGIN
+    return run_reactor(reactor, connect.run, language)
+
+
+class Connect:
+    """One run of ``twisted-chat connect``."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        options: Options,
+        language: str,
+        environ: Mapping[str, str],
+        path: Path,
+        configured: Config,
+    ) -> None:
+        """:raises Refusal: what is configured cannot be."""
+        self._reactor = reactor
+        self._options = options
+        self._language = language
+        self._environ = environ
+        self._path = path
+        self._config = configured
+        self._place = find_place(options.address, options.nick, configured, environ)
+        self._client: ChatClient
+        self._window: Window | None = None
+
+    async def run(self) -> int:
+        """Until the person has left; returns the exit status."""
+        window = wants_window(self._options, self._environ)
+        kept = await self._open()
+        conversation = Conversation(
+            self._client,
+            self._reactor,
+            language=self._language,
+            timestamps=window and self._config.timestamps,
+            backlog=BACKLOG if is_interactive() else 0,
+            hold=window,
+            echoes=not window,
+            interactive=is_interactive(),
+            happened=self._happened,
+        )
+        if window:
+            await self._in_window(kept, conversation)
+        else:
+            self._between_lines(conversation)
+        status = await conversation.ended
+        if conversation.failure:
+            translate = catalogue(self._language).gettext
+            reason = translate(conversation.failure)
+            complain(translate(CANNOT_CONNECT).format(address=self._place.address, reason=reason))
+        return status
+
+    async def _open(self) -> Kept:
+        """Make a client, and open its state."""
+        self._client = self._make_client(FileState(self._reactor, self._place.state))
+        try:
+            return await self._client.open()
+        except StateInUse:
+            if not self._place.is_own:
+                raise
+            complain(catalogue(self._language).gettext(ALONE))
+        self._client = self._make_client(MemoryState())
+        return await self._client.open()
+
+    def _make_client(self, state: State) -> ChatClient:
+        place = self._place
+        return ChatClient(
+            self._reactor,
+            host_endpoint(self._reactor, place.host, place.port),
+            place.nickname,
+            state=state,
+            catch_up=False,
+            insist=False,
+            language=self._language,
+        )
+
+    def _happened(self, event: Event) -> None:
+        if self._options.json:
+            sys.stdout.write(as_json(event).decode())
+            sys.stdout.flush()
+        if self._window is not None and not self._window.ready:
+            self._client.pause()
+            self._window.when_ready(self._client.resume)
+        if isinstance(event, Welcomed) and self._options.nick is None and is_interactive():
+            self._remember(event.nickname)
+
+    def _remember(self, nickname: str) -> None:
+        """The first name that somebody is known by is theirs from now on."""
+        if self._config.nickname is None:
+            self._config = msgspec.structs.replace(self._config, nickname=nickname)
+            remembering = deferToThread(config.remember, self._path, nickname=nickname)
+            remembering.addErrback(self._not_remembered)
+
+    def _not_remembered(self, failure: Failure) -> None:
+        failure.trap(Refusal)
+        complain(cast("Refusal", failure.value).sentence(self._language))
+
+    async def _in_window(self, kept: Kept, conversation: Conversation) -> None:
+        from twisted_chat.client.window import Window  # what it needs takes a while to import
+
+        window = self._window = conversation.view = Window(
+            conversation,
+            look=look(self._environ, self._config.background),
+            history=kept.typed,
+            remember=self._typed,
+            draft=kept.draft,
+            keep_draft=self._client.state.draft,
+            bell=self._config.bell,
+        )
+        leave_on_signals(self._reactor, window.leave)
+        conversation.when_closing = window.close
+        conversation.start()
+        await Deferred.fromFuture(asyncio.ensure_future(window.run()))
+
+    def _typed(self, line: str) -> None:
+        state = self._client.state
+        state.typed(line)
+        state.draft("")
+
+    def _between_lines(self, conversation: Conversation) -> None:
+        view: PlainView | SilentView
+
+        def output_gone() -> None:
+            # The interpreter flushes it at the end, and would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+            conversation.leave()
+
+        if self._options.json:
+            view = SilentView(conversation)
+        else:
+            screen = Screen(sys.stdout or StringIO(), output_gone)
+            view = PlainView(conversation, screen, interactive=is_interactive())
+        conversation.view = view
+        leave_on_signals(self._reactor, view.interrupted)
+        conversation.start()
+        read_input(self._reactor, conversation, view)

@@ -1,0 +1,385 @@
+"""The JSON Lines dialect from the client's side: requests out, events in. Pure.
+
+``docs/protocol.rst`` describes every message. What comes is read into the same events that the
+server rendered, so a client shows them as the server would; :mod:`twisted_chat.client.events`
+has the few that only a client knows. All texts of an event are safe to show on a terminal,
+whatever the server sent.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import structs
+
+from twisted_chat.characters import visible
+from twisted_chat.client.events import (
+    Connected,
+    Disconnected,
+    LogReplaced,
+    Receipt,
+    RequestRefused,
+)
+from twisted_chat.dialects import jsonl
+from twisted_chat.errors import ControlCharacter
+from twisted_chat.messages import (
+    Announced,
+    Crowd,
+    Entered,
+    EntriesRemoved,
+    Entry,
+    Event,
+    HistoryShown,
+    IgnoredListed,
+    Ignoring,
+    Joined,
+    Kind,
+    LanguageShown,
+    Left,
+    PeopleListed,
+    Pong,
+    Refused,
+    Renamed,
+    Replaced,
+    Request,
+    RoomLeft,
+    RoomsListed,
+    RoomSummary,
+    SearchShown,
+    ServerStopping,
+    Style,
+    Told,
+    TopicShown,
+    Welcomed,
+)
+
+_TYPES = {request: name for name, request in jsonl.REQUESTS.items()}
+
+_STYLE = Style("en")
+
+#: Microseconds since 1970 UTC, of the years that a calendar can show wherever one is: to 9998.
+_Time = Annotated[int, msgspec.Meta(ge=0, lt=253_370_764_800_000_000)]
+
+#: The number of an entry in its room.
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class NotUnderstood(ValueError):
+    """What came is not a line of this dialect."""
+
+
+# -- out --------------------------------------------------------------------------------------
+
+
+def encode(request: Request) -> bytes:
+    """``request`` as a line, without its end.
+
+    :raises ControlCharacter: it holds what is no character at all, a lone surrogate.
+    """
+    fields = {name: value for name, value in structs.asdict(request).items() if value is not None}
+    try:
+        return msgspec.json.encode({"type": _TYPES[type(request)], **fields})
+    except UnicodeEncodeError as error:
+        raise ControlCharacter(character=ord(error.object[error.start])) from None
+
+
+# -- in ---------------------------------------------------------------------------------------
+
+
+class _Line(msgspec.Struct, tag_field="type", gc=False):
+    """One kind of line. Fields are as on the wire."""
+
+    def event(self) -> Event:
+        raise NotImplementedError
+
+
+class _Said(_Line, tag="said"):
+    room: str
+    seq: _Number
+    time: _Time
+    nickname: str
+    text: str
+    kind: Kind = "say"
+    id: str | None = None
+
+    def event(self) -> Entry:
+        return Entry(
+            self.room, self.seq, self.time, self.kind, self.nickname, self.text, None, self.id, b""
+        )
+
+
+class _Ack(_Line, tag="ack"):
+    id: str | None
+    room: str
+    seq: _Number
+    time: _Time
+
+    def event(self) -> Event:
+        return Receipt(self.room, self.seq, self.time, self.id)
+
+
+class _Error(_Line, tag="error"):
+    code: str
+    text: str
+    id: str | None = None
+
+    def event(self) -> Event:
+        return Refused(RequestRefused(code=self.code, text=self.text), self.id)
+
+
+class _Welcome(_Line, tag="welcome"):
+    nickname: str
+    client: str
+    resumed: bool
+    rooms: dict[str, _Number]
+    motd: tuple[str, ...] = ()
+
+    def event(self) -> Event:
+        client_id = bytes.fromhex(self.client)
+        return Welcomed(self.nickname, self.motd, self.rooms, client_id, "", self.resumed)
+
+
+class _Entered(_Line, tag="entered"):
+    room: str
+    topic: str
+    people: tuple[str, ...]
+    count: int
+    last: _Number
+    keep_days: float = 0
+
+    def event(self) -> Event:
+        return Entered(self.room, self.people, self.count, self.topic, self.last, self.keep_days)
+
+
+class _Exited(_Line, tag="exited"):
+    room: str
+
+    def event(self) -> Event:
+        return RoomLeft(self.room, None)
+
+
+class _Joined(_Line, tag="joined"):
+    room: str
+    nickname: str
+    arrived: bool
+
+    def event(self) -> Event:
+        return Joined(self.room, self.nickname, self.arrived)
+
+
+class _Left(_Line, tag="left"):
+    room: str
+    nickname: str
+    departed: bool
+
+    def event(self) -> Event:
+        return Left(self.room, self.nickname, self.departed)
+
+
+class _Crowd(_Line, tag="crowd"):
+    room: str
+    came: bool
+    chat: bool
+    people: tuple[str, ...]
+    count: int
+
+    def event(self) -> Event:
+        return Crowd(self.room, self.came, self.chat, self.people, self.count)
+
+
+class _Renamed(_Line, tag="renamed"):
+    old: str
+    new: str
+    own: bool = False
+
+    def event(self) -> Event:
+        return Renamed(self.old, self.new, self.own)
+
+
+class _Told(_Line, tag="told"):
+    nickname: str
+    text: str
+    time: _Time
+
+    def event(self) -> Event:
+        return Told(self.nickname, "", self.text, self.time)
+
+
+class _Delivered(_Line, tag="delivered"):
+    name: str
+    time: _Time
+    id: str | None = None
+
+    def event(self) -> Event:
+        return Told("", self.name, "", self.time, own=True, id=self.id)
+
+
+class _History(_Line, tag="history"):
+    room: str
+    first: _Number
+    entries: tuple[_Said, ...]
+    id: str | None = None
+
+    def event(self) -> Event:
+        entries = tuple(said.event() for said in self.entries)
+        return HistoryShown(self.room, entries, self.first, self.id)
+
+
+class _Found(_Line, tag="found"):
+    words: str
+    entries: tuple[_Said, ...]
+    id: str | None = None
+
+    def event(self) -> Event:
+        return SearchShown(self.words, tuple(said.event() for said in self.entries), self.id)
+
+
+class _Rooms(_Line, tag="rooms"):
+    rooms: tuple[RoomSummary, ...]
+    count: int
+    id: str | None = None
+
+    def event(self) -> Event:
+        return RoomsListed(self.rooms, self.count, self.id)
+
+
+class _People(_Line, tag="people"):
+    room: str
+    people: tuple[str, ...]
+    count: int
+    id: str | None = None
+
+    def event(self) -> Event:
+        return PeopleListed(self.room, self.people, self.count, self.id)
+
+
+class _Topic(_Line, tag="topic"):
+    room: str
+    topic: str
+    id: str | None = None
+
+    def event(self) -> Event:
+        return TopicShown(self.room, self.topic, self.id)
+
+
+class _Removed(_Line, tag="removed"):
+    room: str
+    first: _Number
+
+    def event(self) -> Event:
+        return EntriesRemoved(self.room, self.first)
+
+
+class _Announced(_Line, tag="announced"):
+    text: str
+    room: str | None = None
+
+    def event(self) -> Event:
+        return Announced(self.text, self.room)
+
+
+class _Ignoring(_Line, tag="ignoring"):
+    nickname: str
+    on: bool
+
+    def event(self) -> Event:
+        return Ignoring(self.nickname, self.on)
+
+
+class _Ignored(_Line, tag="ignored"):
+    people: tuple[str, ...]
+
+    def event(self) -> Event:
+        return IgnoredListed(self.people)
+
+
+class _Language(_Line, tag="language"):
+    language: str
+    languages: tuple[str, ...]
+
+    def event(self) -> Event:
+        return LanguageShown(self.language, self.languages, changed=False)
+
+
+class _Pong(_Line, tag="pong"):
+    id: str | None = None
+
+    def event(self) -> Event:
+        return Pong(self.id)
+
+
+class _Replaced(_Line, tag="replaced"):
+    def event(self) -> Event:
+        return Replaced()
+
+
+class _Stopping(_Line, tag="stopping"):
+    def event(self) -> Event:
+        return ServerStopping()
+
+
+_LINES = (
+    _Said | _Ack | _Error | _Welcome | _Entered | _Exited | _Joined | _Left | _Crowd | _Renamed
+    | _Told | _Delivered | _History | _Found | _Rooms | _People | _Topic | _Removed | _Announced
+    | _Ignoring | _Ignored | _Language | _Pong | _Replaced | _Stopping
+)  # fmt: skip
+
+
+class _Envelope(msgspec.Struct):
+    type: str
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_decoder = msgspec.json.Decoder(_LINES)
+_known = frozenset(str(kind.__struct_config__.tag) for kind in _Line.__subclasses__())
+
+
+def decode(line: bytes) -> Event | None:
+    """The event on ``line``, without its end; None if it is of a type that is not known here.
+
+    :raises NotUnderstood: it is no line of the dialect.
+    """
+    try:
+        text = line.decode("utf-8")
+        if _envelope.decode(text).type not in _known:
+            return None
+        if text.isprintable() and "\\" not in text:
+            read: _Line = _decoder.decode(text)
+        else:
+            read = msgspec.convert(_all_visible(msgspec.json.decode(text)), _LINES)
+        return read.event()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise NotUnderstood(visible(str(error))) from None
+
+
+def as_json(event: Event) -> bytes:
+    """``event`` as a line of JSON that ends with LF, for programs that read what a client prints.
+
+    As the server sends it, but without the secret; and what only a client is told.
+    """
+    if isinstance(event, Receipt):
+        return _line("ack", id=event.id, room=event.room, seq=event.number, time=event.time)
+    if isinstance(event, Connected):
+        return _line("connected")
+    if isinstance(event, Disconnected):
+        return _line("disconnected", reason=event.reason, retry=event.retry)
+    if isinstance(event, LogReplaced):
+        return _line("log-replaced", room=event.room)
+    if isinstance(event, Welcomed):
+        event = structs.replace(event, client_id=b"")
+    return jsonl.render([event], _STYLE)
+
+
+def _line(type: str, **fields: object) -> bytes:
+    return msgspec.json.encode({"type": type, **fields}) + b"\n"
+
+
+def _all_visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {_all_visible(key): _all_visible(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_all_visible(item) for item in value]
+    return value

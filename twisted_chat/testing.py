@@ -1,0 +1,567 @@
+"""A chat server in memory, for the tests of programs that use :mod:`twisted_chat.client`.
+
+No sockets, no threads, no files, and time passes only when told to. What answers is the real
+server, from the bytes of its connections to the SQL of its log, so that what holds here holds
+outside::
+
+    server = ChatServer()
+    bot = ChatClient(server.clock, server.endpoint(), "Echo")
+    ...
+    bot.startService()
+    server.say("lobby", "Ana", "oi")
+    assert [entry.text for entry in server.log("lobby")] == ["oi", "oi"]
+
+:class:`ChatServer` can also lose connections, be killed, be started again and take its time
+to save what is said. Give programs under test a :class:`~twisted_chat.client.MemoryState`:
+:class:`~twisted_chat.client.FileState` has a thread. ``docs/bots.rst`` has more. It must not know
+any test framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+)
+from twisted.internet.interfaces import (
+    IConsumer,
+    IDelayedCall,
+    IProducer,
+    IProtocol,
+    IProtocolFactory,
+    IPushProducer,
+    IStreamClientEndpoint,
+    ITransport,
+)
+from twisted.internet.task import Clock, LoopingCall
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_chat.chat import Chat, announcement
+from twisted_chat.client import ChatClient, Event, Receipt, Refused
+from twisted_chat.errors import HistoryUnavailable, NotSaved, Refusal
+from twisted_chat.flood import Rate
+from twisted_chat.identities import Identities
+from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState
+from twisted_chat.journal.store import MEMORY, Reader, Store
+from twisted_chat.messages import Entry
+from twisted_chat.names import room_name
+from twisted_chat.protocol import ChatFactory, ChatProtocol
+from twisted_chat.registry import Registry
+
+__all__ = ["ChatServer", "SteppedClock"]
+
+#: When :attr:`ChatServer.clock` shows 0: 2026-01-01 00:00:00 UTC, in microseconds.
+BEGINNING = 1_767_225_600_000_000
+
+#: Seconds from one removal of old entries to the next.
+REMOVAL_INTERVAL = 3600.0
+
+#: Bytes that arrive at one time, and that may be on their way before the sender has to wait.
+READ = BUFFER = 2**16
+
+#: More entries than any test says.
+MANY = 2**31
+
+
+class SteppedClock(Clock):
+    """A clock for tests, on which everything happens at its own time.
+
+    Twisted's own moves first, and then lets everything happen that was due meanwhile. Who
+    looks every few seconds whether something has come would find a long silence.
+    """
+
+    def advance(self, amount: float) -> None:
+        """Let ``amount`` seconds pass; with 0, what is due at this moment happens."""
+        end = self.rightNow + amount
+        while self.calls:
+            due = min(call.getTime() for call in self.calls)
+            if due > end:
+                break
+            self.rightNow = max(self.rightNow, due)
+            super().advance(0)
+        self.rightNow = max(self.rightNow, end)
+
+
+class ChatServer:
+    """A chat server in memory, and whom a test lets come to it.
+
+    Everything happens on :attr:`clock`. A method here returns when all has happened that
+    follows without time passing. After a call of anything else, such as a request of a client,
+    :meth:`settle` brings it about. A client that lost its connection tries again after up to
+    two seconds, then after more and more, up to half a minute.
+    """
+
+    def __init__(
+        self,
+        clock: SteppedClock | None = None,
+        *,
+        room: str = "lobby",
+        motd: Sequence[str] = (),
+        keep_days: float = 0,
+        rate: Rate | None = None,
+        reconnect_grace: float = 10,
+        language: str = "en",
+    ) -> None:
+        """It runs at once. Several servers may share a ``clock``.
+
+        The rest is as the options of ``twistd chat``; ``motd`` is its lines. ``rate`` None is no
+        flood control, ``keep_days`` 0 keeps everything, ``reconnect_grace`` is in seconds.
+        """
+        self.clock = SteppedClock() if clock is None else clock
+        #: Whether who connects is let in, while the server runs.
+        self.accepts_connections = True
+        #: If not, what is said and who comes waits for :meth:`commit`.
+        self.commits_at_once = True
+        #: Why nothing can be saved or read, such as "database or disk is full"; None: it can.
+        self.disk_error: str | None = None
+        self._room = room
+        self._motd = tuple(motd)
+        self._keep_days = keep_days
+        self._rate = rate
+        self._reconnect_grace = reconnect_grace
+        self._language = language
+        self._guests: dict[str, ChatClient] = {}
+        self._wires: list[_Wire] = []
+        self._ports = count(1024)
+        self._store = Store(MEMORY)
+        self._life: _Life | None = None
+        self.start()
+
+    # -- connecting ---------------------------------------------------------------------------
+
+    def endpoint(self) -> IStreamClientEndpoint:
+        """Where this server is, for a :class:`~twisted_chat.client.ChatClient`."""
+        return _Endpoint(self._connect)
+
+    def settle(self) -> None:
+        """Let all happen that can without time passing."""
+        self.clock.advance(0)
+
+    def cut(self, nickname: str | None = None) -> None:
+        """The connection of ``nickname`` breaks off, or every one; what is on the way is lost."""
+        for wire in tuple(self._wires):
+            if nickname is None or _nickname(wire) == nickname:
+                wire.break_off(ConnectionLost(), ConnectionLost())
+        self.settle()
+
+    # -- other people -------------------------------------------------------------------------
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """The nicknames of those who are in the chat, in the order in which they came.
+
+        Also of programs that lost their connection, as long as they may come back unnoticed.
+        """
+        if self._life is None:
+            return ()
+        found = self._life.factory.snapshot()
+        return tuple(one.nickname for one in found if one.nickname is not None)
+
+    def enter(self, nickname: str, *rooms: str) -> ChatClient:
+        """Somebody comes, unless they have before, and goes to ``rooms``; returns their client.
+
+        :raises Refusal: the server does not let them in under that name.
+        """
+        guest = self._guests.get(nickname)
+        if guest is None:
+            guest = self._guests[nickname] = self._let_in(nickname)
+        for room in rooms:
+            if room_name(room) not in guest.rooms:
+                guest.join(room)
+        self.settle()
+        return guest
+
+    def leave(self, nickname: str) -> None:
+        """Somebody who came with :meth:`enter` or :meth:`say` leaves the chat.
+
+        :raises KeyError: nobody did so under that name.
+        """
+        self._guests.pop(nickname).stopService()
+        self.settle()
+
+    def say(self, room: str, nickname: str, text: str) -> Deferred[Receipt]:
+        """Somebody says something in ``room``, and comes and goes there before if need be.
+
+        Fires when it is saved: at once, where nothing is in the way.
+        """
+        saying = self.enter(nickname, room).say(text, room)
+        self.settle()
+        return saying
+
+    def announce(self, text: str, room: str | None = None) -> None:
+        """The operator says something, to everybody or to one room.
+
+        :raises Refusal: the text holds a control character, or the room's name is not one.
+        """
+        self._running().chat.announce(announcement(text, room))
+        self.settle()
+
+    # -- the log ------------------------------------------------------------------------------
+
+    def log(self, room: str) -> list[Entry]:
+        """All that is saved in ``room``, in its order."""
+        return self._store.reader().after(room_name(room), 0, MANY, MANY)
+
+    def commit(self) -> None:
+        """Save what has been said until now, as one group. See :attr:`commits_at_once`."""
+        self._running().journal.commit()
+        self.settle()
+
+    # -- stopping and starting ----------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it does; where not, connections are refused."""
+        return self._life is not None
+
+    def stop(self) -> None:
+        """It stops in good order: saves what was said, tells everybody and closes."""
+        life = self._running()
+        self._life = None
+        life.removal.stop()
+        life.chat.stop(_nothing)
+        self.settle()
+        self._drop_all()
+
+    def kill(self) -> None:
+        """It ends as with ``kill -9``: what was not committed is lost."""
+        life = self._running()
+        self._life = None
+        life.removal.stop()
+        life.journal.end()
+        self._drop_all()
+
+    def start(self, *, new_log: bool = False) -> None:
+        """It begins again, with the log that it had, or with an empty one.
+
+        :raises RuntimeError: it runs.
+        """
+        if self._life is not None:
+            raise RuntimeError("the server runs already")
+        if new_log:
+            self._store.close()
+            self._store = Store(MEMORY)
+        self._life = _Life(self)
+        self.settle()
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _running(self) -> _Life:
+        if self._life is None:
+            raise RuntimeError("the server does not run")
+        return self._life
+
+    def _microseconds(self) -> int:
+        return BEGINNING + int(self.clock.seconds() * 1_000_000)
+
+    def _let_in(self, nickname: str) -> ChatClient:
+        refused: list[Refusal] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Refused):
+                refused.append(event.refusal)
+
+        guest = ChatClient(self.clock, self.endpoint(), nickname)
+        guest.listen(listen)
+        guest.startService()
+        self.settle()
+        if refused:
+            guest.stopService()
+            raise refused[0]
+        return guest
+
+    def _connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        connecting: Deferred[IProtocol] = Deferred(lambda _: call.cancel())
+        call: IDelayedCall = self.clock.callLater(0, self._connected, factory, connecting)
+        return connecting
+
+    def _connected(self, factory: IProtocolFactory, connecting: Deferred[IProtocol]) -> None:
+        if self._life is None or not self.accepts_connections:
+            connecting.errback(ConnectionRefusedError())
+            return
+        here = IPv4Address("TCP", "192.0.2.1", 50000)  # RFC 5737: of nobody
+        there = IPv4Address("TCP", "192.0.2.2", next(self._ports))
+        client, server = factory.buildProtocol(here), self._life.factory.buildProtocol(there)
+        assert client is not None
+        assert server is not None
+        end = _Wire(self.clock, server, here, there)
+        other = _Wire(self.clock, client, there, here)
+        end.other, other.other = other, end
+        self._wires = [wire for wire in self._wires if wire.connected] + [end]
+        server.makeConnection(end)
+        client.makeConnection(other)
+        connecting.callback(client)
+
+    def _drop_all(self) -> None:
+        """The process is gone, and nobody in it is told."""
+        for wire in self._wires:
+            wire.break_off(None, ConnectionLost())
+        self._wires.clear()
+        self.settle()
+
+
+def _nickname(wire: _Wire) -> str:
+    assert isinstance(wire.protocol, ChatProtocol)
+    return wire.protocol.session.name
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""
+
+
+class _Life:
+    """What a server has from its start to its end; the log outlives it.
+
+    Put together as :class:`twisted_chat.service.ChatService` does.
+    """
+
+    def __init__(self, server: ChatServer) -> None:
+        clock = server.clock
+        self.journal = _Journal(server, server._store)
+        self.chat = Chat(
+            self.journal,
+            Registry(),
+            Identities(300, clock.seconds),
+            server._microseconds,
+            clock.callLater,
+            default_room=server._room,
+            keep_days=server._keep_days,
+            motd=server._motd,
+        )
+        self.factory = ChatFactory(
+            clock,
+            self.chat,
+            rate=server._rate,
+            language=server._language,
+            reconnect_grace=server._reconnect_grace,
+        )
+        self.chat.start()
+        self.removal = LoopingCall(self.chat.remove_old)
+        self.removal.clock = clock
+        self.removal.start(REMOVAL_INTERVAL)
+
+
+class _Journal:
+    """A :class:`twisted_chat.journal.Journal` without a thread."""
+
+    full = False
+
+    def __init__(self, server: ChatServer, store: Store) -> None:
+        self._server = server
+        self._store = store
+        self._queue: list[Draft | Marker] = []
+        self._is_due = False
+        self._has_ended = False
+
+    def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
+        self._deliver = deliver
+        return self._store.rooms()
+
+    def append(self, draft: Draft) -> None:
+        self._put([draft])
+
+    def extend(self, drafts: Sequence[Draft]) -> None:
+        self._put(drafts)
+
+    def mark(self, callback: Callable[[], None]) -> None:
+        self._put([Marker(callback)])
+
+    def when_space(self, callback: Callable[[], None]) -> None:
+        self._soon(callback)
+
+    def read_after(
+        self, room: str, after: int, through: int, limit: int, reply: HistoryReader
+    ) -> None:
+        self._read(lambda reader: reader.after(room, after, through, limit), reply)
+
+    def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
+        self._read(lambda reader: reader.before(room, before, limit), reply)
+
+    def search(self, words: str, room: str | None, limit: int, reply: HistoryReader) -> None:
+        def job() -> None:
+            self._store.index(MANY)
+            self._read(lambda reader: reader.search(words, room, limit), reply)
+
+        self.mark(job)
+
+    def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
+        for state in self._store.rooms():
+            last, _ = self._store.remove_before(state.name, time, MANY)
+            if last:
+                removed(state.name, last)
+
+    def stop(self, stopped: Callable[[], None]) -> None:
+        while self._queue:
+            self.commit()
+        self.end()
+        stopped()
+
+    # -- for the server -----------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Write what is queued, and hand it back."""
+        group, self._queue = self._queue, []
+        drafts = [item for item in group if isinstance(item, Draft)]
+        reason = self._server.disk_error
+        written: Sequence[Outcome]
+        if reason is None:
+            written = self._store.commit(drafts)
+        else:
+            written = [Failed(one, NotSaved(text=one.text, reason=reason)) for one in drafts]
+        results = iter(written)
+        self._deliver([next(results) if isinstance(item, Draft) else item for item in group])
+
+    def end(self) -> None:
+        """Whatever was queued, or still comes, is lost."""
+        self._has_ended = True
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _put(self, items: Sequence[Draft | Marker]) -> None:
+        if self._has_ended:
+            return
+        self._queue.extend(items)
+        if self._server.commits_at_once and not self._is_due:
+            self._is_due = True
+            self._soon(self._due)
+
+    def _due(self) -> None:
+        self._is_due = False
+        if self._queue:
+            self.commit()
+
+    def _read(self, query: Callable[[Reader], Sequence[Entry]], reply: HistoryReader) -> None:
+        def job() -> None:
+            reason = self._server.disk_error
+            if reason is None:
+                reply(query(self._store.reader()))
+            else:
+                reply(HistoryUnavailable(reason=reason))
+
+        self._soon(job)
+
+    def _soon(self, callback: Callable[[], None]) -> None:
+        self._server.clock.callLater(0, lambda: None if self._has_ended else callback())
+
+
+@implementer(IStreamClientEndpoint)
+class _Endpoint:
+    """Calls ``connect`` instead of making a socket."""
+
+    def __init__(self, connect: Callable[[IProtocolFactory], Deferred[IProtocol]]) -> None:
+        self._connect = connect
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return self._connect(protocolFactory)
+
+
+@implementer(ITransport, IConsumer, IPushProducer)
+class _Wire:
+    """One end of a connection in memory: what is written here arrives at :attr:`other`.
+
+    It arrives in the next turn of the clock, unless the other end does not read.
+    """
+
+    other: _Wire
+    disconnecting = False
+
+    def __init__(
+        self, clock: Clock, protocol: IProtocol, host: IPv4Address, peer: IPv4Address
+    ) -> None:
+        self.protocol = protocol
+        self.connected = True
+        self._clock = clock
+        self._host = host
+        self._peer = peer
+        self._data = b""  # on its way
+        self._is_due = False
+        self._reads = True
+        self._producer: IPushProducer | None = None
+        self._producer_waits = False
+
+    def write(self, data: bytes) -> None:
+        if not self.connected:
+            return
+        self._data += data
+        if len(self._data) > BUFFER and self._producer is not None and not self._producer_waits:
+            self._producer_waits = True
+            self._producer.pauseProducing()
+        self._soon()
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        self.write(b"".join(iovec))
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+        self._soon()
+
+    def abortConnection(self) -> None:
+        self.break_off(ConnectionAborted(), ConnectionLost())
+
+    def getHost(self) -> IPv4Address:
+        return self._host
+
+    def getPeer(self) -> IPv4Address:
+        return self._peer
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        assert streaming, "nothing here pulls"
+        assert IPushProducer.providedBy(producer)
+        self._producer = producer
+
+    def unregisterProducer(self) -> None:
+        self._producer = None
+        self._producer_waits = False
+        self._soon()
+
+    def pauseProducing(self) -> None:
+        self._reads = False
+
+    def resumeProducing(self) -> None:
+        self._reads = True
+        self.other._soon()
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    def break_off(self, here: Exception | None, there: Exception | None) -> None:
+        """It is over, for these reasons; with None, that end is not told."""
+        if self.connected:
+            for end, reason in ((self, here), (self.other, there)):
+                end.connected = False
+                if reason is not None:
+                    self._clock.callLater(0, end._lost, reason)
+
+    def _lost(self, reason: Exception) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
+        self.protocol.connectionLost(Failure(reason))
+
+    def _soon(self) -> None:
+        if self.connected and not self._is_due:
+            self._is_due = True
+            self._clock.callLater(0, self._deliver)
+
+    def _deliver(self) -> None:
+        self._is_due = False
+        if not self.connected or not self.other._reads:
+            return
+        arrived, self._data = self._data[:READ], self._data[READ:]
+        if arrived:
+            self.other.protocol.dataReceived(arrived)
+        if self._data:
+            self._soon()
+        elif self._producer_waits and self._producer is not None:
+            self._producer_waits = False
+            self._producer.resumeProducing()
+        elif self.disconnecting and self._producer is None:
+            self.break_off(ConnectionDone(), ConnectionDone())
