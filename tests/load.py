@@ -58,7 +58,7 @@ class _Line(msgspec.Struct):
     room: str = ""
     seq: int = 0
     time: int = 0
-    kind: str = ""
+    kind: str = "say"
     nickname: str = ""
     text: str = ""
     code: str = ""

@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -36,6 +36,7 @@ UNDELIVERED = {"not-delivered", "no-such-person", "not-reading"}
 names = st.sampled_from(NAMES)
 rooms = st.sampled_from(ROOMS)
 ends = st.sampled_from([0, 1])
+counts = st.one_of(st.just(0), st.integers(1, 400), st.just(MANY))
 
 
 class End(StringTransport):
@@ -137,9 +138,7 @@ class Process:
         self.client.startService()
 
     def connect(self, factory: Any) -> Deferred[Any]:
-        server = self._machine.factory.buildProtocol(None)
-        if server is None or not self._machine.accepts:
-            return fail(ConnectionRefusedError())
+        server: Any = self._machine.factory.buildProtocol(None)
         here, there = self.ends = End(), End()
         here.protocol, there.protocol = factory.buildProtocol(None), server
         server.makeConnection(there)
@@ -212,7 +211,6 @@ class ClientMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.store = Store(MEMORY)
-        self.accepts = True
         self.start_server()
         self.said = dict.fromkeys(NAMES, 0)
         #: What each one said and must be in the log: its number and its room.
@@ -221,6 +219,10 @@ class ClientMachine(RuleBasedStateMachine):
         self.processes = {
             name: Process(self, name, Disk(f"{at:032x}")) for at, name in enumerate(NAMES)
         }
+        for name in NAMES:
+            self.flow(name)
+            self.join(name, "cinema")
+            self.flow(name)
 
     def start_server(self) -> None:
         self.world = World(store=self.store)
@@ -231,8 +233,9 @@ class ClientMachine(RuleBasedStateMachine):
 
     # -- what people do -----------------------------------------------------------------------
 
-    @rule(name=names, room=rooms, count=st.integers(1, 3))
-    def say(self, name: str, room: str, count: int) -> None:
+    @rule(name=names, room=rooms, count=st.integers(1, 3), written=st.booleans())
+    def say(self, name: str, room: str, count: int, written: bool) -> None:
+        """Something is said; it may be on disk at once."""
         client = self.processes[name].client
         if room not in client.rooms or any(self.leaves(name, room)):
             return
@@ -241,6 +244,8 @@ class ClientMachine(RuleBasedStateMachine):
             self.must[name][self.said[name]] = room
             saying = client.say(f"{name} {self.said[name]}", room, id=str(self.said[name]))
             saying.addErrback(self.processes[name].problems.append)
+        if written:
+            self.processes[name].disk.write()
 
     def leaves(self, name: str, room: str) -> list[bool]:
         """For each time that ``name`` is about to leave ``room``."""
@@ -259,30 +264,36 @@ class ClientMachine(RuleBasedStateMachine):
         if room in client.rooms and not client.waiting:
             client.leave(room)
 
-    @rule(name=names)
-    def tell(self, name: str) -> None:
+    @rule(name=names, written=st.booleans())
+    def tell(self, name: str, written: bool) -> None:
         self.said[name] += 1
         (other,) = set(NAMES) - {name}
         telling = self.processes[name].client.tell(other, f"{name} {self.said[name]}")
         telling.addErrback(lambda failure: None)
+        if written:
+            self.processes[name].disk.write()
+            self.processes[name].disk.write()  # that it is about to be sent
 
-    @rule(name=names)
-    def pause(self, name: str) -> None:
-        self.processes[name].client.pause()
-
-    @rule(name=names)
-    def resume(self, name: str) -> None:
-        self.processes[name].client.resume()
+    @rule(name=names, on=st.booleans())
+    def pause(self, name: str, on: bool) -> None:
+        client = self.processes[name].client
+        client.pause() if on else client.resume()
 
     @rule(name=names)
     def write(self, name: str) -> None:
         """What the client wants to keep is on disk."""
         self.processes[name].disk.write()
 
-    @rule(name=names)
-    def kill(self, name: str) -> None:
-        """The client is gone, and with it what was not on disk: that was never sent."""
+    @rule(name=names, arrived=st.booleans(), flows=st.booleans())
+    def kill(self, name: str, arrived: bool, flows: bool) -> None:
+        """The client is gone, and with it what was not on disk: that was never sent.
+
+        Everything else may have ``arrived`` at the server, and be saved.
+        """
         process = self.processes[name]
+        if arrived:
+            process.carry(0, MANY)
+            self.commit()
         process.disk.lose()
         kept = process.disk.waiting
         in_log = {text for room in ROOMS for text in self.log(room)}
@@ -296,37 +307,53 @@ class ClientMachine(RuleBasedStateMachine):
         self.told += process.told
         assert process.problems == []
         self.processes[name] = Process(self, name, process.disk)
+        if flows:
+            self.flow(name)
 
     # -- what lies between --------------------------------------------------------------------
 
-    @rule(name=names, end=ends, count=st.one_of(st.integers(1, 400), st.just(MANY)))
+    @rule(name=names, end=ends, count=counts)
     def carry(self, name: str, end: int, count: int) -> None:
         self.processes[name].carry(end, count)
 
     @rule(name=names)
-    def carry_both_ways(self, name: str) -> None:
-        for end in (0, 1, 0, 1):
-            self.processes[name].carry(end, MANY)
+    def flow(self, name: str) -> None:
+        """All that can arrive arrives, and is saved."""
+        for _ in range(3):
+            self.processes[name].disk.write()
+            self.processes[name].carry(0, MANY)
+            self.commit()
+            self.processes[name].carry(1, MANY)
 
-    @rule(name=names, end=ends, count=st.integers(0, 400), server_knows=st.booleans())
-    def cut(self, name: str, end: int, count: int, server_knows: bool) -> None:
+    @rule(name=names, flows=st.booleans())
+    def come_back(self, name: str, flows: bool) -> None:
+        """The client tries again, and gets as far as it is let."""
+        self.processes[name].passes(40)
+        if flows:
+            self.flow(name)
+
+    @rule(name=names, end=ends, count=counts, server_knows=st.booleans(), comes_back=st.booleans())
+    def cut(self, name: str, end: int, count: int, server_knows: bool, comes_back: bool) -> None:
         """At any byte; the server may find out later than the client."""
         self.processes[name].carry(end, count)
         self.processes[name].cut(server_knows=server_knows)
+        if comes_back:
+            self.come_back(name, flows=True)
 
-    @rule(name=names, seconds=st.sampled_from([0.0, 2.0, 40.0]))
-    def wait(self, name: str, seconds: float) -> None:
-        self.processes[name].passes(seconds)
-
-    @rule(accepts=st.booleans())
-    def accept(self, accepts: bool) -> None:
-        self.accepts = accepts
+    @rule(name=names, count=counts, comes_back=st.booleans())
+    def cut_before_the_answer(self, name: str, count: int, comes_back: bool) -> None:
+        """All was done that was asked, and the client does not know."""
+        self.processes[name].carry(0, MANY)
+        self.commit()
+        self.cut(name, 1, count, server_knows=True, comes_back=comes_back)
 
     # -- what the server does -----------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([0.0, 1.0, 11.0]))
-    def server_waits(self, seconds: float) -> None:
-        self.world.clock.advance(seconds)
+    @rule()
+    def forget_who_is_away(self) -> None:
+        """The time is over in which one can come back unnoticed."""
+        self.world.clock.advance(11)
+        self.commit()
 
     @rule()
     def commit(self) -> None:
@@ -335,11 +362,11 @@ class ClientMachine(RuleBasedStateMachine):
 
     @rule()
     def commit_one_group(self) -> None:
+        """And nobody who waits for a page of the log gets it yet."""
         self.world.journal.step()
-        self.world.clock.advance(0)
 
-    @rule(committed=st.booleans())
-    def kill_server(self, committed: bool) -> None:
+    @rule(committed=st.booleans(), come_back=st.booleans())
+    def kill_server(self, committed: bool, come_back: bool) -> None:
         """With what was queued on disk or not; nobody was told in either case."""
         if committed:
             queue = self.world.journal.queue
@@ -347,6 +374,9 @@ class ClientMachine(RuleBasedStateMachine):
         for process in self.processes.values():
             process.cut(server_knows=False)
         self.start_server()
+        if come_back:
+            for name in NAMES:
+                self.come_back(name, flows=True)
 
     # -- what holds ---------------------------------------------------------------------------
 
@@ -364,7 +394,6 @@ class ClientMachine(RuleBasedStateMachine):
         """When everything works again, all has arrived, once and in its order."""
         if not hasattr(self, "processes"):
             return
-        self.accepts = True
         for process in self.processes.values():
             process.client.resume()
         for _ in range(30):
@@ -391,4 +420,4 @@ class ClientMachine(RuleBasedStateMachine):
 
 
 TestClientMachine = ClientMachine.TestCase
-TestClientMachine.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestClientMachine.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)

@@ -724,3 +724,10 @@ def test_a_server_runs_once() -> None:
     for impossible in (server.kill, server.stop, server.commit):
         with pytest.raises(RuntimeError):
             impossible()
+
+
+@pytest.mark.parametrize("end", [ChatServer.stop, ChatServer.kill])
+def test_a_server_leaves_nothing_on_the_clock(end: Callable[[ChatServer], None]) -> None:
+    server = ChatServer()
+    end(server)
+    assert server.clock.getDelayedCalls() == []

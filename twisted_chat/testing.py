@@ -64,8 +64,8 @@ BEGINNING = 1_767_225_600_000_000
 #: Seconds from one removal of old entries to the next.
 REMOVAL_INTERVAL = 3600.0
 
-#: Bytes that arrive at one time, and that may be on their way before the sender has to wait.
-READ = BUFFER = 2**16
+#: Bytes that may be on their way before the sender has to wait.
+BUFFER = 2**16
 
 #: More entries than any test says.
 MANY = 2**31
@@ -426,8 +426,6 @@ class _Journal:
     # -- inside -------------------------------------------------------------------------------
 
     def _put(self, items: Sequence[Draft | Marker]) -> None:
-        if self._has_ended:
-            return
         self._queue.extend(items)
         if self._server.commits_at_once and not self._is_due:
             self._is_due = True
@@ -555,12 +553,12 @@ class _Wire:
         self._is_due = False
         if not self.connected or not self.other._reads:
             return
-        arrived, self._data = self._data[:READ], self._data[READ:]
+        arrived, self._data = self._data, b""
         if arrived:
             self.other.protocol.dataReceived(arrived)
         if self._data:
-            self._soon()
-        elif self._producer_waits and self._producer is not None:
+            return  # that was an answer, and has its own turn
+        if self._producer_waits and self._producer is not None:
             self._producer_waits = False
             self._producer.resumeProducing()
         elif self.disconnecting and self._producer is None:
