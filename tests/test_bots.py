@@ -270,6 +270,7 @@ def test_bridge_carries_lines_both_ways_and_no_further(tmp_path: Path) -> None:
         assert said_by(one, "cinema", "Bridge") == said_by(other, "lobby", "Bridge") == []
 
 
+@pytest.mark.slow
 def test_bridge_loses_and_doubles_nothing_when_any_part_is_killed(
     tmp_path: Path, chance: random.Random
 ) -> None:
@@ -315,6 +316,7 @@ def test_bridge_loses_and_doubles_nothing_when_any_part_is_killed(
 # -- logger -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_logger_writes_each_entry_once_when_it_is_killed(
     tmp_path: Path, chance: random.Random
 ) -> None:

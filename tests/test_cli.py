@@ -396,8 +396,12 @@ def test_nobody_listens(language: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("sends", "told"),
     [
-        (b"", "the server does not answer"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "this is not a twisted-chat server"),
+        pytest.param(b"", "the server does not answer", marks=pytest.mark.slow),
+        pytest.param(
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "this is not a twisted-chat server",
+            marks=pytest.mark.slow,
+        ),
         (b"\x1b[2J" * 2000, "this is not a twisted-chat server"),
         (b"{" + b"x" * 2_000_000, "the server sent a line that is too long"),
         (b'{"type":"welcome"}\n', "this is not a twisted-chat server"),

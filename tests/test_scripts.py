@@ -76,6 +76,7 @@ def test_what_has_an_id_is_said_once(server: Server, tmp_path: Path) -> None:
     assert "was used already" in result.stderr.decode()
 
 
+@pytest.mark.slow
 def test_two_at_once_as_one_person(server: Server, tmp_path: Path) -> None:
     """One waits for the other; neither takes the other's connection."""
     processes = [
@@ -89,6 +90,7 @@ def test_two_at_once_as_one_person(server: Server, tmp_path: Path) -> None:
     assert sorted(tail(server.port, 2, "both", "--since=0")) == ["[Bot]: one", "[Bot]: two"]
 
 
+@pytest.mark.slow
 def test_tail_goes_on_after_a_number(server: Server) -> None:
     """And shows several rooms, each with its name."""
     for room in ("cinema", "kitchen"):
@@ -120,6 +122,7 @@ def test_what_cannot_be_said_is_refused(server: Server) -> None:
     assert "too long" in result.stderr.decode()
 
 
+@pytest.mark.slow
 def test_nobody_reads_the_tail_any_more(server: Server) -> None:
     """As for ``| head -1``: it ends, and without a word."""
     run("send", server.port, "--nick=Bot", "--room=head", "-", given=b"line\n" * 20)

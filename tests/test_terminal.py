@@ -113,6 +113,7 @@ def test_a_half_typed_line_survives(server: Server, tmp_path: Path) -> None:
         assert [row for row in ana.scrollback() if "[Bia]: one" in row] != []
 
 
+@pytest.mark.slow
 def test_what_was_half_typed_is_there_the_next_time(server: Server, tmp_path: Path) -> None:
     home = tmp_path / "ana"
     with client(server.port, home, "--nick", "Ana") as ana:
@@ -126,6 +127,7 @@ def test_what_was_half_typed_is_there_the_next_time(server: Server, tmp_path: Pa
         ana.wait_for(f"#lobby> {HALF}")
 
 
+@pytest.mark.slow
 def test_what_is_typed_offline_waits_and_outlives_the_client(
     server: Server, tmp_path: Path
 ) -> None:
@@ -174,6 +176,7 @@ def history(port: int, room: str = "lobby") -> list[str]:
     raise AssertionError("no history")
 
 
+@pytest.mark.slow
 def test_rooms_are_switched_and_count_what_is_new(server: Server, tmp_path: Path) -> None:
     with client(server.port, tmp_path / "ana", "--nick", "Ana", columns=100) as ana:
         ana.wait_for("#lobby>")
@@ -192,6 +195,7 @@ def test_rooms_are_switched_and_count_what_is_new(server: Server, tmp_path: Path
         ana.wait_for("#cinema>")
 
 
+@pytest.mark.slow
 def test_an_unread_mark(server: Server, tmp_path: Path) -> None:
     """What was said while one was away stands below a line across the screen."""
     home = tmp_path / "ana"
@@ -209,6 +213,7 @@ def test_an_unread_mark(server: Server, tmp_path: Path) -> None:
         assert "[Bia]: fresh" in rows[mark + 1]
 
 
+@pytest.mark.slow
 def test_search_and_history_by_pages(server: Server, tmp_path: Path) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as bia:
         bia.sendall(b"Bia\n" + b"".join(b"word %d\n" % number for number in range(1, 121)))
@@ -229,6 +234,7 @@ def test_search_and_history_by_pages(server: Server, tmp_path: Path) -> None:
             ana.wait_for("#lobby 101 ")
 
 
+@pytest.mark.slow
 def test_ten_thousand_lines_at_once_leave_the_keys_alive(server: Server, tmp_path: Path) -> None:
     """And all of them come, in order. (How fast is measured elsewhere.)"""
     with client(server.port, tmp_path / "ana", "--nick", "Ana") as ana:
