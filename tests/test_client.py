@@ -635,6 +635,14 @@ def test_answers_that_name_no_request_are_for_the_first_that_was_sent() -> None:
     assert len(three) == 1
 
 
+def test_what_was_not_sent_is_not_answered() -> None:
+    server = Server(state=SlowState()).welcome()
+    server.client.say("before it")
+    joined = results(server.client.join("news"))
+    server.says(entered("news"))
+    assert joined == []
+
+
 def test_what_cannot_be_asked_fails_at_once_and_leaves_nothing() -> None:
     server = Server().welcome()
     server.asked()

@@ -168,13 +168,19 @@ def test_while_paused_nothing_is_told() -> None:
     assert call.transport.producerState == "producing"
 
 
-def test_who_resumes_while_being_told_gets_the_rest_once() -> None:
-    call = Call(frozenset(TEXTS[:2]))
-    told = call.notes.received
+def test_who_resumes_while_being_told_is_told_the_rest_afterwards() -> None:
+    """One after the other, and not one inside the other."""
+    call = Call()
+    depth = 0
 
     def resumes(connection: ChatClientProtocol, event: Event) -> None:
-        told(connection, event)
+        nonlocal depth
+        depth += 1
+        assert depth == 1
+        call.notes.events.append(event)
+        connection.pause()
         connection.resume()
+        depth -= 1
 
     call.notes.received = resumes  # type: ignore[method-assign]
     assert call.comes(STREAM).texts() == TEXTS
@@ -355,7 +361,7 @@ def test_whoever_does_not_read_does_not_blame_the_server() -> None:
     """Neither before the welcome nor after it."""
     call = Call()
     call.client.pause()
-    call.passes(10 * HELLO_TIMEOUT)
+    call.passes(10 * HELLO_TIMEOUT - 1)  # right before it looks again
     call.client.resume()
     call.passes(HELLO_TIMEOUT - 1)
     assert not call.is_closed

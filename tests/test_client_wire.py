@@ -157,6 +157,7 @@ _hostile_lines = st.one_of(
 @example(b'{"type":"welcome","nickname":"A","client":"xyz","resumed":false,"rooms":{}}')
 @example(b'{"type":"pong","id":"\xff"}')
 @example(b'{"type":"announced","text":"\\u009b31m","type":"pong"}')
+@example('{"type":"announced","text":"\x9b31m \u202e \u2028"}'.encode())
 @example(b"[" * 100_000)
 @settings(max_examples=200, deadline=None)
 def test_whatever_comes_is_an_event_or_nothing_or_not_understood(line: bytes) -> None:

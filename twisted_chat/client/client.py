@@ -190,17 +190,15 @@ class _Outgoing:
 
     def succeed(self, event: Event) -> None:
         """The server has done it."""
-        for answer in self._open_answers():
+        answers, self.answers = self.answers, []
+        for answer in answers:
             answer.callback(event)
 
     def fail(self, reason: Refusal | Failure) -> None:
         """It is not done."""
-        for answer in self._open_answers():
-            answer.errback(reason)
-
-    def _open_answers(self) -> list[Deferred[Any]]:
         answers, self.answers = self.answers, []
-        return [answer for answer in answers if not answer.called]  # else it was cancelled
+        for answer in answers:
+            answer.errback(reason)
 
 
 class ChatClient(Service):
