@@ -324,6 +324,13 @@ def test_rooms_that_are_new_to_a_take_over_are_entered_in_their_turn() -> None:
     assert ana.connection.closed
 
 
+def test_whoever_was_in_as_many_rooms_as_one_can_be_comes_back_to_them() -> None:
+    """The lobby, which they had left, would be one too many."""
+    rooms = {f"r{n}": 0 for n in range(ROOMS_LIMIT)}
+    (welcome,) = of(program(World(), "Ana", ANA, **rooms), Welcomed)
+    assert welcome.rooms == rooms
+
+
 @pytest.mark.parametrize("seen", [-5, 10**12])
 def test_numbers_that_cannot_be_are_taken_for_the_nearest_that_can(seen: int) -> None:
     world = World()

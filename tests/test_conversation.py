@@ -411,14 +411,14 @@ def test_leaving_waits_for_what_was_typed_last(server: ChatServer, ana: Person) 
     assert server.people == ()
 
 
-def test_leaving_while_away_says_what_is_kept(server: ChatServer, ana: Person) -> None:
+def test_leaving_while_away_says_what_is_lost(server: ChatServer, ana: Person) -> None:
     server.kill()
     ana.wait(0)
     ana.types("one")
     ana.talk.leave()
     ana.wait(10)
     assert ana.statuses == [NO_CONNECTION]
-    assert ana.screen.take()[-1].startswith("[Not sent yet: 1. It is kept")
+    assert ana.screen.take()[-1].startswith("[Not sent, and not kept: 1.")
 
 
 def test_a_script_ends_when_all_is_answered(server: ChatServer) -> None:

@@ -314,7 +314,7 @@ class ChatProtocol(LineReceiver):
         except Exception:
             # A defect of ours: the developer gets all of it, the person one line.
             self.factory.log.failure("a request of {peer} failed", peer=self.session.address)
-            self.session.show(Refused(InternalError()))
+            self.session.show(Refused(InternalError(), request.id))
 
     def _count_line(self) -> None:
         if self._bucket is not None:

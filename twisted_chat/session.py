@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from twisted_chat.chat import Chat, Person, Positions
+from twisted_chat.chat import ROOMS_LIMIT, Chat, Person, Positions
 from twisted_chat.errors import (
     AlreadyHere,
     BadRequest,
@@ -243,7 +243,9 @@ class Session:
         language = match(request.language or "") or self.language
         if other is None:
             self._set_style(language, timestamps=False)
-            positions: dict[str, int | None] = {self._chat.default_room: None, **resume}
+            positions: dict[str, int | None] = dict(resume)
+            if len(resume) < ROOMS_LIMIT:
+                positions = {self._chat.default_room: None, **resume}
             self._enter(name, positions, client_id, resumed=bool(resume))
             return
         session = self._hand_over_to(other, resume)

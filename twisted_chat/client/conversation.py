@@ -22,6 +22,7 @@ from twisted_chat.client import commands
 from twisted_chat.client.client import ChatClient, new_id
 from twisted_chat.client.commands import MORE, More
 from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Receipt
+from twisted_chat.client.state import MemoryState
 from twisted_chat.client.view import Connection, Line, LineKind, Tab, View
 from twisted_chat.dialects import text as dialect
 from twisted_chat.errors import (
@@ -107,6 +108,7 @@ AWAY = N_("Not connected: what you type is kept and sent when the connection is 
 NOT_SAID = N_("Not said: {text}")
 TRIED_AGAIN = N_("It is sent again in a moment.")
 KEPT = N_("Not sent yet: {n}. It is kept, and sent the next time you connect.")
+GONE = N_("Not sent, and not kept: {n}.")
 BEFORE = N_("[Said before you came:]")
 NEW = N_("new")
 NEW_BEFORE = N_("new, and {n} before these; /more shows them")
@@ -478,7 +480,7 @@ class Conversation:
             self._notice("{reason}", reason=self._translate(reason))
         unsent = 0 if self._client.kept is None else len(self.waiting)
         if unsent:
-            self._notice(KEPT, n=unsent)
+            self._notice(GONE if isinstance(self._client.state, MemoryState) else KEPT, n=unsent)
         if self.ended.called:
             return
         self.when_closing()
