@@ -470,3 +470,21 @@ def catches(process: int, number: signal.Signals) -> bool:
     status = Path(f"/proc/{process}/status").read_text()
     mask = next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1]
     return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("where", ["| head -1", ">&-", ">/dev/full"])
+def test_an_output_that_fails_ends_it_without_a_word(
+    server: Server, where: str, options: list[str]
+) -> None:
+    command = client_command(server.port, "--nick", "Bot", *options)
+    script = f'(echo one; sleep 1; echo two; sleep 1) | "$@" {where}'
+    result = subprocess.run(
+        ["sh", "-c", script, "sh", *command],
+        capture_output=True,
+        env=environment(),
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert result.stderr == b""

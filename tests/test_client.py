@@ -48,6 +48,7 @@ from twisted_chat.client.client import (
     MANY,
     REPLACED,
     SAVE_RETRY,
+    STEADY,
     WINDOW,
     Events,
     host_endpoint,
@@ -1404,6 +1405,10 @@ def test_the_waits_grow_until_the_client_is_let_in() -> None:
     assert waits[0] < 2 < waits[5] < waits[9]
     assert waits[-1] <= LAST_RETRY + 1
     server.welcome()
+    server.loses()
+    assert (server.all(Disconnected)[-1].retry or 0) > 2, "it did not last"
+    server.welcome()
+    server.clock.advance(STEADY)
     server.loses()
     assert (server.all(Disconnected)[-1].retry or 0) < 2
 

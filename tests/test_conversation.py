@@ -456,3 +456,98 @@ def test_who_comes_in_from_somewhere_else_ends_this(server: ChatServer) -> None:
     ana.wait(1)
     assert "[you have come in from somewhere else, with the same name]" in ana.screen.take()
     assert ana.statuses == [NO_CONNECTION]
+
+
+# -- in order ---------------------------------------------------------------------------------
+
+
+def test_what_is_typed_behind_a_move_is_for_where_one_is_then(
+    server: ChatServer, ana: Person
+) -> None:
+    """Also before the server has answered, and while there is no server."""
+    ana.types("/join cinema", "for cinema", "/leave", "for the lobby")
+    server.kill()
+    ana.wait(0)
+    ana.types("/join kitchen", "for the kitchen")
+    server.start()
+    ana.wait(60)
+    said = {room: [e.text for e in server.log(room)] for room in ("lobby", "cinema", "kitchen")}
+    assert said == {
+        "lobby": ["for the lobby"],
+        "cinema": ["for cinema"],
+        "kitchen": ["for the kitchen"],
+    }
+
+
+def test_whoever_is_in_no_room_can_still_go_to_one(server: ChatServer, ana: Person) -> None:
+    ana.types("/leave")
+    assert ana.types("oi")[0].startswith("[SERVER]: You are in no room.")
+    ready: list[None] = []
+    ana.talk.ready().addCallback(ready.append)
+    assert ready == [None], "a script goes on"
+    ana.types("/join cinema", "oi")
+    assert [entry.text for entry in server.log("cinema")] == ["oi"]
+
+
+def test_a_script_waits_for_where_it_goes(server: ChatServer, ana: Person) -> None:
+    server.commits_at_once = False
+    ready: list[None] = []
+    ana.talk.typed("/join cinema")
+    ana.talk.ready().addCallback(ready.append)
+    ana.wait(0)
+    assert ready == []
+    server.commits_at_once = True
+    server.commit()
+    ana.wait(1)
+    assert ready == [None]
+
+
+def test_ignored_people_are_not_in_the_history_either(server: ChatServer) -> None:
+    state = MemoryState()
+    ana = Person(server, state=state)
+    server.say("lobby", "Troll", "bad words")
+    server.say("lobby", "Bia", "good words")
+    ana.types("/ignore Troll")
+    for shown in (ana.types("/history"), ana.types("/search words")):
+        assert any("good words" in text for text in shown)
+        assert not any("bad words" in text for text in shown)
+    ana.types("sair")
+    ana.wait(10)
+    assert "[Troll]: bad words" not in Person(server, state=state).screen.take()
+
+
+def test_a_name_that_is_taken_when_one_comes_back_is_tried_again(
+    server: ChatServer, ana: Person
+) -> None:
+    """Nobody is asked: what is half typed must not become a name. Another name can be chosen."""
+    server.kill()
+    ana.wait(0)
+    server.start()
+    server.enter("Ana")
+    ana.wait(20)
+    assert ana.talk.prompt is None
+    assert any("The name Ana is taken" in text for text in ana.screen.take())
+    ana.types("/nick Anna")
+    ana.wait(60)
+    assert (ana.talk.nickname, ana.talk.connection) == ("Anna", "online")
+
+
+def test_leaving_twice_waits_for_nothing(server: ChatServer, ana: Person) -> None:
+    server.commits_at_once = False
+    ana.types("oi")
+    ana.talk.leave()
+    ana.talk.leave()
+    ana.wait(2.5)
+    assert ana.statuses == [NO_CONNECTION]
+
+
+def test_the_number_of_people_is_right_in_a_large_room(server: ChatServer, ana: Person) -> None:
+    names = [f"guest{number}" for number in range(60)]
+    for name in names:
+        server.enter(name)
+    ana.wait(2)
+    assert ana.talk.tabs["lobby"].count == 61
+    for name in names:
+        server.leave(name)
+    ana.wait(2)
+    assert (ana.talk.tabs["lobby"].count, ana.talk.tabs["lobby"].people) == (1, [])

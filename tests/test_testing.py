@@ -465,6 +465,20 @@ def a_name_is_chosen_later_and_again_if_it_is_taken(kit: Kit) -> None:
 
 
 @scenario
+def a_name_is_tried_again_when_it_is_free(kit: Kit) -> None:
+    kit.server.enter("Ana")
+    bot = kit.client("Ana", insist=False)
+    bot.startService()
+    kit.server.settle()
+    bot.try_again(bot.all(Refused)[-1].refusal)
+    kit.server.leave("Ana")
+    kit.server.clock.advance(5)
+    kit.server.settle()
+    assert kit.server.people == ("Ana",)
+    assert bot.all(Disconnected)[0].reason.startswith("The name Ana is taken")
+
+
+@scenario
 def a_guest_whose_name_is_taken_is_not_let_in(kit: Kit) -> None:
     kit.online("Ana")
     with pytest.raises(RequestRefused, match="taken"):

@@ -15,6 +15,7 @@ from twisted_chat import __version__
 from twisted_chat.characters import visible
 from twisted_chat.client.address import DEFAULT_HOST, DEFAULT_PORT, parse_address
 from twisted_chat.dialects import text as dialect
+from twisted_chat.dialects.jsonl import ID_LIMIT
 from twisted_chat.errors import CannotStart, NameInvalid, Refusal
 from twisted_chat.language import N_, from_environment
 from twisted_chat.messages import Say
@@ -26,6 +27,16 @@ _T = TypeVar("_T")
 class WrongCount(CannotStart):
     code = "wrong-count"
     template = N_("{given} is not a number of entries")
+
+
+class WrongId(CannotStart):
+    code = "wrong-id"
+    template = N_("{given} is not an id: it has 1 to 64 characters")
+
+
+class WrongSeconds(CannotStart):
+    code = "wrong-seconds"
+    template = N_("{given} is not a number of seconds")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -139,10 +150,15 @@ def _add_client(commands: argparse._SubParsersAction[_Parser]) -> None:
     send.add_argument(
         "--id",
         metavar="ID",
+        type=_told(_message_id),
         help="a name for this message: with the same one again, it is not said twice",
     )
     send.add_argument(
-        "--timeout", metavar="S", type=float, default=10.0, help="seconds [default: 10]"
+        "--timeout",
+        metavar="S",
+        type=_told(_seconds),
+        default=10.0,
+        help="seconds [default: 10]",
     )
     send.add_argument("text", metavar="TEXT", nargs="+", help="what to say; - is standard input")
 
@@ -283,6 +299,22 @@ def _name(text: str) -> str:
     return text
 
 
+def _message_id(text: str) -> str:
+    if not (0 < len(text) <= ID_LIMIT and text.isprintable()):
+        raise WrongId(given=visible(text))
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= 86400:
+        raise WrongSeconds(given=visible(text))
+    return seconds
+
+
 def _number(text: str) -> int:
     """The number of an entry, or 0."""
     return 0 if text == "0" else _count(text)
@@ -317,7 +349,10 @@ def _send(options: argparse.Namespace) -> int:
 
     texts = [" ".join(options.text)]
     if options.text == ["-"]:
-        texts = [line for line in sys.stdin.read().splitlines() if line.strip()]
+        # By bytes: what is not UTF-8 is refused as such.
+        given = sys.stdin.buffer.read() if sys.stdin is not None else b""
+        lines = given.decode("utf-8", "surrogateescape").splitlines()
+        texts = [line for line in lines if line.strip()]
     sending = scripts.Sending(
         texts=texts,
         room=options.room,

@@ -108,6 +108,9 @@ REASONS: tuple[tuple[type[Exception], str], ...] = (
 )
 REPLACED = N_("you have come in from somewhere else, with the same name")
 
+#: Seconds for which a connection has to last, or else the next attempt is made later and later.
+STEADY = 10.0
+
 #: Seconds until messages are sent again that the server could not save.
 SAVE_RETRY = 5.0
 
@@ -269,6 +272,7 @@ class ChatClient(Service):
         self._has_been_in = False
         #: Rooms that the server takes us to and that are being left again.
         self._unwanted: set[str] = set()
+        self._in_since = 0.0
         self._failures = 0
         self._reason = ""
         self._ready: list[Deferred[None]] = []
@@ -471,6 +475,11 @@ class ChatClient(Service):
         if self._connection is not None and not self._is_in:
             self._hello(self._connection, nickname)
 
+    def try_again(self, refusal: Refusal) -> None:
+        """As if there were no connection: the server does not let us in now."""
+        if self._connection is not None and not self._is_in:
+            self._connection.close(refusal.sentence(self.language or "en"))
+
     def ready(self) -> Deferred[None]:
         """Fires when the server keeps up with what is asked: at once, most of the time.
 
@@ -634,6 +643,8 @@ class ChatClient(Service):
 
     def lost(self, connection: ChatClientProtocol, reason: str) -> None:
         """For :class:`.ChatClientProtocol`."""
+        if self._is_in and self._reactor.seconds() - self._in_since >= STEADY:
+            self._failures = 0
         self._connection = None
         self._is_in = False
         self._reason = reason
@@ -659,7 +670,7 @@ class ChatClient(Service):
         self._reason = reason_of(failure)
 
     def _retry(self, _: int) -> float:
-        # The service counts connections that were made; ours count from the last welcome.
+        # The service counts from the last connection; we do from the last that was of use.
         self._failures += 1
         delay = _backoff(self._failures)
         if self.running:
@@ -714,7 +725,7 @@ class ChatClient(Service):
         outgoing = self._answered(event)
         self._tell_answer(outgoing, event)
         if isinstance(event, Refused) and not self._is_in and self._insist:
-            connection.close(event.refusal.sentence("en"))
+            self.try_again(event.refusal)
         if outgoing is not None:
             self._answer(outgoing, event)
 
@@ -733,7 +744,7 @@ class ChatClient(Service):
     def _welcomed(self, event: Welcomed) -> None:
         assert self._connection is not None
         self._is_in = True
-        self._failures = 0
+        self._in_since = self._reactor.seconds()
         self.nickname = event.nickname
         for room in self.rooms:
             if room not in event.rooms:

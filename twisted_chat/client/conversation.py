@@ -36,6 +36,7 @@ from twisted_chat.errors import (
 )
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import (
+    ChooseName,
     Crowd,
     Entered,
     Entry,
@@ -91,6 +92,9 @@ HELD = 1000
 
 #: People of a room that are known by name, for completion.
 PEOPLE = 500
+
+#: Rooms that are shown; servers allow fewer.
+ROOMS = 100
 
 #: What a search shows at a time, and the most that it finds.
 PAGE = 10
@@ -185,17 +189,24 @@ class Conversation:
         self._rooms: dict[str, _Room] = {}
         self._next_attempt = 0.0
         self._asks_for_name = False
+        #: Whether the person was asked for a name.
+        self._is_new = False
         self._has_been_in = False
         #: Whether it was told that there is no connection, and that lines wait for one.
         self._has_told_lost = False
         self._has_told_away = False
         self._is_leaving = False
         self._is_refused = False
+        #: Why the server does not let us in again, as it was told last.
+        self._kept_out_by = ""
         self._receipts = False
         self._typing: list[Deferred[None]] = []
         self._typed: set[str] = set()
         self._backlogs: set[str | None] = set()
-        self._joining: str | None = None
+        self._has_entered = False
+        #: The room that one is going to, and how many moves have no answer yet.
+        self._heading: str | None = None
+        self._moves = 0
         self._correspondent: str | None = None
         self._ignored: dict[str, str] = {}
         self._more: Callable[[], None] | None = None
@@ -263,8 +274,10 @@ class Conversation:
             self.switch(max(tabs, key=lambda tab: tab.mentioned).name)
 
     def leave(self) -> None:
-        """Leave, once what was typed is saved, or cannot be for a while."""
-        if not self._is_leaving:
+        """Leave, once what was typed is saved, or cannot be for a while; a second time, now."""
+        if self._is_leaving:
+            self._no_answer()
+        else:
             self._is_leaving = True
             self._asks_for_name = False
             self._notice(CLOSING, plain=True)
@@ -287,8 +300,8 @@ class Conversation:
         return waiting
 
     def _let_type(self) -> None:
-        expected = self._asks_for_name or self.room is not None or self._is_leaving
-        if expected or self.connection == "offline":
+        is_expected = self._asks_for_name or (self._has_entered and not self._moves)
+        if is_expected or self._is_leaving or self.connection == "offline":
             typing, self._typing = self._typing, []
             for one in typing:
                 one.callback(None)
@@ -312,6 +325,7 @@ class Conversation:
 
     def _introduce(self, name: str) -> None:
         self._asks_for_name = False
+        self._is_new = True
         self._client.introduce(visible(name.strip()))
 
     def _ask(self, request: Request) -> None:
@@ -330,20 +344,32 @@ class Conversation:
             self._notice(AWAY)
 
     def _here(self, room: str | None = None) -> str:
+        """The room that is meant: the one that one is going to, even before one is there."""
         if room is not None:
             name = room_name(room)
             if name not in self._rooms:
                 raise NotInRoom(room=name)
             return name
-        if self.room is None:
+        here = self._heading or self.room
+        if here is None:
             raise InNoRoom()
-        return self.room
+        return here
 
     def _say(self, request: Say) -> None:
-        room = self.room if self.room is not None else next(iter(self._client.rooms), None)
+        room = self._heading or self.room
+        if room is None and not self._has_been_in:
+            room = next(iter(self._client.rooms), None)
+        elif room is None:
+            raise InNoRoom()
         id = new_id()
         self._typed.add(id)
         self._ask(Say(request.text, room, request.kind, id=id))
+
+    def _choose_name(self, request: ChooseName) -> None:
+        if self._has_been_in and not self._client.is_in:  # perhaps the old one is taken by now
+            self._client.introduce(request.name)
+        else:
+            self._ask(request)
 
     def _reply(self, request: Reply) -> None:
         if self._correspondent is None:
@@ -355,11 +381,29 @@ class Conversation:
         if room in self._rooms:
             self.switch(room)
             return
-        self._joining = room
-        self._ask(Join(room))
+        self._heading = room
+        self._move_by(Join(room))
 
     def _leave_room(self, request: Leave) -> None:
-        self._ask(Leave(self._here(request.room)))
+        room = self._here(request.room)
+        if room == self._here():
+            others = (name for name in reversed(self._rooms) if name != room)
+            self._heading = next(others, self._heading)
+        self._move_by(Leave(room))
+
+    def _move_by(self, request: Join | Leave) -> None:
+        """What is typed next is for where one is then."""
+        self._moves += 1
+
+        def done(result: object) -> None:
+            self._moves -= 1
+            if not self._moves:
+                self._heading = None
+            if isinstance(result, Failure):
+                result.trap(Refusal)
+            self._let_type()
+
+        self._client.ask(request).addBoth(done)
 
     def _list_people(self, request: ListPeople) -> None:
         self._ask(ListPeople(room_name(request.room) if request.room else self._here()))
@@ -495,6 +539,7 @@ class Conversation:
         self.connection = "online"
         self.nickname = event.nickname
         self._has_told_away = False
+        self._kept_out_by = ""
         if self._has_been_in:
             self._notice(BACK, plain=True)
             return
@@ -504,22 +549,27 @@ class Conversation:
         self._show_lines("notice", [visible(line) for line in event.motd])
         greeting = N_("You are {name} now. /help shows the commands; sair leaves.")
         self._server("notice", self._translate(greeting, name=visible(event.nickname)))
+        if self._is_new and self._hold:
+            self._notice(KEYS)
 
     def _entered(self, event: Entered) -> None:
+        self._has_entered = True
         room = self._rooms.get(event.room)
+        if room is None and len(self._rooms) >= ROOMS:
+            return
         is_new = room is None
         if room is None:
             room = self._rooms[event.room] = _Room(event.room)
             kept = self._client.kept
             room.seen = kept.rooms.get(event.room) if kept is not None else None
         room.tab.topic = event.topic
-        room.tab.people = list(event.people)
+        room.tab.people = list(event.people[:PEOPLE])
         room.tab.count = event.people_count + 1
         if not is_new:
             return
-        if self.room is None or event.room == self._joining:
+        if self.room is None or event.room == self._heading:
             self.room = event.room
-            self._joining = None
+            self._heading = None
         self._put(room, self._lines("notice", event))
         if self._backlog and event.last:
             self._load(room, event.last)
@@ -532,7 +582,7 @@ class Conversation:
         def show(page: HistoryShown) -> None:
             room.is_loading = False
             news, room.held = room.held, []
-            before = [self._old_line(entry) for entry in page.entries]
+            before = [self._old_line(entry) for entry in self._wanted(page.entries)]
             seen = room.seen
             if seen is not None and page.entries and seen < last:
                 first = page.entries[0].number
@@ -602,25 +652,38 @@ class Conversation:
             del people[PEOPLE:]
 
     def _joined(self, event: Joined) -> None:
-        room = self._rooms.get(event.room)
-        if room is not None:
+        for room in self._rooms_of(event.room):
             room.tab.count += 1
-            if event.nickname not in room.tab.people:
-                room.tab.people.append(event.nickname)
+            self._come(room, [event.nickname])
         self._move(event)
 
     def _left(self, event: Left) -> None:
-        rooms = self._rooms.values() if event.departed else self._rooms_of(event.room)
-        for room in rooms:
-            if event.nickname in room.tab.people:
-                room.tab.people.remove(event.nickname)
-                room.tab.count -= 1
+        for room in self._rooms_of(event.room):
+            self._go(room, [event.nickname], 1)
+        if event.departed:  # which is told in one of the rooms that one shares with them
+            for room in self._rooms.values():
+                if room.tab.name != event.room and event.nickname in room.tab.people:
+                    self._go(room, [event.nickname], 1)
         self._move(event)
 
     def _crowd(self, event: Crowd) -> None:
         for room in self._rooms_of(event.room):
-            room.tab.count = max(1, room.tab.count + (event.count if event.came else -event.count))
+            if event.came:
+                room.tab.count += event.count
+                self._come(room, event.people)
+            else:
+                self._go(room, event.people, event.count)
         self._move(event)
+
+    def _come(self, room: _Room, names: Iterable[str]) -> None:
+        people = room.tab.people
+        people.extend(name for name in names if name not in people and name != self.nickname)
+        del people[PEOPLE:]
+
+    def _go(self, room: _Room, names: Iterable[str], count: int) -> None:
+        gone = frozenset(names)
+        room.tab.people = [name for name in room.tab.people if name not in gone]
+        room.tab.count = max(1, room.tab.count - count)
 
     def _move(self, event: Joined | Left | Crowd) -> None:
         for room in self._rooms_of(event.room):
@@ -680,6 +743,13 @@ class Conversation:
 
     def _refused(self, event: Refused) -> None:
         if not self._client.is_in and self._client.kept is not None and event.id is None:
+            if self._has_been_in or not event.refusal.code.startswith("name-"):
+                sentence = event.refusal.sentence(self.language)
+                if sentence != self._kept_out_by:
+                    self._kept_out_by = sentence
+                    self._server("error", sentence)
+                self._client.try_again(event.refusal)
+                return
             self._show_refusal(event.refusal)
             self._asks_for_name = self._interactive and not self._is_leaving
             if not self._interactive:
@@ -699,12 +769,17 @@ class Conversation:
         if event.id in self._backlogs:
             self._backlogs.discard(event.id)
             return
-        self._show(event)
+        self._show(msgspec.structs.replace(event, entries=self._wanted(event.entries)))
         if event.entries and event.entries[0].number > event.first:
             count, first = len(event.entries), event.entries[0].number
             self._more = lambda: self._ask(ReadHistory(event.room, count, first))
 
+    def _wanted(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        """Those of people who are not ignored."""
+        return tuple(e for e in entries if e.nickname.casefold() not in self._ignored)
+
     def _found(self, event: SearchShown) -> None:
+        event = msgspec.structs.replace(event, entries=self._wanted(event.entries))
         rest = event.entries[PAGE:]
         shown = SearchShown(event.words, event.entries[:PAGE])
         self._show(shown)
@@ -856,6 +931,7 @@ def _text_of(request: Request | None) -> str | None:
 
 #: What is not only passed on to the server, but for the room that is meant.
 _ANSWERS_HERE: dict[type[Request], Callable[[Conversation, Any], None]] = {
+    ChooseName: Conversation._choose_name,
     Help: Conversation._help,
     Ignore: Conversation._ignore,
     Join: Conversation._join,

@@ -78,7 +78,7 @@ class SilentView:
 
     def show(self, lines: Sequence[Line]) -> None:
         for line in lines:
-            if line.kind == "error":
+            if line.kind == "error" and sys.stderr is not None:
                 print(f"twisted-chat: {line.text}", file=sys.stderr)
 
     def refresh(self) -> None:

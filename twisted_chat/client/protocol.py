@@ -162,10 +162,13 @@ class ChatClientProtocol(LineReceiver):
             self.close(NOT_UNDERSTOOD if self._is_chat else NOT_A_CHAT)
             return
         self._is_chat = True
+        if isinstance(event, Welcomed):
+            if not self._waits_for_welcome:
+                self.close(NOT_UNDERSTOOD)  # it could go on like this for ever
+                return
+            self._ask()
         if isinstance(event, (Welcomed, Refused)):
             self._waits_for_welcome = False
-        if isinstance(event, Welcomed):
-            self._ask()
         if isinstance(event, Pong) and event.id is None and self._asked is not None:
             self.delay = self._clock.seconds() - self._asked
             self._asked = None

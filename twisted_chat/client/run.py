@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -14,6 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
 from twisted.python.failure import Failure
 
 from twisted_chat.client import config
@@ -24,7 +33,7 @@ from twisted_chat.client.config import Config
 from twisted_chat.client.conversation import BACKLOG, Conversation
 from twisted_chat.client.plain import PlainView, SilentView, read_input
 from twisted_chat.client.screen import Screen
-from twisted_chat.client.state import FileState, Kept, MemoryState, State, StateInUse
+from twisted_chat.client.state import FileState, Kept, MemoryState, State, StateInUse, StateUnusable
 from twisted_chat.client.wire import as_json
 from twisted_chat.errors import Refusal
 from twisted_chat.language import N_, catalogue
@@ -91,7 +100,23 @@ def find_place(
 
 def complain(text: str) -> None:
     """Tell in one line what is wrong, apart from what is said."""
-    print(f"twisted-chat: {text}", file=sys.stderr)
+    if sys.stderr is not None:  # else print would take standard output
+        print(f"twisted-chat: {text}", file=sys.stderr)
+
+
+def log_to(path: Path) -> None:
+    """Defects are for a developer to read, and not over what a person types."""
+    observers: list[ILogObserver] = []
+    with contextlib.suppress(OSError):
+        stream = path.open("a", encoding="utf-8")
+        wanted = LogLevelFilterPredicate(LogLevel.error)
+        observers.append(FilteringLogObserver(textFileLogObserver(stream), [wanted]))
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False, discardBuffer=True)
+
+
+def forget_output() -> None:
+    """Nobody reads it; but the interpreter flushes it at the end, and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
 def is_interactive() -> bool:
@@ -180,6 +205,8 @@ class Connect:
         self._place = find_place(options.address, options.nick, configured, environ)
         self._client: ChatClient
         self._window: Window | None = None
+        #: Where events are printed, for a program.
+        self._output: Screen | None = None
 
     async def run(self) -> int:
         """Until the person has left; returns the exit status."""
@@ -216,6 +243,8 @@ class Connect:
             if not self._place.is_own:
                 raise
             complain(catalogue(self._language).gettext(ALONE))
+        except StateUnusable as refusal:  # one can talk all the same
+            complain(refusal.sentence(self._language))
         self._client = self._make_client(MemoryState())
         return await self._client.open()
 
@@ -226,15 +255,15 @@ class Connect:
             host_endpoint(self._reactor, place.host, place.port),
             place.nickname,
             state=state,
-            catch_up=False,
+            # A person is shown the last lines instead, and where the new ones begin.
+            catch_up=not is_interactive(),
             insist=False,
             language=self._language,
         )
 
     def _happened(self, event: Event) -> None:
-        if self._options.json:
-            sys.stdout.write(as_json(event).decode())
-            sys.stdout.flush()
+        if self._output is not None:
+            self._output.line(as_json(event).decode().rstrip("\n"))
         if self._window is not None and not self._window.ready:
             self._client.pause()
             self._window.when_ready(self._client.resume)
@@ -255,6 +284,7 @@ class Connect:
     async def _in_window(self, kept: Kept, conversation: Conversation) -> None:
         from twisted_chat.client.window import Window  # what it needs takes a while to import
 
+        log_to(self._place.state.with_name("client.log"))
         window = self._window = conversation.view = Window(
             conversation,
             look=look(self._environ, self._config.background),
@@ -278,14 +308,14 @@ class Connect:
         view: PlainView | SilentView
 
         def output_gone() -> None:
-            # The interpreter flushes it at the end, and would complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+            forget_output()
             conversation.leave()
 
+        screen = Screen(sys.stdout or StringIO(), output_gone)
         if self._options.json:
+            self._output = screen
             view = SilentView(conversation)
         else:
-            screen = Screen(sys.stdout or StringIO(), output_gone)
             view = PlainView(conversation, screen, interactive=is_interactive())
         conversation.view = view
         leave_on_signals(self._reactor, view.interrupted)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import getpass
-import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from typing import Any
 
 import msgspec
@@ -19,22 +19,29 @@ from twisted_chat.client.conversation import LEFT, NO_CONNECTION, SOMETHING_REFU
 from twisted_chat.client.events import Disconnected
 from twisted_chat.client.run import (
     CANNOT_CONNECT,
-    STDOUT,
     Place,
     complain,
     find_place,
+    forget_output,
     leave_on_signals,
     prepare_streams,
     run_reactor,
 )
+from twisted_chat.client.screen import Screen
 from twisted_chat.client.state import FileState, MemoryState, StateInUse
 from twisted_chat.client.wire import as_json
 from twisted_chat.dialects import text as dialect
-from twisted_chat.errors import Refusal
+from twisted_chat.errors import CannotStart, Refusal
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import EntriesRemoved, Entry, Event, Refused, Style, Welcomed
 
 NO_ANSWER = N_("no answer from {address} in time: {text} may be saved or not")
+
+
+class SomebodyElse(CannotStart):
+    code = "somebody-else"
+    template = N_("{name} is connected by another program here; say with --nick who speaks")
+
 
 #: The room that is meant where none is named.
 LOBBY = "lobby"
@@ -73,11 +80,11 @@ def send(reactor: Any, sending: Sending, language: str, environ: Mapping[str, st
 
     async def main() -> int:
         place = _find_place(sending.address, sending.nick, environ)
-        name = place.nickname or getpass.getuser()
+        name = place.nickname or _user()
         # The state is held so that nobody else is the same person meanwhile; nothing is kept
         # in it, as a script that is told of a failure may say the same again.
         state = FileState(reactor, place.state)
-        client_id = await _own(reactor, state, sending.timeout)
+        client_id = await _own(reactor, state, name, sending.timeout)
         client = _client(reactor, place, name, MemoryState(client_id), language, [sending.room])
         client.startService()
         try:
@@ -110,6 +117,14 @@ def tail(reactor: Any, tailing: Tailing, language: str, environ: Mapping[str, st
     return run_reactor(reactor, main, language)
 
 
+def _user() -> str:
+    """Who runs this, for a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # nobody whom the system knows
+        return "script"
+
+
 def _find_place(
     address: tuple[str, int] | None, nick: str | None, environ: Mapping[str, str]
 ) -> Place:
@@ -130,7 +145,7 @@ def _client(
     )
 
 
-async def _own(reactor: Any, state: FileState, timeout: float) -> str:
+async def _own(reactor: Any, state: FileState, name: str, timeout: float) -> str:
     """The client id, once no other process has it."""
     deadline = reactor.seconds() + timeout
     while True:
@@ -138,7 +153,7 @@ async def _own(reactor: Any, state: FileState, timeout: float) -> str:
             return (await state.open()).client_id
         except StateInUse:
             if reactor.seconds() >= deadline:
-                raise
+                raise SomebodyElse(name=name) from None
         await deferLater(reactor, _IN_USE_RETRY, lambda: None)
 
 
@@ -180,6 +195,13 @@ async def _print_all(events: Events, tailing: Tailing, place: Place, language: s
     translate = catalogue(language).gettext
     has_been_in = False
     style = Style(language, prefixed=len(tailing.rooms) > 1)
+    gone: list[bool] = []
+
+    def output_gone() -> None:
+        gone.append(True)
+        forget_output()
+
+    screen = Screen(sys.stdout or StringIO(), output_gone)
     async for event in events:
         if isinstance(event, Welcomed):
             has_been_in = True
@@ -196,18 +218,7 @@ async def _print_all(events: Events, tailing: Tailing, place: Place, language: s
             tailing.rooms or [LOBBY]
         ):
             line = as_json(event) if tailing.json else dialect.render([event], style)
-            if not _write(line):
+            screen.line(line.decode().rstrip("\n"))
+            if gone:
                 return LEFT
     return LEFT
-
-
-def _write(line: bytes) -> bool:
-    """Whether there is still somebody who reads."""
-    try:
-        sys.stdout.write(line.decode())
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The interpreter flushes it at the end, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
-        return False
-    return True

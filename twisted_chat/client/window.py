@@ -279,13 +279,14 @@ class Window:
 
     def leave(self) -> None:
         """Leave the chat; a second time, without waiting for anything."""
-        if self._leaving:
-            self.close()
-        else:
+        if not self._leaving:
             self._leaving = True
-            if self._talk.prompt is None:
-                self._keep_draft(self._buffer.text)
-            self._talk.leave()
+            self._save_draft()
+        self._talk.leave()
+
+    def _save_draft(self) -> None:
+        if self._talk.prompt is None:
+            self._keep_draft(self._buffer.text)
 
     def close(self) -> None:
         """Write what is still to be shown, take the prompt away, and let :meth:`run` end."""
@@ -528,6 +529,7 @@ class Window:
     def _edited(self, buffer: Buffer) -> None:
         self._leave_again_until = -math.inf
         _make_visible(buffer)
+        self._save_draft()
 
     def _interrupt(self, event: KeyPressEvent) -> None:
         now = time.monotonic()

@@ -8,7 +8,7 @@ whatever the server sent.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import structs
@@ -99,13 +99,14 @@ class _Said(_Line, tag="said"):
     seq: _Number
     time: _Time
     nickname: str
-    text: str
-    kind: Kind = "say"
+    text: Annotated[str, msgspec.Meta(max_length=jsonl.TEXT_LIMIT)]
+    kind: str = "say"
     id: str | None = None
 
     def event(self) -> Entry:
+        kind = cast("Kind", self.kind)  # a kind that is not known here is shown as something said
         return Entry(
-            self.room, self.seq, self.time, self.kind, self.nickname, self.text, None, self.id, b""
+            self.room, self.seq, self.time, kind, self.nickname, self.text, None, self.id, b""
         )
 
 
@@ -134,8 +135,11 @@ class _Welcome(_Line, tag="welcome"):
     resumed: bool
     rooms: dict[str, _Number]
     motd: tuple[str, ...] = ()
+    version: int = jsonl.VERSION
 
     def event(self) -> Event:
+        if self.version != jsonl.VERSION:
+            raise ValueError(f"version {self.version}")
         client_id = bytes.fromhex(self.client)
         return Welcomed(self.nickname, self.motd, self.rooms, client_id, "", self.resumed)
 

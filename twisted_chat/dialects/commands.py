@@ -215,14 +215,16 @@ def _is_number(word: str) -> bool:
 
 COMMANDS = (
     Command(
-        ("join", "entrar"),
+        ("join", "entrar", "j"),
         N_("ROOM"),
         N_("Go to a room; it is made if there is none. What you type goes there."),
         _one(Join),
     ),
-    Command(("leave", "deixar"), N_("[ROOM]"), N_("Leave a room."), _optional(Leave)),
-    Command(("rooms", "salas"), "", N_("List the rooms."), _nothing(ListRooms)),
-    Command(("who", "quem"), N_("[ROOM]"), N_("Show who is in a room."), _optional(ListPeople)),
+    Command(("leave", "deixar", "part"), N_("[ROOM]"), N_("Leave a room."), _optional(Leave)),
+    Command(("rooms", "salas", "list"), "", N_("List the rooms."), _nothing(ListRooms)),
+    Command(
+        ("who", "quem", "names"), N_("[ROOM]"), N_("Show who is in a room."), _optional(ListPeople)
+    ),
     Command(
         ("topic", "assunto", "topico"),
         N_("[TEXT]"),
@@ -230,7 +232,7 @@ COMMANDS = (
         lambda rest: Topic(rest or None),
     ),
     Command(
-        ("msg", "privado", "mensagem"),
+        ("msg", "privado", "mensagem", "query"),
         N_("NAME TEXT"),
         N_("Tell somebody something in private."),
         _tell,
@@ -303,7 +305,7 @@ COMMANDS = (
         _optional(Help),
     ),
     Command(
-        ("quit", "sair"),
+        ("quit", "sair", "exit"),
         "",
         N_("Leave the chat; sair alone on a line does the same."),
         _nothing(Quit),
