@@ -44,8 +44,8 @@ def said(sender: int, counter: int) -> bytes:
     return b"%05d %09d %s" % (sender, counter, padding(SIZE))
 
 
-def line(sender: int, counter: int, speech: Speech = ENGLISH) -> bytes:
-    """How a server delivers one message, in each way to speak."""
+def line(sender: int, counter: int, speech: Speech = ENGLISH, number: int = 1) -> bytes:
+    """How a server delivers the message of a number, in each way to speak."""
     text = said(sender, counter)
     if isinstance(speech, Irc):
         return b":u%05d!~u@localhost PRIVMSG #lobby :%s\r\n" % (sender, text)
@@ -54,13 +54,17 @@ def line(sender: int, counter: int, speech: Speech = ENGLISH) -> bytes:
     if isinstance(speech, JsonLines):
         return (
             b'{"type":"said","room":"lobby","seq":%d,"time":%d,"nickname":"u%05d",'
-            b'"text":"%s"}\n' % (counter + 1, counter, sender, text)
+            b'"text":"%s"}\n' % (number, counter, sender, text)
         )
     return b"[u%05d]: %s\n" % (sender, text)
 
 
 def lines(*keys: tuple[int, int], speech: Speech = ENGLISH) -> bytes:
-    return b"".join(line(sender, counter, speech) for sender, counter in keys)
+    """They are the first of the room, or some of :data:`ALL`."""
+    numbered: Iterable[tuple[int, tuple[int, int]]] = enumerate(keys, 1)
+    if set(keys) <= set(ALL):
+        numbered = ((ALL.index(key) + 1, key) for key in keys)
+    return b"".join(line(*key, speech, number) for number, key in numbered)
 
 
 def ignored(data: bytes) -> None:
@@ -68,7 +72,7 @@ def ignored(data: bytes) -> None:
 
 
 def transcript(speech: Speech = ENGLISH) -> Transcript:
-    return Transcript(speech.heard(LOBBY, SIZE), (1, 2))
+    return Transcript(speech.heard(LOBBY, SIZE), (1, 2), speech.numbers)
 
 
 def reader(of: Transcript, speech: Speech = ENGLISH, author: int | None = None) -> Reader:
@@ -219,7 +223,7 @@ def test_who_fell_behind_may_be_told_what_is_skipped(pieces: int | None) -> None
     listener = reader(shared)
     behind = Reader("behind", ENGLISH, shared, ignored, may_skip=True)
     read(listener, lines(*ALL))
-    read(behind, lines(*ALL[:2]) + SKIPPED % (103, 105) + lines(*ALL[5:]), pieces)
+    read(behind, lines(*ALL[:2]) + SKIPPED % (3, 5) + lines(*ALL[5:]), pieces)
     assert behind.problems == []
     assert (behind.delivered(), behind.skipped, behind.missing()) == (4, 3, 0)
 
@@ -242,6 +246,14 @@ def test_numbers_that_are_not_those_skipped_are_found() -> None:
     behind = Reader("behind", ENGLISH, shared, ignored, may_skip=True)
     read(listener, lines(*ALL))
     read(behind, lines(*ALL[:1]) + SKIPPED % (2, 3) + lines(*ALL[3:4]) + SKIPPED % (6, 6))
+    assert len(behind.problems) == 1
+
+
+def test_numbers_that_are_skipped_are_those_of_the_room() -> None:
+    shared = transcript()
+    behind = Reader("behind", ENGLISH, shared, ignored, may_skip=True)
+    read(reader(shared), lines(*ALL))
+    read(behind, lines(*ALL[:2]) + SKIPPED % (103, 105) + lines(*ALL[5:]))
     assert len(behind.problems) == 1
 
 
@@ -296,6 +308,13 @@ def test_a_senders_own_order_is_checked() -> None:
         "sender 1: 2 came after 0: 1 missing",
         "sender 1: 1 came after 2: again?",
     ]
+
+
+def test_a_wrong_number_in_the_room_is_found() -> None:
+    shared = transcript(JsonLines())
+    wrong = lines(*ALL, speech=JsonLines()).replace(b'"seq":5', b'"seq":6')
+    read(reader(shared, JsonLines()), wrong)
+    assert shared.problems == ["lines 1 to 7 of the room: other numbers"]
 
 
 def test_a_stranger_is_found() -> None:
@@ -572,6 +591,10 @@ def test_what_a_process_uses() -> None:
         (["--table", "1,99"], "'99'"),
         (["--table", "--connect", "127.0.0.1"], "--connect"),
         (["--clients", "1"], "--clients"),
+        (["--package", "/"], "--package"),
+        (["--json", "/nowhere/figures.json"], "--json"),
+        (["--table", "3", "--seconds", "-1"], "--seconds"),
+        (["--table", "3", "--seconds", "nan"], "--seconds"),
         (["--clients", "100000"], "--clients"),
         (["--rooms", "51"], "--rooms"),
         (["--senders", "100"], "--senders"),

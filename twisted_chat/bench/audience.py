@@ -111,7 +111,7 @@ class Audience:
         self, room: bytes, speech: Speech, rendering: str, senders: Sequence[Client]
     ) -> _Hearing:
         numbers = [client.number for client in senders]
-        transcript = Transcript(speech.heard(room, self._size), numbers)
+        transcript = Transcript(speech.heard(room, self._size), numbers, speech.numbers)
         hearing = _Hearing(room, rendering, transcript, senders)
         self._hearings.append(hearing)
         return hearing

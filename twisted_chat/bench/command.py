@@ -66,15 +66,25 @@ def read_order(given: argparse.Namespace) -> Order:
     """
     options = Options(durability=given.durability)
     if given.package is not None:
-        options = replace(options, package=Path(given.package).resolve())
+        package = Path(given.package).resolve()
+        if not (package / "twisted_chat" / "__init__.py").is_file():
+            raise CannotMeasure(f"--package: there is no twisted_chat in {given.package}")
+        options = replace(options, package=package)
     if given.baselines is not None:
         options = replace(options, baselines=Path(given.baselines).resolve())
     if given.table is None:
         cases: Sequence[Case] = [plain_case(_work(given), _servers(given.against))]
     elif given.connect is None:
+        if not 0 < given.seconds <= 3600:
+            raise CannotMeasure("--seconds: more than 0, up to 3600, with --table")
         cases = [case.measured_for(given.seconds) for case in _cases(given.table)]
     else:
         raise CannotMeasure("--connect does not go together with --table")
+    for option, file in (("--json", given.json), ("--plot", given.plot)):
+        if file is not None and not Path(file).resolve().parent.is_dir():
+            raise CannotMeasure(f"{option}: there is no folder for {file}")
+    if given.plot is not None and Path(given.plot).suffix not in (".png", ".svg", ".pdf"):
+        raise CannotMeasure("--plot: a file that ends with .png, .svg or .pdf")
     return Order(
         cases,
         given.repeats,

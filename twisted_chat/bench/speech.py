@@ -69,6 +69,10 @@ class Speech(Protocol):
         """How many line breaks a delivered message has."""
 
     @property
+    def numbers(self) -> re.Pattern[bytes] | None:
+        """The number in the room's log, of each line that has it: 1, 2, 3 and so on."""
+
+    @property
     def skipped(self) -> re.Pattern[bytes] | None:
         """How one is told that lines of the room's log are left out: the first, the last."""
 
@@ -100,6 +104,7 @@ class _Quiet:
     noise: re.Pattern[bytes] | None = None
     sign = b"PING"
     skipped: re.Pattern[bytes] | None = None
+    numbers: re.Pattern[bytes] | None = None
 
     def reply(self, noise: bytes) -> bytes:
         return b""
@@ -140,6 +145,7 @@ class JsonLines(_Quiet):
     name = "json"
     hears_itself = True
     sign = b'"ack"'
+    numbers = re.compile(rb'"seq":(\d+)')
     noise = re.compile(rb'\{"type":"ack"[^\n]*\n')
 
     def coming_in(self, number: int, room: bytes) -> Sequence[Step]:

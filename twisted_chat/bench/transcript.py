@@ -55,9 +55,14 @@ class _Runs:
 class Transcript:
     """What one room's listeners are sent, from the moment at which the first message is said."""
 
-    def __init__(self, pattern: re.Pattern[bytes], senders: Collection[int]) -> None:
-        """``pattern``: see :meth:`.speech.Speech.heard`. ``senders``: the numbers of those who
-        speak.
+    def __init__(
+        self,
+        pattern: re.Pattern[bytes],
+        senders: Collection[int],
+        numbers: re.Pattern[bytes] | None = None,
+    ) -> None:
+        """``pattern`` and ``numbers``: see :class:`.speech.Speech`. ``senders``: the numbers of
+        those who speak.
         """
         self.problems: list[str] = []
         #: The next counter of each sender.
@@ -73,6 +78,7 @@ class Transcript:
         self.base = 0
         self.end = 0
         self._pattern = pattern
+        self._numbers = numbers
 
     def extend(self, lines: bytes) -> int:
         """Add lines, whole ones; returns how many bytes of them: up to one that is no message."""
@@ -88,6 +94,10 @@ class Transcript:
         keys = list(map(int, digits.split()))
         breaks = [i for i, step in enumerate(map(sub, keys[1:], keys), 1) if step != 1]
         index = len(self.ends)
+        if self._numbers is not None:
+            numbers = list(map(int, self._numbers.findall(lines)))
+            if numbers != list(range(index + 1, index + 1 + len(found))):
+                self._note(f"lines {index + 1} to {index + len(found)} of the room: other numbers")
         for first, after in zip([0, *breaks], [*breaks, len(keys)], strict=True):
             self._add_run(keys[first], index + first, index + after)
         self.lines.extend(keys)
@@ -171,8 +181,6 @@ class Reader:
         self._own_runs = 0
         self._own_lines = 0
         self._may_skip = may_skip
-        #: The room's number of the first line of the transcript, less 1; None if not known yet.
-        self._log_base: int | None = None
 
     def read(self, data: memoryview) -> None:
         """``data`` has come."""
@@ -292,9 +300,7 @@ class Reader:
         """Lines of these numbers are not shown. False while nobody has seen the last of them."""
         transcript = self.transcript
         line = bisect_right(transcript.ends, self.offset)
-        if self._log_base is None:
-            self._log_base = first - 1 - line
-        if first - 1 - self._log_base != line or last < first:
+        if first != line + 1 or last < first:  # the room was empty
             self.problems.append(
                 f"{self.name} was told that {first} to {last} are skipped, at line {line}"
             )
