@@ -124,8 +124,9 @@ def test_what_cannot_be_said_is_refused(server: Server) -> None:
 
 @pytest.mark.slow
 def test_nobody_reads_the_tail_any_more(server: Server) -> None:
-    """As for ``| head -1``: it ends, and without a word."""
-    run("send", server.port, "--nick=Bot", "--room=head", "-", given=b"line\n" * 20)
+    """As for ``| head -1``: it ends, and without a word. (More than a pipe takes is said.)"""
+    text = b"x" * 4000
+    run("send", server.port, "--nick=Bot", "--room=head", "-", given=(text + b"\n") * 40)
     result = subprocess.run(
         ["sh", "-c", '"$@" | head -1', "sh", *line_of("tail", server.port, "head", "--since=0")],
         capture_output=True,
@@ -133,4 +134,4 @@ def test_nobody_reads_the_tail_any_more(server: Server) -> None:
         timeout=PATIENCE,
         check=False,
     )
-    assert (result.stdout, result.stderr) == (b"[Bot]: line\n", b"")
+    assert (result.stdout, result.stderr) == (b"[Bot]: " + text + b"\n", b"")
