@@ -15,6 +15,7 @@ from twisted_chat.errors import HistoryUnavailable, NotSaved
 from twisted_chat.identities import Identities
 from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState
 from twisted_chat.journal.store import MEMORY, Reader, Store
+from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry, Event, Refused, Replayed, Request, Style
 from twisted_chat.registry import Registry
 from twisted_chat.room import Shown
@@ -22,6 +23,9 @@ from twisted_chat.session import Session
 
 #: 2026-11-23 19:57:00 UTC, in microseconds.
 NOON = 1_795_463_820_000_000
+
+#: The limits by default, without flood control.
+NO_RATE = Limits(rate=None)
 
 
 class StepJournal:
@@ -235,6 +239,7 @@ class World:
         history_lines: int = 20,
         keep_days: float = 0,
         motd: Iterable[str] = (),
+        limits: Limits = NO_RATE,
         said: Callable[[Person, Entry], None] | None = None,
     ) -> None:
         self.journal = StepJournal(store)
@@ -251,6 +256,7 @@ class World:
             history_lines=history_lines,
             keep_days=keep_days,
             motd=tuple(motd),
+            limits=limits,
             said=said,
         )
         self.chat.start()

@@ -8,9 +8,10 @@ import pytest
 
 from tests.fakes import Visitor, World
 from twisted_chat import chat
-from twisted_chat.chat import CATCH_UP_SECONDS, PAGE, ROOMS_LIMIT, TOPIC_LIMIT, announcement
+from twisted_chat.chat import CATCH_UP_SECONDS, PAGE, announcement
 from twisted_chat.errors import ControlCharacter, NameInvalid
 from twisted_chat.journal.store import MEMORY, Store
+from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry, LinesSkipped, Replayed, Request
 from twisted_chat.room import GATHER_SECONDS, LARGE, TAIL
 from twisted_chat.session import _ANSWERS, IGNORED_LIMIT, State
@@ -267,7 +268,7 @@ def test_a_room_exists_while_somebody_is_in_it_or_it_has_history() -> None:
 def test_too_many_rooms() -> None:
     world = World()
     (ana,) = world.enter("Ana")
-    ana.types(*(f"/join r{n}" for n in range(ROOMS_LIMIT)))
+    ana.types(*(f"/join r{n}" for n in range(Limits().rooms)))
     assert ana.connection.refusals() == ["too-many-rooms"]
 
 
@@ -293,7 +294,7 @@ def test_topics() -> None:
     assert bia.types("/assunto") == ["[SERVER]: Topic: Films"]
     caio = Visitor(world)
     assert "[SERVER]: Topic: Films" in caio.types("Caio")
-    ana.types("/topic " + "x" * (TOPIC_LIMIT + 1))
+    ana.types("/topic " + "x" * (Limits().topic + 1))
     assert ana.connection.refusals() == ["topic-too-long"]
 
 

@@ -66,6 +66,7 @@ from twisted_chat.errors import (
     NotSaved,
     Refusal,
 )
+from twisted_chat.limits import Limits
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
@@ -83,6 +84,8 @@ from twisted_chat.messages import (
     Joined,
     LanguageShown,
     Leave,
+    LimitsShown,
+    ListLimits,
     ListPeople,
     ListRooms,
     PeopleListed,
@@ -531,6 +534,7 @@ ASKED: list[tuple[Request, Event]] = [
     (Ignore(), IgnoredListed(("Bia",))),
     (Join("Cinema"), entered("cinema")),
     (Leave("lobby"), RoomLeft("lobby", None)),
+    (ListLimits(), LimitsShown(Limits(), "q")),
     (ListPeople("lobby"), PeopleListed("lobby", (), 0, "q")),
     (ListRooms(), RoomsListed((), 0, "q")),
     (Ping(), Pong("q")),

@@ -9,8 +9,9 @@ import pytest
 
 from tests.fakes import NOON, Visitor, World
 from twisted_chat import chat
-from twisted_chat.chat import PAGE, ROOMS_LIMIT
+from twisted_chat.chat import PAGE
 from twisted_chat.journal.store import MEMORY, Store
+from twisted_chat.limits import Limits
 from twisted_chat.messages import (
     Acknowledged,
     ChooseName,
@@ -317,7 +318,7 @@ def test_rooms_that_are_new_to_a_take_over_are_entered_in_their_turn() -> None:
     assert welcome.rooms == {"lobby": 0, "cinema": 1}
     assert numbers(again) == [1]
     assert "#cinema [SERVER]: Ana joined the room." not in bia.sees()  # it is Bia's current room
-    full = {f"r{n}": 0 for n in range(ROOMS_LIMIT)}
+    full = {f"r{n}": 0 for n in range(Limits().rooms)}
     late = program(world, "Ana", ANA, **full)
     assert late.connection.refusals() == ["too-many-rooms"]
     assert not again.connection.closed
@@ -326,7 +327,7 @@ def test_rooms_that_are_new_to_a_take_over_are_entered_in_their_turn() -> None:
 
 def test_whoever_was_in_as_many_rooms_as_one_can_be_comes_back_to_them() -> None:
     """The lobby, which they had left, would be one too many."""
-    rooms = {f"r{n}": 0 for n in range(ROOMS_LIMIT)}
+    rooms = {f"r{n}": 0 for n in range(Limits().rooms)}
     (welcome,) = of(program(World(), "Ana", ANA, **rooms), Welcomed)
     assert welcome.rooms == rooms
 

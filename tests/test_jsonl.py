@@ -24,6 +24,7 @@ from twisted_chat.errors import (
     Refusal,
     UnknownType,
 )
+from twisted_chat.limits import Limits
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
@@ -40,6 +41,8 @@ from twisted_chat.messages import (
     Kind,
     Leave,
     Left,
+    LimitsShown,
+    ListLimits,
     ListPeople,
     ListRooms,
     Ping,
@@ -135,6 +138,7 @@ REQUESTS: list[tuple[dict[str, Any], Request]] = [
     ),
     ({"type": "language", "language": "en"}, SetLanguage("en")),
     ({"type": "language"}, SetLanguage()),
+    ({"type": "limits"}, ListLimits()),
     ({"type": "ping"}, Ping()),
     ({"type": "quit"}, Quit()),
 ]
@@ -546,7 +550,7 @@ def test_an_error_is_worded_in_the_language_of_who_is_told() -> None:
 def test_the_welcome_has_the_version_the_limits_and_the_rooms() -> None:
     event = Welcomed("Ana", ("Be kind.",), {"lobby": 41}, bytes.fromhex(CLIENT), "bcdf-2345", True)
     (shown,) = objects(event)
-    limits = shown.pop("limits")
+    assert shown.pop("limits") == LIMITS
     assert shown == {
         "type": "welcome",
         "version": 1,
@@ -556,10 +560,27 @@ def test_the_welcome_has_the_version_the_limits_and_the_rooms() -> None:
         "rooms": {"lobby": 41},
         "motd": ["Be kind."],
     }
-    assert {"line", "text", "id", "nickname", "room", "rooms", "topic", "page"} == limits.keys()
-    assert limits["text"] == TEXT_LIMIT
-    assert limits["id"] == ID_LIMIT
-    assert all(isinstance(limit, int) and limit > 0 for limit in limits.values())
+    assert objects(LimitsShown(Limits(), "q")) == [{"type": "limits", "id": "q", "limits": LIMITS}]
+
+
+#: What is limited, by default.
+LIMITS = {
+    "line": 16_384,
+    "text": TEXT_LIMIT,
+    "id": ID_LIMIT,
+    "nickname": 32,
+    "room": 64,
+    "rooms": 20,
+    "topic": 390,
+    "page": 100,
+    "rate": {"burst": 20, "per_second": 5},
+    "login_deadline": 60,
+    "connections_per_address": 16,
+    "max_clients": 0,
+    "soft_waiting": 65_536,
+    "max_waiting": 1_048_576,
+    "write_timeout": 60,
+}
 
 
 def test_entering_a_room_tells_its_last_number_and_how_long_it_is_kept() -> None:
@@ -638,7 +659,7 @@ def test_requests_and_answers_are_told_apart_by_their_type() -> None:
         for event in _examples(cls)
         for shown in objects(event)
     }
-    assert sent & jsonl.REQUESTS.keys() <= {"history", "language", "rooms", "topic"}
+    assert sent & jsonl.REQUESTS.keys() <= {"history", "language", "limits", "rooms", "topic"}
 
 
 @pytest.mark.parametrize(("one", "other"), [*combinations(["say", "tell", "topic"], 2)])

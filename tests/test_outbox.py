@@ -35,6 +35,7 @@ class SocketTransport:
         self.writing = False
         self.written: list[bytes] = []
         self.closing = False
+        self.aborted = False
 
     def getHandle(self) -> socket.socket:
         return self.handle
@@ -56,20 +57,42 @@ class SocketTransport:
     def loseConnection(self) -> None:
         self.closing = True
 
+    def abortConnection(self) -> None:
+        self.aborted = True
+
     def is_writable(self) -> None:
         if self.writing and self.producer is not None:
             self.writing = False
             self.producer.resumeProducing()
 
 
-class Line:
+class Watcher:
+    """Whom an outbox tells what becomes of it."""
+
+    def __init__(self) -> None:
+        self.outbox: Outbox
+        self.changes: list[bool] = []
+        self.moves = 0
+        self.sizes: list[int] = []
+
+    def outbox_changed(self) -> None:
+        self.changes.append(self.outbox.ready)
+
+    def outbox_moved(self) -> None:
+        self.moves += 1
+
+    def outbox_grew(self, size: int) -> None:
+        self.sizes.append(size)
+
+
+class Line(Watcher):
     """An outbox at one end of a real connection, with little room in it, and the other end."""
 
     def __init__(self, near: socket.socket, far: socket.socket) -> None:
+        super().__init__()
         self.far = far
         self.transport = SocketTransport(near)
-        self.changes: list[bool] = []
-        self.outbox = Outbox(self.transport, lambda: self.changes.append(self.outbox.ready))
+        self.outbox = Outbox(self.transport, self)
 
     def waiting_at_the_far_end(self) -> int:
         """Bytes that have arrived there, once nothing moves any more."""
@@ -164,6 +187,78 @@ def test_who_does_not_read_is_known_not_to_be_ready_and_holds_the_rest_without_a
         assert wire.changes == [False, True]
 
 
+def test_what_piles_up_behind_what_is_being_sent_is_counted_until_its_turn_comes() -> None:
+    with line() as wire:
+        first, second, third = b"x" * 1_000_000, b"y" * 300_000, b"z" * 7
+        for data in (first, second, third):
+            wire.outbox.deliver(Shown(data))
+        assert wire.sizes == [300_000, 300_007]
+        read = 0
+        while read <= len(first) + 50_000:
+            read += len(wire.read(1 << 16))
+            wire.transport.is_writable()
+        wire.outbox.deliver(Shown(third))
+        assert wire.sizes[-1] == 14
+        wire.read_all()
+        wire.outbox.deliver(Shown(first))
+        wire.outbox.deliver(Shown(third))
+        assert wire.sizes[-1] == 7
+
+
+def test_the_owner_knows_when_the_other_side_takes_something_but_not_all() -> None:
+    with line() as wire:
+        wire.outbox.deliver(Shown(b"x" * 1_000_000))
+        moves = -1
+        while wire.moves != moves:  # until the system takes no more
+            moves = wire.moves
+            time.sleep(0.05)
+            wire.transport.is_writable()
+        wire.read(1 << 16)
+        while wire.moves == moves:
+            wire.transport.is_writable()
+        assert wire.changes == [False]
+        assert not wire.outbox.has_moved()
+        wire.read_all()
+        assert wire.changes == [False, True]
+
+
+def test_what_waited_for_a_connection_that_is_cut_off_is_known_not_to_have_arrived() -> None:
+    with line() as wire:
+        numbers = iter(range(1, 1_000_000))
+        while wire.outbox.ready:
+            wire.outbox.deliver(shown([entry(next(numbers), "y" * 50) for _ in range(7)]))
+        last = next(numbers)
+        wire.outbox.deliver(shown([entry(last)]))
+        wire.outbox.abort()
+        assert wire.transport.aborted
+        wire.outbox.deliver(shown([entry(next(numbers))]))
+        wire.outbox.stopProducing()  # as the transport does when it is gone
+        missing = wire.outbox.missing()
+        assert missing[-1][0].first_missing(missing[-1][1]) == last
+
+
+def test_of_a_transport_without_a_socket_what_is_given_to_it_when_it_is_full_is_counted() -> None:
+    transport: Any = StringTransport()
+    watcher = Watcher()
+    outbox = watcher.outbox = Outbox(transport, watcher)
+    outbox.deliver(Shown(b"x" * 100))
+    transport.dataBuffer, transport.offset = b"x" * 100, 10
+    outbox.pauseProducing()
+    assert not outbox.has_moved()
+    outbox.deliver(Shown(b"y" * 10))
+    outbox.deliver(Shown(b"y" * 5))
+    assert watcher.sizes == [10, 15]
+    assert not outbox.has_moved()
+    transport.offset = 20
+    assert outbox.has_moved()
+    assert not outbox.has_moved()
+    outbox.resumeProducing()
+    outbox.deliver(Shown(b"z" * 5))
+    assert watcher.sizes == [10, 15]
+    assert watcher.changes == [False, True]
+    assert transport.value() == b"x" * 100 + b"y" * 15 + b"z" * 5
+
+
 def test_what_has_not_arrived_is_known_to_the_line() -> None:
     with line() as wire:
         numbers = iter(range(1, 1_000_000))
@@ -233,7 +328,7 @@ def test_a_stopped_reader_costs_little_however_short_the_lines_are() -> None:
 def test_where_it_cannot_be_known_what_has_arrived_nothing_counts_as_arrived() -> None:
     """A transport without a plain socket, such as TLS."""
     transport = StringTransport()
-    outbox = Outbox(transport, lambda: None)
+    outbox = Outbox(transport, Watcher())
     for number in range(1, 4):
         outbox.deliver(shown([entry(number)]))
     assert [each.first_missing(size) for each, size in outbox.missing()] == [1, 2, 3]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -18,9 +19,10 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tests.fakes import World
+from tests.fakes import NO_RATE, World
 from twisted_chat.errors import ControlCharacter
 from twisted_chat.flood import Rate
+from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry
 from twisted_chat.protocol import CLOSE_TIMEOUT, ChatFactory, ChatProtocol, ConnectedClient
 
@@ -46,14 +48,20 @@ class House:
     """A factory, its clock and the chat behind it."""
 
     def __init__(
-        self, rate: Rate | None = None, language: str = "en", keep_days: float = 0
+        self,
+        rate: Rate | None = None,
+        language: str = "en",
+        keep_days: float = 0,
+        limits: Limits = NO_RATE,
     ) -> None:
-        self.world = World(language=language, keep_days=keep_days)
+        if rate is not None:
+            limits = structs.replace(limits, rate=rate)
+        self.world = World(language=language, keep_days=keep_days, limits=limits)
         self.clock = TestReactor()
-        self.factory = ChatFactory(self.clock, self.world.chat, rate=rate, language=language)
+        self.factory = ChatFactory(self.clock, self.world.chat, language=language)
 
-    def connect(self) -> Client:
-        return Client(self)
+    def connect(self, peer: Any = None) -> Client:
+        return Client(self, peer)
 
     def enter(self, name: str) -> Client:
         client = self.connect()
@@ -65,9 +73,9 @@ class House:
 class Client:
     """One connection, from the other side."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, peer: Any = None) -> None:
         self._house = house
-        self.transport = StringTransport()
+        self.transport = StringTransport(peerAddress=peer)
         protocol = house.factory.buildProtocol(self.transport.getPeer())
         assert isinstance(protocol, ChatProtocol)
         self.protocol: ChatProtocol = protocol

@@ -12,6 +12,7 @@ import pytest
 from tests.test_protocol import House
 from twisted_chat.dialects import jsonl
 from twisted_chat.errors import NotInRoom
+from twisted_chat.limits import Limits
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
@@ -26,6 +27,7 @@ from twisted_chat.messages import (
     Joined,
     LanguageShown,
     Left,
+    LimitsShown,
     PeopleListed,
     Pong,
     Refused,
@@ -36,6 +38,7 @@ from twisted_chat.messages import (
     RoomSummary,
     SearchShown,
     ServerStopping,
+    Slowed,
     Style,
     Told,
     TopicShown,
@@ -58,6 +61,7 @@ EVENTS: list[Event] = [
     Crowd("lobby", True, True, ("Ana", "Bia"), 2),
     LanguageShown("en", ("en",), True),
     Left("lobby", "Ana", True),
+    LimitsShown(Limits()),
     PeopleListed("lobby", (), 0),
     Pong(),
     Refused(NotInRoom(room="lobby")),
@@ -67,6 +71,7 @@ EVENTS: list[Event] = [
     RoomsListed((RoomSummary("lobby", 1, ""),), 1),
     SearchShown("oi", (ENTRY,)),
     ServerStopping(),
+    Slowed(20, 5),
     Told("Ana", "Bia", "psst", 0),
     Told("Ana", "Bia", "psst", 0, own=True),
     TopicShown("lobby", ""),
@@ -96,7 +101,7 @@ def without_times(value: Any) -> Any:
 
 
 def test_the_session_in_the_document_is_what_happens() -> None:
-    house = House(keep_days=365)
+    house = House(keep_days=365, limits=Limits(max_clients=992))
     client = house.connect()
     client.protocol.dataReceived("\n".join([*block("What is sent"), ""]).encode())
     house.world.journal.run()
@@ -121,6 +126,12 @@ def test_every_event_and_its_fields_are_documented(event: Event) -> None:
 
 def test_no_event_is_forgotten_here() -> None:
     assert {event.__class__ for event in EVENTS} == set(jsonl._RENDERERS)
+
+
+def test_every_limit_is_documented() -> None:
+    (shown,) = map(json.loads, jsonl.render([LimitsShown(Limits())], Style("en")).splitlines())
+    for limit in shown["limits"]:
+        assert f"``{limit}``" in section("Limits")
 
 
 def definition(text: str, type: str) -> str:

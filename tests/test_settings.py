@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from twisted_chat import settings
 from twisted_chat.errors import CannotStart, FileUnreadable, UnknownSetting, WrongSetting
 from twisted_chat.flood import Rate
-from twisted_chat.settings import DEFAULT_ENDPOINT, SETTINGS, Settings, load
+from twisted_chat.limits import Limits
+from twisted_chat.settings import DEFAULT_ENDPOINT, LIMITS, SETTINGS, Settings, load
+from twisted_chat.sockets import descriptor_limit
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +37,21 @@ def test_the_defaults() -> None:
         motd=(),
         history_lines=20,
         rate=Rate(20, 5),
+        nickname_length=32,
+        room_length=64,
+        topic_length=390,
+        rooms_per_person=20,
+        page_length=100,
+        login_deadline=60,
+        connections_per_address=16,
+        max_clients=descriptor_limit() - 32,
+        max_waiting=1024 * 1024,
+        write_timeout=60,
         keep=365,
         reconnect_grace=10,
         resume_window=300,
+        metrics="",
+        log_format="text",
         log_messages=False,
     )
 
@@ -59,9 +74,21 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         motd = '{motd}'
         history-lines = 0
         rate = "2:0.5"
+        nickname-length = 16
+        room-length = 20
+        topic-length = 100
+        rooms-per-person = 5
+        page-length = 50
+        login-deadline = 7.5
+        connections-per-address = 0
+        max-clients = 40
+        max-waiting = 0
+        write-timeout = 0
         keep = 0.5
         reconnect-grace = 0
         resume-window = 86400
+        metrics = "tcp:9150:interface=127.0.0.1"
+        log-format = "json"
         log-messages = true
         """,
         encoding="utf-8",
@@ -76,9 +103,21 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         motd=("Olá!", "", "Be kind."),
         history_lines=0,
         rate=Rate(2, 0.5),
+        nickname_length=16,
+        room_length=20,
+        topic_length=100,
+        rooms_per_person=5,
+        page_length=50,
+        login_deadline=7.5,
+        connections_per_address=0,
+        max_clients=40,
+        max_waiting=0,
+        write_timeout=0,
         keep=0.5,
         reconnect_grace=0,
         resume_window=86400,
+        metrics="tcp:9150:interface=127.0.0.1",
+        log_format="json",
         log_messages=True,
     )
 
@@ -106,6 +145,20 @@ def test_one_endpoint_in_the_file_needs_no_brackets(config: Path) -> None:
 
 def test_flood_control_can_be_off() -> None:
     assert load({"rate": "off"}, None).rate is None
+
+
+def test_the_limits_by_default_are_the_same_wherever_they_stand() -> None:
+    limits = load({"max-clients": "7"}, None).limits
+    assert limits == Limits(max_clients=7)
+    assert LIMITS.keys() == set(Limits.__struct_fields__)
+
+
+def test_room_is_left_for_more_than_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "descriptor_limit", lambda: 100)
+    assert load({}, None).max_clients == 68
+    assert load({"max-clients": "68"}, None).max_clients == 68
+    with pytest.raises(WrongSetting):
+        load({"max-clients": "69"}, None)
 
 
 def test_what_is_said_can_be_kept_for_ever() -> None:
@@ -150,6 +203,20 @@ def test_the_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("rate", "inf:5"),
         ("rate", "20:inf"),
         ("rate", "20:nan"),
+        ("nickname-length", "0"),
+        ("nickname-length", "33"),
+        ("room-length", "65"),
+        ("topic-length", "1001"),
+        ("rooms-per-person", "0"),
+        ("page-length", "101"),
+        ("login-deadline", "-1"),
+        ("connections-per-address", "-1"),
+        ("connections-per-address", "many"),
+        ("max-clients", "0"),
+        ("max-clients", "all"),
+        ("max-clients", "1000000000"),
+        ("max-waiting", "1M"),
+        ("write-timeout", "inf"),
         ("keep", ""),
         ("keep", "for ever"),
         ("keep", "-1"),

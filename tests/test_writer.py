@@ -232,6 +232,48 @@ def test_stopping_commits_what_is_queued_and_refuses_what_comes_later(tmp_path: 
     reopened.close()
 
 
+def test_stopping_does_not_wait_for_a_lock_group_after_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long queue before a database that stays locked: the first group waits, and no other."""
+    monkeypatch.setattr(writer, "GROUP_LEAST", 10)
+    monkeypatch.setattr(writer, "STOPPING_PATIENCE", 0.1)
+    setup = Setup(str(tmp_path / "chat.db"))
+    tried: list[str] = []
+
+    def locked(drafts: Sequence[Draft]) -> list[Saved | Failed]:
+        tried.append(drafts[0].text)
+        time.sleep(0.01)
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(setup.stores[0], "commit", locked)
+    for n in range(1000):
+        setup.journal.append(draft(str(n)))
+    setup.stop()
+    failed = [o for o in setup.loop.outcomes if isinstance(o, Failed)]
+    assert [o.draft.text for o in failed] == [str(n) for n in range(1000)]
+    assert len(set(tried)) == 1
+    assert failed[-1].refusal.details["reason"] == STOPPING
+
+
+def test_what_is_measured_of_each_group(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[tuple[list[str], float]] = []
+
+    def measure(outcomes: Sequence[Outcome], seconds: float) -> None:
+        measured.append(([type(outcome).__name__ for outcome in outcomes], seconds))
+        raise ValueError("a defect there does not stop the journal")
+
+    setup.journal.measured = measure
+    setup.say(draft("one", message_id="1"))
+    setup.journal.mark(lambda: None)
+    setup.journal.extend([draft("one", message_id="1"), draft("another", message_id="1")])
+    setup.loop.run_until(lambda: len(setup.loop.outcomes) == 4)
+    assert [kind for kinds, _ in measured for kind in kinds] == ["Saved", "Saved", "Failed"]
+    assert all(seconds > 0 for _, seconds in measured)
+    assert setup.journal.outstanding == 0
+    assert setup.journal.is_open
+
+
 def test_a_read_that_fails_is_a_refusal(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_reader() -> None:
         raise sqlite3.OperationalError("unable to open database file")

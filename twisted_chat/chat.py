@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -16,6 +17,7 @@ from typing import NamedTuple, Protocol
 from twisted_chat.characters import find_unsafe
 from twisted_chat.errors import (
     ControlCharacter,
+    NameTooLong,
     NoSuchPerson,
     NoSuchRoom,
     NotInRoom,
@@ -26,6 +28,7 @@ from twisted_chat.errors import (
 )
 from twisted_chat.identities import Identities
 from twisted_chat.journal import Draft, Failed, Journal, Marker, Outcome, Saved
+from twisted_chat.limits import DEFAULTS, Limits
 from twisted_chat.messages import (
     Announced,
     Entered,
@@ -38,7 +41,6 @@ from twisted_chat.messages import (
     Left,
     LinesSkipped,
     PeopleListed,
-    Refused,
     Renamed,
     Replayed,
     ReplayStarts,
@@ -54,10 +56,7 @@ from twisted_chat.names import Nickname, nickname, room_name
 from twisted_chat.registry import Registry
 from twisted_chat.room import Batch, Cursor, Member, Rendering, Room, runs
 
-ROOMS_LIMIT = 20
-TOPIC_LIMIT = 390
-
-#: Names or rooms in one answer; entries in one page of history.
+#: Entries in memory that are shown at once to whoever catches up.
 PAGE = 100
 
 #: A reader further behind than this is told what it skips instead of being shown all of it.
@@ -95,6 +94,9 @@ class Person(Member, Hashable, Protocol):
 
     def show(self, *events: Event) -> None:
         """Show events that are for this person alone."""
+
+    def refuse(self, refusal: Refusal, id: str | None = None) -> None:
+        """Show why something was not done; ``id`` is that of the request."""
 
     def heard_from(self, sender: Person) -> None:
         """``sender`` told this person something in private."""
@@ -163,6 +165,7 @@ class Chat:
         history_lines: int = 20,
         keep_days: float = 0,
         motd: tuple[str, ...] = (),
+        limits: Limits = DEFAULTS,
         said: Callable[[Person, Entry], None] | None = None,
     ) -> None:
         self.registry = registry
@@ -175,6 +178,10 @@ class Chat:
         self._keep_days = keep_days
         self._motd = motd
         self._said = said
+        #: They can be replaced at any time.
+        self.limits = limits
+        #: How often something was refused, by the code of the refusal.
+        self.refused: Counter[str] = Counter()
         self._rooms: dict[str, Room] = {}
         #: Who waits for the entries of a room that come after a number, while they are read.
         self._reading: dict[tuple[str, int], list[tuple[Cursor, Person]]] = {}
@@ -186,6 +193,12 @@ class Chat:
         """
         for state in self._journal.start(self._committed):
             self._rooms[state.name] = Room(state.name, state.base, state.last, state.topic)
+
+    def configure(self, *, motd: tuple[str, ...], history_lines: int, keep_days: float) -> None:
+        """Change what can be changed while people are here; as on making it."""
+        self._motd = motd
+        self._history_lines = history_lines
+        self._keep_days = keep_days
 
     # -- coming, going and being called -------------------------------------------------------
 
@@ -202,11 +215,11 @@ class Chat:
     ) -> None:
         """Give ``person`` the nickname and take them to these rooms, the current one first.
 
-        :raises Refusal: the nickname is taken or too similar to another one, or the rooms are
-            too many.
+        :raises Refusal: the nickname is too long, taken or too similar to another one, or the
+            rooms are too many.
         """
-        if len(positions) > ROOMS_LIMIT:
-            raise TooManyRooms(limit=ROOMS_LIMIT)
+        self._check_length(name.text, self.limits.nickname)
+        self._check_rooms(len(positions))
         self.registry.claim(person, name)
         person.nickname = name
         starts = [(self._add(person, room), position) for room, position in positions.items()]
@@ -218,8 +231,7 @@ class Chat:
 
         :raises Refusal: the rooms are too many.
         """
-        if len({*person.cursors, *positions}) > ROOMS_LIMIT:
-            raise TooManyRooms(limit=ROOMS_LIMIT)
+        self._check_rooms(len({*person.cursors, *positions}), len(person.cursors))
         current = person.current
         restarts = []
         for name, old in tuple(person.cursors.items()):
@@ -250,8 +262,9 @@ class Chat:
             self._go_to(person, cursor.room)
             self._mark(partial(self._moved, person, cursor), then)
             return
-        if len(person.cursors) >= ROOMS_LIMIT:
-            raise TooManyRooms(limit=ROOMS_LIMIT)
+        self._check_rooms(len(person.cursors) + 1)
+        if name not in self._rooms:
+            self._check_length(name, self.limits.room)
         cursor = self._add(person, name)
         self._go_to(person, cursor.room)
         self._mark(partial(self._entered, person, cursor, None), then)
@@ -281,8 +294,9 @@ class Chat:
     def rename(self, person: Person, name: Nickname, then: Callable[[], None]) -> None:
         """Change a nickname.
 
-        :raises Refusal: the new one is taken or too similar to another one.
+        :raises Refusal: the new one is too long, taken or too similar to another one.
         """
+        self._check_length(name.text, self.limits.nickname)
         self.registry.claim(person, name)
         renamed = Renamed(person.name, name.text)
         person.nickname = name
@@ -334,8 +348,8 @@ class Chat:
 
         :raises Refusal: it is too long.
         """
-        if len(topic) > TOPIC_LIMIT:
-            raise TopicTooLong(limit=TOPIC_LIMIT)
+        if len(topic) > self.limits.topic:
+            raise TopicTooLong(limit=self.limits.topic)
         self.say(person, room, topic, "topic", message_id)
 
     def tell(
@@ -395,10 +409,20 @@ class Chat:
             raise NotInRoom(room=name)
         return person.cursors[name].room
 
+    @property
+    def room_count(self) -> int:
+        """How many rooms there are."""
+        return len(self._rooms)
+
+    @property
+    def deliveries(self) -> int:
+        """How many entries were handed to connections since the start, each as often as it was."""
+        return sum(room.deliveries for room in self._rooms.values())
+
     def list_rooms(self) -> RoomsListed:
         """The rooms there are, the fullest first, at most a page of them."""
         fullest = heapq.nsmallest(
-            PAGE, self._rooms.values(), key=lambda room: (-len(room.members), room.name)
+            self.limits.page, self._rooms.values(), key=lambda r: (-len(r.members), r.name)
         )
         summaries = (RoomSummary(r.name, len(r.members), r.topic) for r in fullest)
         return RoomsListed(tuple(summaries), len(self._rooms))
@@ -426,7 +450,7 @@ class Chat:
             else:
                 reply(HistoryShown(room.name, tuple(result), room.base + 1))
 
-        limit = max(1, min(limit, PAGE))
+        limit = max(1, min(limit, self.limits.page))
         end = room.last + 1 if before is None else max(0, min(before, room.last + 1))
         if after is not None:
             start = max(0, min(after, room.last))
@@ -448,7 +472,7 @@ class Chat:
             reply(shown)
 
         name = None if room is None else room.name
-        self._journal.search(words, name, max(1, min(limit, PAGE)), found)
+        self._journal.search(words, name, max(1, min(limit, self.limits.page)), found)
 
     def remove_old(self) -> None:
         """Begin to remove the entries that are older than is to be kept."""
@@ -568,7 +592,7 @@ class Chat:
             if cursor.closed:
                 continue
             if isinstance(result, Refusal):
-                person.show(Refused(result))
+                person.refuse(result)
                 if person.program:
                     person.resume_later()
                     continue
@@ -589,6 +613,7 @@ class Chat:
         assert isinstance(first, Entry)
         assert isinstance(last, Entry)
         cursor.position = last.number
+        cursor.room.deliveries += len(events)
         if first.number <= cursor.replay_through:
             batch = Batch(
                 cursor.room,
@@ -672,7 +697,8 @@ class Chat:
     ) -> None:
         rooms = {cursor.room.name: cursor.room.last for cursor, _ in starts}
         motd = () if resumed else self._motd
-        person.show(Welcomed(person.name, motd, rooms, person.client_id, person.code, resumed))
+        client_id, code = person.client_id, person.code
+        person.show(Welcomed(person.name, motd, rooms, client_id, code, resumed, self.limits))
 
     def _entered(self, person: Person, cursor: Cursor, position: int | None) -> None:
         room = cursor.room
@@ -742,7 +768,7 @@ class Chat:
 
     def _told(self, person: Person, recipient: Person, told: Told, id: str | None) -> None:
         if self.registry.find(recipient.nickname) is not recipient:
-            person.show(Refused(NoSuchPerson(name=told.recipient), id))
+            person.refuse(NoSuchPerson(name=told.recipient), id)
             return
         if not recipient.ignores(told.sender):
             recipient.heard_from(person)
@@ -767,6 +793,18 @@ class Chat:
             for cursor in person.cursors.values():
                 self._close(cursor)
             person.dismiss()
+
+    # -- limits -------------------------------------------------------------------------------
+
+    def _check_length(self, name: str, limit: int) -> None:
+        if len(name) > limit:
+            raise NameTooLong(limit=limit)
+
+    def _check_rooms(self, count: int, before: int = 0) -> None:
+        """Whoever is in more rooms already, from before a limit was lowered, may stay."""
+        limit = self.limits.rooms
+        if count > max(limit, before):
+            raise TooManyRooms(limit=limit)
 
     # -- rooms --------------------------------------------------------------------------------
 
@@ -805,6 +843,6 @@ class Chat:
         for member in room.members:
             if member is not but:
                 names.append(member.name)
-            if len(names) == PAGE:
+            if len(names) == self.limits.page:
                 break
         return tuple(names)

@@ -103,6 +103,16 @@ def _arguments() -> argparse.ArgumentParser:
     export.add_argument(
         "--output", metavar="FILE", help="where to write it [default: standard output]"
     )
+
+    backup = commands.add_parser(
+        "backup",
+        help="copy a server's database",
+        description="Copy a database, also while the server runs, and verify the copy. A file "
+        "that exists is left as it is. Status 1: the log is damaged; 2: it could not be done.",
+    )
+    backup.set_defaults(command=_backup)
+    _add_database(backup)
+    backup.add_argument("copy", metavar="FILE", help="the copy")
     _add_bench(commands)
     return parser
 
@@ -397,6 +407,12 @@ def _export(options: argparse.Namespace) -> int:
     return commands.export(
         options.database, options.room, options.format, options.output, from_environment()
     )
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from twisted_chat.archive import commands
+
+    return commands.backup(options.database, options.copy, from_environment())
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -248,6 +248,27 @@ class HistoryUnavailable(LogRefusal):
 # -- the service ------------------------------------------------------------------------------
 
 
+class ServerFull(Refusal):
+    code = "full"
+    template = N_("The server is full at the moment. Please try again in a while.")
+
+
+class TooManyConnections(Refusal):
+    code = "address"
+    template = N_(
+        "There are {limit} connections from your address already, which is the limit. "
+        "Close one of them first."
+    )
+
+
+class LoginDeadlineMissed(Refusal):
+    code = "login-deadline"
+    template = N_(
+        "You chose no name within {seconds:g} seconds, so this connection is closed. "
+        "You can connect again."
+    )
+
+
 class InternalError(Refusal):
     code = "internal-error"
     template = N_("Something went wrong here, and the operator's log says what. Please try again.")

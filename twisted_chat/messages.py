@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from twisted_chat.errors import Refusal
+from twisted_chat.limits import DEFAULTS, Limits
 
 #: What an entry of a room's log is: something said, something done (``/me``), a new topic.
 Kind = Literal["say", "act", "topic"]
@@ -158,6 +159,10 @@ class Ping(Request, frozen=True):
     pass
 
 
+class ListLimits(Request, frozen=True):
+    """What is limited on this server."""
+
+
 class SetLanguage(Request, frozen=True):
     language: str | None = None
 
@@ -216,7 +221,7 @@ class Welcomed(Event, frozen=True):
 
     ``motd`` is the operator's message of the day, by lines; ``rooms`` has the number of the
     last entry of each room one is in. With ``client_id`` or ``code`` one can come back;
-    ``resumed`` if that is what happened.
+    ``resumed`` if that is what happened. ``limits`` are those of this server.
     """
 
     nickname: str
@@ -225,6 +230,7 @@ class Welcomed(Event, frozen=True):
     client_id: bytes
     code: str
     resumed: bool
+    limits: Limits = DEFAULTS
 
 
 class Entered(Event, frozen=True):
@@ -394,6 +400,18 @@ class ReceiptsSet(Event, frozen=True):
 
 class Pong(Event, frozen=True):
     id: str | None = None
+
+
+class LimitsShown(Event, frozen=True):
+    limits: Limits
+    id: str | None = None
+
+
+class Slowed(Event, frozen=True):
+    """One sends more than ``burst`` lines at once and ``per_second`` a second: the rest waits."""
+
+    burst: float
+    per_second: float
 
 
 class IgnoredListed(Event, frozen=True):

@@ -46,10 +46,25 @@ class Transport(Protocol):
 
     def loseConnection(self) -> None: ...
 
+    def abortConnection(self) -> None: ...
+
+
+class Owner(Protocol):
+    """Who is told what becomes of an outbox."""
+
+    def outbox_changed(self) -> None:
+        """:attr:`Outbox.ready` is another one now."""
+
+    def outbox_moved(self) -> None:
+        """The other side has taken something, but not yet all."""
+
+    def outbox_grew(self, size: int) -> None:
+        """Bytes wait that were delivered although it was not ready: ``size`` by now."""
+
 
 @implementer(IPushProducer, IPullProducer)
 class Outbox:
-    """Sends over ``transport``; ``changed`` is called when :attr:`ready` changes.
+    """Sends over ``transport``, and tells its owner.
 
     It is a pull producer of a plain TCP transport, which then says when the socket takes more;
     and a push producer of any other one, such as TLS, which is given all that is delivered.
@@ -58,12 +73,14 @@ class Outbox:
     __slots__ = (
         "_broken",
         "_bytes_left",
-        "_changed",
         "_closed",
         "_closing",
         "_deliveries",
         "_deliveries_left",
+        "_left_before",
         "_offset",
+        "_owner",
+        "_piled_up",
         "_send",
         "_socket",
         "_transport",
@@ -72,10 +89,10 @@ class Outbox:
         "ready",
     )
 
-    def __init__(self, transport: Transport, changed: Callable[[], None]) -> None:
+    def __init__(self, transport: Transport, owner: Owner) -> None:
         self.ready = True
         self._transport = transport
-        self._changed = changed
+        self._owner = owner
         self._closed = False
         self._closing = False
         #: The socket takes nothing any more; the transport will find that out.
@@ -89,6 +106,10 @@ class Outbox:
         #: What the socket has not taken yet: of the first one, what comes after the offset.
         self._waiting: deque[bytes] | None = None
         self._offset = 0
+        #: Bytes that wait behind what it was that was not taken at once.
+        self._piled_up = 0
+        #: What a transport without a socket held when it was last asked.
+        self._left_before = 0
         #: What was sent last, and may not have arrived.
         self._deliveries: list[Shown] = []
         self._deliveries_left = DELIVERIES  # until it is asked
@@ -104,6 +125,7 @@ class Outbox:
         data = shown.data
         if self._waiting is not None:
             self._waiting.append(data)
+            self._pile_up(len(data))
         elif not self._broken:
             sent = self._try(data)
             if sent < len(data) and not self._broken:
@@ -135,6 +157,18 @@ class Outbox:
             if self._waiting is None:
                 self._end()
 
+    def abort(self) -> None:
+        """Take no more; close the connection now. What waits is known not to have arrived."""
+        self.stopProducing()
+        self._transport.abortConnection()
+
+    def has_moved(self) -> bool:
+        """Whether the other side has taken something since it was asked last, or since it was
+        not ready: of a transport without a socket, which does not say so by itself.
+        """
+        before, self._left_before = self._left_before, self._left()
+        return before != self._left_before
+
     def lost(self) -> None:
         """The connection is gone: take no more."""
         self._closed = True
@@ -145,6 +179,19 @@ class Outbox:
     def _write(self, data: bytes | memoryview) -> int:
         self._transport.write(bytes(data))
         return len(data)
+
+    def _write_although_paused(self, data: bytes | memoryview) -> int:
+        self._pile_up(len(data))
+        return self._write(data)
+
+    def _pile_up(self, size: int) -> None:
+        self._piled_up += size
+        self._owner.outbox_grew(self._piled_up)
+
+    def _left(self) -> int:
+        """What the transport holds that it has begun to send (``FileDescriptor.doWrite``)."""
+        transport = self._transport
+        return len(getattr(transport, "dataBuffer", b"")) - int(getattr(transport, "offset", 0))
 
     def _try(self, data: bytes | memoryview) -> int:
         """Send ``data``; returns how much of it was taken."""
@@ -163,22 +210,29 @@ class Outbox:
         self._offset = sent
         self._transport.startWriting()  # type: ignore[attr-defined]  # as a plain TCP one can
         self.ready = False
-        self._changed()
+        self._owner.outbox_changed()
 
     def _flush(self) -> None:
         """Send what waits, as far as the socket takes it."""
         waiting = self._waiting
+        moved = False
         while waiting and not self._broken:
             data = waiting[0]
             # A view, so that a long text is not copied for each part of it that is sent.
-            self._offset += self._try(memoryview(data)[self._offset :])
+            sent = self._try(memoryview(data)[self._offset :])
             if self._broken:
                 break
+            self._offset += sent
+            moved = moved or sent > 0
             if self._offset < len(data):
                 self._transport.startWriting()  # type: ignore[attr-defined]
+                if moved:
+                    self._owner.outbox_moved()
                 return
             waiting.popleft()
             self._offset = 0
+            if waiting:
+                self._piled_up -= len(waiting[0])
         self._waiting = None
 
     def _end(self) -> None:
@@ -213,7 +267,9 @@ class Outbox:
     def pauseProducing(self) -> None:
         if self.ready:
             self.ready = False
-            self._changed()
+            self._send = self._write_although_paused
+            self._left_before = self._left()
+            self._owner.outbox_changed()
 
     def resumeProducing(self) -> None:
         if self._waiting is not None:
@@ -222,7 +278,10 @@ class Outbox:
             self._end()
         elif self._waiting is None and not self.ready:
             self.ready = True
-            self._changed()
+            if self._socket is None:
+                self._send = self._write
+                self._piled_up = 0
+            self._owner.outbox_changed()
 
     def stopProducing(self) -> None:
         # The connection is lost, but its socket can still be asked what did not arrive.

@@ -8,6 +8,7 @@ events go out through.
 from __future__ import annotations
 
 import functools
+import math
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import islice
@@ -23,11 +24,19 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_chat.admission import Admission, source_of
 from twisted_chat.chat import Chat, Person, announcement
+from twisted_chat.deadlines import Deadlines
 from twisted_chat.dialects import jsonl, text
-from twisted_chat.errors import InternalError, LineTooLong, Refusal
-from twisted_chat.flood import Rate, TokenBucket
+from twisted_chat.errors import (
+    InternalError,
+    LineTooLong,
+    LoginDeadlineMissed,
+    Refusal,
+)
+from twisted_chat.flood import TokenBucket
 from twisted_chat.language import N_, catalogue
+from twisted_chat.limits import Limits
 from twisted_chat.messages import (
     AreYouThere,
     Entry,
@@ -37,16 +46,26 @@ from twisted_chat.messages import (
     Refused,
     Request,
     Say,
+    Slowed,
     Style,
 )
 from twisted_chat.outbox import Outbox
 from twisted_chat.room import Shown
 from twisted_chat.session import Session
+from twisted_chat.sockets import close_with, keep_alive
 from twisted_chat.telnet import Signal, SubnegotiationTooLong, TelnetFilter
 from twisted_chat.turns import Turns
 
 #: Seconds for what was written to be read by the other side, once the connection is closing.
-CLOSE_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 5.0
+
+#: Seconds from telling somebody that they are being slowed to the next time, at least.
+TELL_SLOWED_INTERVAL = 60.0
+
+#: Seconds from one line in the log about those who were turned away to the next.
+TURNED_AWAY_INTERVAL = 1.0
+
+_INTERNET = (IPv4Address, IPv6Address)
 
 _REQUESTS: dict[Signal, Request] = {
     Signal.ARE_YOU_THERE: AreYouThere(),
@@ -103,6 +122,12 @@ class ChatProtocol(LineReceiver):
     factory: ChatFactory
     transport: Any  # Twisted types it without what every stream transport has
 
+    #: Where it comes from is full, or all is: it was told so, and takes part in nothing.
+    _turned_away = False
+    #: Flood control has made lines wait, and not yet caught up; and when that was told last.
+    _slowed = False
+    _slowed_told = -math.inf
+
     def __init__(self) -> None:
         self._lines: deque[bytes | Signal] = deque()
         self._partial = b""
@@ -124,14 +149,34 @@ class ChatProtocol(LineReceiver):
 
     def connectionMade(self) -> None:
         factory = self.factory
-        self._outbox = Outbox(self.transport, self._outbox_changed)
-        self._address = describe(self.transport.getPeer())
+        peer = self.transport.getPeer()
+        self._address = describe(peer)
+        #: What it is counted for, among the connections of one address.
+        self.source = source_of(peer.host) if isinstance(peer, _INTERNET) else None
+        refusal = factory.admission.refusal(self.source)
+        if refusal is not None:
+            self._turn_away(refusal)
+            return
+        keep_alive(self.transport, factory.limits.write_timeout)
+        self._outbox = Outbox(self.transport, self)
         self.session = factory.connected(self, self._address)
-        self._bucket = (
-            None if factory.rate is None else TokenBucket(factory.rate, factory.reactor.seconds())
-        )
+        self.limits_changed()
         # Programs speak first and people do not: the first bytes will tell them apart.
         self._greeting = factory.reactor.callLater(factory.greeting_delay, self._greet)
+
+    def _turn_away(self, refusal: Refusal) -> None:
+        """Nothing was said yet, so it is told as people are."""
+        factory = self.factory
+        self._turned_away = self._closing = True
+        factory.turned_away(refusal, self._address)
+        line = text.render([Refused(refusal)], Style(factory.language))
+        if not close_with(self.transport, line):
+            self._abort = factory.reactor.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
+
+    def limits_changed(self) -> None:
+        """Those of the factory are to be respected from now on."""
+        rate = self.factory.limits.rate
+        self._bucket = None if rate is None else TokenBucket(rate, self.factory.reactor.seconds())
 
     def _greet(self) -> None:
         """Nobody has spoken: this is a person who waits to be spoken to."""
@@ -150,6 +195,8 @@ class ChatProtocol(LineReceiver):
 
     def readConnectionLost(self) -> None:
         """The other side has said all it will say, and still reads."""
+        if self._closing:
+            return
         if self._dialect is None:
             self._speak(_TEXT)
         self._ended = True
@@ -168,13 +215,15 @@ class ChatProtocol(LineReceiver):
             self._greeting = None
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
+        if self._turned_away:
+            return
         self._closing = True
         self._lines.clear()
         self._outbox.lost()
         over = self.session.connection_lost(self)
         if over is not None:
             self.factory.reactor.callLater(self.factory.reconnect_grace, over)
-        self.factory.disconnected(self._address)
+        self.factory.disconnected(self, self._address)
 
     # -- bytes in -----------------------------------------------------------------------------
 
@@ -301,12 +350,12 @@ class ChatProtocol(LineReceiver):
         try:
             request = self._dialect.parse(line)
         except Refusal as refusal:
-            self.session.show(Refused(refusal, refusal.request_id))
+            self.session.refuse(refusal, refusal.request_id)
             return
         self._handle(request)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self.session.show(Refused(LineTooLong(limit=self.MAX_LENGTH)))
+        self.session.refuse(LineTooLong(limit=self.MAX_LENGTH))
 
     def _handle(self, request: Request) -> None:
         try:
@@ -314,13 +363,27 @@ class ChatProtocol(LineReceiver):
         except Exception:
             # A defect of ours: the developer gets all of it, the person one line.
             self.factory.log.failure("a request of {peer} failed", peer=self.session.address)
-            self.session.show(Refused(InternalError(), request.id))
+            self.session.refuse(InternalError(), request.id)
 
     def _count_line(self) -> None:
         if self._bucket is not None:
             seconds = self._bucket.take(self.factory.reactor.seconds())
             if seconds > 0:
-                self.factory.reactor.callLater(seconds, self.hold())
+                self.factory.reactor.callLater(seconds, self._had_to_wait, self.hold())
+            else:
+                self._slowed = False
+
+    def _had_to_wait(self, release: Callable[[], None]) -> None:
+        """Lines may have waited for flood control: if they have, that is told."""
+        if self._lines and not self._slowed and not self._closing:
+            self._slowed = True
+            now = self.factory.reactor.seconds()
+            self.factory.refused["rate"] += 1
+            rate = self.factory.limits.rate
+            if rate is not None and now - self._slowed_told >= TELL_SLOWED_INTERVAL:
+                self._slowed_told = now
+                self.session.show(Slowed(rate.burst, rate.per_second))
+        release()
 
     # -- being the connection of a session ----------------------------------------------------
 
@@ -363,16 +426,57 @@ class ChatProtocol(LineReceiver):
             return
         self._closing = True
         self._lines.clear()
+        self.factory.slow_readers.stop(self)
         self._outbox.close()
         self._abort = self.factory.reactor.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
 
-    def _outbox_changed(self) -> None:
+    # -- limits ---------------------------------------------------------------------------------
+
+    def login_deadline_missed(self) -> None:
+        """It had to be somebody by now."""
+        if not (self.session.has_name or self._closing):
+            self.session.refuse(LoginDeadlineMissed(seconds=self.factory.limits.login_deadline))
+            self.close()
+
+    def write_timeout_passed(self) -> None:
+        """What is sent has to be taken by now."""
+        if self._outbox.has_moved():
+            self.factory.slow_readers.start(self)
+        elif not self._closing:
+            seconds = f"{self.factory.limits.write_timeout:g}"
+            sentence = N_("[CUT OFF] {peer} read nothing for {seconds} seconds.")
+            self._cut_off("write-timeout", sentence, seconds=seconds)
+
+    def _cut_off(self, reason: str, sentence: str, **details: object) -> None:
+        """Close now: the person can come back, and is shown then what they did not read."""
+        self.factory.refused[reason] += 1
+        self.factory.say(sentence, event=reason, peer=self._address, **details)
+        self._closing = True
+        self._lines.clear()
+        self._outbox.abort()
+
+    # -- the owner of an outbox ---------------------------------------------------------------
+
+    def outbox_changed(self) -> None:
         if self._outbox.ready:
+            self.factory.slow_readers.stop(self)
             self._release_outbox()
             self.session.resume()
         else:
             # Who does not read is not read: answers would pile up.
             self._release_outbox = self.hold()
+            if not self._closing:
+                self.factory.slow_readers.start(self)
+
+    def outbox_moved(self) -> None:
+        if not self._closing:
+            self.factory.slow_readers.start(self)
+
+    def outbox_grew(self, size: int) -> None:
+        limit = self.factory.limits.max_waiting
+        if limit and size > limit and not self._closing:
+            sentence = N_("[CUT OFF] {peer} did not read, and more than {limit} bytes waited.")
+            self._cut_off("hard-limit", sentence, limit=limit)
 
 
 def _nothing() -> None:
@@ -403,21 +507,54 @@ class ChatFactory(ServerFactory):
         chat: Chat,
         *,
         greeting_delay: float = 0.25,
-        rate: Rate | None = None,
         language: str = "en",
         reconnect_grace: float = 10,
     ) -> None:
-        """``reactor`` provides IReactorTime and IReactorFromThreads; ``rate`` None is off."""
+        """``reactor`` provides IReactorTime and IReactorFromThreads; the limits are those of
+        ``chat``.
+        """
         self.reactor = reactor
         self.chat = chat
         self.greeting_delay = greeting_delay
-        self.rate = rate
         self.reconnect_grace = reconnect_grace
         self.language = language
         self.turns = Turns(functools.partial(reactor.callLater, 0))
-        self._active = 0
+        #: How often somebody was refused something, or shut out, by the reason.
+        self.refused = chat.refused
+        #: Those who do not take all that they are sent.
+        self.slow_readers: Deadlines[ChatProtocol] = Deadlines(
+            reactor, lambda: self.limits.write_timeout, ChatProtocol.write_timeout_passed
+        )
+        self._newcomers: Deadlines[ChatProtocol] = Deadlines(
+            reactor, lambda: self.limits.login_deadline, ChatProtocol.login_deadline_missed
+        )
+        self.admission = Admission(lambda: self.limits)
+        self._connections: set[ChatProtocol] = set()
+        self._turned_away = 0  # since the last line in the log about that
+        self._last_turned_away: tuple[str, Refusal]
+        self._telling_turned_away = False
         self._counting = False
         self._emptied: Deferred[None] | None = None
+
+    @property
+    def active(self) -> int:
+        """How many connections are open, but for those that are being turned away."""
+        return len(self._connections)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of this server; new ones hold for everybody at once."""
+        return self.chat.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        changed = limits.rate != self.chat.limits.rate
+        self.chat.limits = limits
+        self._newcomers.renew()
+        self.slow_readers.renew()
+        if changed:
+            for protocol in self._connections:
+                protocol.limits_changed()
 
     def announce(self, announcement_text: str, room: str | None = None) -> None:
         """Say something as the server, to everybody or to one room. Safe from any thread.
@@ -436,27 +573,46 @@ class ChatFactory(ServerFactory):
 
     def emptied(self) -> Deferred[None]:
         """Fires when nobody is connected any more."""
-        if not self._active:
+        if not self._connections:
             return succeed(None)
         self._emptied = Deferred()
         return self._emptied
 
     # -- for its protocols --------------------------------------------------------------------
 
+    def turned_away(self, refusal: Refusal, address: str) -> None:
+        """Somebody was, who came from ``address``."""
+        self.refused[refusal.code] += 1
+        self._turned_away += 1
+        self._last_turned_away = address, refusal
+        if not self._telling_turned_away:
+            self._tell_turned_away()
+
     def connected(self, protocol: ChatProtocol, address: str) -> Session:
         """A session for a new connection."""
         session = Session(self.chat, protocol, address, self.language)
-        self._active += 1
-        self.say(N_("[NEW CONNECTION] {peer} connected."), peer=session.address)
+        self._connections.add(protocol)
+        self.admission.enter(protocol.source)
+        self._newcomers.start(protocol)
+        sentence = N_("[NEW CONNECTION] {peer} connected.")
+        self.say(sentence, event="connected", peer=session.address)
         self._count_soon()
         return session
 
-    def disconnected(self, address: str) -> None:
+    def disconnected(self, protocol: ChatProtocol, address: str) -> None:
         """A connection is gone."""
-        self._active -= 1
-        self.say(N_("[CONNECTION CLOSED] {peer} disconnected."), peer=address)
+        self._connections.remove(protocol)
+        self.admission.leave(protocol.source)
+        self._newcomers.stop(protocol)
+        self.slow_readers.stop(protocol)
+        sentence = N_("[CONNECTION CLOSED] {peer} disconnected.")
+        self.say(sentence, event="disconnected", peer=address)
         self._count_soon()
-        if not self._active and self._emptied is not None:
+        if self._connections:
+            return
+        self._newcomers.renew()
+        self.slow_readers.renew()
+        if self._emptied is not None:
             emptied, self._emptied = self._emptied, None
             emptied.callback(None)
 
@@ -468,23 +624,39 @@ class ChatFactory(ServerFactory):
             self._counting = True
             self.reactor.callLater(0, self._count)
 
+    def _tell_turned_away(self) -> None:
+        """One line, however many there are, and the next one not before a while."""
+        count, self._turned_away = self._turned_away, 0
+        self._telling_turned_away = count > 0
+        if count:
+            peer, refusal = self._last_turned_away
+            sentence = N_("[TURNED AWAY] {count}, the last one {peer}: {reason}")
+            reason = refusal.sentence(self.language)
+            self.say(sentence, event="turned-away", count=count, peer=peer, reason=reason)
+            self.reactor.callLater(TURNED_AWAY_INTERVAL, self._tell_turned_away)
+
     def _count(self) -> None:
         self._counting = False
-        self.say(N_("[ACTIVE CONNECTIONS] {active}"), active=self._active)
+        sentence = N_("[ACTIVE CONNECTIONS] {active}")
+        self.say(sentence, event="active-connections", active=self.active)
 
-    def say(self, sentence: str, **details: object) -> None:
-        """Write one line into the server's log, in the server's language."""
-        self.log.info(catalogue(self.language).gettext(sentence), **details)
+    def say(self, sentence: str, *, event: str, **details: object) -> None:
+        """Write one line into the server's log, in the server's language.
+
+        ``event`` is what programs that read the log know it by.
+        """
+        self.log.info(catalogue(self.language).gettext(sentence), event=event, **details)
 
     def said(self, person: Person, entry: Entry) -> None:
         """Write what somebody said into the server's log: only where the operator asked for it."""
         style = Style(self.language, prefixed=entry.room != self.chat.default_room)
         line = text.render([entry], style).decode().rstrip("\n")
-        self.say(N_("Message received from {peer}: {line}"), peer=person.address, line=line)
+        sentence = N_("Message received from {peer}: {line}")
+        self.say(sentence, event="message", peer=person.address, line=line)
 
 
 def describe(address: IAddress) -> str:
     """Where a connection comes from, for the operator's log."""
-    if isinstance(address, (IPv4Address, IPv6Address)):
+    if isinstance(address, _INTERNET):
         return f"({address.host!r}, {address.port})"
     return "(unix)"

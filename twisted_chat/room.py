@@ -240,6 +240,8 @@ class Room:
         self.base = base
         self.last = last
         self.topic = topic
+        #: Entries that were handed to somebody's connection.
+        self.deliveries = 0
         #: Everybody who is in the room or on the way in, with their cursors.
         self.members: dict[Member, Cursor] = {}
         self.live: dict[Cursor, None] = {}
@@ -266,7 +268,10 @@ class Room:
             for entry in run:
                 if entry.kind == "topic":
                     self.topic = entry.text
-            for cursor in self._deliver(batch, self.live, alone):
+            ready = len(self.live)
+            behind = self._deliver(batch, self.live, alone)
+            self.deliveries += len(run) * (ready - len(behind))
+            for cursor in behind:
                 cursor.position = before
                 del self.live[cursor]
             self._trim()

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import (
+    Deferred,
+    DeferredLock,
+    TimeoutError,
+    gatherResults,
+    maybeDeferred,
+)
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from twisted_chat.chat import Chat
@@ -21,13 +31,35 @@ from twisted_chat.errors import CannotListen, CannotStart, WrongSetting
 from twisted_chat.identities import Identities
 from twisted_chat.journal.store import Store
 from twisted_chat.journal.writer import GroupCommitJournal
-from twisted_chat.language import N_
+from twisted_chat.language import N_, catalogue
+from twisted_chat.notify import ALIVE, READY, STOPPING, Notifier
 from twisted_chat.protocol import ChatFactory, describe
+from twisted_chat.proxied import ProxiedFactory
 from twisted_chat.registry import Registry
-from twisted_chat.settings import LISTEN, Settings
+from twisted_chat.settings import LIMITS, LISTEN, SETTINGS, Settings
+from twisted_chat.sockets import accept_while_possible
 
-#: Seconds that people's connections may take to close when the service stops.
+if TYPE_CHECKING:
+    from twisted_chat.metrics import Metrics
+
+#: Seconds that the log may take to be closed when the service stops, and then people's
+#: connections: together less than the ten after which service managers lose patience.
+SAVING_TIMEOUT = 7.0
 CLOSING_TIMEOUT = 2.0
+
+#: What an endpoint's description begins with where a proxy is in front of it.
+PROXIED = "haproxy:"
+
+#: Settings that can change while the service runs.
+CHANGING = (
+    "motd",
+    "history_lines",
+    "keep",
+    "language",
+    "greeting_delay",
+    "reconnect_grace",
+    *LIMITS.values(),
+)
 
 #: Seconds from one removal of old entries to the next.
 REMOVAL_INTERVAL = 3600.0
@@ -52,17 +84,32 @@ def microseconds() -> int:
     return time.time_ns() // 1000
 
 
+class MetricsUnavailable(CannotStart):
+    code = "metrics-unavailable"
+    template = N_("--metrics needs prometheus-client: pip install 'twisted-chat[metrics]'")
+
+
 class ChatService(Service):
     """The whole chat service. Nothing is opened before it is started."""
 
-    def __init__(self, reactor: Any, settings: Settings) -> None:
-        journal = GroupCommitJournal(
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        *,
+        read_again: Callable[[], Settings] | None = None,
+        notifier: Notifier | None = None,
+    ) -> None:
+        """With ``read_again``, which raises :class:`CannotStart`, SIGHUP has the settings read
+        again. ``notifier`` tells the service manager how we are.
+        """
+        self._journal = GroupCommitJournal(
             partial(Store, settings.database, settings.durability),
             reactor.callFromThread,
             partial(reactor.callLater, 0),
         )
         self._chat = Chat(
-            journal,
+            self._journal,
             Registry(),
             Identities(settings.resume_window, time.monotonic),
             microseconds,
@@ -71,13 +118,13 @@ class ChatService(Service):
             history_lines=settings.history_lines,
             keep_days=settings.keep,
             motd=settings.motd,
+            limits=settings.limits,
             said=self._said if settings.log_messages else None,
         )
         self.factory = ChatFactory(
             reactor,
             self._chat,
             greeting_delay=settings.greeting_delay,
-            rate=settings.rate,
             language=settings.language,
             reconnect_grace=settings.reconnect_grace,
         )
@@ -85,13 +132,25 @@ class ChatService(Service):
         self._removal.clock = reactor
         self._reactor = reactor
         self._settings = settings
+        self._read_again = read_again
+        self._reading = DeferredLock()
+        self._hang_up: Any = None  # what SIGHUP did before
+        self._notifier = notifier or Notifier({})
+        self._alive = LoopingCall(self._notifier.tell, ALIVE)
+        self._alive.clock = reactor
+        self._metrics: Metrics | None = None
         self._ports: list[IListeningPort] = []
+        self._metrics_ports: list[IListeningPort] = []
+
+    # -- starting -----------------------------------------------------------------------------
 
     def privilegedStartService(self) -> None:
         """Listen, while the process may still use any port."""
         try:
             for description in self._settings.listen:
-                self._listen(description)
+                self._ports.append(self._listen("--listen", description, self.factory))
+            if self._settings.metrics:
+                self._serve_metrics(self._settings.metrics)
         except CannotStart as error:
             self._fail(error)
 
@@ -104,42 +163,171 @@ class ChatService(Service):
         super().startService()
         self._removal.start(REMOVAL_INTERVAL)
         for port in self._ports:
-            self.factory.say(
-                N_("[LISTENING] Server is listening on {address}"), address=_address(port)
+            self._say(
+                "listening",
+                N_("[LISTENING] Server is listening on {address}"),
+                address=_address(port),
             )
+        if self._metrics is not None:
+            self._metrics.start()
+        if self._read_again is not None:
+            self._hang_up = signal.signal(signal.SIGHUP, self._hung_up)
+        self._reactor.callWhenRunning(self._tell_ready)
+
+    def _tell_ready(self) -> None:
+        self._notifier.tell(READY)
+        if self._notifier.interval is not None:
+            self._alive.start(self._notifier.interval)
+
+    def _serve_metrics(self, description: str) -> None:
+        try:
+            from twisted_chat.metrics import Metrics, site
+        except ImportError as error:
+            raise MetricsUnavailable() from error
+        self._metrics = Metrics(self._reactor, self.factory, self._journal)
+        served = site(self._reactor, self._metrics, self._obstacle)
+        self._metrics_ports.append(self._listen("--metrics", description, served))
+
+    def _obstacle(self) -> str:
+        """Why nobody should be sent here now; empty if there is nothing."""
+        if not self.running:
+            return "stopping"
+        return "" if self._journal.is_open else "the log is not open"
+
+    # -- stopping -----------------------------------------------------------------------------
 
     def stopService(self) -> Deferred[None]:
         """Accept nobody any more, save what was said, tell people, close."""
         super().stopService()
+        self._notifier.tell(STOPPING)
         if self._removal.running:
             self._removal.stop()
         stopped: Deferred[None] = Deferred()
-        self._chat.stop(partial(stopped.callback, None))
+        stopped.addTimeout(SAVING_TIMEOUT, self._reactor)
+        stopped.addErrback(self._not_closed)
+        self._chat.stop(lambda: None if stopped.called else stopped.callback(None))
         closed = gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
-        return closed.addCallback(lambda _: stopped).addCallback(self._wait_for_people)
+        return (
+            closed.addCallback(lambda _: stopped)
+            .addCallback(self._wait_for_people)
+            .addCallback(self._end)
+        )
+
+    def _not_closed(self, failure: Failure) -> None:
+        failure.trap(TimeoutError)
+        self._say(
+            "not-closed",
+            N_("The log could not be closed in time; what was not acknowledged may not be saved."),
+            LogLevel.error,
+        )
 
     def _wait_for_people(self, _: None) -> Deferred[None]:
         emptied = self.factory.emptied()
         emptied.addTimeout(CLOSING_TIMEOUT, self._reactor)
         return emptied.addErrback(lambda _: None)  # the reactor drops who is left
 
-    def _listen(self, description: str) -> None:
+    def _end(self, _: None) -> Deferred[None]:
+        """Until now, it can be seen from outside that the service stops."""
+        if self._alive.running:
+            self._alive.stop()
+        if self._metrics is not None:
+            self._metrics.stop()
+        if self._hang_up is not None:
+            signal.signal(signal.SIGHUP, self._hang_up)
+            self._hang_up = None
+        closed = gatherResults([maybeDeferred(port.stopListening) for port in self._metrics_ports])
+        return closed.addCallback(lambda _: None)
+
+    # -- while it runs ------------------------------------------------------------------------
+
+    def _hung_up(self, number: int, frame: object) -> None:
+        """SIGHUP came, in the middle of whatever was at hand."""
+        self._reactor.callFromThread(self.reload)
+
+    def reload(self) -> Deferred[None]:
+        """Read the settings again and use those that can change; fires when that is done.
+
+        If they cannot be read, nothing changes, and one line of the log says why.
+        """
+        assert self._read_again is not None
+        return self._reading.run(self._reload, self._read_again)
+
+    def _reload(self, read_again: Callable[[], Settings]) -> Deferred[None]:
+        # On another thread, as files are read.
+        reading = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), read_again)
+        return reading.addCallbacks(self._use, self._not_read)
+
+    def _not_read(self, failure: Failure) -> None:
+        error = failure.value
+        if not isinstance(error, CannotStart):
+            self.factory.log.failure("a defect: the settings were not read", failure)
+            return
+        self._say(
+            "settings-not-read",
+            N_("The settings stay as they are: {reason}"),
+            LogLevel.error,
+            reason=error.sentence(self.factory.language),
+        )
+
+    def _use(self, settings: Settings) -> None:
+        others = [
+            setting.name
+            for setting in SETTINGS
+            if setting.field not in CHANGING
+            and getattr(settings, setting.field) != getattr(self._settings, setting.field)
+        ]
+        self._chat.configure(
+            motd=settings.motd, history_lines=settings.history_lines, keep_days=settings.keep
+        )
+        self.factory.greeting_delay = settings.greeting_delay
+        self.factory.limits = settings.limits
+        self.factory.reconnect_grace = settings.reconnect_grace
+        self.factory.language = settings.language
+        self._say("settings-read", N_("The settings were read again."))
+        if others:
+            self._say(
+                "settings-need-restart",
+                N_("These settings change when the server is started again: {settings}"),
+                LogLevel.warn,
+                settings=", ".join(others),
+            )
+
+    def _say(self, event: str, sentence: str, level: Any = LogLevel.info, **fields: object) -> None:
+        """Write one line into the server's log, in the server's language."""
+        translated = catalogue(self.factory.language).gettext(sentence)
+        self.factory.log.emit(level, translated, event=event, **fields)
+
+    # -- details ------------------------------------------------------------------------------
+
+    def _listen(self, option: str, description: str, factory: IProtocolFactory) -> IListeningPort:
         try:
-            listening = serverFromString(self._reactor, description).listen(self.factory)
+            if description.startswith(PROXIED):
+                endpoint = serverFromString(self._reactor, description.removeprefix(PROXIED))
+                listening = endpoint.listen(ProxiedFactory(self._reactor, factory))
+            else:
+                listening = serverFromString(self._reactor, description).listen(factory)
         except (TypeError, KeyError, IndexError) as error:
             # What Twisted's parsers raise of themselves for arguments that do not fit.
             raise WrongSetting(
-                setting="--listen", value=description, expected=LISTEN.expected
+                setting=option, value=description, expected=LISTEN.expected
             ) from error
         except (ValueError, ImportError, OSError) as error:
             raise CannotListen(endpoint=description, reason=error) from error
         failures: list[Failure] = []
-        listening.addCallbacks(self._ports.append, failures.append)
+        ports: list[IListeningPort] = []
+        listening.addCallbacks(ports.append, failures.append)
         if failures:
             reason = failures[0].value
             if isinstance(reason, CannotListenError):
                 reason = reason.socketError
             raise CannotListen(endpoint=description, reason=getattr(reason, "strerror", reason))
+        accept_while_possible(ports[0], self._reactor, self._no_descriptors)
+        return ports[0]
+
+    def _no_descriptors(self) -> None:
+        self.factory.refused["no-descriptors"] += 1
+        sentence = N_("No file descriptor is free: whoever connects has to wait.")
+        self._say("no-descriptors", sentence, LogLevel.warn)
 
     def _fail(self, error: CannotStart) -> None:
         sentence = error.sentence(self._settings.language)

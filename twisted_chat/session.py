@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from twisted_chat.chat import ROOMS_LIMIT, Chat, Person, Positions
+from twisted_chat.chat import Chat, Person, Positions
 from twisted_chat.errors import (
     AlreadyHere,
     BadRequest,
@@ -50,6 +50,8 @@ from twisted_chat.messages import (
     Join,
     LanguageShown,
     Leave,
+    LimitsShown,
+    ListLimits,
     ListPeople,
     ListRooms,
     Ping,
@@ -188,6 +190,11 @@ class Session:
     def language(self) -> str:
         return self._style.language
 
+    @property
+    def has_name(self) -> bool:
+        """Whether a name was chosen, or whoever it was is gone or somebody else by now."""
+        return self._state is not State.CHOOSING
+
     def handle(self, request: Request) -> None:
         """Do what is asked, or show why not."""
         if self._state is State.CLOSED:
@@ -200,7 +207,7 @@ class Session:
                 raise AlreadyHere() if self._state is State.CHATTING else NameFirst()
             answer(self, request)
         except Refusal as refusal:
-            self.show(Refused(refusal, request.id))
+            self.refuse(refusal, request.id)
 
     def say_at_once(self, requests: Sequence[Say]) -> bool:
         """Do what :meth:`handle` does with each, faster; False if that is not so simple.
@@ -244,7 +251,7 @@ class Session:
         if other is None:
             self._set_style(language, timestamps=False)
             positions: dict[str, int | None] = dict(resume)
-            if len(resume) < ROOMS_LIMIT:
+            if len(resume) < self._chat.limits.rooms:
                 positions = {self._chat.default_room: None, **resume}
             self._enter(name, positions, client_id, resumed=bool(resume))
             return
@@ -507,6 +514,9 @@ class Session:
     def _ping(self, request: Ping) -> None:
         self.show(Pong(request.id))
 
+    def _list_limits(self, request: ListLimits) -> None:
+        self.show(LimitsShown(self._chat.limits, request.id))
+
     # -- being a person in the chat -----------------------------------------------------------
 
     @property
@@ -553,6 +563,10 @@ class Session:
     def show(self, *events: Event) -> None:
         self._connection.show(events, self._style)
 
+    def refuse(self, refusal: Refusal, id: str | None = None) -> None:
+        self._chat.refused[refusal.code] += 1
+        self.show(Refused(refusal, id))
+
     def heard_from(self, sender: Person) -> None:
         self._correspondent = sender, sender.name
 
@@ -561,7 +575,7 @@ class Session:
 
     def not_saved(self, draft: Draft, refusal: Refusal) -> None:
         self._unsaved -= 1
-        self.show(Refused(refusal, draft.message_id))
+        self.refuse(refusal, draft.message_id)
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
         self._unsaved -= len(entries)
@@ -590,7 +604,7 @@ class Session:
 
         def reply(answer: HistoryShown | SearchShown | Refusal) -> None:
             if isinstance(answer, Refusal):
-                self.show(Refused(answer, id))
+                self.refuse(answer, id)
             else:
                 entries = tuple(e for e in answer.entries if not self.ignores(e.nickname))
                 self.show(structs.replace(answer, id=id, entries=entries))
@@ -652,6 +666,7 @@ _ANSWERS: dict[type[Request], tuple[frozenset[State], Callable[[Session, Any], N
     Interrupt: (_ALWAYS, Session._interrupt),
     Join: (_CHATTING, Session._join),
     Leave: (_CHATTING, Session._leave_room),
+    ListLimits: (_ALWAYS, Session._list_limits),
     ListPeople: (_CHATTING, Session._list_people),
     ListRooms: (_CHATTING, Session._list_rooms),
     Ping: (_ALWAYS, Session._ping),

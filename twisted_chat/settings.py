@@ -19,7 +19,10 @@ from twisted_chat.errors import FileUnreadable, Refusal, UnknownSetting, WrongSe
 from twisted_chat.flood import Rate
 from twisted_chat.journal.store import Durability
 from twisted_chat.language import N_
-from twisted_chat.names import room_name
+from twisted_chat.limits import PAGE_LIMIT, Limits
+from twisted_chat.logs import FORMATS
+from twisted_chat.names import NICKNAME_LIMIT, ROOM_LIMIT, room_name
+from twisted_chat.sockets import SPARE_DESCRIPTORS, descriptor_limit
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,6 +37,25 @@ HISTORY_LINES_LIMIT = 1000
 #: The longest period that can be set, in its own unit.
 PERIOD_LIMIT = 1_000_000
 
+#: The largest number of bytes or of connections that can be set.
+COUNT_LIMIT = 1_000_000_000
+
+
+#: The fields of :class:`Settings` that are limits, by their names there.
+LIMITS = {
+    "nickname": "nickname_length",
+    "room": "room_length",
+    "topic": "topic_length",
+    "rooms": "rooms_per_person",
+    "page": "page_length",
+    "rate": "rate",
+    "login_deadline": "login_deadline",
+    "connections_per_address": "connections_per_address",
+    "max_clients": "max_clients",
+    "max_waiting": "max_waiting",
+    "write_timeout": "write_timeout",
+}
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings, valid. The documentation of each is its line in :data:`SETTINGS`."""
@@ -47,10 +69,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     motd: tuple[str, ...]
     history_lines: int
     rate: Rate | None
+    nickname_length: int
+    room_length: int
+    topic_length: int
+    rooms_per_person: int
+    page_length: int
+    login_deadline: float
+    connections_per_address: int
+    max_clients: int
+    max_waiting: int
+    write_timeout: float
     keep: float
     reconnect_grace: float
     resume_window: float
+    metrics: str
+    log_format: str
     log_messages: bool
+
+    @property
+    def limits(self) -> Limits:
+        """Those of them that are limits."""
+        return Limits(**{limit: getattr(self, field) for limit, field in LIMITS.items()})
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -85,6 +124,21 @@ def _period(text: str) -> float:
     return period
 
 
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError(text)
+        return number
+
+    return read
+
+
+def _clients(text: str) -> int:
+    most = max(1, descriptor_limit() - SPARE_DESCRIPTORS)
+    return most if text == "auto" else _number(1, most)(text)
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in choices:
@@ -107,13 +161,6 @@ def _language(text: str) -> str:
 
 def _lines(path: str) -> tuple[str, ...]:
     return tuple(Path(path).read_text(encoding="utf-8").splitlines()) if path else ()
-
-
-def _history_lines(text: str) -> int:
-    lines = int(text)
-    if not 0 <= lines <= HISTORY_LINES_LIMIT:
-        raise ValueError(text)
-    return lines
 
 
 def _rate(text: str) -> Rate | None:
@@ -147,6 +194,15 @@ LISTEN = Setting(
 #: The one that is a switch.
 LOG_MESSAGES = Setting(
     "log-messages", "off", "Write what people say into the server's log.", "on | off", _on_off
+)
+
+#: The one that is a number or a word.
+MAX_CLIENTS = Setting(
+    "max-clients",
+    "auto",
+    "How many can be connected; auto: as many as the system has file descriptors for, less 32.",
+    N_("auto, or a number that leaves 32 file descriptors"),
+    _clients,
 )
 
 SETTINGS = (
@@ -198,7 +254,7 @@ SETTINGS = (
         "20",
         "How many lines are replayed to whoever joins a room.",
         N_("a number from 0 to 1000"),
-        _history_lines,
+        _number(0, HISTORY_LINES_LIMIT),
     ),
     Setting(
         "rate",
@@ -206,6 +262,70 @@ SETTINGS = (
         "Flood control: BURST lines at once, then PER_SECOND lines a second; or off.",
         N_("BURST:PER_SECOND, such as 20:5, or off"),
         _rate,
+    ),
+    Setting(
+        "nickname-length",
+        str(NICKNAME_LIMIT),
+        "How many characters a nickname can have.",
+        N_("a number from 1 to 32"),
+        _number(1, NICKNAME_LIMIT),
+    ),
+    Setting(
+        "room-length",
+        str(ROOM_LIMIT),
+        "How many characters the name of a room can have.",
+        N_("a number from 1 to 64"),
+        _number(1, ROOM_LIMIT),
+    ),
+    Setting(
+        "topic-length",
+        "390",
+        "How many characters a topic can have.",
+        N_("a number from 1 to 1000"),
+        _number(1, 1000),
+    ),
+    Setting(
+        "rooms-per-person",
+        "20",
+        "How many rooms one can be in.",
+        N_("a number from 1 to 1000"),
+        _number(1, 1000),
+    ),
+    Setting(
+        "page-length",
+        str(PAGE_LIMIT),
+        "How many lines, names or rooms one answer has at most.",
+        N_("a number from 1 to 100"),
+        _number(1, PAGE_LIMIT),
+    ),
+    Setting(
+        "login-deadline",
+        "60",
+        "Seconds within which a name has to be chosen; 0 is for ever.",
+        N_("a number of seconds"),
+        _period,
+    ),
+    Setting(
+        "connections-per-address",
+        "16",
+        "How many connections one address can have; 0 is any number. This machine is exempt.",
+        N_("a number, or 0"),
+        _number(0, COUNT_LIMIT),
+    ),
+    MAX_CLIENTS,
+    Setting(
+        "max-waiting",
+        "1048576",
+        "Bytes that can wait for a client that does not read; with more, it is closed. 0 is never.",
+        N_("a number of bytes, or 0"),
+        _number(0, COUNT_LIMIT),
+    ),
+    Setting(
+        "write-timeout",
+        "60",
+        "Seconds after which a client is closed that reads nothing of what waits; 0 is never.",
+        N_("a number of seconds"),
+        _period,
     ),
     Setting(
         "keep",
@@ -227,6 +347,20 @@ SETTINGS = (
         "Seconds for which a person who lost the connection can come back with /resume.",
         N_("a number of seconds"),
         _period,
+    ),
+    Setting(
+        "metrics",
+        "",
+        "Where to serve metrics for Prometheus: a Twisted endpoint description.",
+        N_("an endpoint description, such as tcp:9150:interface=127.0.0.1"),
+        str,
+    ),
+    Setting(
+        "log-format",
+        "text",
+        "How the server's log is written: text, or json with one object a line.",
+        "text | json",
+        _one_of(*FORMATS),
     ),
     LOG_MESSAGES,
 )
@@ -270,7 +404,7 @@ def _text(setting: Setting, value: object) -> str | list[str]:
         return [item if isinstance(item, str) else _wrong(setting, item) for item in value]
     if setting is LOG_MESSAGES:
         return "on" if value is True else "off" if value is False else _wrong(setting, value)
-    numeric = setting.default.replace(".", "").isdigit()
+    numeric = setting is MAX_CLIENTS or setting.default.replace(".", "").isdigit()
     if isinstance(value, str) or (
         numeric and isinstance(value, (int, float)) and not isinstance(value, bool)
     ):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.logger import ILogObserver
 from twisted.python import usage
+from twisted.python.components import Componentized
 
 from twisted_chat import language
 from twisted_chat.errors import CannotStart
+from twisted_chat.logs import twistd_observer
+from twisted_chat.notify import Notifier
 from twisted_chat.service import ChatService, StartupFailure
-from twisted_chat.settings import LISTEN, LOG_MESSAGES, SETTINGS, load
+from twisted_chat.settings import LISTEN, LOG_MESSAGES, SETTINGS, Settings, load
 
 
 class Options(usage.Options):
@@ -31,6 +37,9 @@ class Options(usage.Options):
             if setting not in (LISTEN, LOG_MESSAGES)
         ),
     )
+
+    #: twistd's own options, if this is part of them.
+    parent: usage.Options | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,13 +71,42 @@ class Options(usage.Options):
         if self[LOG_MESSAGES.name]:
             given[LOG_MESSAGES.name] = "on"
         try:
-            self.settings = load(given, self["config"])
+            self.settings = self.read(given)
         except CannotStart as error:
             raise StartupFailure(error.sentence(language.from_environment())) from error
+        self.read_again = partial(self.read, given)
+
+    def read(self, given: Mapping[str, str | list[str]]) -> Settings:
+        """The settings: those ``given`` on the command line, and the others as they are now.
+
+        :raises CannotStart: one of them is wrong.
+        """
+        return load(given, self["config"])
+
+
+class TwistdService(ChatService):
+    """The service, in a process of its own, whose log it writes."""
+
+    observer: ILogObserver | None = None
+
+    def setServiceParent(self, parent: Any) -> None:
+        super().setServiceParent(parent)
+        if self.observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self.observer)  # it is twistd's application
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
     """The service that ``options`` describe."""
     if reactor is None:
         from twisted.internet import reactor  # not earlier: twistd may install another one
-    return ChatService(reactor, options.settings)
+    # Timers by a clock that nobody sets, or else nothing would happen for an hour after
+    # somebody set it back by one.
+    reactor.seconds = time.monotonic
+    service = TwistdService(
+        reactor, options.settings, read_again=options.read_again, notifier=Notifier()
+    )
+    if options.parent is not None:
+        service.observer = twistd_observer(
+            options.parent, options.settings.log_format, options.settings.language
+        )
+    return service

@@ -51,6 +51,7 @@ from twisted_chat.flood import Rate
 from twisted_chat.identities import Identities
 from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState
 from twisted_chat.journal.store import MEMORY, Reader, Store
+from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry
 from twisted_chat.names import room_name
 from twisted_chat.protocol import ChatFactory, ChatProtocol
@@ -335,11 +336,12 @@ class _Life:
             default_room=server._room,
             keep_days=server._keep_days,
             motd=server._motd,
+            # All who come do so from one address.
+            limits=Limits(rate=server._rate, connections_per_address=0),
         )
         self.factory = ChatFactory(
             clock,
             self.chat,
-            rate=server._rate,
             language=server._language,
             reconnect_grace=server._reconnect_grace,
         )

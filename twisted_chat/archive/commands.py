@@ -1,4 +1,4 @@
-"""``twisted-chat verify``, ``history`` and ``export``: what they print and how they end.
+"""``twisted-chat verify``, ``history``, ``export``, ``backup``: what they print, how they end.
 
 Exit status: 0 all is well; 1 something was found to be wrong with the log, or is not in it;
 2 it could not be read, or the output not be written.
@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from typing import TextIO
 
+from twisted_chat.archive.backup import CannotWrite, back_up
 from twisted_chat.archive.database import Archive, Room, open_archive
 from twisted_chat.archive.export import FORMATS
 from twisted_chat.archive.progress import Progress, grouped
@@ -33,11 +34,6 @@ _INTERRUPTED = 130
 STDOUT = 1
 
 
-class CannotWrite(CannotStart):
-    code = "cannot-write"
-    template = N_("cannot write {path}: {reason}")
-
-
 class OutputIsDatabase(CannotStart):
     code = "output-is-database"
     template = N_("{path} belongs to the database itself and is left as it is")
@@ -47,19 +43,38 @@ def verify(path: str, language: str) -> int:
     """Check the whole log at ``path``; says what is wrong, or what was checked."""
 
     def work(archive: Archive, output: TextIO, progress: Progress) -> int:
-        status = 0
-        progress.start()
-        verification = Verification(archive, progress)
-        for finding in verification.findings():
-            status = 1
-            progress.erase()
-            print(finding.sentence(language), file=output, flush=True)
-        progress.erase()
-        if not status:
-            print(_all_is_well(verification, language), file=output)
-        return status
+        return 0 if _is_whole(archive, output, progress, language) else 1
 
     return _run("verify", path, language, work, streams=False)
+
+
+def backup(path: str, copy: str, language: str) -> int:
+    """Copy the database at ``path`` to the file ``copy``; says what was checked of the copy."""
+
+    def work(archive: Archive, output: TextIO, progress: Progress) -> int:
+        if "\0" in copy:
+            raise CannotWrite(path=visible(copy), reason="embedded null byte")
+        if _belongs(copy, path):
+            raise OutputIsDatabase(path=visible(copy))
+        back_up(archive, copy, progress, lambda a: _is_whole(a, output, progress, language))
+        return 0
+
+    return _run("backup", path, language, work, streams=False)
+
+
+def _is_whole(archive: Archive, output: TextIO, progress: Progress, language: str) -> bool:
+    """Say what is wrong with ``archive``, or what was checked of it."""
+    whole = True
+    progress.start()
+    verification = Verification(archive, progress)
+    for finding in verification.findings():
+        whole = False
+        progress.erase()
+        print(finding.sentence(language), file=output, flush=True)
+    progress.erase()
+    if whole:
+        print(_all_is_well(verification, language), file=output)
+    return whole
 
 
 def _all_is_well(verification: Verification, language: str) -> str:
@@ -193,11 +208,18 @@ def _open(path: str | None, encoding: str | None, database: str, stack: ExitStac
         path = os.devnull
     if "\0" in path:
         raise OSError(None, "embedded null byte")
+    if _belongs(path, database):
+        raise OutputIsDatabase(path=visible(path))
+    return stack.enter_context(open(path, "w", encoding="utf-8", newline=""))
+
+
+def _belongs(path: str, database: str) -> bool:
+    """Whether ``path`` is a file of ``database``, or would become one."""
     for suffix in _COMPANIONS:
         companion = os.path.realpath(database) + suffix
         if os.path.realpath(path) == companion or _is_same(path, companion):
-            raise OutputIsDatabase(path=visible(path))
-    return stack.enter_context(open(path, "w", encoding="utf-8", newline=""))
+            return True
+    return False
 
 
 def _is_same(path: str, other: str) -> bool:

@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -128,6 +128,12 @@ class Archive:
             yield
         finally:
             self._connection.text_factory = strict
+
+    def copy_to(
+        self, target: sqlite3.Connection, pages: int, progress: Callable[[int, int, int], None]
+    ) -> None:
+        """Copy all of it, so many ``pages`` at one go; ``progress`` is as SQLite has it."""
+        self._connection.backup(target, pages=pages, progress=progress, sleep=0)
 
     def version(self) -> int:
         """The version of the schema."""

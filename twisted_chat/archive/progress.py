@@ -34,7 +34,11 @@ class Progress:
 
     def start(self) -> None:
         """What is done first cannot be measured."""
-        self._show(catalogue(self._language).gettext(_CHECKING))
+        self.tell(_CHECKING)
+
+    def tell(self, sentence: str, **details: object) -> None:
+        """Show something else for now."""
+        self._show(catalogue(self._language).gettext(sentence).format(**details))
 
     def expect(self, total: int) -> None:
         """The work is ``total`` entries, from now."""

@@ -23,6 +23,7 @@ from twisted_chat.client.events import (
 )
 from twisted_chat.dialects import jsonl
 from twisted_chat.errors import ControlCharacter
+from twisted_chat.limits import DEFAULTS, Limits
 from twisted_chat.messages import (
     Announced,
     Crowd,
@@ -37,6 +38,7 @@ from twisted_chat.messages import (
     Kind,
     LanguageShown,
     Left,
+    LimitsShown,
     PeopleListed,
     Pong,
     Refused,
@@ -48,6 +50,7 @@ from twisted_chat.messages import (
     RoomSummary,
     SearchShown,
     ServerStopping,
+    Slowed,
     Style,
     Told,
     TopicShown,
@@ -136,12 +139,15 @@ class _Welcome(_Line, tag="welcome"):
     rooms: dict[str, _Number]
     motd: tuple[str, ...] = ()
     version: int = jsonl.VERSION
+    limits: Limits = DEFAULTS
 
     def event(self) -> Event:
         if self.version != jsonl.VERSION:
             raise ValueError(f"version {self.version}")
         client_id = bytes.fromhex(self.client)
-        return Welcomed(self.nickname, self.motd, self.rooms, client_id, "", self.resumed)
+        return Welcomed(
+            self.nickname, self.motd, self.rooms, client_id, "", self.resumed, self.limits
+        )
 
 
 class _Entered(_Line, tag="entered"):
@@ -306,6 +312,22 @@ class _Language(_Line, tag="language"):
         return LanguageShown(self.language, self.languages, changed=False)
 
 
+class _Limits(_Line, tag="limits"):
+    limits: Limits
+    id: str | None = None
+
+    def event(self) -> Event:
+        return LimitsShown(self.limits, self.id)
+
+
+class _Slowed(_Line, tag="slowed"):
+    burst: float
+    per_second: float
+
+    def event(self) -> Event:
+        return Slowed(self.burst, self.per_second)
+
+
 class _Pong(_Line, tag="pong"):
     id: str | None = None
 
@@ -326,7 +348,7 @@ class _Stopping(_Line, tag="stopping"):
 _LINES = (
     _Said | _Ack | _Error | _Welcome | _Entered | _Exited | _Joined | _Left | _Crowd | _Renamed
     | _Told | _Delivered | _History | _Found | _Rooms | _People | _Topic | _Removed | _Announced
-    | _Ignoring | _Ignored | _Language | _Pong | _Replaced | _Stopping
+    | _Ignoring | _Ignored | _Language | _Limits | _Slowed | _Pong | _Replaced | _Stopping
 )  # fmt: skip
 
 

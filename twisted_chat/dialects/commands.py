@@ -19,6 +19,7 @@ from twisted_chat.messages import (
     Ignore,
     Join,
     Leave,
+    ListLimits,
     ListPeople,
     ListRooms,
     Quit,
@@ -297,6 +298,12 @@ COMMANDS = (
         N_("on|off"),
         N_("Show the time (UTC) of each line."),
         _on_off(SetTimestamps),
+    ),
+    Command(
+        ("limits", "limites"),
+        "",
+        N_("Show what is limited on this server."),
+        _nothing(ListLimits),
     ),
     Command(
         ("help", "ajuda"),

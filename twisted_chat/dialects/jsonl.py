@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from twisted_chat.characters import find_unsafe, visible
-from twisted_chat.chat import PAGE, ROOMS_LIMIT, TOPIC_LIMIT
 from twisted_chat.errors import (
     BadRequest,
     ControlCharacter,
@@ -22,6 +22,7 @@ from twisted_chat.errors import (
     UnknownType,
 )
 from twisted_chat.journal.search import snippet
+from twisted_chat.limits import SOFT_LIMIT, Limits
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
@@ -44,7 +45,9 @@ from twisted_chat.messages import (
     LanguageShown,
     Leave,
     Left,
+    LimitsShown,
     LinesSkipped,
+    ListLimits,
     ListPeople,
     ListRooms,
     PeopleListed,
@@ -66,6 +69,7 @@ from twisted_chat.messages import (
     SearchShown,
     ServerStopping,
     SetLanguage,
+    Slowed,
     StillHere,
     Style,
     Tell,
@@ -76,7 +80,7 @@ from twisted_chat.messages import (
     Unignore,
     Welcomed,
 )
-from twisted_chat.names import NICKNAME_LIMIT, ROOM_LIMIT
+from twisted_chat.names import ROOM_LIMIT
 
 #: The version of this protocol: it grows by one when a program written for it could break.
 VERSION = 1
@@ -100,6 +104,7 @@ REQUESTS: dict[str, type[Request]] = {
     "join": Join,
     "language": SetLanguage,
     "leave": Leave,
+    "limits": ListLimits,
     "nick": ChooseName,
     "ping": Ping,
     "quit": Quit,
@@ -300,17 +305,18 @@ def _welcomed(event: Welcomed, style: Style) -> dict[str, Any]:
         "resumed": event.resumed,
         "rooms": event.rooms,
         "motd": event.motd,
-        "limits": {
-            "line": LINE_LIMIT,
-            "text": TEXT_LIMIT,
-            "id": ID_LIMIT,
-            "nickname": NICKNAME_LIMIT,
-            "room": ROOM_LIMIT,
-            "rooms": ROOMS_LIMIT,
-            "topic": TOPIC_LIMIT,
-            "page": PAGE,
-        },
+        "limits": _limits(event.limits),
     }
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    """What an operator can set, under its own names, and what this dialect has of its own."""
+    own = {"line": LINE_LIMIT, "text": TEXT_LIMIT, "id": ID_LIMIT, "soft_waiting": SOFT_LIMIT}
+    return own | structs.asdict(limits)
+
+
+def _limits_shown(event: LimitsShown, style: Style) -> dict[str, Any]:
+    return {"type": "limits", "id": event.id, "limits": _limits(event.limits)}
 
 
 def _entered(event: Entered, style: Style) -> dict[str, Any]:
@@ -400,6 +406,7 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     Joined: _fields("joined", room="room", nickname="nickname", arrived="arrived"),
     LanguageShown: _fields("language", language="language", languages="languages"),
     Left: _fields("left", room="room", nickname="nickname", departed="departed"),
+    LimitsShown: _limits_shown,
     PeopleListed: _people_listed,
     Pong: _fields("pong", id="id"),
     Refused: _refused,
@@ -409,6 +416,7 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     RoomsListed: _rooms_listed,
     SearchShown: _search_shown,
     ServerStopping: _fields("stopping"),
+    Slowed: _fields("slowed", burst="burst", per_second="per_second"),
     Told: _told,
     TopicShown: _fields("topic", id="id", room="room", topic="topic"),
     Welcomed: _welcomed,

@@ -17,6 +17,7 @@ from twisted_chat.dialects import commands
 from twisted_chat.errors import ControlCharacter, NotUTF8, UnknownCommand
 from twisted_chat.journal.search import snippet
 from twisted_chat.language import N_, catalogue
+from twisted_chat.limits import SOFT_LIMIT
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
@@ -34,6 +35,7 @@ from twisted_chat.messages import (
     Joined,
     LanguageShown,
     Left,
+    LimitsShown,
     LinesSkipped,
     PeopleListed,
     Pong,
@@ -50,6 +52,7 @@ from twisted_chat.messages import (
     Say,
     SearchShown,
     ServerStopping,
+    Slowed,
     StillHere,
     Style,
     TimestampsSet,
@@ -417,6 +420,49 @@ def _help_shown(event: HelpShown, style: Style) -> list[str]:
     return lines
 
 
+def _limits_shown(event: LimitsShown, style: Style) -> list[str]:
+    limits = event.limits
+    shown: list[tuple[str, dict[str, object]]] = [
+        (N_("A line has up to {line} bytes."), {"line": LINE_LIMIT}),
+        (
+            N_("A name has up to {name} characters, a room's {room}, a topic {topic}."),
+            {"name": limits.nickname, "room": limits.room, "topic": limits.topic},
+        ),
+        (N_("You can be in {rooms} rooms."), {"rooms": limits.rooms}),
+        (N_("A page of history has up to {page} lines."), {"page": limits.page}),
+    ]
+    if limits.rate is not None:
+        sentence = N_("You can send {burst:g} lines at once, then {per_second:g} a second.")
+        shown.append((sentence, structs.asdict(limits.rate)))
+    if limits.login_deadline:
+        sentence = N_("Choose a name within {seconds:g} seconds.")
+        shown.append((sentence, {"seconds": limits.login_deadline}))
+    if limits.connections_per_address:
+        sentence = N_("One address can have {connections} connections.")
+        shown.append((sentence, {"connections": limits.connections_per_address}))
+    if limits.max_clients:
+        sentence = N_("All together, {connections} can be connected.")
+        shown.append((sentence, {"connections": limits.max_clients}))
+    sentence = N_("If you do not read, you are shown no more once {soft} bytes wait for you.")
+    shown.append((sentence, {"soft": SOFT_LIMIT}))
+    if limits.max_waiting:
+        sentence = N_("With {hard} bytes that wait for you, your connection is closed.")
+        shown.append((sentence, {"hard": limits.max_waiting}))
+    if limits.write_timeout:
+        sentence = N_("It is closed, too, if you read nothing for {seconds:g} seconds.")
+        shown.append((sentence, {"seconds": limits.write_timeout}))
+    lines = [f"  {_translate(style, sentence, **details)}" for sentence, details in shown]
+    return [_notice(style, N_("The limits of this server:")), *lines]
+
+
+def _slowed(event: Slowed, style: Style) -> list[str]:
+    sentence = N_(
+        "That is faster than {burst:g} lines at once and {per_second:g} a second: "
+        "the rest waits a moment. Nothing is lost."
+    )
+    return [_notice(style, sentence, burst=event.burst, per_second=event.per_second)]
+
+
 def _still_here(event: StillHere, style: Style) -> list[str]:
     return [_notice(style, N_("Yes, I am here."))]
 
@@ -436,10 +482,12 @@ def _server_stopping(event: ServerStopping, style: Style) -> list[str]:
 _RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
     Acknowledged: _acknowledged,
     EntriesRemoved: _entries_removed,
+    LimitsShown: _limits_shown,
     Pong: _pong,
     ReceiptsSet: _receipts_set,
     Replaced: _replaced,
     SearchShown: _search_shown,
+    Slowed: _slowed,
     Announced: _announced,
     Crowd: _crowd,
     Entered: _entered,

@@ -7,12 +7,14 @@ the slower the disk, the larger the group.
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from twisted_chat.errors import HistoryUnavailable, NotSaved, Refusal
@@ -42,8 +44,10 @@ INDEX_BACKLOG = 1_000_000
 INDEX_LITTLE = 100
 INDEX_SHARE = 0.05
 
-#: Seconds to wait for another process that holds the database locked; and when stopping.
+#: Seconds to wait for another process that holds the database locked.
 LOCK_PATIENCE = 60.0
+
+#: Seconds after :meth:`GroupCommitJournal.stop` in which what is in the queue must be saved.
 STOPPING_PATIENCE = 5.0
 
 #: Entries that are removed at one go; senders may wait for that.
@@ -54,6 +58,9 @@ EXCERPT = 60
 
 #: Why a message that came too late was not saved.
 STOPPING = N_("the server is being stopped")
+
+#: What programs that read the server's log know it by.
+_NOT_SAVED = {"event": "not-saved"}
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -80,6 +87,10 @@ class GroupCommitJournal:
         self._jobs: list[Callable[[], None]] = []  # guarded by _wake
         self._stopping = False  # set under _wake
         self._asleep = False  # set under _wake
+        self._end = math.inf  # by time.monotonic: nothing is saved after it
+        #: Called on the writer thread with what became of each draft of a group, and the seconds
+        #: that it took; to be set before the start.
+        self.measured: Callable[[Sequence[Outcome], float], None] | None = None
         # Filled by the thread that owns the chat and emptied by the writer, without a lock.
         self._queue: deque[Draft | Marker] = deque()
         self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
@@ -119,6 +130,16 @@ class GroupCommitJournal:
     def full(self) -> bool:
         return self._outstanding >= QUEUE_LIMIT
 
+    @property
+    def outstanding(self) -> int:
+        """How many places of the queue are taken, until what was in them is handed back."""
+        return self._outstanding
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the log takes what it is given."""
+        return self._thread.is_alive() and not self._stopping
+
     def when_space(self, callback: Callable[[], None]) -> None:
         self._waiting_for_space.append(callback)
 
@@ -145,6 +166,7 @@ class GroupCommitJournal:
 
     def stop(self, stopped: Callable[[], None]) -> None:
         self._stopped = stopped
+        self._end = time.monotonic() + STOPPING_PATIENCE
         with self._wake:
             self._stopping = True
             self._wake.notify()
@@ -295,32 +317,43 @@ class GroupCommitJournal:
                 self._put_job(lambda: self._remove(rooms, time, removed))
                 return
 
-    def _commit_when_unlocked(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
-        """Commit; wait while another process holds the database locked, but not for ever."""
-        start = time.monotonic()
-        while True:
-            try:
-                return self._store.commit(drafts)
-            except sqlite3.OperationalError as error:
-                patience = STOPPING_PATIENCE if self._stopping else LOCK_PATIENCE
-                if "locked" not in str(error) or time.monotonic() - start > patience:
-                    raise
-
     def _commit(self, group: Sequence[Draft | Marker]) -> Sequence[Outcome]:
         """What became of each item of ``group``, in its order."""
         drafts = [item for item in group if type(item) is Draft]
-        try:
-            saved = self._commit_when_unlocked(drafts) if drafts else ()
-        except sqlite3.Error as error:
-            _log.error("%d messages were not saved: %s", len(drafts), error)
-            return _failed(group, str(error))
-        except Exception as error:
-            _log.exception("a defect: %d messages were not saved", len(drafts))
-            return _failed(group, str(error))
+        saved: Sequence[Outcome] = ()
+        if drafts:
+            start = time.perf_counter()
+            saved = self._save(drafts)
+            if self.measured is not None:
+                self._do(partial(self.measured, saved, time.perf_counter() - start))
         if len(drafts) == len(group):
             return saved
         outcomes = iter(saved)
         return [item if isinstance(item, Marker) else next(outcomes) for item in group]
+
+    def _save(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        if time.monotonic() > self._end:
+            return _failed(drafts, STOPPING)
+        try:
+            return self._commit_when_unlocked(drafts)
+        except sqlite3.Error as error:
+            _log.error("%d messages were not saved: %s", len(drafts), error, extra=_NOT_SAVED)
+            return _failed(drafts, str(error))
+        except Exception as error:
+            _log.exception("a defect: %d messages were not saved", len(drafts), extra=_NOT_SAVED)
+            return _failed(drafts, str(error))
+
+    def _commit_when_unlocked(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        """Commit; wait while another process holds the database locked, but not for ever."""
+        patience_ends = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                return self._store.commit(drafts)
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                if time.monotonic() > min(patience_ends, self._end):
+                    raise
 
 
 def _failed(group: Sequence[Draft | Marker], reason: str) -> Sequence[Outcome]:

@@ -1,0 +1,252 @@
+"""A server in bad company for a while: churn, floods, readers that stop, kills.
+
+Memory does not grow, and in the end every log checks out. A minute with ``pytest -m slow``;
+``TWISTED_CHAT_SOAK_SECONDS=600 pytest -m slow tests/test_soak.py`` for ten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import socket
+import struct
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.faults import MEGABYTE, Subject, show, verify
+from tests.load import Program, check, until_all_is_seen
+from tests.processes import PATIENCE, free_port
+from tests.test_kill import running, speaking
+
+pytestmark = [pytest.mark.heavy, pytest.mark.process]
+
+SECONDS = float(os.environ.get("TWISTED_CHAT_SOAK_SECONDS", 60))
+
+#: Flood control as strict as for people would leave the programs nothing to say.
+OPTIONS = ("--rate=1000:500", "--reconnect-grace=1", "--resume-window=5", "--keep=1")
+
+ROOMS = ("lobby", "cinema")
+
+#: So much of a life has to be over before its memory is looked at, as what it keeps is bounded but
+#: comes by and by; and what may be added in the rest of it: less than any of it would add if it
+#: were kept.
+WARM = 0.6
+GROWTH = 5.0 * MEGABYTE
+
+
+class Sample(NamedTuple):
+    """The memory of one life of the server, in bytes, so many seconds after it began."""
+
+    life: int
+    seconds: float
+    memory: int
+
+
+class Soak:
+    """One server, killed now and then, and those who trouble it."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.chance = random.Random(seed)
+        self.done: Counter[str] = Counter()
+        self.samples: list[Sample] = []
+        self.logs = ""
+        self._life = 0
+        self._server: Subject | None = None
+        self._began = 0.0
+
+    def start(self) -> None:
+        self._life += 1
+        self._server = Subject(self.folder, *OPTIONS, port=self.port)
+        self._began = time.monotonic()
+
+    def end(self, how: signal.Signals) -> None:
+        assert self._server is not None
+        self._server.stop(how)
+        self.logs += self._server.raw_log()
+        self.done["kills"] += how == signal.SIGKILL
+
+    def sample(self) -> None:
+        assert self._server is not None
+        age = time.monotonic() - self._began
+        self.samples.append(Sample(self._life, age, self._server.memory()))
+
+    # -- what troubles it ---------------------------------------------------------------------
+
+    async def churn(self) -> None:
+        """Somebody comes, says something perhaps, and goes in one way or another."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        number = self.chance.randrange(1_000_000)
+        beginnings = (
+            b"",
+            b"half a na",
+            b"p%d\n" % number,
+            b"p%d\n/join cinema\noi\n/who\n" % number,
+            b"p%d\r\n/resume AAAA-AAAA\r\n/nick q%d\r\nsair\r\n" % (number, number),
+            b'{"type":"hello","nickname":"r%d"}\n{"type":"rooms"}\n' % number,
+            b'{"type":"hello","nickname":"r%d","client":"%032x"}\n' % (number, number),
+            b'{"type":"hello","nickname":"r%d"}\n{"type":"search","words":"a"}\n' % number,
+            b"\xff\xfb\x1f\xff\xf4\xff\xfd\x06" + self.chance.randbytes(200) + b"\n",
+        )
+        writer.write(self.chance.choice(beginnings))
+        if self.chance.random() < 0.5:
+            with suppress(TimeoutError, asyncio.TimeoutError):
+                await asyncio.wait_for(reader.read(1000), 0.3)
+        if self.chance.random() < 0.5:
+            _reset(writer)
+        writer.close()
+        self.done["comings and goings"] += 1
+
+    async def flood(self) -> None:
+        """Somebody sends as much as they can for a moment, sensible or not."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        drained = asyncio.create_task(_drain(reader))
+        kind = self.chance.randrange(4)
+        if kind == 0:
+            data = b"p%d\n" % self.chance.randrange(1_000_000) + b"flood\n" * 200
+        elif kind == 1:
+            data = b"x" * 500_000
+        elif kind == 2:
+            data = b"p%d\n" % self.chance.randrange(1_000_000) + b"/history 100\n" * 50
+        else:
+            data = self.chance.randbytes(100_000)
+        writer.write(data)
+        await asyncio.sleep(self.chance.uniform(0.1, 1))
+        _reset(writer)
+        writer.close()
+        drained.cancel()
+        self.done["floods"] += 1
+
+    async def stop_reading(self) -> None:
+        """Somebody asks for much, and reads none of it."""
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_connect(connection, ("127.0.0.1", self.port))
+            name = b"s%d\n" % self.chance.randrange(1_000_000)
+            with suppress(BlockingIOError):
+                connection.send(name + b"/history 100\n" * 100)
+            await asyncio.sleep(self.chance.uniform(1, 5))
+            if self.chance.random() < 0.5:  # or else it goes without having read
+                with suppress(BlockingIOError):
+                    while connection.recv(65536):
+                        pass
+            self.done["stopped readers"] += 1
+        finally:
+            connection.close()
+
+
+async def _drain(reader: asyncio.StreamReader) -> None:
+    with suppress(OSError):
+        while await reader.read(65536):
+            pass
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    raw = writer.get_extra_info("socket")
+    with suppress(OSError):
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def again_and_again(work: Callable[[], Awaitable[None]], pause: float) -> None:
+    while True:
+        with suppress(OSError, EOFError):
+            await work()
+        await asyncio.sleep(pause)
+
+
+async def talk_now_and_then(programs: list[Program], seconds: float) -> None:
+    """So that what is said, and all of it is checked, is not more than fits."""
+    pause = max(1.0, seconds / 60)
+    while True:
+        async with speaking(programs):
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(pause)
+
+
+async def soak(folder: Path, seconds: float, seed: int) -> tuple[Soak, list[str]]:
+    """Kills in the first fifth; then a long life; then one kill more, and all is checked."""
+    it = Soak(folder, seed)
+    programs = [
+        Program(it.port, f"Bot{n}", ROOMS, 20, random.Random(it.chance.random())) for n in range(4)
+    ]
+    programs.append(Program(it.port, "Silent", ROOMS, 0, random.Random(it.chance.random())))
+    it.start()
+    try:
+        async with running(*programs):
+            troubles = [
+                asyncio.create_task(again_and_again(work, pause))
+                for work, pause, how_many in (
+                    (it.churn, 0.02, 3),
+                    (it.flood, 0.2, 3),
+                    (it.stop_reading, 0.1, 10),
+                )
+                for _ in range(how_many)
+            ]
+            troubles.append(asyncio.create_task(talk_now_and_then(programs, seconds)))
+            for _ in range(4):
+                await asyncio.sleep(seconds / 20)
+                it.end(signal.SIGKILL)
+                await asyncio.to_thread(it.start)
+            end = time.monotonic() + 0.8 * seconds
+            while time.monotonic() < end:
+                await asyncio.sleep(min(1.0, seconds / 60))
+                it.sample()
+            it.end(signal.SIGKILL)
+            await asyncio.to_thread(it.start)
+            for task in troubles:
+                task.cancel()
+            results = await asyncio.gather(*troubles, return_exceptions=True)
+            defects = [r for r in results if not isinstance(r, asyncio.CancelledError)]
+            complete = await until_all_is_seen(programs, 3 * PATIENCE)
+    finally:
+        it.end(signal.SIGTERM)
+    violations = [repr(defect) for defect in defects]
+    violations += [] if complete else ["something was never acknowledged or never seen"]
+    return it, violations + _check(folder / "chat.db", programs)
+
+
+def _check(database: Path, programs: list[Program]) -> list[str]:
+    """What breaks the promise to ``programs``; others, who spoke too, were promised nothing."""
+    return [v for v in check(database, programs) if not v.startswith("nobody said")]
+
+
+def test_memory_does_not_grow_and_the_log_is_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    it, violations = asyncio.run(soak(tmp_path, SECONDS, seed))
+    samples = it.samples
+    warm = samples[int(WARM * len(samples)) :]
+    half = len(warm) // 2
+    earlier, later = warm[:half], warm[half:]
+    before, after = (sum(s.memory for s in part) / len(part) for part in (earlier, later))
+    growth = after - before
+    minutes = (warm[half].seconds - warm[0].seconds) / 60
+    step = max(1, len(samples) // 12)
+    line = ", ".join(f"{s.seconds:.0f} s {s.memory / MEGABYTE:.1f}" for s in samples[::step])
+    done = ", ".join(f"{count} {what}" for what, count in it.done.items())
+    show(
+        capsys,
+        "soak",
+        f"{SECONDS:.0f} s, seed {seed}: {done}; memory in MB after {line}; "
+        f"{growth / MEGABYTE:+.2f} MB in the last {minutes:.1f} minutes, to hold: ≤ "
+        f"{GROWTH / MEGABYTE:g}; {len(violations)} violations; "
+        f"verify: {verify(tmp_path / 'chat.db')}",
+    )
+    assert violations[:10] == []
+    assert "Traceback" not in it.logs
+    assert growth <= GROWTH

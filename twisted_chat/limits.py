@@ -1,0 +1,46 @@
+"""What is limited: every bound that an operator can set and a client should know.
+
+The lengths of a line, of a text and of an id are the protocol's own: see the dialects. It must
+not know who enforces what.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from twisted_chat.flood import Rate
+from twisted_chat.names import NICKNAME_LIMIT, ROOM_LIMIT
+
+#: With more bytes than this waiting for a client, its cursors wait. It is what a transport of
+#: Twisted holds before it asks for that; where there is a socket, they wait sooner.
+SOFT_LIMIT = 2**16
+
+#: Names or rooms in one answer, entries in one page of history: at most.
+PAGE_LIMIT = 100
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The limits of one server. 0, or None, is no limit."""
+
+    #: Characters of a nickname, of a room's name and of a topic.
+    nickname: int = NICKNAME_LIMIT
+    room: int = ROOM_LIMIT
+    topic: int = 390
+    #: Rooms that one person can be in.
+    rooms: int = 20
+    #: Names, rooms or entries in one answer.
+    page: int = PAGE_LIMIT
+    #: Lines that one client can send; more of them wait.
+    rate: Rate | None = Rate(20, 5)
+    #: Seconds in which a name has to be chosen.
+    login_deadline: float = 60
+    #: Connections of one address (of one /64 network of IPv6), and of all together.
+    connections_per_address: int = 16
+    max_clients: int = 0
+    #: Bytes that may wait for a client behind what is being sent; with more it is closed.
+    max_waiting: int = 2**20
+    #: Seconds after which a client is closed that takes nothing of what waits for it.
+    write_timeout: float = 60
+
+
+DEFAULTS = Limits()

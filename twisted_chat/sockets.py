@@ -1,0 +1,106 @@
+"""What is asked of the operating system for connections: dead ones, unwanted ones, too many."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from errno import EMFILE, ENFILE
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+#: A peer that is gone is found after 60 + 5 * 10 seconds of silence (tcp(7)).
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 5}
+DEAD_AFTER = 110
+
+#: File descriptors that are left for the log, the database and whoever is turned away.
+SPARE_DESCRIPTORS = 32
+
+#: Seconds for which nobody is accepted when there is no file descriptor.
+PAUSE = 1.0
+
+
+def keep_alive(transport: Any, write_timeout: float) -> None:
+    """Have the system find out when the other side of a TCP connection is gone.
+
+    ``write_timeout`` is how many seconds a reader may stand still, 0 is for ever.
+    """
+    # Under TLS, the transport has that of the connection below it.
+    connection = getattr(transport, "socket", None)
+    if not isinstance(connection, socket.socket) or connection.family == socket.AF_UNIX:
+        return
+    with suppress(OSError):  # it may be gone already
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE.items():
+            # On Linux TCP_KEEPALIVE is no option, on macOS it is TCP_KEEPIDLE.
+            option = getattr(socket, name, None)
+            if option is not None:
+                connection.setsockopt(socket.IPPROTO_TCP, option, value)
+        if write_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Keepalive says nothing while something is on the way to a peer that is gone.
+            patience = max(DEAD_AFTER, int(write_timeout) + 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * patience)
+
+
+def close_with(transport: Any, line: bytes) -> bool:
+    """Send ``line`` over a new connection, and close it; returns whether that is done already.
+
+    It is, where there is a socket: whoever is turned away holds no descriptor until the next
+    turn of the reactor's loop.
+    """
+    if isinstance(transport, tcp.Connection):
+        with suppress(OSError):
+            transport.getHandle().send(line)
+        transport.connectionLost(Failure(ConnectionDone()))
+        return True
+    transport.write(line)
+    transport.loseConnection()
+    return False
+
+
+def descriptor_limit() -> int:
+    """How many files and connections this process can have open."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
+
+
+def accept_while_possible(
+    port: Any, clock: Any, paused: Callable[[], object], pause: float = PAUSE
+) -> None:
+    """Have ``port``, of Twisted, accept nobody while there is no file descriptor.
+
+    It would close the newcomers without a word, with lines in the log for each; or, if its last
+    descriptor is taken too, try again without a rest. So they wait in the queue of the system.
+    ``paused`` is called each time that happens, not more often than every ``pause`` seconds.
+    """
+    if not isinstance(port, tcp.Port):
+        return
+    accept = port.doRead
+
+    def start_again() -> None:
+        if port.connected and not port.disconnecting:
+            port.startReading()
+
+    def accept_if_possible() -> None:
+        if _has_descriptor():
+            accept()
+        else:
+            port.stopReading()
+            clock.callLater(pause, start_again)
+            paused()
+
+    port.doRead = accept_if_possible  # type: ignore[method-assign]
+
+
+def _has_descriptor() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno not in (EMFILE, ENFILE)
+    return True
