@@ -14,6 +14,10 @@ ItemT = TypeVar("ItemT", bound=Hashable)
 AT_ONCE = 100
 
 
+#: Seconds that two ways to reckon a time may differ by.
+_ROUNDING = 1e-3
+
+
 class Deadlines(Generic[ItemT]):
     """Calls ``missed`` with each item whose time is over.
 
@@ -63,7 +67,9 @@ class Deadlines(Generic[ItemT]):
 
     def _look(self) -> None:
         self._timer = None
-        latest = self._clock.seconds() - self._period()
+        # A little more, as the timer's sum and this difference may be rounded differently: it would
+        # be set again for no time at all, for ever on a clock that stands still.
+        latest = self._clock.seconds() - self._period() + _ROUNDING
         over = takewhile(lambda since: since[1] <= latest, self._since.items())
         for item, _ in tuple(islice(over, AT_ONCE)):
             if self._since.pop(item, None) is not None:
