@@ -7,6 +7,6 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--kills", type=int, default=20, help="how often the slow kill loop kills the server"
+        "--kills", type=int, default=50, help="how often the slow kill loop kills the server"
     )
     parser.addoption("--seed", type=int, default=None, help="repeat a kill loop's random choices")

@@ -12,21 +12,30 @@ built in:
     Pages of the write-ahead log after which it is written back: fewer than usual.
 ``descriptors``
     The process may have no more open files.
+``kept``
+    A file: SIGUSR2 has all that is garbage taken away and notes how many objects and how many
+    bytes of memory are left (``sys.getallocatedblocks()`` and a number, a line each).
 ``clock``
     Seconds by which SIGUSR1 moves the wall clock.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import json
 import os
 import resource
 import signal
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
+
+from twisted_chat.bench import usage
 
 VARIABLE = "TWISTED_CHAT_TEST_FAULTS"
 
@@ -43,6 +52,8 @@ def run() -> None:
         _move_clock(faults["clock"])  # before Twisted takes the clock for its own
     if "failing_commits" in faults:
         _fail_commits(faults["failing_commits"])
+    if "kept" in faults:
+        _note_what_is_kept(faults["kept"])
     if "checkpoint" in faults:
         from twisted_chat.journal import store
 
@@ -84,6 +95,17 @@ def _fail_commits(one_of: int) -> None:
         return commit(self, drafts)
 
     Store.commit = failing  # type: ignore[method-assign]
+
+
+def _note_what_is_kept(path: str) -> None:
+    def note(number: int, frame: object) -> None:
+        gc.collect()
+        with contextlib.suppress(AttributeError):  # not glibc
+            ctypes.CDLL(None).malloc_trim(0)
+        with open(path, "a", encoding="ascii") as file:
+            file.write(f"{sys.getallocatedblocks()} {usage.memory(os.getpid()).now}\n")
+
+    signal.signal(signal.SIGUSR2, note)
 
 
 def _gauge(path: str) -> None:

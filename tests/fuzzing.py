@@ -109,8 +109,8 @@ class Generator:
         return self.altered(line) + chance.choice((b"\n", b"\n", b"\r\n", b"\r\0"))
 
     def telnet(self) -> bytes:
-        """A line for people among the commands of their telnet."""
-        line = self.text()
+        """A line for people, or now and then for programs, among the commands of a telnet."""
+        line = self.json() if self.chance.random() < 0.1 else self.text()
         for _ in range(self.chance.randrange(1, 4)):
             at = self.chance.randrange(len(line) + 1)
             line = line[:at] + self.chance.choice(TELNET) + line[at:]

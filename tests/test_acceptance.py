@@ -270,6 +270,7 @@ def fails(folder: Path, *options: str, language: str = "en") -> str:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "named"),
     [

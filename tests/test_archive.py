@@ -690,6 +690,7 @@ def test_a_file_that_cannot_be_written(
     assert run(capsys, *arguments) == (2, "", told)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
 def test_a_full_disk(capsys: pytest.CaptureFixture[str], path: Path) -> None:
@@ -984,6 +985,7 @@ def archive_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "twisted_chat.cli", *arguments]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_output_that_nobody_reads_any_more(tmp_path: Path) -> None:
     """As for ``| head -1``: it ends, and without a word."""
@@ -1004,6 +1006,7 @@ def test_output_that_nobody_reads_any_more(tmp_path: Path) -> None:
         assert program.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
 def test_closed_files(path: Path, closed: str) -> None:
@@ -1014,6 +1017,7 @@ def test_closed_files(path: Path, closed: str) -> None:
     assert (result.returncode, result.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_an_output_that_is_not_unicode(path: Path) -> None:
     """A history is for the terminal as it is; an export is always UTF-8."""

@@ -705,6 +705,7 @@ def test_a_line_that_is_wrong_makes_the_command_fail(
     assert figures["server_cpu"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_real_server_loses_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "figures.json"

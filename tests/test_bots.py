@@ -248,6 +248,7 @@ def bridge(stack: ExitStack, folder: Path) -> tuple[MortalServer, MortalServer, 
     return one, other, stack.enter_context(bot_in(folder, "bridge", *arguments))
 
 
+@pytest.mark.slow
 def test_bridge_carries_lines_both_ways_and_no_further(tmp_path: Path) -> None:
     """Also what is too long with its author's name before it: nothing of it is lost."""
     with ExitStack() as stack:
@@ -352,6 +353,7 @@ def test_logger_writes_each_entry_once_when_it_is_killed(
         assert bot.output() == ""
 
 
+@pytest.mark.slow
 def test_two_loggers_do_not_write_one_file(tmp_path: Path) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(server_in(tmp_path))

@@ -176,6 +176,7 @@ def test_the_papers_screen(tmp_path: Path, language: str, greeting: str, closing
         assert lines[-2:] == ["sair", closing]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_who_says_who_they_are_is_not_asked(server: Server) -> None:
     with terminals("en", client_command(server.port, "--nick", "Ana")) as (ana,):
@@ -193,6 +194,7 @@ def test_a_name_that_is_refused_can_be_typed_again(server: Server) -> None:
         ana.wait_for("#lobby")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_enter_leaves_after_a_lost_connection(tmp_path: Path) -> None:
     with (
@@ -207,6 +209,7 @@ def test_enter_leaves_after_a_lost_connection(tmp_path: Path) -> None:
         assert ana.wait_for_end() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_lost_connection_comes_back(tmp_path: Path) -> None:
     """What was typed meanwhile is said, and what others say is shown."""
@@ -280,6 +283,7 @@ def test_a_script_says_something_and_leaves(server: Server) -> None:
         ana.wait_for("[SERVER]: Bot left the chat.")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_answers_come_after_the_end_of_the_input(server: Server) -> None:
     """The last line needs no line break."""
@@ -291,6 +295,7 @@ def test_answers_come_after_the_end_of_the_input(server: Server) -> None:
     assert LOST not in lines
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_what_flood_control_holds_back_is_not_lost(tmp_path: Path) -> None:
     """Lines before sair that the server takes 4 s to read, longer than leaving may take."""
@@ -302,6 +307,7 @@ def test_what_flood_control_holds_back_is_not_lost(tmp_path: Path) -> None:
         assert all(f"[Bot]: {line}\n" in after for line in said)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_output_that_nobody_reads_any_more(server: Server) -> None:
     """As for ``| head -1``: it ends, and without a word."""
@@ -329,6 +335,7 @@ def test_output_that_nobody_reads_any_more(server: Server) -> None:
         client.stderr.close()
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_an_output_that_is_not_unicode(server: Server) -> None:
     result = piped(server.port, b"Bot\n/olh\xc3\xa1 \xe2\x82\xac\n", PYTHONIOENCODING="ascii")
@@ -337,6 +344,7 @@ def test_an_output_that_is_not_unicode(server: Server) -> None:
     assert b"/olh?" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_no_input_and_no_output_at_all(server: Server) -> None:
     """Closed, as ``<&- >&-`` does."""
@@ -347,6 +355,7 @@ def test_no_input_and_no_output_at_all(server: Server) -> None:
     assert (result.returncode, result.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_script_waits_for_the_server_to_come_back(tmp_path: Path) -> None:
     """What it has to say is said, in order and once, and then it ends."""
@@ -376,6 +385,7 @@ def test_a_script_waits_for_the_server_to_come_back(tmp_path: Path) -> None:
     assert re.findall(r"\[Bot\]: (\w+)", said) == ["one", "two", "three"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("language", "expected"), [("en", "cannot connect to"), ("pt_BR", "não foi possível conectar")]
@@ -392,6 +402,7 @@ def test_nobody_listens(language: str, expected: str) -> None:
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("sends", "told"),
@@ -435,6 +446,7 @@ def strange_port(errors: bytes) -> str:
     return re.sub(r".*127\.0\.0\.1:(\d+).*", r"\1", errors.decode(), flags=re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux shows signals so")
 def test_ctrl_c_while_connecting() -> None:
@@ -472,6 +484,7 @@ def catches(process: int, number: signal.Signals) -> bool:
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("options", [[], ["--json"]])
 @pytest.mark.parametrize("where", ["| head -1", ">&-", ">/dev/full"])

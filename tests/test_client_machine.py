@@ -424,4 +424,4 @@ class ClientMachine(RuleBasedStateMachine):
 
 
 TestClientMachine = ClientMachine.TestCase
-TestClientMachine.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestClientMachine.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)

@@ -636,6 +636,7 @@ reactor.run()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_nothing_that_was_told_to_be_kept_is_lost_by_a_kill(file: Place, path: Path) -> None:
     """``kill -9`` amid writing, several times on one file."""

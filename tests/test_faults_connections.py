@@ -37,7 +37,7 @@ from twisted_chat.bench.load import allow_descriptors
 from twisted_chat.journal import Draft
 from twisted_chat.journal.store import Store
 
-pytestmark = [pytest.mark.heavy, pytest.mark.process]
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 #: Ends a connection with a reset (socket(7), SO_LINGER).
 RESET = struct.pack("ii", 1, 0)

@@ -35,7 +35,7 @@ from twisted_chat.archive.verify import Verification
 from twisted_chat.journal import Draft
 from twisted_chat.journal.store import Store
 
-pytestmark = [pytest.mark.heavy, pytest.mark.process]
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 
 def say(number: object, **fields: object) -> dict[str, object]:

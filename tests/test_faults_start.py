@@ -20,7 +20,7 @@ from tests.faults import Bot, Subject, connect, enter, read_until, show, stored,
 from tests.processes import PATIENCE, environment
 from tests.test_acceptance import fails
 
-pytestmark = [pytest.mark.heavy, pytest.mark.process]
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 LISTEN = "--listen=tcp:0:interface=127.0.0.1"
 

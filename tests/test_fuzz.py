@@ -33,7 +33,7 @@ def test_a_few_thousand_lines_do_no_harm(kind: str) -> None:
     assert target.relayed > 1000  # or else nothing was tried
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_million_lines_do_no_harm(capsys: pytest.CaptureFixture[str]) -> None:
     count = int(os.environ.get("TWISTED_CHAT_FUZZ_LINES", 1_000_000))
     seed = int(os.environ.get("TWISTED_CHAT_FUZZ_SEED", secrets.randbits(32)))

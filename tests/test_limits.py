@@ -790,6 +790,7 @@ def test_a_full_server_turns_a_crowd_away_with_a_line_each(tmp_path: Path) -> No
                 late.hears("Welcome")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_without_a_descriptor_newcomers_wait_and_the_server_does_not_spin(tmp_path: Path) -> None:
     with Server(tmp_path) as server, phones(2, server.port) as (ana, bia):

@@ -223,6 +223,7 @@ def test_json_from_the_first_line_to_the_last(tmp_path: Path) -> None:
     assert "secret" not in json.dumps(lines), "what people say is not for the log"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_thousand_connections_are_few_lines(tmp_path: Path) -> None:
     with Server(tmp_path) as server:

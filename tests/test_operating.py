@@ -98,7 +98,9 @@ def takes_connections(port: int) -> bool:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("locked", [0.0, 1.0, LONGEST_END])
+@pytest.mark.parametrize(
+    "locked", [0.0, pytest.param(1.0, marks=pytest.mark.slow), pytest.param(LONGEST_END, marks=pytest.mark.slow)]
+)
 def test_what_is_queued_at_the_end_is_saved_and_acknowledged(tmp_path: Path, locked: float) -> None:
     """100 writes wait when SIGTERM comes; another process keeps the database ``locked`` so long."""
     database = tmp_path / "chat.db"
@@ -132,6 +134,7 @@ def test_what_is_queued_at_the_end_is_saved_and_acknowledged(tmp_path: Path, loc
     assert not [line for line in log if "Traceback" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_end_does_not_wait_for_who_does_not_read(tmp_path: Path) -> None:
     with Server(tmp_path, "--rate=off") as server:
@@ -183,6 +186,7 @@ def test_settings_are_read_again_and_nobody_is_dropped(tmp_path: Path) -> None:
     assert not (tmp_path / "other.db").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
     "broken",

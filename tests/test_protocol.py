@@ -525,6 +525,14 @@ def test_a_program_that_speaks_after_the_greeting_is_one_nevertheless() -> None:
     assert bot.read().startswith(b'{"type":"welcome"')
 
 
+@pytest.mark.parametrize("sent", [b"\xff\xf4\xff\xf6{}\n", b"{\xff\xf4}\xff\xf6\n"])
+def test_telnet_commands_before_the_first_request_are_ignored(sent: bytes) -> None:
+    program = House().connect()
+    program.send(sent)
+    (answer,) = (json.loads(line) for line in program.lines() if line.startswith("{"))
+    assert answer["code"] == "bad-request"
+
+
 def test_telnet_commands_of_a_program_are_bad_requests() -> None:
     house = House()
     bot = house.connect()

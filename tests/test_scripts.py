@@ -64,6 +64,7 @@ def test_what_is_sent_is_saved(server: Server) -> None:
     assert shown == ["[Bot]: hello world", "[Bot]: a", "[Bot]: b"]
 
 
+@pytest.mark.slow
 def test_what_has_an_id_is_said_once(server: Server, tmp_path: Path) -> None:
     """However often it is sent, as by a script that was interrupted."""
     for _ in range(2):
@@ -111,6 +112,7 @@ def test_nobody_listens(command: tuple[str, ...]) -> None:
     assert (result.returncode, result.stdout) == (3, b"")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_said_is_refused(server: Server) -> None:
     for command in (("send", "oi"), ("tail",)):
         result = run(command[0], server.port, "--nick=a b", *command[1:])

@@ -15,8 +15,8 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,27 +27,40 @@ from tests.load import Program, check, until_all_is_seen
 from tests.processes import PATIENCE, free_port
 from tests.test_kill import running, speaking
 
-pytestmark = [pytest.mark.heavy, pytest.mark.process]
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 SECONDS = float(os.environ.get("TWISTED_CHAT_SOAK_SECONDS", 60))
 
-#: Flood control as strict as for people would leave the programs nothing to say.
-OPTIONS = ("--rate=1000:500", "--reconnect-grace=1", "--resume-window=5", "--keep=1")
+#: Flood control as strict as for people would leave the programs nothing to say. The other limits
+#: are low, so that each is reached often, and what is kept meanwhile has come to its end soon.
+OPTIONS = (
+    *("--rate=1000:500", "--reconnect-grace=1", "--resume-window=5", "--keep=1"),
+    *("--max-waiting=131072", "--login-deadline=2", "--write-timeout=3"),
+)
 
 ROOMS = ("lobby", "cinema")
 
-#: So much of a life has to be over before its memory is looked at, as what it keeps is bounded but
-#: comes by and by; and what may be added in the rest of it: less than any of it would add if it
-#: were kept.
-WARM = 0.6
+#: Names of those who come and go: few, as what was found out about a name is kept for a while.
+NAMES = 100
+
+#: Seconds after which nothing is kept any more of those who are gone; and what may be kept more
+#: after the second half of a life than after the first: some 2000 have come and gone in each.
+QUIET = 8.0
+OBJECTS = 10_000
 GROWTH = 5.0 * MEGABYTE
 
 
 class Sample(NamedTuple):
-    """The memory of one life of the server, in bytes, so many seconds after it began."""
+    """The memory of the server, in bytes, so many seconds after it was started."""
 
-    life: int
     seconds: float
+    memory: int
+
+
+class Kept(NamedTuple):
+    """What is left, when it is quiet and all garbage has been taken away: objects, and bytes."""
+
+    objects: int
     memory: int
 
 
@@ -57,17 +70,17 @@ class Soak:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
         self.port = free_port()
+        self._kept = folder / "kept"
         self.chance = random.Random(seed)
         self.done: Counter[str] = Counter()
         self.samples: list[Sample] = []
         self.logs = ""
-        self._life = 0
         self._server: Subject | None = None
         self._began = 0.0
 
     def start(self) -> None:
-        self._life += 1
-        self._server = Subject(self.folder, *OPTIONS, port=self.port)
+        faults: dict[str, object] = {"kept": str(self._kept)}
+        self._server = Subject(self.folder, *OPTIONS, port=self.port, faults=faults)
         self._began = time.monotonic()
 
     def end(self, how: signal.Signals) -> None:
@@ -78,15 +91,26 @@ class Soak:
 
     def sample(self) -> None:
         assert self._server is not None
-        age = time.monotonic() - self._began
-        self.samples.append(Sample(self._life, age, self._server.memory()))
+        self.samples.append(Sample(time.monotonic() - self._began, self._server.memory()))
+
+    async def kept(self) -> Kept:
+        """What is kept once it has been quiet for a while."""
+        assert self._server is not None
+        await asyncio.sleep(QUIET)
+        self._kept.unlink(missing_ok=True)
+        self._server.process.send_signal(signal.SIGUSR2)
+        end = time.monotonic() + PATIENCE
+        while not self._kept.exists() or not self._kept.read_text().endswith("\n"):
+            assert time.monotonic() < end, "no answer to SIGUSR2"
+            await asyncio.sleep(0.05)
+        return Kept(*map(int, self._kept.read_text().split()))
 
     # -- what troubles it ---------------------------------------------------------------------
 
     async def churn(self) -> None:
         """Somebody comes, says something perhaps, and goes in one way or another."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        number = self.chance.randrange(1_000_000)
+        number = self.chance.randrange(NAMES)
         beginnings = (
             b"",
             b"half a na",
@@ -113,11 +137,11 @@ class Soak:
         drained = asyncio.create_task(_drain(reader))
         kind = self.chance.randrange(4)
         if kind == 0:
-            data = b"p%d\n" % self.chance.randrange(1_000_000) + b"flood\n" * 200
+            data = b"p%d\n" % self.chance.randrange(NAMES) + b"flood\n" * 200
         elif kind == 1:
             data = b"x" * 500_000
         elif kind == 2:
-            data = b"p%d\n" % self.chance.randrange(1_000_000) + b"/history 100\n" * 50
+            data = b"p%d\n" % self.chance.randrange(NAMES) + b"/history 100\n" * 50
         else:
             data = self.chance.randbytes(100_000)
         writer.write(data)
@@ -135,7 +159,7 @@ class Soak:
         loop = asyncio.get_running_loop()
         try:
             await loop.sock_connect(connection, ("127.0.0.1", self.port))
-            name = b"s%d\n" % self.chance.randrange(1_000_000)
+            name = b"s%d\n" % self.chance.randrange(NAMES)
             with suppress(BlockingIOError):
                 connection.send(name + b"/history 100\n" * 100)
             await asyncio.sleep(self.chance.uniform(1, 5))
@@ -176,46 +200,63 @@ async def talk_now_and_then(programs: list[Program], seconds: float) -> None:
         await asyncio.sleep(pause)
 
 
-async def soak(folder: Path, seconds: float, seed: int) -> tuple[Soak, list[str]]:
-    """Kills in the first fifth; then a long life; then one kill more, and all is checked."""
-    it = Soak(folder, seed)
+@asynccontextmanager
+async def troubled(it: Soak, programs: list[Program]) -> AsyncIterator[None]:
+    """All that troubles the server goes on meanwhile, and has ended afterwards."""
+    tasks = [
+        asyncio.create_task(again_and_again(work, pause))
+        for work, pause, how_many in (
+            (it.churn, 0.02, 3),
+            (it.flood, 0.2, 3),
+            (it.stop_reading, 0.1, 10),
+        )
+        for _ in range(how_many)
+    ]
+    tasks.append(asyncio.create_task(talk_now_and_then(programs, SECONDS)))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if not isinstance(result, asyncio.CancelledError):
+                raise RuntimeError("a trouble ended by itself") from result
+
+
+async def soak(it: Soak, seconds: float) -> tuple[list[Kept], list[str]]:
+    """Kills in the first fifth; then a long life; then one kill more, and all is checked.
+
+    Returns what was kept after each half of the long life, and what is wrong.
+    """
     programs = [
         Program(it.port, f"Bot{n}", ROOMS, 20, random.Random(it.chance.random())) for n in range(4)
     ]
     programs.append(Program(it.port, "Silent", ROOMS, 0, random.Random(it.chance.random())))
+    kept = []
     it.start()
     try:
         async with running(*programs):
-            troubles = [
-                asyncio.create_task(again_and_again(work, pause))
-                for work, pause, how_many in (
-                    (it.churn, 0.02, 3),
-                    (it.flood, 0.2, 3),
-                    (it.stop_reading, 0.1, 10),
-                )
-                for _ in range(how_many)
-            ]
-            troubles.append(asyncio.create_task(talk_now_and_then(programs, seconds)))
-            for _ in range(4):
+            async with troubled(it, programs):
+                for _ in range(4):
+                    await asyncio.sleep(seconds / 20)
+                    it.end(signal.SIGKILL)
+                    await asyncio.to_thread(it.start)
+            for _ in range(2):
+                async with troubled(it, programs):
+                    end = time.monotonic() + 0.4 * seconds
+                    while time.monotonic() < end:
+                        await asyncio.sleep(min(1.0, seconds / 60))
+                        it.sample()
+                kept.append(await it.kept())
+            async with troubled(it, programs):
                 await asyncio.sleep(seconds / 20)
                 it.end(signal.SIGKILL)
                 await asyncio.to_thread(it.start)
-            end = time.monotonic() + 0.8 * seconds
-            while time.monotonic() < end:
-                await asyncio.sleep(min(1.0, seconds / 60))
-                it.sample()
-            it.end(signal.SIGKILL)
-            await asyncio.to_thread(it.start)
-            for task in troubles:
-                task.cancel()
-            results = await asyncio.gather(*troubles, return_exceptions=True)
-            defects = [r for r in results if not isinstance(r, asyncio.CancelledError)]
             complete = await until_all_is_seen(programs, 3 * PATIENCE)
     finally:
         it.end(signal.SIGTERM)
-    violations = [repr(defect) for defect in defects]
-    violations += [] if complete else ["something was never acknowledged or never seen"]
-    return it, violations + _check(folder / "chat.db", programs)
+    violations = [] if complete else ["something was never acknowledged or never seen"]
+    return kept, violations + _check(it.folder / "chat.db", programs)
 
 
 def _check(database: Path, programs: list[Program]) -> list[str]:
@@ -228,25 +269,22 @@ def test_memory_does_not_grow_and_the_log_is_whole(
 ) -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}")
-    it, violations = asyncio.run(soak(tmp_path, SECONDS, seed))
-    samples = it.samples
-    warm = samples[int(WARM * len(samples)) :]
-    half = len(warm) // 2
-    earlier, later = warm[:half], warm[half:]
-    before, after = (sum(s.memory for s in part) / len(part) for part in (earlier, later))
-    growth = after - before
-    minutes = (warm[half].seconds - warm[0].seconds) / 60
-    step = max(1, len(samples) // 12)
-    line = ", ".join(f"{s.seconds:.0f} s {s.memory / MEGABYTE:.1f}" for s in samples[::step])
+    it = Soak(tmp_path, seed)
+    (first, second), violations = asyncio.run(soak(it, SECONDS))
+    step = max(1, len(it.samples) // 12)
+    line = ", ".join(f"{s.seconds:.0f} s {s.memory / MEGABYTE:.1f}" for s in it.samples[::step])
     done = ", ".join(f"{count} {what}" for what, count in it.done.items())
+    growth = second.memory - first.memory
     show(
         capsys,
         "soak",
-        f"{SECONDS:.0f} s, seed {seed}: {done}; memory in MB after {line}; "
-        f"{growth / MEGABYTE:+.2f} MB in the last {minutes:.1f} minutes, to hold: ≤ "
-        f"{GROWTH / MEGABYTE:g}; {len(violations)} violations; "
+        f"{SECONDS:.0f} s, seed {seed}: {done}; memory in MB after {line}; kept when it was quiet, "
+        f"after the first half {first.objects} objects, {first.memory / MEGABYTE:.1f} MB, and "
+        f"after the second half {second.objects - first.objects:+d} objects, "
+        f"{growth / MEGABYTE:+.1f} MB; {len(violations)} violations; "
         f"verify: {verify(tmp_path / 'chat.db')}",
     )
     assert violations[:10] == []
     assert "Traceback" not in it.logs
+    assert second.objects - first.objects <= OBJECTS
     assert growth <= GROWTH

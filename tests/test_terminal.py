@@ -76,6 +76,7 @@ def test_first_contact(server: Server, tmp_path: Path) -> None:
         assert not any("username" in row for row in rows)
 
 
+@pytest.mark.slow
 def test_a_half_typed_line_survives(server: Server, tmp_path: Path) -> None:
     """Messages, completion (with a space behind it), a resize, Ctrl-C, Ctrl-D, and the server's
     restart.

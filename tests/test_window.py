@@ -669,7 +669,7 @@ def ends_with(bottom: list[str]) -> Callable[[list[str]], bool]:
     return lambda rows: rows[-len(bottom) :] == bottom
 
 
-process = [pytest.mark.process, needs_tmux]
+process = [pytest.mark.process, pytest.mark.slow, needs_tmux]
 
 
 class TestTerminal:

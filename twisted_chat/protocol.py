@@ -54,7 +54,7 @@ from twisted_chat.room import Shown
 from twisted_chat.session import Session
 from twisted_chat.sockets import close_with, keep_alive
 from twisted_chat.telnet import Signal, SubnegotiationTooLong, TelnetFilter
-from twisted_chat.turns import Turns
+from twisted_chat.turns import LINES_A_SECOND, Turns
 
 #: Seconds for what was written to be read by the other side, once the connection is closing.
 CLOSE_TIMEOUT = 5.0
@@ -303,20 +303,24 @@ class ChatProtocol(LineReceiver):
 
     def work(self, limit: int) -> int:
         lines = self._lines
+        seconds = self.factory.reactor.seconds
+        began = seconds()
         done = 0
         try:
             if len(lines) > 1 and not self._holds:
                 done = self._work_at_once(limit)
             while lines and not self._holds and done < limit:
-                done += 1
                 item = lines.popleft()
                 if isinstance(item, Signal):
-                    self._handle(_REQUESTS[item])
+                    if self._dialect is not _JSONL:  # or else it came before the first request
+                        self._handle(_REQUESTS[item])
                 elif len(item) > self.MAX_LENGTH + item.endswith(b"\r"):
                     self.lineLengthExceeded(item)
                 else:
                     self.lineReceived(item)
                 self._count_line()
+                # Some commands take as long as many lines.
+                done = max(done + 1, int((seconds() - began) * LINES_A_SECOND))
         finally:
             self.busy = bool(lines) and not self._holds
         if not (lines or self._holds or self._closing):

@@ -63,27 +63,23 @@ class Rendering(Protocol):
 class Shown:
     """Bytes for somebody; of a batch, but for the events at the places ``left_out``."""
 
-    __slots__ = ("_batch", "_left_out", "data")
+    __slots__ = ("_events", "_left_out", "data", "room")
 
     def __init__(
         self, data: bytes, batch: Batch | None = None, left_out: Sequence[int] = ()
     ) -> None:
         self.data = data
-        self._batch = batch
+        #: The room that it is about, if it is of a batch.
+        self.room: Room | None = None if batch is None else batch.room
+        # Not the batch, which holds this: both go as soon as nobody needs them.
+        self._events: Sequence[Event] = () if batch is None else batch.events
         self._left_out = left_out
-
-    @property
-    def room(self) -> Room | None:
-        """The room that it is about, if it is of a batch."""
-        return None if self._batch is None else self._batch.room
 
     @property
     def events(self) -> list[Event]:
         """What of the batch is shown, in its order."""
-        if self._batch is None:
-            return []
         left_out = frozenset(self._left_out)
-        return [event for at, event in enumerate(self._batch.events) if at not in left_out]
+        return [event for at, event in enumerate(self._events) if at not in left_out]
 
     def first_missing(self, size: int) -> int | None:
         """The number of the first entry that is not whole in the first ``size`` bytes."""

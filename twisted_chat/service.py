@@ -64,6 +64,9 @@ CHANGING = (
 #: Seconds from one removal of old entries to the next.
 REMOVAL_INTERVAL = 3600.0
 
+#: Seconds from one line in the log about missing file descriptors to the next.
+NO_DESCRIPTORS_INTERVAL = 10.0
+
 
 class StartupFailure(SystemExit, Exception):
     """Ends ``twistd`` with one line on the terminal and a status that is not 0.
@@ -141,6 +144,7 @@ class ChatService(Service):
         self._metrics: Metrics | None = None
         self._ports: list[IListeningPort] = []
         self._metrics_ports: list[IListeningPort] = []
+        self._no_descriptors_told = -NO_DESCRIPTORS_INTERVAL
 
     # -- starting -----------------------------------------------------------------------------
 
@@ -326,6 +330,10 @@ class ChatService(Service):
 
     def _no_descriptors(self) -> None:
         self.factory.refused["no-descriptors"] += 1
+        now = self._reactor.seconds()
+        if now - self._no_descriptors_told < NO_DESCRIPTORS_INTERVAL:
+            return
+        self._no_descriptors_told = now
         sentence = N_("No file descriptor is free: whoever connects has to wait.")
         self._say("no-descriptors", sentence, LogLevel.warn)
 

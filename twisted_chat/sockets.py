@@ -88,7 +88,10 @@ def accept_while_possible(
             port.startReading()
 
     def accept_if_possible() -> None:
-        if _has_descriptor():
+        free = _free_descriptor()
+        if free is not None:
+            # What it may accept at once is not more than there are descriptors, in all likelihood.
+            port.numberAccepts = max(1, min(port.numberAccepts, descriptor_limit() - free))
             accept()
         else:
             port.stopReading()
@@ -98,9 +101,13 @@ def accept_while_possible(
     port.doRead = accept_if_possible  # type: ignore[method-assign]
 
 
-def _has_descriptor() -> bool:
+def _free_descriptor() -> int | None:
+    """The lowest number that the next file or connection would get."""
     try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
+        number = os.open(os.devnull, os.O_RDONLY)
     except OSError as error:
-        return error.errno not in (EMFILE, ENFILE)
-    return True
+        if error.errno in (EMFILE, ENFILE):
+            return None
+        raise
+    os.close(number)
+    return number

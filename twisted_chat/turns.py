@@ -16,6 +16,8 @@ SLICE = 50
 #: Lines that are handled in one turn of the reactor's loop, about.
 LINES_A_TURN = 2000
 
+#: What takes longer than a line should counts as several, so that a turn takes 20 ms, about.
+LINES_A_SECOND = 100_000
 
 #: Who has so few lines to handle, as people do, waits for others like that, and not for floods.
 FEW = 5
@@ -29,7 +31,7 @@ class Worker(Protocol):
         """How many there are."""
 
     def work(self, limit: int) -> int:
-        """Handle up to ``limit`` lines; returns how many that were."""
+        """Handle up to ``limit`` lines; returns how many that were, or were worth."""
 
     @property
     def busy(self) -> bool:
