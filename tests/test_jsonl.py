@@ -14,7 +14,7 @@ from tests.test_text_dialect import EVENTS, REFUSALS, STYLES, TIME, hostile, is_
 from tests.test_text_dialect import entry as entry_of
 from tests.test_text_dialect import refused as refusals_of
 from twisted_chat.dialects import jsonl
-from twisted_chat.dialects.jsonl import FOR_PEOPLE, ID_LIMIT, TEXT_LIMIT, parse, render
+from twisted_chat.dialects.jsonl import FOR_PEOPLE, ID_LIMIT, parse, render
 from twisted_chat.errors import (
     BadRequest,
     ControlCharacter,
@@ -24,7 +24,7 @@ from twisted_chat.errors import (
     Refusal,
     UnknownType,
 )
-from twisted_chat.limits import Limits
+from twisted_chat.limits import TEXT_LIMIT, Limits
 from twisted_chat.messages import (
     Acknowledged,
     Announced,

@@ -134,6 +134,13 @@ def test_a_program_is_told_the_limits_before_hello_and_with_it() -> None:
 @pytest.mark.parametrize(
     ("limits", "line", "told"),
     [
+        ({"text": 300}, b"x" * 301 + b"\n", "not sent: the limit is 300 bytes."),
+        (
+            {"text": 300},
+            b"x" * 301 + b"\n" + b"y" * 301 + b"\n",
+            "not sent: the limit is 300 bytes.",
+        ),
+        ({"text": 300}, b"x" * 300 + b"\n/who\n", "In #lobby (1): Ana"),
         ({"nickname": 3}, b"/nick Anab\n", "too long: the limit is 3 "),
         ({"nickname": 3}, b"/nick Ani\n", "You are Ani now."),
         ({"room": 5}, b"/join cinema\n", "too long: the limit is 5 "),
@@ -149,6 +156,28 @@ def test_lower_limits_hold(limits: dict[str, int], line: bytes, told: str) -> No
     ana = house.enter("Ana")
     ana.send(line)
     assert told in ana.lines()[-1]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [{"type": "say"}, {"type": "tell", "name": "Bot"}, {"type": "say", "kind": "act"}],
+    ids=str,
+)
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_programs_text_is_as_long_as_a_persons_line(request_: dict[str, str], count: int) -> None:
+    """Also of several that are handled together; and a limit that changes holds at once."""
+    house = House()
+    bot = house.connect()
+    bot.send(HELLO)
+    house.factory.limits = Limits(rate=None, text=300)
+    for text, code in (("é" * 151, "line-too-long"), ("é" * 150, None)):
+        bot.read()
+        line = json.dumps({**request_, "text": text, "id": "1"}).encode() + b"\n"
+        bot.send(line * count)
+        house.clock.advance(0)
+        codes = [json.loads(shown).get("code") for shown in bot.lines()]
+        assert codes.count("line-too-long") == (count if code else 0)
+        assert len(codes) >= count
 
 
 def test_a_name_that_is_too_long_here_is_not_taken_by_newcomers_either() -> None:

@@ -99,7 +99,12 @@ def takes_connections(port: int) -> bool:
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    "locked", [0.0, pytest.param(1.0, marks=pytest.mark.slow), pytest.param(LONGEST_END, marks=pytest.mark.slow)]
+    "locked",
+    [
+        0.0,
+        pytest.param(1.0, marks=pytest.mark.slow),
+        pytest.param(LONGEST_END, marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_queued_at_the_end_is_saved_and_acknowledged(tmp_path: Path, locked: float) -> None:
     """100 writes wait when SIGTERM comes; another process keeps the database ``locked`` so long."""

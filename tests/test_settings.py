@@ -37,6 +37,7 @@ def test_the_defaults() -> None:
         motd=(),
         history_lines=20,
         rate=Rate(20, 5),
+        line_length=4096,
         nickname_length=32,
         room_length=64,
         topic_length=390,
@@ -74,6 +75,7 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         motd = '{motd}'
         history-lines = 0
         rate = "2:0.5"
+        line-length = 512
         nickname-length = 16
         room-length = 20
         topic-length = 100
@@ -103,6 +105,7 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         motd=("Olá!", "", "Be kind."),
         history_lines=0,
         rate=Rate(2, 0.5),
+        line_length=512,
         nickname_length=16,
         room_length=20,
         topic_length=100,
@@ -203,6 +206,8 @@ def test_the_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("rate", "inf:5"),
         ("rate", "20:inf"),
         ("rate", "20:nan"),
+        ("line-length", "255"),
+        ("line-length", "4097"),
         ("nickname-length", "0"),
         ("nickname-length", "33"),
         ("room-length", "65"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from twisted_chat import errors
 from twisted_chat.dialects import commands
-from twisted_chat.dialects.text import LINE_LIMIT, parse, parse_says, render
+from twisted_chat.dialects.text import parse, parse_says, render
 from twisted_chat.errors import (
     ControlCharacter,
     HistoryUnavailable,
@@ -26,6 +26,7 @@ from twisted_chat.errors import (
     WrongUsage,
 )
 from twisted_chat.language import LANGUAGES
+from twisted_chat.limits import TEXT_LIMIT
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
@@ -631,7 +632,7 @@ LINES = st.one_of(
     ),
     st.text().map(lambda said: said.encode("utf-8", "surrogatepass").replace(b"\n", b"")),
     st.sampled_from(
-        [b"x" * LINE_LIMIT, b"x" * (LINE_LIMIT + 1), "ação".encode(), b"a\rb", b"\x1b"]
+        [b"x" * TEXT_LIMIT, b"x" * (TEXT_LIMIT + 1), "ação".encode(), b"a\rb", b"\x1b"]
     ),
 )
 
@@ -641,7 +642,7 @@ def test_lines_at_once_are_what_each_is_alone(lines: list[bytes]) -> None:
     says = parse_says(lines)
     if says:
         assert says == [parse(line) for line in lines]
-        assert all(len(line) <= LINE_LIMIT and line.strip() for line in lines)
+        assert all(len(line) <= TEXT_LIMIT and line.strip() for line in lines)
 
 
 def test_usual_lines_are_taken_at_once() -> None:

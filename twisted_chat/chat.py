@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 from twisted_chat.characters import find_unsafe
 from twisted_chat.errors import (
     ControlCharacter,
+    LineTooLong,
     NameTooLong,
     NoSuchPerson,
     NoSuchRoom,
@@ -304,6 +305,11 @@ class Chat:
 
     # -- talking ------------------------------------------------------------------------------
 
+    def has_room_for(self, text: str) -> bool:
+        """Whether ``text`` is not longer than one may say at once."""
+        limit = self.limits.text
+        return 4 * len(text) <= limit or len(text.encode()) <= limit
+
     def say(
         self,
         person: Person,
@@ -312,7 +318,12 @@ class Chat:
         kind: Kind = "say",
         message_id: str | None = None,
     ) -> None:
-        """Put a line into the room's log; it is shown once it is saved."""
+        """Put a line into the room's log; it is shown once it is saved.
+
+        :raises Refusal: it is too long.
+        """
+        if not self.has_room_for(text):
+            raise LineTooLong(limit=self.limits.text)
         self._journal.append(
             Draft(
                 room.name,
@@ -327,7 +338,7 @@ class Chat:
         )
 
     def say_at_once(self, person: Person, room: Room, says: Sequence[Say]) -> None:
-        """Put several lines into the room's log, under their ids."""
+        """Put several lines into the room's log, under their ids: none is too long."""
         name, time, nickname, client_id = (
             room.name,
             self._clock(),
@@ -362,8 +373,10 @@ class Chat:
     ) -> None:
         """Tell one person something in private.
 
-        :raises Refusal: nobody has that name, or they are not reading.
+        :raises Refusal: it is too long, nobody has that name, or they are not reading.
         """
+        if not self.has_room_for(text):
+            raise LineTooLong(limit=self.limits.text)
         recipient = self.person(name)
         if not recipient.outlet.ready:
             raise NotReading(name=recipient.nickname.text)

@@ -1,7 +1,7 @@
 """What is limited: every bound that an operator can set and a client should know.
 
-The lengths of a line, of a text and of an id are the protocol's own: see the dialects. It must
-not know who enforces what.
+How long a line of JSON and an id can be is the protocol's own: see the dialects. It must not know
+who enforces what.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from twisted_chat.names import NICKNAME_LIMIT, ROOM_LIMIT
 #: Twisted holds before it asks for that; where there is a socket, they wait sooner.
 SOFT_LIMIT = 2**16
 
+#: Bytes of what is said at once, and of a line that a person types.
+TEXT_LIMIT = 4096
+
 #: Names or rooms in one answer, entries in one page of history: at most.
 PAGE_LIMIT = 100
 
@@ -22,6 +25,8 @@ PAGE_LIMIT = 100
 class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The limits of one server. 0, or None, is no limit."""
 
+    #: Bytes of what is said at once, and of a line that a person types.
+    text: int = TEXT_LIMIT
     #: Characters of a nickname, of a room's name and of a topic.
     nickname: int = NICKNAME_LIMIT
     room: int = ROOM_LIMIT

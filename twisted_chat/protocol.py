@@ -36,7 +36,7 @@ from twisted_chat.errors import (
 )
 from twisted_chat.flood import TokenBucket
 from twisted_chat.language import N_, catalogue
-from twisted_chat.limits import Limits
+from twisted_chat.limits import TEXT_LIMIT, Limits
 from twisted_chat.messages import (
     AreYouThere,
     Entry,
@@ -76,9 +76,6 @@ _REQUESTS: dict[Signal, Request] = {
 class Dialect(Hashable, Protocol):
     """What a dialect is: a module with these functions."""
 
-    @property
-    def LINE_LIMIT(self) -> int: ...
-
     def parse(self, line: bytes) -> Request: ...
 
     def parse_says(self, lines: Sequence[bytes]) -> list[Say]: ...
@@ -117,7 +114,7 @@ class ChatProtocol(LineReceiver):
     """
 
     delimiter = b"\n"
-    MAX_LENGTH = text.LINE_LIMIT
+    MAX_LENGTH = TEXT_LIMIT
 
     factory: ChatFactory
     transport: Any  # Twisted types it without what every stream transport has
@@ -177,6 +174,12 @@ class ChatProtocol(LineReceiver):
         """Those of the factory are to be respected from now on."""
         rate = self.factory.limits.rate
         self._bucket = None if rate is None else TokenBucket(rate, self.factory.reactor.seconds())
+        self._limit_lines()
+
+    def _limit_lines(self) -> None:
+        """A program's line is long enough for any text; the text in it is the chat's matter."""
+        program = self._dialect is _JSONL
+        self.MAX_LENGTH = jsonl.LINE_LIMIT if program else self.factory.limits.text
 
     def _greet(self) -> None:
         """Nobody has spoken: this is a person who waits to be spoken to."""
@@ -188,7 +191,7 @@ class ChatProtocol(LineReceiver):
             self._greeting.cancel()
             self._greeting = None
         self._dialect = dialect
-        self.MAX_LENGTH = dialect.LINE_LIMIT
+        self._limit_lines()
         self.session.program = dialect is _JSONL
         if dialect is _TEXT:
             self.session.show(Greeted())
@@ -552,7 +555,8 @@ class ChatFactory(ServerFactory):
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        changed = limits.rate != self.chat.limits.rate
+        old = self.chat.limits
+        changed = (limits.rate, limits.text) != (old.rate, old.text)
         self.chat.limits = limits
         self._newcomers.renew()
         self.slow_readers.renew()

@@ -219,6 +219,8 @@ class Session:
             return False
         if not {request.room for request in requests} <= {None, room.name}:
             return False
+        if not all(self._chat.has_room_for(request.text) for request in requests):
+            return False
         self._chat.say_at_once(self, room, requests)
         self._put_drafts(room, len(requests))
         return True

@@ -19,7 +19,7 @@ from twisted_chat.errors import FileUnreadable, Refusal, UnknownSetting, WrongSe
 from twisted_chat.flood import Rate
 from twisted_chat.journal.store import Durability
 from twisted_chat.language import N_
-from twisted_chat.limits import PAGE_LIMIT, Limits
+from twisted_chat.limits import PAGE_LIMIT, TEXT_LIMIT, Limits
 from twisted_chat.logs import FORMATS
 from twisted_chat.names import NICKNAME_LIMIT, ROOM_LIMIT, room_name
 from twisted_chat.sockets import SPARE_DESCRIPTORS, descriptor_limit
@@ -43,6 +43,7 @@ COUNT_LIMIT = 1_000_000_000
 
 #: The fields of :class:`Settings` that are limits, by their names there.
 LIMITS = {
+    "text": "line_length",
     "nickname": "nickname_length",
     "room": "room_length",
     "topic": "topic_length",
@@ -69,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     motd: tuple[str, ...]
     history_lines: int
     rate: Rate | None
+    line_length: int
     nickname_length: int
     room_length: int
     topic_length: int
@@ -262,6 +264,13 @@ SETTINGS = (
         "Flood control: BURST lines at once, then PER_SECOND lines a second; or off.",
         N_("BURST:PER_SECOND, such as 20:5, or off"),
         _rate,
+    ),
+    Setting(
+        "line-length",
+        str(TEXT_LIMIT),
+        "How many bytes a line can have that a person types, and a text that a program sends.",
+        N_("a number from 256 to 4096"),
+        _number(256, TEXT_LIMIT),
     ),
     Setting(
         "nickname-length",

@@ -23,7 +23,7 @@ from twisted_chat.client.events import (
 )
 from twisted_chat.dialects import jsonl
 from twisted_chat.errors import ControlCharacter
-from twisted_chat.limits import DEFAULTS, Limits
+from twisted_chat.limits import DEFAULTS, TEXT_LIMIT, Limits
 from twisted_chat.messages import (
     Announced,
     Crowd,
@@ -102,7 +102,7 @@ class _Said(_Line, tag="said"):
     seq: _Number
     time: _Time
     nickname: str
-    text: Annotated[str, msgspec.Meta(max_length=jsonl.TEXT_LIMIT)]
+    text: Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)]
     kind: str = "say"
     id: str | None = None
 

@@ -22,7 +22,7 @@ from twisted_chat.errors import (
     UnknownType,
 )
 from twisted_chat.journal.search import snippet
-from twisted_chat.limits import SOFT_LIMIT, Limits
+from twisted_chat.limits import SOFT_LIMIT, TEXT_LIMIT, Limits
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
@@ -85,9 +85,8 @@ from twisted_chat.names import ROOM_LIMIT
 #: The version of this protocol: it grows by one when a program written for it could break.
 VERSION = 1
 
-#: Bytes of a line, and of one text in it.
+#: Bytes of a line: enough for any text, also with each character escaped.
 LINE_LIMIT = 16_384
-TEXT_LIMIT = 4096
 
 #: Characters of an id that a client gives to a request.
 ID_LIMIT = 64
@@ -311,7 +310,7 @@ def _welcomed(event: Welcomed, style: Style) -> dict[str, Any]:
 
 def _limits(limits: Limits) -> dict[str, Any]:
     """What an operator can set, under its own names, and what this dialect has of its own."""
-    own = {"line": LINE_LIMIT, "text": TEXT_LIMIT, "id": ID_LIMIT, "soft_waiting": SOFT_LIMIT}
+    own = {"line": LINE_LIMIT, "id": ID_LIMIT, "soft_waiting": SOFT_LIMIT}
     return own | structs.asdict(limits)
 
 

@@ -17,7 +17,7 @@ from twisted_chat.dialects import commands
 from twisted_chat.errors import ControlCharacter, NotUTF8, UnknownCommand
 from twisted_chat.journal.search import snippet
 from twisted_chat.language import N_, catalogue
-from twisted_chat.limits import SOFT_LIMIT
+from twisted_chat.limits import SOFT_LIMIT, TEXT_LIMIT
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
@@ -60,9 +60,6 @@ from twisted_chat.messages import (
     TopicShown,
     Welcomed,
 )
-
-#: What a line may be, in bytes, without its end.
-LINE_LIMIT = 4096
 
 #: Of many who came or left at once, so many are named.
 CROWD_NAMES = 3
@@ -112,7 +109,7 @@ def parse_says(lines: Sequence[bytes]) -> list[Say]:
     It is what :func:`parse` makes of each, faster.
     """
     data = b"\n".join(lines)
-    if len(data) > LINE_LIMIT and max(map(len, lines)) > LINE_LIMIT:
+    if len(data) > TEXT_LIMIT and max(map(len, lines)) > TEXT_LIMIT:
         return []
     try:
         decoded = data.decode("utf-8")
@@ -423,7 +420,7 @@ def _help_shown(event: HelpShown, style: Style) -> list[str]:
 def _limits_shown(event: LimitsShown, style: Style) -> list[str]:
     limits = event.limits
     shown: list[tuple[str, dict[str, object]]] = [
-        (N_("A line has up to {line} bytes."), {"line": LINE_LIMIT}),
+        (N_("A line has up to {line} bytes."), {"line": limits.text}),
         (
             N_("A name has up to {name} characters, a room's {room}, a topic {topic}."),
             {"name": limits.nickname, "room": limits.room, "topic": limits.topic},
