@@ -314,7 +314,7 @@ def test_connections_that_are_reset_leave_nothing(
             wait_until(lambda: server.descriptors() <= at_rest, "all are gone")
 
         at_rest = server.descriptors()
-        come_and_go(3000)
+        come_and_go(10_000)  # once as many were there at once as ever, nothing is added
         before = server.memory()
         come_and_go(10_000)
         growth = server.memory() - before
@@ -418,7 +418,7 @@ def test_without_file_descriptors_newcomers_are_refused(
 
 
 def _can_enter(port: int) -> bool:
-    with suppress(OSError, AssertionError):
+    with suppress(OSError, AssertionError, ValueError):  # a line of text is no JSON
         Bot(port, "Newcomer").close()
         return True
     return False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -100,6 +102,24 @@ class Client:
     def lose(self) -> None:
         self.protocol.connectionLost(Failure(ConnectionDone()))
         self._house.world.journal.run()
+
+
+@pytest.mark.parametrize("sent", [b"", b"half a na", b"Ana\n/who\n", b'{"type":"hello"}\n'])
+def test_a_connection_that_is_gone_leaves_no_garbage(sent: bytes) -> None:
+    """Or else thousands of them would pile up until the collector looks for circles."""
+    house = House()
+    client = house.connect()
+    client.send(sent)
+    house.clock.advance(1)
+    gone = weakref.ref(client.protocol)
+    client.lose()
+    house.clock.advance(60)
+    gc.disable()  # it is not what takes it away
+    try:
+        del client
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # -- the greeting -------------------------------------------------------------------------------

@@ -184,17 +184,20 @@ def _reset(writer: asyncio.StreamWriter) -> None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-async def again_and_again(work: Callable[[], Awaitable[None]], pause: float) -> None:
-    while True:
+async def again_and_again(
+    work: Callable[[], Awaitable[None]], pause: float, over: asyncio.Event
+) -> None:
+    # Before Python 3.12, asyncio.wait_for sometimes swallows a cancellation.
+    while not over.is_set():
         with suppress(OSError, EOFError):
             await work()
         await asyncio.sleep(pause)
 
 
-async def talk_now_and_then(programs: list[Program], seconds: float) -> None:
+async def talk_now_and_then(programs: list[Program], seconds: float, over: asyncio.Event) -> None:
     """So that what is said, and all of it is checked, is not more than fits."""
     pause = max(1.0, seconds / 60)
-    while True:
+    while not over.is_set():
         async with speaking(programs):
             await asyncio.sleep(0.3)
         await asyncio.sleep(pause)
@@ -203,8 +206,9 @@ async def talk_now_and_then(programs: list[Program], seconds: float) -> None:
 @asynccontextmanager
 async def troubled(it: Soak, programs: list[Program]) -> AsyncIterator[None]:
     """All that troubles the server goes on meanwhile, and has ended afterwards."""
+    over = asyncio.Event()
     tasks = [
-        asyncio.create_task(again_and_again(work, pause))
+        asyncio.create_task(again_and_again(work, pause, over))
         for work, pause, how_many in (
             (it.churn, 0.02, 3),
             (it.flood, 0.2, 3),
@@ -212,15 +216,17 @@ async def troubled(it: Soak, programs: list[Program]) -> AsyncIterator[None]:
         )
         for _ in range(how_many)
     ]
-    tasks.append(asyncio.create_task(talk_now_and_then(programs, SECONDS)))
+    tasks.append(asyncio.create_task(talk_now_and_then(programs, SECONDS, over)))
     try:
         yield
     finally:
+        ended = [task for task in tasks if task.done()]
+        over.set()
         for task in tasks:
             task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if not isinstance(result, asyncio.CancelledError):
-                raise RuntimeError("a trouble ended by itself") from result
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in ended:
+            raise RuntimeError("a trouble ended by itself") from task.exception()
 
 
 async def soak(it: Soak, seconds: float) -> tuple[list[Kept], list[str]]:

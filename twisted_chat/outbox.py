@@ -173,6 +173,8 @@ class Outbox:
         """The connection is gone: take no more."""
         self._closed = True
         self._waiting = None
+        # Who holds this is not held by it: a connection that is gone is no garbage in a circle.
+        self._owner = _NOBODY
 
     # -- sending --------------------------------------------------------------------------------
 
@@ -287,6 +289,17 @@ class Outbox:
         # The connection is lost, but its socket can still be asked what did not arrive.
         self._undelivered = self._unconfirmed()
         self.lost()
+
+
+class _Nobody:
+    """The owner of what is no longer in use."""
+
+    def outbox_changed(self) -> None: ...
+    def outbox_moved(self) -> None: ...
+    def outbox_grew(self, size: int) -> None: ...
+
+
+_NOBODY = _Nobody()
 
 
 def _limit_unsent(connection: socket.socket) -> None:
