@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.faults import show
 from tests.load import RETRY_DELAY, Program, check, until_all_is_seen
 from tests.processes import PATIENCE, free_port, start_twistd
 
@@ -190,8 +191,7 @@ def test_nothing_is_lost_or_doubled_in_many_kills(
 ) -> None:
     """The kill loop, ``--kills`` times."""
     figures = _run(tmp_path, request.config.getoption("--kills"), request)
-    with capsys.disabled():
-        print(f"\n{figures}")
+    show(capsys, 1, f"{figures}, to hold: ≤ 2")
 
 
 def _run(folder: Path, kills: int, request: pytest.FixtureRequest) -> Figures:
