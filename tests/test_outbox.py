@@ -19,7 +19,7 @@ from twisted.internet.testing import StringTransport
 
 from twisted_chat.dialects import text
 from twisted_chat.messages import Entry, Event, Style
-from twisted_chat.outbox import DELIVERIES, UNSENT, Outbox
+from twisted_chat.outbox import BUFFER, DELIVERIES, UNSENT, Outbox
 from twisted_chat.protocol import DialectRendering
 from twisted_chat.room import Batch, Room, Shown
 
@@ -333,6 +333,26 @@ def test_where_it_cannot_be_known_what_has_arrived_nothing_counts_as_arrived() -
         outbox.deliver(shown([entry(number)]))
     assert [each.first_missing(size) for each, size in outbox.missing()] == [1, 2, 3]
     assert transport.value() == b"[Ana]: oi\n" * 3
+
+
+def test_under_tls_what_the_connection_below_holds_has_not_arrived() -> None:
+    """More than a transport holds before it asks to wait: a whole run is given to it at once."""
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    with near, far:
+        transport = StringTransport()
+        transport.socket = near  # type: ignore[attr-defined]
+        held = near.send(b"x" * 10**6)
+        transport.dataBuffer, transport.offset = b"x" * 50_000, 0  # type: ignore[attr-defined]
+        transport._tempDataLen = 60_000  # type: ignore[attr-defined]
+        outbox = Outbox(transport, Watcher())
+        line = entry(1, "x" * 1000)
+        for _ in range(1000):
+            outbox.deliver(shown([line]))
+        missing = sum(len(each.data) - size for each, size in outbox.missing())
+        kernel = struct.unpack("i", fcntl.ioctl(near, termios.TIOCOUTQ, bytes(4)))[0]
+        assert held > 100_000
+        assert missing == kernel + 110_000 + BUFFER
 
 
 def test_a_batch_without_some_of_its_lines() -> None:

@@ -256,9 +256,14 @@ class Outbox:
         if self._undelivered is not None:
             return self._undelivered
         waiting = sum(map(len, self._waiting or ())) - self._offset
+        connection = self._socket
+        if connection is None:
+            # TLS makes more of it, and never less; it gathers small pieces before it does.
+            waiting += self._left() + int(getattr(self._transport, "_tempDataLen", 0)) + BUFFER
+            connection = getattr(self._transport, "socket", None)  # of the connection below
         try:
             # SIOCOUTQ (Linux, tcp(7)): what is in the kernel's queue and not acknowledged.
-            queued = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))  # type: ignore[arg-type]
+            queued = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))  # type: ignore[arg-type]
             (kernel,) = struct.unpack("i", queued)
         except (OSError, TypeError):  # not one that can tell, or no socket
             kernel = BUFFER
