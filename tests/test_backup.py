@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -50,6 +51,15 @@ def whole(path: Path) -> bool:
 @pytest.fixture(autouse=True)
 def english(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """What the command does with them is forgotten afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -269,3 +279,33 @@ def test_a_real_server_is_backed_up_under_load(tmp_path: Path) -> None:
     assert copied == [f"line {n}" for n in range(len(copied))]
     assert len(copied) >= 1000
     assert whole(tmp_path / "copy.db")
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_is_ended_halfway_leaves_nothing(
+    database: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """As cron and systemd end what takes too long; the copy would hold secrets."""
+
+    def ended(*arguments: object) -> None:
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(backup, "_copy", ended)
+    before = sorted(database.parent.iterdir())
+    with pytest.raises(SystemExit) as end:
+        cli.main(["backup", str(database), str(database.parent / "copy.db")])
+    assert end.value.code == 128 + number
+    assert sorted(database.parent.iterdir()) == before
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("name", ["", "copy.db/"])
+def test_a_name_that_is_none_is_refused_first(
+    database: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = f"{database.parent}/{name}" if name else ""
+    assert cli.main(["backup", str(database), copy]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "cannot write" in captured.err or "exists already" in captured.err

@@ -604,6 +604,23 @@ def test_what_is_not_saved_is_counted_too() -> None:
 # -- new limits while people are there --------------------------------------------------------
 
 
+@pytest.mark.parametrize("rate", [None, Rate(2, 5)])
+def test_who_waits_under_an_old_rate_goes_on_under_the_new_one(rate: Rate | None) -> None:
+    house = House(limits=Limits(rate=Rate(2, 0.001)))
+    ana, bia = house.enter("Ana"), house.enter("Bia")
+    ana.send(b"1\n2\n3\n4\n")
+    assert bia.lines()[-1] == "[Ana]: 1"
+    house.factory.limits = Limits(rate=rate)
+    for _ in range(3):
+        house.clock.advance(0)
+        house.world.journal.run()
+    assert bia.lines()[-1] in ("[Ana]: 4" if rate is None else "[Ana]: 3", "[Ana]: 4")
+    ana.lose()
+    bia.lose()
+    house.clock.advance(60)
+    assert house.clock.getDelayedCalls() == []
+
+
 def test_new_limits_hold_for_those_who_are_there() -> None:
     house = House(limits=structs.replace(NO_RATE, login_deadline=0, write_timeout=0))
     silent, ana = house.connect(), house.enter("Ana")

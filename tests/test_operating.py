@@ -159,6 +159,31 @@ def test_the_end_does_not_wait_for_who_does_not_read(tmp_path: Path) -> None:
     assert took <= LONGEST_END
 
 
+@pytest.mark.process
+def test_a_file_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """And a second signal is neither needed nor a defect."""
+    config, motd = tmp_path / "chat.toml", tmp_path / "motd.txt"
+    motd.write_text("before\n")
+    config.write_text('motd = "motd.txt"\n')
+    with Server(tmp_path, f"--config={config}") as server:
+        peer = program(server.port)
+        motd.unlink()
+        os.mkfifo(motd)  # whoever opens it waits until somebody writes
+        server.process.send_signal(signal.SIGHUP)
+        peer.socket.sendall(b'{"type":"ping"}\n')
+        peer.wait_for("pong")
+        with closing(sqlite3.connect(tmp_path / "chat.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            peer.socket.sendall(says(1))
+            for _ in range(3):
+                time.sleep(0.1)
+                server.process.send_signal(signal.SIGTERM)
+        server.process.wait(LONGEST_END)
+        log = server.log()
+    assert kinds(peer)[-1] == "stopping"
+    assert not [line for line in log if "Traceback" in line or "critical" in line]
+
+
 # -- SIGHUP -----------------------------------------------------------------------------------
 
 

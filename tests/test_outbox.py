@@ -222,6 +222,20 @@ def test_the_owner_knows_when_the_other_side_takes_something_but_not_all() -> No
         assert wire.changes == [False, True]
 
 
+def test_whoever_reads_a_little_has_moved_although_the_system_wants_no_more_yet() -> None:
+    with line() as wire:
+        wire.outbox.deliver(Shown(b"x" * 1_000_000))
+        wire.waiting_at_the_far_end()
+        assert wire.outbox.has_moved()  # what was still on the way
+        assert not wire.outbox.has_moved()
+        wire.read(2000)
+        wire.read(1 << 11)
+        wire.waiting_at_the_far_end()
+        assert wire.outbox.has_moved()
+        assert not wire.outbox.has_moved()
+        assert not wire.outbox.ready
+
+
 def test_what_waited_for_a_connection_that_is_cut_off_is_known_not_to_have_arrived() -> None:
     with line() as wire:
         numbers = iter(range(1, 1_000_000))

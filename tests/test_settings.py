@@ -201,6 +201,7 @@ def test_the_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("rate", "20:5:1"),
         ("rate", "0:5"),
         ("rate", "20:0"),
+        ("rate", "20:0.0001"),
         ("rate", "20:-1"),
         ("rate", "nan:5"),
         ("rate", "inf:5"),

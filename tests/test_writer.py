@@ -278,7 +278,9 @@ def test_a_read_that_fails_is_a_refusal(setup: Setup, monkeypatch: pytest.Monkey
     def no_reader() -> None:
         raise sqlite3.OperationalError("unable to open database file")
 
+    setup.search("x")  # the readers have been opened
     monkeypatch.setattr(setup.stores[0], "reader", no_reader)
+    setup.journal._reader_of_thread = threading.local()  # as if they had not
     found: list[Sequence[Entry] | Refusal] = []
     setup.journal.read_after("lobby", 0, 10, 10, found.append)
     setup.loop.run_until(lambda: bool(found))
@@ -412,7 +414,9 @@ def test_a_search_that_fails_is_a_refusal(
     def no_reader() -> None:
         raise error
 
+    setup.search("x")  # the readers have been opened
     monkeypatch.setattr(setup.stores[0], "reader", no_reader)
+    setup.journal._reader_of_thread = threading.local()  # as if they had not
     found: list[Sequence[Entry] | Refusal] = []
     setup.journal.search("x", None, 10, found.append)
     setup.loop.run_until(lambda: bool(found))

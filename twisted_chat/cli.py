@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
@@ -412,7 +413,13 @@ def _export(options: argparse.Namespace) -> int:
 def _backup(options: argparse.Namespace) -> int:
     from twisted_chat.archive import commands
 
+    for number in (signal.SIGTERM, signal.SIGHUP):  # half a copy is taken away again
+        signal.signal(number, _end)
     return commands.backup(options.database, options.copy, from_environment())
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ for a room, a person or an address. Needs ``prometheus-client``.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,8 +16,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
-from twisted.internet.interfaces import IDelayedCall
-from twisted.web.http import OK, SERVICE_UNAVAILABLE, Request
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import OK, SERVICE_UNAVAILABLE, HTTPChannel, Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -31,8 +34,13 @@ PREFIX = "twisted_chat_"
 #: Seconds from one measurement of the reactor's delay to the next.
 DELAY_INTERVAL = 0.25
 
-#: Seconds that one who asks may take.
+#: Seconds that one who asks may take, and how many may ask at once. More would cost the chat its
+#: time and its file descriptors.
 HTTP_TIMEOUT = 30.0
+HTTP_CONNECTIONS = 16
+
+#: Seconds for which the figures are not looked up again.
+FRESH = 0.1
 
 _TEXT = "text/plain; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -143,11 +151,33 @@ class _Page(Resource):
         return text
 
 
+class _OneAnswer(HTTPChannel):
+    """A connection with one answer: what was sent ahead of it is not looked at."""
+
+    site: _Site
+
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        return False
+
+    def connectionMade(self) -> None:
+        self.site.open += 1
+        super().connectionMade()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.site.open -= 1
+        super().connectionLost(reason)
+
+
 class _Site(Site):
-    """Answers and does not log who asked: it is asked all the time."""
+    """Answers a few at once, and does not log who asked: it is asked all the time."""
 
     displayTracebacks = False
     noisy = False
+    protocol = _OneAnswer  # type: ignore[assignment]  # no HTTP/2, no upgrades
+    open = 0
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return super().buildProtocol(addr) if self.open < HTTP_CONNECTIONS else None
 
     def log(self, request: Request) -> None: ...
 
@@ -157,8 +187,14 @@ def site(reactor: Any, metrics: Metrics, obstacle: Callable[[], str]) -> Site:
     what is in the way, if ``obstacle`` names something.
     """
 
+    looked, shown = -math.inf, b""
+
     def figures() -> tuple[int, str, bytes]:
-        return OK, CONTENT_TYPE_LATEST, generate_latest(metrics.registry)
+        nonlocal looked, shown
+        now = time.monotonic()
+        if now - looked >= FRESH:
+            looked, shown = now, generate_latest(metrics.registry)
+        return OK, CONTENT_TYPE_LATEST, shown
 
     def ready() -> tuple[int, str, bytes]:
         reason = obstacle()

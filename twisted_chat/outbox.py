@@ -108,7 +108,7 @@ class Outbox:
         self._offset = 0
         #: Bytes that wait behind what it was that was not taken at once.
         self._piled_up = 0
-        #: What a transport without a socket held when it was last asked.
+        #: What had not arrived of what is being sent, when it was last asked.
         self._left_before = 0
         #: What was sent last, and may not have arrived.
         self._deliveries: list[Shown] = []
@@ -164,7 +164,7 @@ class Outbox:
 
     def has_moved(self) -> bool:
         """Whether the other side has taken something since it was asked last, or since it was
-        not ready: of a transport without a socket, which does not say so by itself.
+        not ready; also too little of it for the system to want more.
         """
         before, self._left_before = self._left_before, self._left()
         return before != self._left_before
@@ -191,7 +191,12 @@ class Outbox:
         self._owner.outbox_grew(self._piled_up)
 
     def _left(self) -> int:
-        """What the transport holds that it has begun to send (``FileDescriptor.doWrite``)."""
+        """What the transport has begun to send (``FileDescriptor.doWrite``), and what the kernel
+        holds of it: less and less, as nothing is added while it is not ready.
+        """
+        return self._begun() + (self._kernel() or 0)
+
+    def _begun(self) -> int:
         transport = self._transport
         return len(getattr(transport, "dataBuffer", b"")) - int(getattr(transport, "offset", 0))
 
@@ -212,6 +217,7 @@ class Outbox:
         self._offset = sent
         self._transport.startWriting()  # type: ignore[attr-defined]  # as a plain TCP one can
         self.ready = False
+        self._left_before = self._left()
         self._owner.outbox_changed()
 
     def _flush(self) -> None:
@@ -229,6 +235,7 @@ class Outbox:
             if self._offset < len(data):
                 self._transport.startWriting()  # type: ignore[attr-defined]
                 if moved:
+                    self._left_before = self._left()
                     self._owner.outbox_moved()
                 return
             waiting.popleft()
@@ -256,18 +263,21 @@ class Outbox:
         if self._undelivered is not None:
             return self._undelivered
         waiting = sum(map(len, self._waiting or ())) - self._offset
-        connection = self._socket
-        if connection is None:
+        if self._socket is None:
             # TLS makes more of it, and never less; it gathers small pieces before it does.
-            waiting += self._left() + int(getattr(self._transport, "_tempDataLen", 0)) + BUFFER
-            connection = getattr(self._transport, "socket", None)  # of the connection below
-        try:
-            # SIOCOUTQ (Linux, tcp(7)): what is in the kernel's queue and not acknowledged.
+            waiting += self._begun() + int(getattr(self._transport, "_tempDataLen", 0)) + BUFFER
+        kernel = self._kernel()
+        return waiting + (BUFFER if kernel is None else kernel)
+
+    def _kernel(self) -> int | None:
+        """What is in the kernel's queue and not acknowledged; None if it cannot tell."""
+        # Of TLS, that of the connection below.
+        connection = self._socket or getattr(self._transport, "socket", None)
+        try:  # SIOCOUTQ (Linux, tcp(7))
             queued = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))  # type: ignore[arg-type]
-            (kernel,) = struct.unpack("i", queued)
         except (OSError, TypeError):  # not one that can tell, or no socket
-            kernel = BUFFER
-        return int(kernel) + waiting
+            return None
+        return int(struct.unpack("i", queued)[0])
 
     # -- IPullProducer, IPushProducer: called by the transport ----------------------------------
 

@@ -124,6 +124,7 @@ class ChatProtocol(LineReceiver):
     #: Flood control has made lines wait, and not yet caught up; and when that was told last.
     _slowed = False
     _slowed_told = -math.inf
+    _pauses: tuple[IDelayedCall, ...] = ()
 
     def __init__(self) -> None:
         self._lines: deque[bytes | Signal] = deque()
@@ -174,6 +175,8 @@ class ChatProtocol(LineReceiver):
         """Those of the factory are to be respected from now on."""
         rate = self.factory.limits.rate
         self._bucket = None if rate is None else TokenBucket(rate, self.factory.reactor.seconds())
+        for pause in self._pauses:
+            pause.reset(0)
         self._limit_lines()
 
     def _limit_lines(self) -> None:
@@ -222,6 +225,9 @@ class ChatProtocol(LineReceiver):
             return
         self._closing = True
         self._lines.clear()
+        for pause in self._pauses:
+            if pause.active():
+                pause.cancel()
         self._outbox.lost()
         over = self.session.connection_lost(self)
         if over is not None:
@@ -376,12 +382,14 @@ class ChatProtocol(LineReceiver):
         if self._bucket is not None:
             seconds = self._bucket.take(self.factory.reactor.seconds())
             if seconds > 0:
-                self.factory.reactor.callLater(seconds, self._had_to_wait, self.hold())
+                later = self.factory.reactor.callLater
+                self._pauses = (*self._pauses, later(seconds, self._had_to_wait, self.hold()))
             else:
                 self._slowed = False
 
     def _had_to_wait(self, release: Callable[[], None]) -> None:
         """Lines may have waited for flood control: if they have, that is told."""
+        self._pauses = tuple(pause for pause in self._pauses if pause.active())
         if self._lines and not self._slowed and not self._closing:
             self._slowed = True
             now = self.factory.reactor.seconds()

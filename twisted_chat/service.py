@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +23,6 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import LoopingCall
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
@@ -257,8 +257,17 @@ class ChatService(Service):
         return self._reading.run(self._reload, self._read_again)
 
     def _reload(self, read_again: Callable[[], Settings]) -> Deferred[None]:
-        # On another thread, as files are read.
-        reading = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), read_again)
+        # On a thread that nobody waits for: a file system that hangs must not hold up the end.
+        reading: Deferred[Settings] = Deferred()
+
+        def read() -> None:
+            try:
+                done = partial(reading.callback, read_again())
+            except BaseException:
+                done = partial(reading.errback, Failure())
+            self._reactor.callFromThread(done)
+
+        threading.Thread(target=read, name="settings", daemon=True).start()
         return reading.addCallbacks(self._use, self._not_read)
 
     def _not_read(self, failure: Failure) -> None:

@@ -37,6 +37,9 @@ HISTORY_LINES_LIMIT = 1000
 #: The longest period that can be set, in its own unit.
 PERIOD_LIMIT = 1_000_000
 
+#: The slowest flood control: a line in a quarter of an hour.
+SLOWEST = 0.001
+
 #: The largest number of bytes or of connections that can be set.
 COUNT_LIMIT = 1_000_000_000
 
@@ -169,7 +172,7 @@ def _rate(text: str) -> Rate | None:
     if text == "off":
         return None
     burst, per_second = (float(part) for part in text.split(":"))
-    if not (1 <= burst < math.inf and 0 < per_second < math.inf):
+    if not (1 <= burst < math.inf and SLOWEST <= per_second < math.inf):
         raise ValueError(text)
     return Rate(burst, per_second)
 

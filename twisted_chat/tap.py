@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.components import Componentized
@@ -18,6 +22,9 @@ from twisted_chat.logs import twistd_observer
 from twisted_chat.notify import Notifier
 from twisted_chat.service import ChatService, StartupFailure
 from twisted_chat.settings import LISTEN, LOG_MESSAGES, SETTINGS, Settings, load
+
+#: Seconds that the end takes at most.
+LONGEST_END = 9.8
 
 
 class Options(usage.Options):
@@ -93,6 +100,15 @@ class TwistdService(ChatService):
         super().setServiceParent(parent)
         if self.observer is not None and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, self.observer)  # it is twistd's application
+
+    def stopService(self) -> Deferred[None]:
+        """Stop, and let the process end in time, also if something of it hangs."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # once is enough
+        last_resort = threading.Timer(LONGEST_END, os._exit, (1,))
+        last_resort.daemon = True
+        last_resort.start()
+        return super().stopService()
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:

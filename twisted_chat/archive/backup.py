@@ -51,6 +51,8 @@ def back_up(
     """
     if os.path.lexists(path):
         raise BackupExists(path=visible(path))
+    if not os.path.basename(path):
+        raise CannotWrite(path=visible(path), reason=os.strerror(errno.EISDIR))
     folder, name = os.path.split(os.path.abspath(path))
     try:
         file, copy = tempfile.mkstemp(prefix=f".{name}.", dir=folder)  # for its owner alone

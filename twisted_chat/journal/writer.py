@@ -115,6 +115,8 @@ class GroupCommitJournal:
         self._unindexed = self._store.unindexed()
         self._deliver = deliver
         self._thread.start()
+        if not self._store.in_memory:
+            self._open_readers()
         return rooms
 
     def append(self, draft: Draft) -> None:
@@ -235,6 +237,21 @@ class GroupCommitJournal:
         with self._wake:
             self._jobs.append(job)
             self._wake.notify()
+
+    def _open_readers(self) -> None:
+        """Now, as later there may be no file descriptor left."""
+        together = threading.Barrier(READERS)  # or else one thread could do all of it
+
+        def open_one() -> None:
+            try:
+                self._thread_reader()
+            except sqlite3.Error:
+                _log.exception("a reader of the log was not opened, and will be when it is needed")
+            finally:
+                together.wait()
+
+        for _ in range(READERS):
+            self._readers.submit(open_one)
 
     # -- on the reader threads -----------------------------------------------------------------
 
