@@ -55,6 +55,7 @@ def test_a_million_lines_do_no_harm(capsys: pytest.CaptureFixture[str]) -> None:
     assert defects.found[:3] == []
     assert dangers[:3] == []
     assert lines >= count
+    assert all(target.relayed > target.lines for target in targets)  # or else nothing was tried
 
 
 # -- with structure -------------------------------------------------------------------------------
