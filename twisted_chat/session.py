@@ -219,7 +219,7 @@ class Session:
             return False
         if not {request.room for request in requests} <= {None, room.name}:
             return False
-        if not all(self._chat.has_room_for(request.text) for request in requests):
+        if not self._chat.has_room_for_all(requests):
             return False
         self._chat.say_at_once(self, room, requests)
         self._put_drafts(room, len(requests))
