@@ -275,7 +275,7 @@ class Outbox:
         connection = self._socket or getattr(self._transport, "socket", None)
         try:  # SIOCOUTQ (Linux, tcp(7))
             queued = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))  # type: ignore[arg-type]
-        except (OSError, TypeError):  # not one that can tell, or no socket
+        except (OSError, TypeError, ValueError):  # it cannot tell, there is none, it is closed
             return None
         return int(struct.unpack("i", queued)[0])
 

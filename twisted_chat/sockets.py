@@ -102,12 +102,12 @@ def accept_while_possible(
 
 
 def _free_descriptor() -> int | None:
-    """The lowest number that the next file or connection would get."""
+    """The number that the next file or connection would get, 0 if that cannot be known."""
     try:
         number = os.open(os.devnull, os.O_RDONLY)
     except OSError as error:
         if error.errno in (EMFILE, ENFILE):
             return None
-        raise
+        return 0
     os.close(number)
     return number
