@@ -409,6 +409,8 @@ def test_nobody_is_there_before_it_is_known_who(header: bytes, host: str, at_onc
         b"",
         b"PROXY TCP4 203",
         b"PROXY TCP4 203.0.113.7 10.0.0.1 many 50000\r\n",
+        b"PROXY TCP4 a\x1b[2Jb 10.0.0.1 1 50000\r\n",
+        b"PROXY TCP6 ::x ::1 1 50000\r\n",
         b"GET / HTTP/1.1\r\n",
         b"x" * 200,
     ],

@@ -7,8 +7,10 @@ greet, count and log the proxy. Here it is not made before.
 from __future__ import annotations
 
 import struct
+from ipaddress import ip_address
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
@@ -72,7 +74,10 @@ class _Proxied(HAProxyProtocolWrapper):
 
     def _serve(self) -> None:
         self._cancel()
-        protocol = self.factory.wrappedFactory.buildProtocol(self.getPeer())
+        peer = self.getPeer()
+        protocol = None
+        if _is_known(peer):
+            protocol = self.factory.wrappedFactory.buildProtocol(peer)
         if protocol is None:
             self.loseConnection()
             return
@@ -103,6 +108,16 @@ class _Proxied(HAProxyProtocolWrapper):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _is_known(peer: IAddress) -> bool:
+    """Whether it is an address; Twisted takes any word for one."""
+    if isinstance(peer, (IPv4Address, IPv6Address)):
+        try:
+            ip_address(peer.host)
+        except ValueError:
+            return False
+    return True
 
 
 class ProxiedFactory(WrappingFactory):
