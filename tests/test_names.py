@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 
 import pytest
@@ -223,6 +224,19 @@ def test_names_that_the_eye_tells_apart_stay_distinct(one: str, other: str) -> N
 def test_the_lookup_form_is_the_folded_name_or_the_text_itself() -> None:
     assert folded("JOSÉ") == folded("Jose\u0301") == "josé"
     assert folded("no name!") == "no name!"
+
+
+def test_every_letter_that_has_a_small_one_is_a_nickname_or_refused() -> None:
+    """A capital letter can be forbidden although its small one is allowed."""
+    refused = set()
+    for letter in map(chr, range(sys.maxunicode + 1)):
+        if letter.lower() != letter:
+            try:
+                nickname(letter)
+            except Refusal:
+                refused.add(letter)
+    assert "\u03f4" in refused
+    assert "A" not in refused
 
 
 @given(st.one_of(any_text, name_like))

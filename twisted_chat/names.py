@@ -75,7 +75,10 @@ def nickname(text: str) -> Nickname:
     """
     text = unicodedata.normalize("NFC", text.strip())
     folded = _fold(text, NICKNAME_LIMIT)
-    text = _CASE_PRESERVED.enforce(text)
+    try:
+        text = _CASE_PRESERVED.enforce(text)
+    except UnicodeEncodeError as error:  # such as U+03F4, of which only the small letter is allowed
+        raise NameInvalid() from error
     scripts = {_script(character) for character in text} - _SCRIPTLESS
     if len(scripts) > 1 and not any(scripts <= together for together in _WRITTEN_TOGETHER):
         raise NameMixesScripts(scripts=", ".join(sorted(script.title() for script in scripts)))
