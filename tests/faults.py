@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -170,6 +171,25 @@ def enter(port: int, name: str) -> socket.socket:
     person.sendall(name.encode() + b"\n")
     read_until(person, b"kept for 365 days.\n")
     return person
+
+
+def in_threads(works: list[Callable[[], None]]) -> None:
+    """Do all of it at once; the first exception is raised here."""
+    failures: list[BaseException] = []
+
+    def run(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> float:

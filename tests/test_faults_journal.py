@@ -12,9 +12,8 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from tests.faults import Bot, Subject, show, stored, verdict, verify, wait_until
+from tests.faults import Bot, Subject, in_threads, show, stored, verdict, verify, wait_until
 from tests.load import Program, check, until_all_is_seen
 from tests.power import CALLS, Disk
 from tests.processes import PATIENCE
@@ -482,25 +481,6 @@ def test_an_exception_in_the_writer_is_told_to_its_senders_only(
     assert len(acknowledged) + len(refused) == 500
     assert refused
     assert not unhandled
-
-
-def in_threads(works: list[Callable[[], None]]) -> None:
-    """Do all of it at once; the first exception is raised here."""
-    failures: list[BaseException] = []
-
-    def run(work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def test_the_order_of_writes_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,11 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
+from tests.faults import in_threads
 from twisted_chat.errors import NameTaken, NameTooSimilar, Refusal
 from twisted_chat.names import Nickname, nickname
 from twisted_chat.registry import Registry
@@ -40,25 +42,15 @@ def added(registry: Registry[Client], name: str | None = None) -> Client:
     return client
 
 
-def in_threads(count: int, work: Callable[[int], None]) -> None:
+def at_once(count: int, work: Callable[[int], None]) -> None:
     """Run ``work`` in ``count`` threads at once; its first exception is raised here."""
-    failures: list[BaseException] = []
     start = threading.Barrier(count)
 
     def run(number: int) -> None:
         start.wait()
-        try:
-            work(number)
-        except BaseException as error:
-            failures.append(error)
+        work(number)
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+    in_threads([partial(run, number) for number in range(count)])
 
 
 def test_it_counts_who_is_connected(registry: Registry[Client]) -> None:
@@ -192,7 +184,7 @@ def test_of_a_hundred_threads_that_claim_one_name_one_wins(
         else:
             won.append(clients[number])
 
-    in_threads(100, claim)
+    at_once(100, claim)
     assert len(won) == 1
     assert len(refused) == 99
     assert [client for client, name in registry.snapshot() if name] == won
@@ -228,7 +220,7 @@ def test_invariants_hold_while_sixteen_threads_come_and_go(registry: Registry[Cl
             registry.remove(client)
             assert client not in dict(registry.snapshot())
 
-    in_threads(16, live)
+    at_once(16, live)
     assert registry.snapshot() == ()
     for name in names:
         assert registry.find(name) is None

@@ -326,8 +326,7 @@ class Chat:
 
         :raises Refusal: it is too long.
         """
-        if not self.has_room_for(text):
-            raise LineTooLong(limit=self.limits.text)
+        self._check_text(text)
         self._journal.append(
             Draft(
                 room.name,
@@ -379,8 +378,7 @@ class Chat:
 
         :raises Refusal: it is too long, nobody has that name, or they are not reading.
         """
-        if not self.has_room_for(text):
-            raise LineTooLong(limit=self.limits.text)
+        self._check_text(text)
         recipient = self.person(name)
         if not recipient.outlet.ready:
             raise NotReading(name=recipient.nickname.text)
@@ -816,6 +814,10 @@ class Chat:
     def _check_length(self, name: str, limit: int) -> None:
         if len(name) > limit:
             raise NameTooLong(limit=limit)
+
+    def _check_text(self, text: str) -> None:
+        if not self.has_room_for(text):
+            raise LineTooLong(limit=self.limits.text)
 
     def _check_rooms(self, count: int, before: int = 0) -> None:
         """Whoever is in more rooms already, from before a limit was lowered, may stay."""
