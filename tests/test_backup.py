@@ -53,7 +53,7 @@ def english(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
     """What the command does with them is forgotten afterwards."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -281,7 +281,6 @@ def test_a_real_server_is_backed_up_under_load(tmp_path: Path) -> None:
     assert whole(tmp_path / "copy.db")
 
 
-@pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_what_is_ended_halfway_leaves_nothing(
     database: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
@@ -299,7 +298,6 @@ def test_what_is_ended_halfway_leaves_nothing(
     assert sorted(database.parent.iterdir()) == before
 
 
-@pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("name", ["", "copy.db/"])
 def test_a_name_that_is_none_is_refused_first(
     database: Path, name: str, capsys: pytest.CaptureFixture[str]
