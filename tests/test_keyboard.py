@@ -33,14 +33,14 @@ def test_a_line_without_end_is_not_kept_whole() -> None:
 
 
 def test_reading_a_file(tmp_path: Path) -> None:
-    """To its end, bytes that are not UTF-8 included."""
+    """To its end; a line with bytes that are not UTF-8 is known by its lone surrogates."""
     path = tmp_path / "typed"
     path.write_bytes(b"one\n\xfftwo\nthree")
     lines: list[str] = []
     ends: list[None] = []
     with path.open("rb") as file:
         read_lines(file.fileno(), lines.extend, lambda: ends.append(None))
-    assert lines == ["one", "\ufffdtwo", "three"]
+    assert lines == ["one", "\udcfftwo", "three"]
     assert ends == [None]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.processes import PATIENCE, Server, environment, free_port
+from twisted_chat.client.scripts import numbered
+from twisted_chat.dialects.jsonl import ID_LIMIT
 
 pytestmark = pytest.mark.process
 
@@ -137,3 +141,105 @@ def test_nobody_reads_the_tail_any_more(server: Server) -> None:
         check=False,
     )
     assert (result.stdout, result.stderr) == (b"[Bot]: " + text + b"\n", b"")
+
+
+@pytest.mark.slow
+def test_lines_are_said_as_they_come(server: Server) -> None:
+    """The input need not end first, and only LF ends a line."""
+    with subprocess.Popen(
+        line_of("send", server.port, "--nick=Bot", "--room=live", "-"),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            process.stdin.write(b"first\n\n")
+            process.stdin.flush()
+            assert tail(server.port, 1, "live", "--since=0") == ["[Bot]: first"]
+            process.stdin.write("one\u2029still\n".encode())
+            process.stdin.close()
+            assert process.wait(PATIENCE) == 1
+            assert "U+2029" in process.stderr.read().decode()
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_each_line_under_an_id_is_said_once(server: Server, tmp_path: Path) -> None:
+    arguments = ("send", server.port, "--nick=Bot", "--room=retry", "--id=b")
+    for _ in range(2):
+        assert run(*arguments, "-", home=tmp_path, given=b"one\n\ntwo\n").returncode == 0
+        assert run(*arguments, "one\ntwo\r\n", home=tmp_path).returncode == 0
+    run("send", server.port, "--nick=Bot", "--room=retry", "end", home=tmp_path)
+    shown = tail(server.port, 3, "retry", "--since=0")
+    assert shown == ["[Bot]: one", "[Bot]: two", "[Bot]: end"]
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_written(server: Server) -> None:
+    """Nothing needs to be kept; but an id means nothing without a lasting client id."""
+    home = Path("/dev/null")
+    result = run("send", server.port, "--nick=Bot", "--room=bare", "oi", home=home)
+    assert (result.returncode, result.stderr) == (0, b"")
+    result = run("send", server.port, "--nick=Bot", "--id=x", "oi", home=home)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interrupts", [1, 3])
+def test_ctrl_c_while_the_server_is_silent(interrupts: int) -> None:
+    """It ends in one line at once; and without a traceback however often it is pressed."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = subprocess.Popen(
+            line_of("send", silent.getsockname()[1], "--nick=Bot", "oi"),
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(100)  # the program is up
+            for _ in range(interrupts):
+                process.send_signal(signal.SIGINT)
+            _, complaint = process.communicate(timeout=5)
+    assert b"Traceback" not in complaint
+    if interrupts == 1:
+        assert process.returncode == 130
+        assert complaint == b"twisted-chat: interrupted: oi may be saved or not\n"
+    else:
+        assert process.returncode in (130, -signal.SIGINT)
+
+
+@pytest.mark.slow
+def test_what_is_not_utf8_is_not_said(server: Server) -> None:
+    """Neither by ``send`` nor by ``connect`` between pipes; what comes before it is."""
+    given = b"good\ncaf\xe9\n"
+    for command in (["send", "-"], ["connect"]):
+        line = line_of(command[0], server.port, "--nick=Bot", *command[1:])
+        if command[0] == "connect":
+            line.remove(f"--server=127.0.0.1:{server.port}")
+            line.append(f"127.0.0.1:{server.port}")
+        result = subprocess.run(
+            line,
+            input=given,
+            capture_output=True,
+            env=environment(),
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert result.returncode == 1, result
+        said = result.stdout.decode() + result.stderr.decode()
+        assert "byte 4 of it is not valid UTF-8" in said
+    result = run("send", server.port, "--nick=Bot", os.fsdecode(b"caf\xe9"))
+    assert result.returncode == 1
+    assert "not valid UTF-8" in result.stderr.decode()
+
+
+def test_further_lines_have_ids_of_their_own() -> None:
+    long = "x" * ID_LIMIT
+    ids = [numbered(id, number) for id in ("b", long) for number in (1, 2, 3)]
+    assert ids[:4] == ["b", "b.2", "b.3", long]
+    assert len(set(ids)) == 6
+    assert all(len(id) <= ID_LIMIT for id in ids)

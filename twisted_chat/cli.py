@@ -24,6 +24,9 @@ from twisted_chat.names import room_name
 
 _T = TypeVar("_T")
 
+#: Exit status after Ctrl-C: 128 and the number of SIGINT, as shells have it.
+INTERRUPTED = 128 + signal.SIGINT
+
 
 class WrongCount(CannotStart):
     code = "wrong-count"
@@ -54,7 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 2
-    status: int = options.command(options)
+    try:
+        status: int = options.command(options)
+    except KeyboardInterrupt:  # Ctrl-C where no command has a better way to end
+        return INTERRUPTED
     return status
 
 
@@ -146,8 +152,9 @@ def _add_client(commands: argparse._SubParsersAction[_Parser]) -> None:
     send = commands.add_parser(
         "send",
         help="say something, from a script",
-        description="Say something in a room and wait until it is saved. Status 0: it is; 1: it "
-        "was refused; 3: there was no answer in time.",
+        description="Say something in a room and wait until it is saved. Each line is a message; "
+        "lines of standard input are said as they come. Status 0: all is saved; 1: a message was "
+        "refused; 3: there was no answer in time; 130: interrupted. What was not said is named.",
     )
     send.set_defaults(command=_send)
     _add_server(send)
@@ -162,14 +169,15 @@ def _add_client(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--id",
         metavar="ID",
         type=_told(_message_id),
-        help="a name for this message: with the same one again, it is not said twice",
+        help="a name for the message: with the same one again, it is not said twice; further "
+        "lines have ID.2, ID.3 and so on",
     )
     send.add_argument(
         "--timeout",
         metavar="S",
         type=_told(_seconds),
         default=10.0,
-        help="seconds [default: 10]",
+        help="seconds to wait for each message [default: 10]",
     )
     send.add_argument("text", metavar="TEXT", nargs="+", help="what to say; - is standard input")
 
@@ -358,14 +366,8 @@ def _send(options: argparse.Namespace) -> int:
 
     from twisted_chat.client import scripts
 
-    texts = [" ".join(options.text)]
-    if options.text == ["-"]:
-        # By bytes: what is not UTF-8 is refused as such.
-        given = sys.stdin.buffer.read() if sys.stdin is not None else b""
-        lines = given.decode("utf-8", "surrogateescape").splitlines()
-        texts = [line for line in lines if line.strip()]
     sending = scripts.Sending(
-        texts=texts,
+        texts=None if options.text == ["-"] else scripts.messages(" ".join(options.text)),
         room=options.room,
         id=options.id,
         timeout=options.timeout,

@@ -111,7 +111,7 @@ def read(path: Path) -> Config:
     """
     try:
         table = tomlkit.parse(_text(path)).unwrap()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a service's home can be /dev/null
         return Config()
     except (OSError, ValueError, TOMLKitError) as error:  # ValueError: not UTF-8, or not TOML
         raise ConfigUnreadable(path=visible(str(path)), reason=_reason(error)) from error

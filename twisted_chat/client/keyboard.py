@@ -20,7 +20,11 @@ class LineSplitter:
         self._partial = b""
 
     def feed(self, data: bytes) -> list[str]:
-        """The lines that are complete with ``data``, without their LF or CRLF."""
+        """The lines that are complete with ``data``, without their LF or CRLF.
+
+        Bytes that are not UTF-8 become lone surrogates (``surrogateescape``), so that the line
+        can be refused instead of being sent altered.
+        """
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()[:LINE_LIMIT]
         return [_decode(line) for line in lines]
@@ -56,4 +60,4 @@ def _read(descriptor: int) -> bytes:
 
 
 def _decode(line: bytes) -> str:
-    return line.removesuffix(b"\r").decode("utf-8", "replace")
+    return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredQueue,
+    TimeoutError,
+    succeed,
+)
 from twisted.internet.task import deferLater
+from twisted.internet.threads import blockingCallFromThread
 
+from twisted_chat.characters import visible
 from twisted_chat.client import config
 from twisted_chat.client.client import ChatClient, Events, host_endpoint
 from twisted_chat.client.conversation import LEFT, NO_CONNECTION, SOMETHING_REFUSED
 from twisted_chat.client.events import Disconnected
+from twisted_chat.client.keyboard import read_lines
 from twisted_chat.client.run import (
     CANNOT_CONNECT,
+    STDIN,
     Place,
     complain,
     find_place,
@@ -28,14 +40,19 @@ from twisted_chat.client.run import (
     run_reactor,
 )
 from twisted_chat.client.screen import Screen
-from twisted_chat.client.state import FileState, MemoryState, StateInUse
+from twisted_chat.client.state import FileState, MemoryState, StateInUse, StateUnusable
 from twisted_chat.client.wire import as_json
 from twisted_chat.dialects import text as dialect
+from twisted_chat.dialects.jsonl import ID_LIMIT
 from twisted_chat.errors import CannotStart, Refusal
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import EntriesRemoved, Entry, Event, Refused, Style, Welcomed
 
 NO_ANSWER = N_("no answer from {address} in time: {text} may be saved or not")
+INTERRUPTED_SAYING = N_("interrupted: {text} may be saved or not")
+
+#: Exit status after Ctrl-C, SIGTERM or SIGHUP: that of a shell after Ctrl-C.
+INTERRUPTED = 130
 
 
 class SomebodyElse(CannotStart):
@@ -51,13 +68,13 @@ _IN_USE_RETRY = 0.1
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``send`` says: each text is a message.
+    """What ``send`` says: each text is a message; None stands for the lines of standard input.
 
-    ``id`` names the first of them, so that it is said once, however often this is run.
-    ``timeout`` is in seconds.
+    ``id`` names the first of them, and :func:`numbered` the others, so that each is said once,
+    however often this is run. ``timeout`` is in seconds, for each message.
     """
 
-    texts: Sequence[str]
+    texts: Sequence[str] | None
     room: str = LOBBY
     id: str | None = None
     timeout: float = 10.0
@@ -75,26 +92,56 @@ class Tailing(msgspec.Struct, frozen=True, kw_only=True):
     nick: str | None = None
 
 
+def messages(text: str) -> list[str]:
+    """The messages that ``text`` makes: one a line, and none of a blank line among others."""
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return [line for line in lines if line.strip()] or [text]
+
+
+def numbered(id: str, number: int) -> str:
+    """The id of message ``number``, from 1, of those that are sent under ``id``."""
+    if number == 1:
+        return id
+    further = f"{id}.{number}"
+    if len(further) <= ID_LIMIT:
+        return further
+    return hashlib.blake2b(further.encode(), digest_size=16).hexdigest()
+
+
 def send(reactor: Any, sending: Sending, language: str, environ: Mapping[str, str]) -> int:
     """Say something, and wait until it is saved; returns the exit status."""
 
     async def main() -> int:
-        place = _find_place(sending.address, sending.nick, environ)
-        name = place.nickname or _user()
-        # The state is held so that nobody else is the same person meanwhile; nothing is kept
-        # in it, as a script that is told of a failure may say the same again.
-        state = FileState(reactor, place.state)
-        client_id = await _own(reactor, state, name, sending.timeout)
-        client = _client(reactor, place, name, MemoryState(client_id), language, [sending.room])
-        client.startService()
+        saying = Deferred.fromCoroutine(_send(reactor, sending, language, environ))
+        leave_on_signals(reactor, saying.cancel)
         try:
-            return await _say_all(reactor, client, sending, place, language)
-        finally:
-            await client.stopService()
-            await state.close()
+            return await saying
+        except CancelledError:  # nothing was being said
+            return INTERRUPTED
 
     prepare_streams()
     return run_reactor(reactor, main, language)
+
+
+async def _send(reactor: Any, sending: Sending, language: str, environ: Mapping[str, str]) -> int:
+    place = _find_place(sending.address, sending.nick, environ)
+    name = place.nickname or _user()
+    # The state is held so that nobody else is the same person meanwhile; nothing is kept
+    # in it, as a script that is told of a failure may say the same again.
+    state = FileState(reactor, place.state)
+    try:
+        client_id: str | None = await _own(reactor, state, name, sending.timeout)
+    except StateUnusable:
+        if sending.id is not None:
+            raise  # the server knows a message again by its sender, too
+        client_id = None
+    client = _client(reactor, place, name, MemoryState(client_id), language, [sending.room])
+    client.startService()
+    try:
+        return await _say_all(reactor, client, sending, place, language)
+    finally:
+        await client.stopService()
+        await state.close()
 
 
 def tail(reactor: Any, tailing: Tailing, language: str, environ: Mapping[str, str]) -> int:
@@ -146,7 +193,10 @@ def _client(
 
 
 async def _own(reactor: Any, state: FileState, name: str, timeout: float) -> str:
-    """The client id, once no other process has it."""
+    """The client id, once no other process has it.
+
+    :raises StateUnusable: it can be kept nowhere.
+    """
     deadline = reactor.seconds() + timeout
     while True:
         try:
@@ -175,20 +225,79 @@ async def _say_all(
             client.stopService()
 
     client.listen(happened)
-    for at, text in enumerate(sending.texts):
-        saying: Deferred[Any] = client.say(text, sending.room, id=None if at else sending.id)
-        saying.addTimeout(sending.timeout, reactor)
+    number = 0
+    async for text in _texts(reactor, sending):
+        number += 1
+        id = None if sending.id is None else numbered(sending.id, number)
         try:
+            # Bytes of the command line or the input that are not UTF-8 are lone surrogates.
+            text = dialect.decode(text.encode("utf-8", "surrogateescape"))
+            saying: Deferred[Any] = client.say(text, sending.room, id=id)
+            saying.addTimeout(sending.timeout, reactor)
             await saying
         except Refusal as refusal:
             complain((refused or refusal).sentence(language))
             return SOMETHING_REFUSED
         except TimeoutError:
             sentence = CANNOT_CONNECT if failure else NO_ANSWER
-            details = {"address": place.address, "reason": translate(failure), "text": text}
+            details = {
+                "address": place.address,
+                "reason": translate(failure),
+                "text": visible(text),
+            }
             complain(translate(sentence).format(**details))
             return NO_CONNECTION
+        except CancelledError:
+            complain(translate(INTERRUPTED_SAYING).format(text=visible(text)))
+            return INTERRUPTED
     return LEFT
+
+
+async def _texts(reactor: Any, sending: Sending) -> AsyncIterator[str]:
+    if sending.texts is not None:
+        for text in sending.texts:
+            yield text
+        return
+    lines = _Lines(reactor)
+    while (line := await lines.next()) is not None:
+        if line.strip():
+            yield line
+
+
+class _Lines:
+    """The lines of standard input as they come, read no faster than they are taken."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._queue: DeferredQueue[str | None] = DeferredQueue()
+        self._taken: Deferred[None] | None = None
+        descriptor = STDIN if sys.stdin else -1  # the number of a closed one may be in use
+        reading = threading.Thread(
+            target=read_lines, args=(descriptor, self._read, self._ended), daemon=True
+        )
+        reading.start()
+
+    def next(self) -> Deferred[str | None]:
+        """Fires with the next line; with None when the input has ended."""
+        if self._taken is not None and not self._queue.pending:
+            taken, self._taken = self._taken, None
+            taken.callback(None)
+        return self._queue.get()
+
+    def _read(self, lines: list[str]) -> None:
+        """On the thread that reads."""
+        blockingCallFromThread(self._reactor, self._offer, lines)  # type: ignore[arg-type]
+
+    def _offer(self, lines: list[str]) -> Deferred[None]:
+        for line in lines:
+            self._queue.put(line)
+        if not lines or self._queue.waiting:  # nothing is left
+            return succeed(None)
+        self._taken = Deferred()
+        return self._taken
+
+    def _ended(self) -> None:
+        self._reactor.callFromThread(self._queue.put, None)
 
 
 async def _print_all(events: Events, tailing: Tailing, place: Place, language: str) -> int:

@@ -79,16 +79,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # -- in ---------------------------------------------------------------------------------------
 
 
+def decode(line: bytes) -> str:
+    """``line`` as text.
+
+    :raises NotUTF8: it is not UTF-8.
+    """
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotUTF8(position=error.start + 1) from None
+
+
 def parse(line: bytes) -> Request:
     """The request that ``line``, without its end, makes.
 
     :raises Refusal: it is not UTF-8, holds a control character, or is a command that is not
         understood.
     """
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise NotUTF8(position=error.start + 1) from None
+    text = decode(line)
     if text == END_OF_TRANSMISSION:
         return Quit()
     unsafe = find_unsafe(text)
