@@ -27,13 +27,13 @@ from zope.interface import implementer
 from tests.fakes import NO_RATE
 from tests.processes import PATIENCE, Server, free_port
 from tests.test_protocol import HELLO, Client, House
-from twisted_chat.admission import source_of
 from twisted_chat.deadlines import AT_ONCE, Deadlines
 from twisted_chat.flood import Rate
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Told
 from twisted_chat.protocol import CLOSE_TIMEOUT, TELL_SLOWED_INTERVAL
 from twisted_chat.sockets import DEAD_AFTER, keep_alive
+from twisted_chat.sources import source_of
 
 HOME = IPv4Address("TCP", "192.0.2.1", 1)
 ELSEWHERE = IPv4Address("TCP", "192.0.2.2", 1)
@@ -310,18 +310,18 @@ def test_nothing_is_kept_of_an_address_that_is_gone() -> None:
     house = House()
     for number in range(50):
         house.connect(IPv4Address("TCP", f"192.0.2.{number}", 1)).lose()
-    assert house.factory.admission._by_source == {}
-    assert house.factory.admission.total == 0
+    assert len(house.factory.sources) == 0
+    assert house.factory.sources.total == 0
 
 
 @pytest.mark.parametrize(
     ("host", "source"),
     [
         ("192.0.2.1", "192.0.2.1"),
-        ("127.0.0.1", None),
-        ("127.8.9.10", None),
-        ("::1", None),
-        ("::ffff:127.0.0.1", None),
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.8.9.10", "127.8.9.10"),
+        ("::1", "::1"),
+        ("::ffff:127.0.0.1", "127.0.0.1"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),

@@ -8,12 +8,14 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -61,8 +63,13 @@ class House:
         self.world = World(language=language, keep_days=keep_days, limits=limits)
         self.clock = TestReactor()
         self.factory = ChatFactory(self.clock, self.world.chat, language=language)
+        self._hosts = count(1)
 
     def connect(self, peer: Any = None) -> Client:
+        """A connection from ``peer``, or else from an address of its own."""
+        if peer is None:
+            third, last = divmod(next(self._hosts), 256)
+            peer = IPv4Address("TCP", f"192.168.{1 + third}.{last}", 54321)
         return Client(self, peer)
 
     def enter(self, name: str) -> Client:
@@ -75,7 +82,7 @@ class House:
 class Client:
     """One connection, from the other side."""
 
-    def __init__(self, house: House, peer: Any = None) -> None:
+    def __init__(self, house: House, peer: Any) -> None:
         self._house = house
         self.transport = StringTransport(peerAddress=peer)
         protocol = house.factory.buildProtocol(self.transport.getPeer())

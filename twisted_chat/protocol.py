@@ -24,7 +24,6 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_chat.admission import Admission, source_of
 from twisted_chat.chat import Chat, Person, announcement
 from twisted_chat.deadlines import Deadlines
 from twisted_chat.dialects import jsonl, text
@@ -34,7 +33,6 @@ from twisted_chat.errors import (
     LoginDeadlineMissed,
     Refusal,
 )
-from twisted_chat.flood import TokenBucket
 from twisted_chat.language import N_, catalogue
 from twisted_chat.limits import TEXT_LIMIT, Limits
 from twisted_chat.messages import (
@@ -53,6 +51,7 @@ from twisted_chat.outbox import Outbox
 from twisted_chat.room import Shown
 from twisted_chat.session import Session
 from twisted_chat.sockets import close_with, keep_alive
+from twisted_chat.sources import Source, Sources
 from twisted_chat.telnet import Signal, SubnegotiationTooLong, TelnetFilter
 from twisted_chat.turns import LINES_A_SECOND, Turns
 
@@ -124,7 +123,8 @@ class ChatProtocol(LineReceiver):
     #: Flood control has made lines wait, and not yet caught up; and when that was told last.
     _slowed = False
     _slowed_told = -math.inf
-    _pauses: tuple[IDelayedCall, ...] = ()
+    #: The line at hand had to wait for it.
+    _waited = False
 
     def __init__(self) -> None:
         self._lines: deque[bytes | Signal] = deque()
@@ -149,16 +149,17 @@ class ChatProtocol(LineReceiver):
         factory = self.factory
         peer = self.transport.getPeer()
         self._address = describe(peer)
-        #: What it is counted for, among the connections of one address.
-        self.source = source_of(peer.host) if isinstance(peer, _INTERNET) else None
-        refusal = factory.admission.refusal(self.source)
+        host = peer.host if isinstance(peer, _INTERNET) else None
+        refusal = factory.sources.refusal(host)
         if refusal is not None:
             self._turn_away(refusal)
             return
+        #: What it may take of its source's rate.
+        self.allowance = factory.sources.open(host)
         keep_alive(self.transport, factory.limits.write_timeout)
         self._outbox = Outbox(self.transport, self)
         self.session = factory.connected(self, self._address)
-        self.limits_changed()
+        self._limit_lines()
         # Programs speak first and people do not: the first bytes will tell them apart.
         self._greeting = factory.reactor.callLater(factory.greeting_delay, self._greet)
 
@@ -173,10 +174,6 @@ class ChatProtocol(LineReceiver):
 
     def limits_changed(self) -> None:
         """Those of the factory are to be respected from now on."""
-        rate = self.factory.limits.rate
-        self._bucket = None if rate is None else TokenBucket(rate, self.factory.reactor.seconds())
-        for pause in self._pauses:
-            pause.reset(0)
         self._limit_lines()
 
     def _limit_lines(self) -> None:
@@ -225,9 +222,7 @@ class ChatProtocol(LineReceiver):
             return
         self._closing = True
         self._lines.clear()
-        for pause in self._pauses:
-            if pause.active():
-                pause.cancel()
+        self.allowance.close()
         self._outbox.lost()
         over = self.session.connection_lost(self)
         if over is not None:
@@ -258,8 +253,7 @@ class ChatProtocol(LineReceiver):
             return
         if answer:
             self._outbox.deliver(Shown(answer))
-        for _ in range(self._telnet.take_cost()):
-            self._count_line()
+        self.allowance.charge(self._telnet.take_cost())
         for item in found:
             if isinstance(item, bytes):
                 self._split(item)
@@ -318,7 +312,7 @@ class ChatProtocol(LineReceiver):
         try:
             if len(lines) > 1 and not self._holds:
                 done = self._work_at_once(limit)
-            while lines and not self._holds and done < limit:
+            while lines and not self._holds and done < limit and self._may_go_on():
                 item = lines.popleft()
                 if isinstance(item, Signal):
                     if self._dialect is not _JSONL:  # or else it came before the first request
@@ -327,7 +321,6 @@ class ChatProtocol(LineReceiver):
                     self.lineLengthExceeded(item)
                 else:
                     self.lineReceived(item)
-                self._count_line()
                 # Some commands take as long as many lines.
                 done = max(done + 1, int((seconds() - began) * LINES_A_SECOND))
         finally:
@@ -341,7 +334,7 @@ class ChatProtocol(LineReceiver):
 
     def _work_at_once(self, limit: int) -> int:
         """Handle the next lines together, if all that they do is to say something."""
-        if self._bucket is not None or self._dialect is None:
+        if self.allowance.limited or self._dialect is None:
             return 0
         lines = list(islice(self._lines, limit))
         if not {type(line) for line in lines} <= {bytes}:
@@ -378,18 +371,19 @@ class ChatProtocol(LineReceiver):
             self.factory.log.failure("a request of {peer} failed", peer=self.session.address)
             self.session.refuse(InternalError(), request.id)
 
-    def _count_line(self) -> None:
-        if self._bucket is not None:
-            seconds = self._bucket.take(self.factory.reactor.seconds())
-            if seconds > 0:
-                later = self.factory.reactor.callLater
-                self._pauses = (*self._pauses, later(seconds, self._had_to_wait, self.hold()))
-            else:
+    def _may_go_on(self) -> bool:
+        """Whether the next line may be handled; if not, it waits for flood control."""
+        if self.allowance.spend(self._token_came):
+            if not self._waited:
                 self._slowed = False
+            self._waited = False
+            return True
+        self._waited = True
+        self._holds += 1
+        return False
 
-    def _had_to_wait(self, release: Callable[[], None]) -> None:
-        """Lines may have waited for flood control: if they have, that is told."""
-        self._pauses = tuple(pause for pause in self._pauses if pause.active())
+    def _token_came(self) -> None:
+        """A line had to wait, and may be handled now: that is told."""
         if self._lines and not self._slowed and not self._closing:
             self._slowed = True
             now = self.factory.reactor.seconds()
@@ -398,9 +392,14 @@ class ChatProtocol(LineReceiver):
             if rate is not None and now - self._slowed_told >= TELL_SLOWED_INTERVAL:
                 self._slowed_told = now
                 self.session.show(Slowed(rate.burst, rate.per_second))
-        release()
+        self._release()
 
     # -- being the connection of a session ----------------------------------------------------
+
+    @property
+    def source(self) -> Source:
+        """What it is counted for: its address or network."""
+        return self.allowance.source
 
     @property
     def outlet(self) -> Outbox:
@@ -543,7 +542,7 @@ class ChatFactory(ServerFactory):
         self._newcomers: Deadlines[ChatProtocol] = Deadlines(
             reactor, lambda: self.limits.login_deadline, ChatProtocol.login_deadline_missed
         )
-        self.admission = Admission(lambda: self.limits)
+        self.sources = Sources(lambda: self.limits, reactor)
         self._connections: set[ChatProtocol] = set()
         self._turned_away = 0  # since the last line in the log about that
         self._last_turned_away: tuple[str, Refusal]
@@ -564,11 +563,12 @@ class ChatFactory(ServerFactory):
     @limits.setter
     def limits(self, limits: Limits) -> None:
         old = self.chat.limits
-        changed = (limits.rate, limits.text) != (old.rate, old.text)
         self.chat.limits = limits
         self._newcomers.renew()
         self.slow_readers.renew()
-        if changed:
+        if limits.rate != old.rate:
+            self.sources.limits_changed()
+        if limits.text != old.text:
             for protocol in self._connections:
                 protocol.limits_changed()
 
@@ -608,7 +608,6 @@ class ChatFactory(ServerFactory):
         """A session for a new connection."""
         session = Session(self.chat, protocol, address, self.language)
         self._connections.add(protocol)
-        self.admission.enter(protocol.source)
         self._newcomers.start(protocol)
         sentence = N_("[NEW CONNECTION] {peer} connected.")
         self.say(sentence, event="connected", peer=session.address)
@@ -618,7 +617,6 @@ class ChatFactory(ServerFactory):
     def disconnected(self, protocol: ChatProtocol, address: str) -> None:
         """A connection is gone."""
         self._connections.remove(protocol)
-        self.admission.leave(protocol.source)
         self._newcomers.stop(protocol)
         self.slow_readers.stop(protocol)
         sentence = N_("[CONNECTION CLOSED] {peer} disconnected.")
