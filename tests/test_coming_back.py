@@ -15,6 +15,7 @@ from twisted_chat.limits import Limits
 from twisted_chat.messages import (
     Acknowledged,
     ChooseName,
+    Entered,
     EntriesRemoved,
     Entry,
     Event,
@@ -108,6 +109,74 @@ def test_within_the_grace_period_a_program_was_never_away() -> None:
     assert of(again, Welcomed)[0].resumed
     again.ask(Say("still in cinema", room="cinema", id="2"))
     assert again.connection.refusals() == []
+
+
+def test_a_line_said_between_a_join_and_a_return_is_not_taken_for_one_that_was_seen() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    ana = Visitor(world, program=True)
+    ana.session.handle(Hello("Ana", ANA))
+    bia.session.handle(Say("missed"))
+    ana.session.connection_lost(ana.connection)
+    world.journal.run()
+    again = program(world, "Ana", ANA)
+    assert of(again, Welcomed)[0].rooms == {"lobby": 0}
+    assert [entered.last for entered in of(again, Entered)] == [0]
+    assert numbers(again) == [1]
+
+
+@pytest.mark.parametrize("grace", [True, False])
+def test_entered_has_the_number_after_which_each_room_goes_on(grace: bool) -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    bia.types("/join cinema", "c 1", "c 2", "/join lobby", "l 1", "l 2", "l 3")
+    ana = program(world, "Ana", ANA)
+    over = ana.breaks_off()
+    assert over is not None
+    if not grace:
+        over()
+        world.journal.run()
+    again = program(world, "Ana", ANA, lobby=1, cinema=0)
+    assert of(again, Welcomed)[0].rooms == {"lobby": 1, "cinema": 0}
+    assert {entered.room: entered.last for entered in of(again, Entered)} == of(again, Welcomed)[
+        0
+    ].rooms
+    assert [(e.room, e.number) for e in sorted(of(again, Entry), key=lambda e: e.room)] == [
+        ("cinema", 1),
+        ("cinema", 2),
+        ("lobby", 2),
+        ("lobby", 3),
+    ]
+
+
+def test_who_is_behind_and_joins_a_room_again_is_told_how_far_it_was_shown() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    ana = program(world, "Ana", ANA)
+    ana.connection.ready = False
+    bia.types("one", "two")
+    ana.ask(Join("lobby"))
+    assert [entered.last for entered in of(ana, Entered)] == [0, 0]
+    ana.connection.ready = True
+    ana.session.resume()
+    world.journal.run()
+    assert numbers(ana) == [1, 2]
+    ana.ask(Join("lobby"))
+    assert of(ana, Entered)[-1].last == 2
+
+
+def test_a_move_that_is_answered_over_another_connection_has_the_numbers_of_that_one() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    ana = program(world, "Ana", ANA)
+    ana.session.handle(Join("lobby"))  # where it is already
+    ana.session.connection_lost(ana.connection)
+    bia.session.handle(Say("missed"))
+    again = Visitor(world, program=True)
+    again.session.handle(Hello("Ana", ANA, None, {"lobby": 0}))
+    world.journal.run()
+    assert [entered.last for entered in of(again, Entered)] == [0, 0]
+    assert numbers(again) == [1]
 
 
 def test_after_the_grace_period_the_leave_is_told() -> None:
@@ -315,7 +384,7 @@ def test_rooms_that_are_new_to_a_take_over_are_entered_in_their_turn() -> None:
     bia.types("/join cinema", "oi")
     again = program(world, "Ana", ANA, lobby=0, cinema=0)
     (welcome,) = of(again, Welcomed)
-    assert welcome.rooms == {"lobby": 0, "cinema": 1}
+    assert welcome.rooms == {"lobby": 0, "cinema": 0}
     assert numbers(again) == [1]
     assert "#cinema [SERVER]: Ana joined the room." not in bia.sees()  # it is Bia's current room
     full = {f"r{n}": 0 for n in range(Limits().rooms)}

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.fakes import Visitor, World
 from twisted_chat.journal import Draft
 from twisted_chat.journal.store import MEMORY, Store
-from twisted_chat.messages import Acknowledged, Entered, Entry, Hello, Join, Refused, Say
+from twisted_chat.messages import Acknowledged, Entered, Entry, Hello, Join, Refused, Say, Welcomed
 from twisted_chat.names import room_name
 
 ROOMS = ("lobby", "cinema")
@@ -40,6 +40,8 @@ class Program:
         #: Where its view of each room starts, and the texts that it was shown from there.
         self.start: dict[str, int] = {}
         self.view: dict[str, list[str]] = {}
+        #: The numbers in `welcome` of rooms for which no `entered` came yet.
+        self.told_on_welcome: dict[str, int] = {}
 
     def seen(self) -> dict[str, int]:
         return {room: self.start[room] + len(self.view[room]) for room in self.start}
@@ -50,9 +52,14 @@ class Program:
             return
         events = self.visitor.connection.events
         for event in events[self.read :]:
-            if isinstance(event, Entered) and event.room not in self.start:
-                self.start[event.room] = event.last
-                self.view[event.room] = []
+            if isinstance(event, Welcomed):
+                self.told_on_welcome = dict(event.rooms)
+            elif isinstance(event, Entered):
+                if event.room not in self.start:
+                    self.start[event.room] = event.last
+                    self.view[event.room] = []
+                assert event.last == self.seen()[event.room], "not what comes before the next one"
+                assert self.told_on_welcome.pop(event.room, event.last) == event.last
             elif isinstance(event, Entry):
                 assert event.number == self.seen()[event.room] + 1, "a gap or a repeat"
                 self.view[event.room].append(event.text)

@@ -261,7 +261,7 @@ class Chat:
         cursor = person.cursors.get(name)
         if cursor is not None:
             self._go_to(person, cursor.room)
-            self._mark(partial(self._moved, person, cursor), then)
+            self._mark(partial(self._moved_there, person, cursor.room), then)
             return
         self._check_rooms(len(person.cursors) + 1)
         if name not in self._rooms:
@@ -710,7 +710,7 @@ class Chat:
     def _welcome(
         self, person: Person, starts: Sequence[tuple[Cursor, int | None]], resumed: bool
     ) -> None:
-        rooms = {cursor.room.name: cursor.room.last for cursor, _ in starts}
+        rooms = {c.room.name: self._starting_point(person, c.room, at) for c, at in starts}
         motd = () if resumed else self._motd
         client_id, code = person.client_id, person.code
         person.show(Welcomed(person.name, motd, rooms, client_id, code, resumed, self.limits))
@@ -724,13 +724,9 @@ class Chat:
         """Give a cursor its place: after an entry that was seen, or where anybody starts."""
         if cursor.closed:
             return  # its person has come back meanwhile, with another one
-        self._moved(person, cursor)
         room = cursor.room
-        if position is None:
-            lines = 0 if person.program else self._history_lines
-            cursor.position = max(room.base, room.last - lines)
-        else:
-            cursor.position = max(0, min(position, room.last))
+        cursor.position = self._starting_point(person, room, position)
+        self._moved(person, cursor)
         if not person.program:
             cursor.replay_through = room.last
             if cursor.position < room.last:
@@ -739,13 +735,29 @@ class Chat:
         cursor.waiting = False
         self._advance(cursor, person)
 
+    def _starting_point(self, person: Person, room: Room, position: int | None) -> int:
+        """The number of the entry after which a new cursor starts: ``position``, that of an entry
+        that was seen, or where anybody starts.
+        """
+        if position is not None:
+            return max(0, min(position, room.last))
+        lines = 0 if person.program else self._history_lines
+        return max(room.base, room.last - lines)
+
+    def _moved_there(self, person: Person, room: Room) -> None:
+        """Show that ``room`` is the current one, over whatever connection there is by now."""
+        cursor = person.cursors.get(room.name)
+        if cursor is not None and self._position(cursor) is not None:  # else that is still to come
+            self._moved(person, cursor)
+
     def _moved(self, person: Person, cursor: Cursor) -> None:
+        """Show that the room is the current one, and after which number it goes on there."""
         room = cursor.room
+        last = self._position(cursor)
+        assert last is not None  # it has its place
         others = self._people(room, but=person)
         people_count = len(room.members) - 1
-        person.show(
-            Entered(room.name, others, people_count, room.topic, room.last, self._keep_days)
-        )
+        person.show(Entered(room.name, others, people_count, room.topic, last, self._keep_days))
 
     def _left_room(self, person: Person, cursor: Cursor) -> None:
         room = cursor.room

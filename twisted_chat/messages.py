@@ -219,9 +219,9 @@ class Greeted(Event, frozen=True):
 class Welcomed(Event, frozen=True):
     """The name was accepted.
 
-    ``motd`` is the operator's message of the day, by lines; ``rooms`` has the number of the
-    last entry of each room one is in. With ``client_id`` or ``code`` one can come back;
-    ``resumed`` if that is what happened. ``limits`` are those of this server.
+    ``motd`` is the operator's message of the day, by lines; ``rooms`` has, for each room one is
+    in, the number that ``last`` of its :class:`Entered` has. With ``client_id`` or ``code`` one
+    can come back; ``resumed`` if that is what happened. ``limits`` are those of this server.
     """
 
     nickname: str
@@ -236,8 +236,10 @@ class Welcomed(Event, frozen=True):
 class Entered(Event, frozen=True):
     """One's own move: ``room`` is the current room now.
 
-    ``people`` are the others in it, at most a page of them; ``last`` is the number of the
-    room's last entry; entries are kept for ``keep_days``, 0 for ever.
+    ``people`` are the others in it, at most a page of them; ``last`` is the number of the entry
+    that precedes the next one that is shown: for those who come anew that of the room's last
+    entry; for those who come back, or have not read everything yet, that of the last entry they
+    were shown. Entries are kept for ``keep_days``, 0 for ever.
     """
 
     room: str
