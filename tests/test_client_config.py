@@ -306,3 +306,12 @@ def test_an_interrupted_write_leaves_the_old_file(
         remember(path, nickname="Ana")
     assert path.read_text() == "bell = false"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_mark_at_the_beginning_of_the_file_is_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "client.toml"
+    path.write_bytes(b'\xef\xbb\xbfserver = "example.org"  # mine\r\n')
+    assert read(path).server == "example.org"
+    remember(path, nickname="Ana")
+    assert read(path) == Config(server="example.org", nickname="Ana")
+    assert b"# mine\r\n" in path.read_bytes()

@@ -43,6 +43,7 @@ from twisted_chat.client import (
     RoomsListed,
     SearchShown,
     ServerStopping,
+    TakenOver,
     Told,
     TopicShown,
     Welcomed,
@@ -415,6 +416,8 @@ def the_newer_of_two_with_one_client_id_stays(kit: Kit) -> None:
     assert older.all(Replaced)
     assert (older.is_in, newer.is_in) == (False, True)
     assert older.all(Disconnected)[-1].retry is None
+    assert isinstance(older.failure, TakenOver)
+    kit.seen.add(TakenOver)
 
 
 @scenario

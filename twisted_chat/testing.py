@@ -270,7 +270,7 @@ class ChatServer:
             if isinstance(event, Refused):
                 refused.append(event.refusal)
 
-        guest = ChatClient(self.clock, self.endpoint(), nickname)
+        guest = ChatClient(self.clock, self.endpoint(), nickname, insist=False)
         guest.listen(listen)
         guest.startService()
         self.settle()

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred, gatherResults
-from twisted.internet.task import react
 
-from twisted_chat.client import ChatClient, ClientStopped, Entry, FileState, Refused
+from twisted_chat.client import ChatClient, ClientStopped, Entry, FileState, Refused, run_bot
 from twisted_chat.errors import Refusal
 
 #: What the ids of carried lines begin with: no bridge carries them any further.
@@ -74,4 +73,4 @@ if __name__ == "__main__":
         parser.add_argument(f"room{side}", help="a room there, in lower case")
     parser.add_argument("--nick", default="Bridge", help="on both servers [default: Bridge]")
     parser.add_argument("--state", type=Path, required=True, help="a folder")
-    react(main, [parser.parse_args()])
+    run_bot(main, [parser.parse_args()])

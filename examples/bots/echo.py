@@ -9,9 +9,7 @@ from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.task import react
-
-from twisted_chat.client import ChatClient, ClientStopped, Entry, FileState, Refused, Told
+from twisted_chat.client import ChatClient, ClientStopped, Entry, FileState, Refused, Told, run_bot
 from twisted_chat.errors import Refusal
 
 #: What the ids of answers begin with. They are not answered, by this echo nor by another one.
@@ -55,4 +53,4 @@ if __name__ == "__main__":
     parser.add_argument(
         "--state", type=Path, default=Path("echo.state"), help="a file [default: echo.state]"
     )
-    react(main, [parser.parse_args()])
+    run_bot(main, [parser.parse_args()])

@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
-from twisted_chat.client import ChatClient, Entry, FileState, LogReplaced, Refused
+from twisted_chat.client import ChatClient, Entry, FileState, LogReplaced, Refused, run_bot
 
 #: Bytes that hold at least one whole line.
 TAIL = 2**16
@@ -30,7 +29,7 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
     except BlockingIOError:
         sys.exit(f"{options.file} is being written by another process")
     # What is kept here besides is the client id: who comes back is not a stranger.
-    state = FileState(reactor, Path(f"{options.file}.state"))
+    state = FileState(reactor, f"{options.file}.state")
     rooms = {options.room: cut_off(file)}
     client = ChatClient(reactor, options.server, options.nick, rooms=rooms, state=state)
     reactor.addSystemEventTrigger("before", "shutdown", client.stopService)
@@ -69,4 +68,4 @@ if __name__ == "__main__":
     parser.add_argument("room", help="the room's name, in lower case")
     parser.add_argument("file", type=Path, help="where to write it")
     parser.add_argument("--nick", default="Logger", help="[default: Logger]")
-    react(main, [parser.parse_args()])
+    run_bot(main, [parser.parse_args()])

@@ -3,23 +3,28 @@
 A :class:`ChatClient` is one nickname on one server. It connects again by itself, misses nothing
 and says nothing twice. This bot says back what it hears, but for what it said itself::
 
-    from twisted.internet.task import react
-    from twisted.internet.defer import ensureDeferred
-    from twisted_chat.client import ChatClient, Entry
+    from twisted_chat.client import ChatClient, Entry, run_bot
 
     async def main(reactor):
         client = ChatClient(reactor, "tcp:127.0.0.1:50000", "Echo")
+        events = client.events()
         client.startService()
-        async for event in client.events():
+        async for event in events:
             if isinstance(event, Entry) and event.nickname != client.nickname:
                 await client.say(event.text, event.room)
 
-    react(lambda reactor: ensureDeferred(main(reactor)))
+    run_bot(main)
 
 ``docs/bots.rst`` has more. What is here runs on the reactor's thread, and knows no terminal.
 """
 
-from twisted_chat.client.client import ChatClient, ClientStopped, Events, NotDelivered
+from twisted_chat.client.client import (
+    ChatClient,
+    ClientStopped,
+    Events,
+    NotDelivered,
+    TakenOver,
+)
 from twisted_chat.client.events import (
     Connected,
     Disconnected,
@@ -27,6 +32,7 @@ from twisted_chat.client.events import (
     Receipt,
     RequestRefused,
 )
+from twisted_chat.client.program import run_bot
 from twisted_chat.client.state import FileState, MemoryState, State
 from twisted_chat.messages import (
     Announced,
@@ -81,7 +87,9 @@ __all__ = [
     "SearchShown",
     "ServerStopping",
     "State",
+    "TakenOver",
     "Told",
     "TopicShown",
     "Welcomed",
+    "run_bot",
 ]

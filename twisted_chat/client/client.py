@@ -110,6 +110,10 @@ REASONS: tuple[tuple[type[Exception], str], ...] = (
 )
 REPLACED = N_("you have come in from somewhere else, with the same name")
 
+# What is logged, where no person would be told.
+CANNOT_START = "the client cannot start: {reason}"
+NOT_LET_IN = "{nickname} is not let in: {reason} Trying again."
+
 #: Seconds for which a connection has to last, or else the next attempt is made later and later.
 STEADY = 10.0
 
@@ -126,6 +130,11 @@ _backoff = backoffPolicy(FIRST_RETRY, LAST_RETRY, factor=1.6)
 class NotDelivered(Refusal):
     code = "not-delivered"
     template = N_("Your private message to {name} may not have been delivered: {text}")
+
+
+class TakenOver(Refusal):
+    code = "taken-over"
+    template = N_("Another client has come in with this one's client id, and takes its place.")
 
 
 class ClientStopped(Refusal):
@@ -292,6 +301,10 @@ class ChatClient(Service):
         self._answered_now: _Outgoing | None = None
         factory = Factory.forProtocol(lambda: ChatClientProtocol(reactor, self))
         self._service = ClientService(_Noting(where, self._failed), factory, self._retry, reactor)
+        #: Why it ended, if nobody stopped it; :meth:`events` raises it.
+        self.failure: BaseException | None = None
+        #: What was logged last of what keeps us out.
+        self._logged = ""
 
     # -- what happens -------------------------------------------------------------------------
 
@@ -308,7 +321,9 @@ class ChatClient(Service):
         """What happens, from now on, for ``async for``; it ends with the service.
 
         An entry is dealt with when the next event is asked for. Who is slow makes the server
-        wait, not the memory grow; but for what comes before an answer that is waited for.
+        wait, not the memory grow; but for what comes before an answer that is waited for. Where
+        the service ended and nobody stopped it, the end is :attr:`failure`, raised: the state
+        cannot be opened (:class:`.CannotStart`), or :class:`TakenOver`.
         """
         return Events(self)
 
@@ -525,7 +540,8 @@ class ChatClient(Service):
         waiting: Deferred[Kept] = Deferred()
         self._when_opened.append(waiting)
         if self._opening is None:
-            self._opening = self.state.open().addCallback(self._restore).addBoth(self._opened)
+            opening: Deferred[Kept] = defer.maybeDeferred(self.state.open)
+            self._opening = opening.addCallback(self._restore).addBoth(self._opened)
         return waiting
 
     def _restore(self, kept: Kept) -> Kept:
@@ -559,6 +575,7 @@ class ChatClient(Service):
     def _opened(self, result: Kept | Failure) -> None:
         if isinstance(result, Failure):
             self._not_opened = result
+            self.failure = result.value
             self._end(result)
         else:
             self.kept = result
@@ -577,7 +594,9 @@ class ChatClient(Service):
 
     def _cannot_start(self, failure: Failure) -> None:
         if failure.check(Refusal):
-            self._tell(Refused(cast("Refusal", failure.value)))
+            refusal = cast("Refusal", failure.value)
+            self._warn(CANNOT_START, refusal)
+            self._tell(Refused(refusal))
         else:
             self._log.failure("a defect: the state cannot be opened", failure)
         self._tell(Disconnected(visible(str(failure.value)), None))
@@ -728,6 +747,7 @@ class ChatClient(Service):
         outgoing = self._answered(event)
         self._tell_answer(outgoing, event)
         if isinstance(event, Refused) and not self._is_in and self._insist:
+            self._warn(NOT_LET_IN, event.refusal)
             self.try_again(event.refusal)
         if outgoing is not None:
             self._answer(outgoing, event)
@@ -747,6 +767,7 @@ class ChatClient(Service):
     def _welcomed(self, event: Welcomed) -> None:
         assert self._connection is not None
         self._is_in = True
+        self._logged = ""
         self._in_since = self._reactor.seconds()
         self.nickname = event.nickname
         for room in self.rooms:
@@ -809,7 +830,18 @@ class ChatClient(Service):
         """Two that take each other's place would do so for ever: the newer one stays."""
         self._is_in = False  # nor is it to be sent away
         self.running = False
+        self.failure = TakenOver()
         self._stop(REPLACED)
+
+    def _warn(self, sentence: str, refusal: Refusal) -> None:
+        """Log what keeps us out, once, where no person would be told.
+
+        Critical: that alone is seen where a program has set up no log.
+        """
+        reason = refusal.sentence(self.language or "en")
+        if self._insist and reason != self._logged:
+            self._logged = reason
+            self._log.critical(sentence, nickname=visible(self.nickname or ""), reason=reason)
 
     def _answered(self, event: Event) -> _Outgoing | None:
         """Which request it answers; that one is done with, unless it is to be sent again."""
@@ -913,6 +945,8 @@ class Events:
             self._client.dealt_with(self._last)
             self._last = None
         while not self._events:
+            if self._is_over and self._client.failure is not None:
+                raise self._client.failure
             if self._is_over:
                 raise StopAsyncIteration
             self._waiting = Deferred()
@@ -944,7 +978,8 @@ class _Noting:
         self._failed = failed
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        connecting: Deferred[IProtocol]
+        connecting = defer.maybeDeferred(self._endpoint.connect, protocolFactory)
         return connecting.addErrback(self._note)
 
     def _note(self, failure: Failure) -> Failure:

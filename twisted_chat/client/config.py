@@ -161,7 +161,8 @@ def _file_name(text: str) -> str:
 
 
 def _text(path: Path) -> str:
-    return path.read_bytes().decode()  # with the line breaks that it has
+    # With the line breaks that it has, and without the mark that some editors put first.
+    return path.read_bytes().decode("utf-8-sig")
 
 
 def _reason(error: Exception) -> str:

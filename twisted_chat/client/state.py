@@ -253,10 +253,13 @@ class FileState:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, path: Path) -> None:
-        """``reactor`` provides IReactorFromThreads and IReactorTime."""
+    def __init__(self, reactor: Any, path: str | os.PathLike[str]) -> None:
+        """``reactor`` provides IReactorFromThreads and IReactorTime.
+
+        :raises TypeError: ``path`` is no path.
+        """
         self._reactor = reactor
-        self._path = path
+        self._path = Path(path)
         self._open = False
         self._busy = False  # the thread has something to do
         self._failing = False  # the last write failed

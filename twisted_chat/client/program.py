@@ -1,0 +1,60 @@
+"""A program that is a client: it runs until its work ends, and says why it failed.
+
+It must not know what the program does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NoReturn
+
+from twisted.internet.defer import FirstError
+from twisted.internet.task import react
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
+
+from twisted_chat.characters import visible
+from twisted_chat.errors import Refusal
+from twisted_chat.language import from_environment
+
+#: Exit status of a program that failed.
+FAILED = 1
+
+
+def run_bot(
+    main: Callable[..., Coroutine[Any, Any, object]],
+    arguments: Sequence[Any] = (),
+    reactor: Any = None,
+) -> NoReturn:
+    """Run ``main(reactor, *arguments)`` until it returns; exit with status 0, or 1 if it fails.
+
+    A :class:`~twisted_chat.errors.Refusal` is told in one line on standard error; what else it
+    raises is a mistake in the program, and is told with its traceback. So are warnings of the
+    log, such as that a nickname is taken.
+
+    :param reactor: the installed one if None.
+    """
+    wanted = FilteringLogObserver(
+        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)]
+    )
+    globalLogBeginner.beginLoggingTo([wanted], redirectStandardIO=False)
+
+    async def guarded(reactor: Any, *arguments: Any) -> None:
+        try:
+            try:
+                await main(reactor, *arguments)
+            except FirstError as error:  # of several that were gathered
+                error.subFailure.raiseException()
+        except Refusal as refusal:
+            name = visible(os.path.basename(sys.argv[0])) or "bot"
+            print(f"{name}: {refusal.sentence(from_environment())}", file=sys.stderr)
+            raise SystemExit(FAILED) from None
+
+    react(guarded, arguments, reactor)
