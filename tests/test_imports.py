@@ -15,6 +15,7 @@ PACKAGE = "twisted_chat"
 #: import what stands above it. A name that ends with ".*" is a package whose modules may
 #: import each other.
 LAYERS = (
+    "addresses",
     "language",
     "characters",
     "errors",
@@ -43,6 +44,7 @@ LAYERS = (
     "sockets",
     "outbox",
     "protocol",
+    "log_writer",
     "logs",
     "settings",
     "notify",
@@ -54,11 +56,15 @@ LAYERS = (
     "archive.*",
     "bench.*",
     "cli",
+    "ending",
     "tap",
 )
 
 #: These know nothing of one another nor of anything of ours.
 STAND_FREE = (
+    "addresses",
+    "log_writer",
+    "ending",
     "language",
     "characters",
     "identities",
@@ -73,6 +79,7 @@ STAND_FREE = (
 
 #: Domain modules: neither the network nor the disk.
 DOMAIN = (
+    "addresses",
     "language",
     "characters",
     "errors",

@@ -15,7 +15,18 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.processes import Server
-from twisted_chat.logs import LIMIT, PRINTED_LIMIT, Bridge, Throttle, as_json, as_text, name_of
+from twisted_chat.addresses import Address
+from twisted_chat.logs import (
+    KIND_LIMIT,
+    LIMIT,
+    PRINTED_LIMIT,
+    SOURCES_LIMIT,
+    Bridge,
+    Throttle,
+    as_json,
+    as_text,
+    name_of,
+)
 
 #: What a terminal, or whoever reads lines, must not get.
 NASTY = "a\nb\r\x1b]52;c;\x07\x9b2J\u2028\u202e"
@@ -97,7 +108,8 @@ def test_the_names_of_the_events_are_documented() -> None:
         name
         for path in (*root.glob("twisted_chat/*.py"), *root.glob("twisted_chat/journal/*.py"))
         for name in re.findall(
-            r"""(?:\bevent=|"event": |_say\(\s*|_cut_off\()"([a-z-]+)\"""", path.read_text()
+            r"""(?:\bevent=|"event": |_told\(\s*|_say\(\s*|_cut_off\()"([a-z-]+)\"""",
+            path.read_text(),
         )
     }
     assert {"connected", "not-saved", "listening", "left-out", "hard-limit"} <= named
@@ -160,6 +172,38 @@ def test_at_the_end_it_is_told_at_once() -> None:
     flood.log("came", LIMIT + 1)
     flood.throttle.flush(at_once=True)
     assert flood.names()["left-out"] == 1
+
+
+def came(host: str) -> LogEvent:
+    return emitted("{peer} came", event="came", peer=Address.of(host, 1, host))
+
+
+def test_the_noise_of_one_source_hides_no_other() -> None:
+    """Sources of IPv6 are networks; this machine is one too."""
+    flood = Flood()
+    visitors = [f"198.51.100.{n}" for n in range(20)]
+    for visitor in visitors:
+        for n in range(500):
+            flood.throttle(came("203.0.113.1"))
+            flood.throttle(came(f"2001:db8::{n:x}"))
+            flood.throttle(came("127.0.0.1"))
+        flood.throttle(came(visitor))
+    shown = [event["peer"].host for event in flood.events]
+    assert [host for host in shown if host in visitors] == visitors
+    assert len(shown) == 3 * LIMIT + 20
+    flood.now = 1.0
+    flood.throttle.flush()
+    assert flood.events[-1]["count"] == 20 * 1500 - 3 * LIMIT
+
+
+def test_many_sources_are_one_line_each_and_bounded() -> None:
+    flood = Flood()
+    for _ in range(20):
+        for n in range(2 * SOURCES_LIMIT):
+            flood.throttle(came(f"10.0.{n // 256}.{n % 256}"))
+    assert len(flood.events) <= KIND_LIMIT + SOURCES_LIMIT
+    assert len({event["peer"].host for event in flood.events}) == SOURCES_LIMIT
+    assert len(flood.throttle._counts) <= SOURCES_LIMIT
 
 
 def test_what_is_critical_is_never_left_out() -> None:

@@ -301,6 +301,11 @@ class FileUnreadable(CannotStart):
     template = N_("{setting}: cannot read {path}: {reason}")
 
 
+class FileUnwritable(CannotStart):
+    code = "file-unwritable"
+    template = N_("{setting}: cannot write {path}: {reason}")
+
+
 class CannotListen(CannotStart):
     code = "cannot-listen"
     template = N_("cannot listen on {endpoint}: {reason}")

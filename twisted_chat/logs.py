@@ -1,26 +1,26 @@
 """The operator's log: an event a line, as text or as JSON, and no flood of one kind of them.
 
 What is logged is decided where it happens. Here it gets its form: control characters are made
-visible, and what the standard library's ``logging`` takes goes the same way as Twisted's.
+visible, and what the standard library's ``logging`` takes goes the same way as Twisted's. A signal
+handler may log in the middle of any of it, so no lock here blocks the thread that holds it already.
 """
 
 from __future__ import annotations
 
-import io
+import atexit
 import json
 import logging
-import signal
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import (
-    FileLogObserver,
     ILogObserver,
     LogEvent,
     Logger,
@@ -29,22 +29,32 @@ from twisted.logger import (
     formatEvent,
 )
 from twisted.python.failure import Failure
-from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from twisted_chat.addresses import Address
 from twisted_chat.characters import visible
 from twisted_chat.language import N_, catalogue
+from twisted_chat.log_writer import File, LogWriter, Stream
+from twisted_chat.sources import source_of
 
 FORMATS = ("text", "json")
 
-#: Events of one kind that are written in one second.
+#: Events of one kind, about one source if they are about one, that are written in one second.
 LIMIT = 10
+
+#: Events of one kind in one second, with which each further source has only one.
+KIND_LIMIT = 100
+
+#: Kinds and sources that are counted in one second.
+SOURCES_LIMIT = 1000
 
 #: So many lines of what is printed: each of them is an event, and one traceback is many.
 PRINTED_LIMIT = 200
 _PRINTED = ("stdout", "stderr")
 
 _LEFT_OUT = N_("{count} more lines of the kind {kind} were left out.")
+_NOT_WRITTEN = N_("{count} lines of the log are missing here: they could not be written.")
+_NOT_REOPENED = N_("The log file could not be opened again: {reason}")
 
 #: What is in Twisted's events besides the fields of what happened; some for the sake of its
 #: older observers.
@@ -82,16 +92,27 @@ def as_json(event: LogEvent) -> str:
         "level": level.name if level is not None else "info",
         "event": name_of(event),
         "text": formatEvent(event),
-        "fields": {
-            key: value if isinstance(value, (str, int, float, type(None))) else str(value)
-            for key, value in event.items()
-            if not key.startswith("log_") and key not in _NOT_FIELDS
-        },
+        "fields": _fields(event),
     }
     traceback = _traceback(event)
     if traceback:
         line["traceback"] = traceback
     return json.dumps(line) + "\n"
+
+
+def _fields(event: LogEvent) -> dict[str, object]:
+    """What an event is about. Of an address, its parts take the place of its text."""
+    fields: dict[str, object] = {}
+    for key, value in event.items():
+        if key.startswith("log_") or key in _NOT_FIELDS:
+            continue
+        if isinstance(value, Address):
+            fields |= {"address": value.host, "port": value.port}
+        elif isinstance(value, (str, int, float, type(None))):
+            fields[key] = value
+        else:
+            fields[key] = str(value)
+    return fields
 
 
 def _traceback(event: LogEvent) -> str:
@@ -101,10 +122,14 @@ def _traceback(event: LogEvent) -> str:
 
 @implementer(ILogObserver)
 class Throttle:
-    """Passes events on to ``observer``, of each kind no more than :data:`LIMIT` a second.
+    """Passes on to ``observer`` no more than :data:`LIMIT` events a second of a kind and a source.
+
+    So the noise of one source hides no other. With more than :data:`KIND_LIMIT` of a kind, each
+    further source has one; with more than :data:`SOURCES_LIMIT` sources, the others have none.
 
     What is left out is counted, and told when the second is over: with the next event, or by
-    :meth:`flush`. What is critical always passes. Safe from any thread.
+    :meth:`flush`. What is critical always passes. Safe from any thread, and in a signal handler
+    that interrupts it.
     """
 
     def __init__(
@@ -116,18 +141,34 @@ class Throttle:
         self._language = language
         self._observer = observer
         self._seconds = seconds
-        self._lock = threading.Lock()
+        # Twisted's handler of SIGTERM logs, and may interrupt what holds this: see the module.
+        self._lock = threading.RLock()
         self._end = seconds() + 1  # of the second at hand; guarded, with the counts
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[tuple[str, str | None]] = Counter()
+        self._passed: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
 
     def __call__(self, event: LogEvent) -> None:
         kind = name_of(event)
         self.flush()
+        critical = event.get("log_level") is LogLevel.critical
         with self._lock:
-            self._counts[kind] += 1
-            passes = self._counts[kind] <= _limit(kind)
-        if passes or event.get("log_level") is LogLevel.critical:
+            passes = self._passes(kind, _source(event)) or critical
+            if passes:
+                self._passed[kind] += 1
+            else:
+                self._left_out[kind] += 1
+        if passes:
             self._observer(event)
+
+    def _passes(self, kind: str, source: str | None) -> bool:
+        if len(self._counts) >= SOURCES_LIMIT and (kind, source) not in self._counts:
+            return False
+        self._counts[kind, source] += 1
+        if source is None:
+            return self._counts[kind, source] <= _limit(kind)
+        limit = LIMIT if self._passed[kind] < KIND_LIMIT else 1
+        return self._counts[kind, source] <= limit
 
     def flush(self, at_once: bool = False) -> None:
         """Tell what was left out, if the second is over."""
@@ -136,25 +177,47 @@ class Throttle:
             if now < self._end and not at_once:
                 return
             self._end = now + 1
-            counts, self._counts = self._counts, Counter()
-        for kind, count in counts.items():
-            if count > _limit(kind):
-                self._observer(self._left_out(kind, count - _limit(kind)))
+            left_out, self._left_out = self._left_out, Counter()
+            self._counts, self._passed = Counter(), Counter()
+        for kind, count in left_out.items():
+            self._observer(_told("left-out", _LEFT_OUT, self._language, kind=kind, count=count))
 
-    def _left_out(self, kind: str, count: int) -> LogEvent:
-        return {
-            "log_format": catalogue(self._language).gettext(_LEFT_OUT),
-            "log_level": LogLevel.warn,
-            "log_namespace": __name__,
-            "log_time": time.time(),
-            "event": "left-out",
-            "kind": kind,
-            "count": count,
-        }
+
+def _told(event: str, sentence: str, language: str, **fields: object) -> LogEvent:
+    """An event of the log itself."""
+    return {
+        "log_format": catalogue(language).gettext(sentence),
+        "log_level": LogLevel.warn,
+        "log_namespace": __name__,
+        "log_time": time.time(),
+        "event": event,
+        **fields,
+    }
+
+
+def _source(event: LogEvent) -> str | None:
+    """Whom an event is about: the source that its ``peer`` belongs to, if it has one."""
+    peer = event.get("peer")
+    if not isinstance(peer, Address):
+        return None
+    return source_of(peer.host)
 
 
 def _limit(kind: str) -> int:
     return PRINTED_LIMIT if kind in _PRINTED else LIMIT
+
+
+@implementer(ILogObserver)
+class Lines:
+    """Writes each event as a line, with ``writer``."""
+
+    def __init__(self, writer: LogWriter, line: Callable[[LogEvent], str]) -> None:
+        self._writer = writer
+        self._line = line
+
+    def __call__(self, event: LogEvent) -> None:
+        critical = event.get("log_level") is LogLevel.critical
+        self._writer.put(self._line(event).encode("utf-8", "backslashreplace"), critical)
 
 
 class Bridge(logging.Handler):
@@ -172,36 +235,72 @@ class Bridge(logging.Handler):
         Logger(namespace=record.name).emit(level, "{text}", **fields)
 
 
-def twistd_observer(twistd: Mapping[str, Any], format: str, language: str) -> ILogObserver | None:
-    """The observer for ``twistd``, by its options: writes where its own would, but our lines.
+class TwistdLog:
+    """The log of a ``twistd`` process, by twistd's options: where its own would be, our lines.
 
-    None where the operator wants another one (``--syslog``, ``--logger``).
+    Lines are written on a thread of their own from :meth:`start` on, which is for the process that
+    stays: twistd forks. :meth:`reopen` is for signal handlers.
+
+    :raises OSError: the log file cannot be opened.
+    """
+
+    def __init__(self, twistd: Mapping[str, Any], format: str, language: str) -> None:
+        line = as_json if format == "json" else as_text
+
+        def lost(count: int) -> bytes:
+            return line(_told("not-written", _NOT_WRITTEN, language, count=count)).encode()
+
+        self._output = _output(twistd)
+        self._language = language
+        self.writer = LogWriter(self._output, lost)
+        self.observer = Throttle(Lines(self.writer, line), language)
+
+    def start(self, reactor: Any) -> None:
+        """Write without keeping the reactor waiting, until the process ends."""
+        self.writer.start()
+        atexit.register(self.writer.finish)
+        LoopingCall(self.observer.flush).start(1.0, now=False)
+        reactor.addSystemEventTrigger("during", "shutdown", self.observer.flush, True)
+        # twistd ends with a signal, and functions of atexit are not called then.
+        reactor.addSystemEventTrigger("after", "shutdown", self.writer.finish)
+
+    def reopen(self) -> None:
+        """Go on in the file that has the log's name, if ours was renamed."""
+        self.writer.call(partial(self._try, self._output.reopen))
+
+    def rotate(self) -> None:
+        """The same; or else begin a new file, where it is one."""
+        rotate = self._output.rotate if isinstance(self._output, File) else self._output.reopen
+        self.writer.call(partial(self._try, rotate))
+
+    def _try(self, function: Callable[[], object]) -> None:
+        try:
+            function()
+        except OSError as error:
+            event = _told("not-reopened", _NOT_REOPENED, self._language, reason=error.strerror)
+            self.observer(event)
+
+
+def twistd_log(twistd: Mapping[str, Any], format: str, language: str) -> TwistdLog | None:
+    """The log for ``twistd``; None where the operator wants another (``--syslog``, ``--logger``).
+
+    :raises OSError: the log file cannot be opened.
     """
     if twistd.get("syslog") or twistd.get("logger"):
         return None
-    from twisted.internet import reactor  # not earlier: twistd may install another one
-
-    line = as_json if format == "json" else as_text
-    throttle = Throttle(FileLogObserver(_output(twistd), line), language)
-    LoopingCall(throttle.flush).start(1.0, now=False)
-    reactor.addSystemEventTrigger("during", "shutdown", throttle.flush, True)
+    log = TwistdLog(twistd, format, language)
     logging.getLogger().addHandler(Bridge(logging.WARNING))
-    return throttle
+    return log
 
 
-def _output(twistd: Mapping[str, Any]) -> Any:
-    """Where twistd would write."""
+def log_path(twistd: Mapping[str, Any]) -> str | None:
+    """The file to which twistd would log; None is standard output."""
     name = twistd.get("logfile")
     if name == "-" or (not name and twistd.get("nodaemon")):
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")
-        return sys.stdout
-    file = LogFile.fromFullPath(name or "twistd.log")
-    signal.signal(signal.SIGUSR1, lambda number, frame: _rotate(file))
-    return file
+        return None
+    return str(name or "twistd.log")
 
 
-def _rotate(file: LogFile) -> None:
-    from twisted.internet import reactor
-
-    reactor.callFromThread(file.rotate)  # type: ignore[attr-defined]  # not within a line
+def _output(twistd: Mapping[str, Any]) -> File | Stream:
+    path = log_path(twistd)
+    return Stream(sys.stdout.fileno()) if path is None else File(path)

@@ -24,6 +24,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_chat.addresses import Address
 from twisted_chat.chat import Chat, Person, announcement
 from twisted_chat.deadlines import Deadlines
 from twisted_chat.dialects import jsonl, text
@@ -669,8 +670,8 @@ class ChatFactory(ServerFactory):
         self.say(sentence, event="message", peer=person.address, line=line)
 
 
-def describe(address: IAddress) -> str:
+def describe(address: IAddress) -> Address:
     """Where a connection comes from, for the operator's log."""
     if isinstance(address, _INTERNET):
-        return f"({address.host!r}, {address.port})"
-    return "(unix)"
+        return Address.of(address.host, address.port, f"({address.host!r}, {address.port})")
+    return Address.of("unix", None, "(unix)")

@@ -26,6 +26,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
+from twisted_chat.addresses import Address
 from twisted_chat.chat import Chat
 from twisted_chat.errors import CannotListen, CannotStart, WrongSetting
 from twisted_chat.identities import Identities
@@ -355,8 +356,8 @@ class ChatService(Service):
         self.factory.said(*arguments)
 
 
-def _address(port: IListeningPort) -> str:
+def _address(port: IListeningPort) -> Address:
     host = port.getHost()
     if isinstance(host, (IPv4Address, IPv6Address)):
-        return f"{host.host}:{host.port}"
+        return Address.of(host.host, host.port, f"{host.host}:{host.port}")
     return describe(host)

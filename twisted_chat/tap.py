@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -12,19 +10,18 @@ from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, LogLevel
 from twisted.python import usage
 from twisted.python.components import Componentized
 
 from twisted_chat import language
-from twisted_chat.errors import CannotStart
-from twisted_chat.logs import twistd_observer
+from twisted_chat.ending import LONGEST_END, LastResort, end_in_time, ignore_further_signals
+from twisted_chat.errors import CannotStart, FileUnwritable
+from twisted_chat.language import N_
+from twisted_chat.logs import TwistdLog, log_path, twistd_log
 from twisted_chat.notify import Notifier
 from twisted_chat.service import ChatService, StartupFailure
 from twisted_chat.settings import LISTEN, LOG_MESSAGES, SETTINGS, Settings, load
-
-#: Seconds that the end takes at most.
-LONGEST_END = 9.8
 
 
 class Options(usage.Options):
@@ -92,23 +89,52 @@ class Options(usage.Options):
 
 
 class TwistdService(ChatService):
-    """The service, in a process of its own, whose log it writes."""
+    """The service, in a process of its own, whose log it writes and whose signals it handles."""
 
-    observer: ILogObserver | None = None
+    #: None where the operator wants another log than ours.
+    log: TwistdLog | None = None
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)
-        if self.observer is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self.observer)  # it is twistd's application
+        if self.log is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self.log.observer)  # it is twistd's application
+
+    def privilegedStartService(self) -> None:
+        """Nothing forks any more: the log gets its thread."""
+        if self.log is not None:
+            self.log.start(self._reactor)
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        super().startService()
+        self._last_resort = LastResort(self._tell_killed)
+        if not signal.getsignal(signal.SIGUSR1):  # or else somebody uses it
+            signal.signal(signal.SIGUSR1, self._rotate)
+        self._reactor.callWhenRunning(end_in_time, self._last_resort)
 
     def stopService(self) -> Deferred[None]:
         """Stop, and let the process end in time, also if something of it hangs."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # once is enough
-        last_resort = threading.Timer(LONGEST_END, os._exit, (1,))
-        last_resort.daemon = True
-        last_resort.start()
+        ignore_further_signals()
+        self._last_resort.arm()
         return super().stopService()
+
+    def reload(self) -> Deferred[None]:
+        """On SIGHUP: read the settings again, and go on in the log file that has its name."""
+        if self.log is not None:
+            self.log.reopen()
+        return super().reload()
+
+    def _rotate(self, number: int, frame: object) -> None:
+        if self.log is not None:
+            self.log.rotate()
+
+    def _tell_killed(self) -> None:
+        self._say(
+            "killed",
+            N_("The server did not end within {seconds:g} seconds, and is killed."),
+            LogLevel.critical,
+            seconds=LONGEST_END,
+        )
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
@@ -122,7 +148,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         reactor, options.settings, read_again=options.read_again, notifier=Notifier()
     )
     if options.parent is not None:
-        service.observer = twistd_observer(
-            options.parent, options.settings.log_format, options.settings.language
-        )
+        settings = options.settings
+        try:
+            service.log = twistd_log(options.parent, settings.log_format, settings.language)
+        except OSError as error:
+            path = log_path(options.parent)
+            wrong = FileUnwritable(setting="--logfile", path=path, reason=error.strerror)
+            raise StartupFailure(wrong.sentence(settings.language)) from error
     return service

@@ -1,0 +1,87 @@
+"""The end of the process: in time, whatever hangs.
+
+SIGTERM finds the main thread anywhere, also inside a lock or a call of the system. What is armed
+here in the handler itself needs neither the reactor nor the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import _thread
+import faulthandler
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+#: Seconds that the end takes at most.
+LONGEST_END = 9.8
+
+#: Seconds for the last line of the log to be written, before the process is ended.
+_LAST_WORDS = 0.1
+
+#: The signals that end a server.
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class LastResort:
+    """Ends the process ``seconds`` after :meth:`arm`, with the status 1, unless it has ended.
+
+    ``tell`` says so in the log; it may hang.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[], object],
+        seconds: float = LONGEST_END,
+        end: Callable[[int], object] = os._exit,
+    ) -> None:
+        self._tell = tell
+        self._seconds = seconds
+        self._end = end
+        self._armed = False
+        self._nowhere = open(os.devnull, "w")  # noqa: SIM115  # until the end
+
+    def arm(self) -> None:
+        """Count from now on. Safe in a signal handler, and to be called again."""
+        if self._armed:
+            return
+        self._armed = True
+        # Not threading.Thread, whose start takes locks that the thread at hand may hold.
+        _thread.start_new_thread(self._wait, ())
+        if self._end is os._exit:
+            # For a main thread that never lets another one run: this is a thread without Python.
+            faulthandler.dump_traceback_later(self._seconds + 0.15, exit=True, file=self._nowhere)
+
+    def _wait(self) -> None:
+        time.sleep(self._seconds - _LAST_WORDS)
+        _thread.start_new_thread(self._tell, ())
+        time.sleep(_LAST_WORDS)
+        self._end(1)
+
+
+def end_in_time(last_resort: LastResort) -> None:
+    """Arm ``last_resort`` at the moment of a signal that ends the process, before its handler runs.
+
+    Once is enough: further signals are ignored. To be called when the reactor has put its own
+    handlers in place.
+    """
+    for number in SIGNALS:
+        handler = signal.getsignal(number)
+        if callable(handler):
+            signal.signal(number, _armed(last_resort, handler))
+
+
+def ignore_further_signals() -> None:
+    """The end has begun."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _armed(last_resort: LastResort, handler: Any) -> Callable[[int, Any], None]:
+    def handle(number: int, frame: Any) -> None:
+        ignore_further_signals()
+        last_resort.arm()
+        handler(number, frame)
+
+    return handle

@@ -1,0 +1,287 @@
+"""Where lines of a log are written: on a thread of its own, behind a queue that is bounded.
+
+A file system or a reader of a pipe may hang for as long as it likes: :meth:`LogWriter.put` only
+queues. What finds no room in the queue is counted, and a line of the log tells the count when the
+lines flow again.
+
+Any thread may call, and so may a signal handler that interrupts a call on the same thread: the
+lock here is re-entrant, and a call inside a call only leaves its line for the outer one to queue.
+It must not know what a line says.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+#: Bytes that wait to be written, at most; critical lines may use as many again.
+QUEUE_LIMIT = 2**20
+
+#: Bytes that are written at once.
+CHUNK = 2**16
+
+#: Seconds that the end of the process may wait for the last lines to be written.
+FLUSH_TIMEOUT = 0.5
+
+#: Bytes of a log file with which a new one begins, and how many older ones are kept.
+FILE_LIMIT = 10_000_000
+OLD_FILES = 10
+
+
+class Output(Protocol):
+    """Where lines go. All of it is called by one thread at a time, and may block."""
+
+    def write(self, data: bytes) -> int:
+        """Write some of ``data``, which is not empty; returns how many bytes.
+
+        :raises OSError: nothing could be written.
+        """
+
+    def reopen(self) -> None:
+        """Go on in the file that has our name, if ours was renamed or removed.
+
+        :raises OSError: it cannot be opened; the old file stays open.
+        """
+
+
+class Stream:
+    """An open file descriptor, such as standard output."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            # Or else what is written after the file was cut short would begin with NULs.
+            flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
+
+    def write(self, data: bytes) -> int:
+        while True:
+            try:
+                return os.write(self._descriptor, data)
+            except BlockingIOError:  # another process made it so
+                poll = select.poll()
+                poll.register(self._descriptor, select.POLLOUT)
+                poll.poll()
+
+    def reopen(self) -> None: ...
+
+
+class File:
+    """A log file. Renamed or cut short by others, it goes on in the right place.
+
+    With ``limit`` bytes, the file becomes ``PATH.1``, that one ``PATH.2`` and so on; the oldest
+    beyond ``old_files`` is removed.
+
+    :raises OSError: the file cannot be opened.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        mode: int = 0o666,
+        limit: int = FILE_LIMIT,
+        old_files: int = OLD_FILES,
+    ) -> None:
+        self._path = os.path.abspath(path)
+        self._mode = mode
+        self._limit = limit
+        self._old_files = old_files
+        self._descriptor = self._open()
+
+    def write(self, data: bytes) -> int:
+        if os.fstat(self._descriptor).st_size >= self._limit:
+            with suppress(OSError):  # it grows further, then
+                self.rotate()
+        return os.write(self._descriptor, data)
+
+    def reopen(self) -> None:
+        if not self.is_ours():
+            self._replace()
+
+    def rotate(self) -> None:
+        """Begin a new file; where somebody else has renamed ours, only that.
+
+        :raises OSError: it cannot be renamed or opened.
+        """
+        if self.is_ours():
+            for number in range(self._old_files, 0, -1):
+                older = f"{self._path}.{number - 1}" if number > 1 else self._path
+                with suppress(FileNotFoundError):
+                    os.replace(older, f"{self._path}.{number}")
+        self._replace()
+
+    def is_ours(self) -> bool:
+        """Whether the file that has our name is the one that is written to."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _replace(self) -> None:
+        descriptor, self._descriptor = self._descriptor, self._open()
+        os.close(descriptor)
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        return os.open(self._path, flags, self._mode)
+
+
+class LogWriter:
+    """Writes lines to ``output``, in the order in which they were put.
+
+    ``left_out`` makes the line that tells how many were lost. Before :meth:`start`, and thus before
+    twistd has forked, lines are written at once.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        left_out: Callable[[int], bytes],
+        limit: int = QUEUE_LIMIT,
+    ) -> None:
+        self._output = output
+        self._left_out = left_out
+        self._limit = limit
+        # Whose put() a signal handler may interrupt with one of its own: see queue's documentation.
+        self._queue: SimpleQueue[bytes | Callable[[], object]] = SimpleQueue()
+        self._lock = threading.RLock()
+        self._arrived: deque[tuple[bytes, bool]] = deque()
+        self._admitting = False  # guarded, with what follows
+        self._waiting = 0  # bytes
+        self._lost = 0
+        self._losing = False
+        self._torn = False  # the last line was written in part; the writing thread's
+        self._thread: threading.Thread | None = None
+        self._last_moment: float | None = None
+
+    def start(self) -> None:
+        """From now on, write on a thread of its own."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+            self._thread.start()
+
+    def put(self, line: bytes, critical: bool = False) -> None:
+        """Have ``line``, which ends with a line break, written. Never blocks, once started."""
+        self._arrived.append((line, critical))
+        with self._lock:
+            while self._arrived and not self._admitting:
+                self._admitting = True
+                try:
+                    while self._arrived:
+                        self._admit(*self._arrived.popleft())
+                finally:
+                    self._admitting = False
+        if self._last_moment is not None:
+            self.flush(self._last_moment - time.monotonic())
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call ``function`` where lines are written, after those that were put before.
+
+        It handles its own errors. Safe in a signal handler.
+        """
+        if self._thread is None:
+            function()
+        else:
+            self._queue.put(function)
+
+    def flush(self, seconds: float) -> bool:
+        """Wait for what was put to be written, so long at most; returns whether it was."""
+        if self._thread is None:
+            return True
+        written = threading.Lock()
+        written.acquire()
+        self._queue.put(written.release)
+        return written.acquire(timeout=max(0.0, seconds))
+
+    def finish(self, seconds: float = FLUSH_TIMEOUT) -> None:
+        """The process is about to end: each line waits to be written, ``seconds`` in all."""
+        if self._last_moment is None:
+            self._last_moment = time.monotonic() + seconds
+        self.flush(self._last_moment - time.monotonic())
+
+    # -- on the thread of whoever calls, under the lock ---------------------------------------
+
+    def _admit(self, line: bytes, critical: bool) -> None:
+        if self._thread is None:
+            self._write([line])
+            return
+        if self._losing and self._waiting <= self._limit // 2:
+            self._losing = False
+            self._queue.put(self._tell_lost)
+        limit = 2 * self._limit if critical else self._limit
+        if self._waiting and self._waiting + len(line) > limit:
+            self._losing = True
+            self._lost += 1
+        elif self._losing and not critical:
+            self._lost += 1
+        else:
+            self._waiting += len(line)
+            self._queue.put(line)
+
+    # -- on the thread that writes ------------------------------------------------------------
+
+    def _run(self) -> None:
+        lines: list[bytes] = []
+        size = 0
+        while True:
+            try:
+                item = self._queue.get(block=not lines)
+            except Empty:
+                item = None
+            if isinstance(item, bytes):
+                lines.append(item)
+                size += len(item)
+                if size < CHUNK:
+                    continue
+            if lines:
+                self._write(lines)
+                with self._lock:
+                    self._waiting -= size
+                    drained = not self._waiting
+                lines, size = [], 0
+                if drained:
+                    self._tell_lost()
+            if item is not None and not isinstance(item, bytes):
+                item()
+
+    def _tell_lost(self) -> None:
+        with self._lock:
+            lost, self._lost = self._lost, 0
+        if lost and self._write([self._left_out(lost)], count=False):
+            with self._lock:
+                self._lost += lost
+
+    def _write(self, lines: list[bytes], count: bool = True) -> int:
+        """Write them; where that fails, the rest of them is lost. Returns how many, and counts."""
+        if self._torn:
+            lines = [b"\n", *lines]
+        data = memoryview(b"".join(lines))
+        written = 0
+        try:
+            while written < len(data):
+                written += self._output.write(bytes(data[written:]))
+        except OSError:
+            pass
+        lost = 0
+        for line in lines:
+            done = min(written, len(line))
+            written -= done
+            if done == len(line):
+                self._torn = False
+            else:
+                self._torn = self._torn or done > 0
+                lost += line != b"\n"
+        if lost and count:
+            with self._lock:
+                self._lost += lost
+        return lost
