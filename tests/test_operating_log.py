@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -126,6 +127,7 @@ def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
     """Nor does it hold up the end."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     port = free_port()
     options = ["--log-messages", "--rate=off", "--history-lines=0"]
     process = subprocess.Popen(

@@ -109,11 +109,13 @@ class File:
             self._replace()
 
     def rotate(self) -> None:
-        """Begin a new file; where somebody else has renamed ours, only that.
+        """Begin a new file; where somebody else has renamed ours or cut it short, only that.
 
         :raises OSError: it cannot be renamed or opened.
         """
         if self.is_ours():
+            if not os.fstat(self._descriptor).st_size:
+                return
             for number in range(self._old_files, 0, -1):
                 older = f"{self._path}.{number - 1}" if number > 1 else self._path
                 with suppress(FileNotFoundError):
