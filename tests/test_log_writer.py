@@ -95,7 +95,11 @@ class Interrupted:
 def handler() -> Iterator[Callable[[Callable[[], object]], None]]:
     """Has a function called when SIGUSR2 comes."""
     before = signal.getsignal(signal.SIGUSR2)
-    yield lambda function: signal.signal(signal.SIGUSR2, lambda number, frame: function()) and None
+
+    def use(function: Callable[[], object]) -> None:
+        signal.signal(signal.SIGUSR2, lambda number, frame: function())
+
+    yield use
     signal.signal(signal.SIGUSR2, before)
 
 
