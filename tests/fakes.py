@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache
 from itertools import count
+from typing import TypeVar
 
 from twisted.internet.task import Clock
 
 from twisted_chat.chat import Chat, Person
 from twisted_chat.dialects import text
-from twisted_chat.errors import HistoryUnavailable, NotSaved
+from twisted_chat.errors import HistoryUnavailable, NotSaved, Refusal
 from twisted_chat.identities import Identities
-from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState
+from twisted_chat.journal import (
+    Draft,
+    Failed,
+    HistoryReader,
+    Marker,
+    Outcome,
+    RoomState,
+    SearchReader,
+)
 from twisted_chat.journal.store import MEMORY, Reader, Store
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry, Event, Refused, Replayed, Request, Style
 from twisted_chat.registry import Registry
 from twisted_chat.room import Shown
 from twisted_chat.session import Session
+
+T = TypeVar("T")
 
 #: 2026-11-23 19:57:00 UTC, in microseconds.
 NOON = 1_795_463_820_000_000
@@ -67,9 +78,16 @@ class StepJournal:
     def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
         self._read(lambda reader: reader.before(room, before, limit), reply)
 
-    def search(self, words: str, room: str | None, limit: int, reply: HistoryReader) -> None:
+    def search(
+        self,
+        words: str,
+        room: str | None,
+        limit: int,
+        reply: SearchReader,
+        source: Hashable = None,
+    ) -> None:
         self.store.index(1_000_000)
-        self._read(lambda reader: reader.search(words, room, limit), reply)
+        self._read(lambda reader: reader.find(words, room, limit), reply)
 
     def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
         for state in self.store.rooms():
@@ -108,7 +126,7 @@ class StepJournal:
             ]
         self._deliver(outcomes)
 
-    def _read(self, query: Callable[[Reader], Sequence[Entry]], reply: HistoryReader) -> None:
+    def _read(self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]) -> None:
         def job() -> None:
             if self.broken is not None:
                 reply(HistoryUnavailable(reason=sqlite3.OperationalError(self.broken)))
@@ -136,6 +154,8 @@ class FakeConnection:
 
     The last ``unread`` entries have not arrived.
     """
+
+    source: str | None = None
 
     def __init__(self) -> None:
         self.ready = True

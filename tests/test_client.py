@@ -543,7 +543,7 @@ ASKED: list[tuple[Request, Event]] = [
     (Ping(), Pong("q")),
     (ReadHistory("lobby"), HistoryShown("lobby", (said(1),), 1, "q")),
     (Say("oi"), Acknowledged((Entry("lobby", 1, 5, "say", "Ana", "oi", None, "q", b""),))),
-    (Search("oi"), SearchShown("oi", (), "q")),
+    (Search("oi"), SearchShown("oi", (), (), "q")),
     (SetLanguage(), LanguageShown("en", (), changed=False)),
     (Tell("Bia", "oi"), Told("Ana", "Bia", "", 5, own=True, id="q")),
     (Topic(None, "lobby"), TopicShown("lobby", "", "q")),

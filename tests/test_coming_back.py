@@ -595,6 +595,16 @@ def test_searching() -> None:
     assert ana.connection.refusals() == ["nothing-to-search", "no-such-room"]
 
 
+def test_a_search_for_very_much_is_refused() -> None:
+    """Without a look at each of its words: it would take a second for 4 kB of them."""
+    (ana,) = World().enter("Ana")
+    for words in ("a " * 17, "é" * 129, "a-" * 129, "word " * 1000):
+        ana.types(f"/search {words}")
+    assert ana.connection.refusals() == ["search-too-long"] * 4
+    ana.types(f"/search {'a ' * 16}", f"/search {'é' * 128}")
+    assert ana.connection.refusals() == ["search-too-long"] * 4
+
+
 def test_how_long_it_is_kept_is_told_on_joining() -> None:
     world = World(keep_days=365)
     assert Visitor(world).types("Ana")[-1].endswith("What is said here is kept for 365 days.")

@@ -578,6 +578,8 @@ LIMITS = {
     "connections_per_address": 16,
     "max_clients": 0,
     "soft_waiting": 65_536,
+    "search_words": 16,
+    "search_bytes": 256,
     "max_waiting": 1_048_576,
     "write_timeout": 60,
 }
@@ -627,10 +629,10 @@ def test_a_page_of_history_and_what_was_removed() -> None:
 
 def test_what_was_found_has_a_snippet_for_each_entry() -> None:
     long, short = saved("x" * 500 + " Café", 7, None), saved("cafe", 6, None)
-    (found,) = objects(SearchShown("cafe", (long, short), "q"))
+    (found,) = objects(SearchShown("cafe", (long, short), ("…x Café", "cafe\x1b"), "q"))
     assert (found["type"], found["id"], found["words"]) == ("found", "q", "cafe")
     assert found["entries"] == objects(long, short)
-    assert found["snippets"] == ["…" + "x" * 29 + " Café", "cafe"]
+    assert found["snippets"] == ["…x Café", "cafe␛"]
 
 
 def test_lists_are_answers_to_a_request() -> None:

@@ -90,12 +90,13 @@ def test_anybody_can_see_the_limits() -> None:
     for lines in (b"/limits\n", b"Ana\n/limits\n"):
         client = house.connect()
         client.send(lines)
-        assert client.lines()[-12:] == [
+        assert client.lines()[-13:] == [
             "[SERVER]: The limits of this server:",
             "  A line has up to 4096 bytes.",
             "  A name has up to 32 characters, a room's 64, a topic 390.",
             "  You can be in 20 rooms.",
             "  A page of history has up to 100 lines.",
+            "  A search has up to 16 words and 256 bytes.",
             "  You can send 20 lines at once, then 5 a second.",
             "  Choose a name within 60 seconds.",
             "  One address can have 16 connections.",

@@ -69,7 +69,7 @@ EVENTS: list[Event] = [
     Replaced(),
     RoomLeft("lobby", None),
     RoomsListed((RoomSummary("lobby", 1, ""),), 1),
-    SearchShown("oi", (ENTRY,)),
+    SearchShown("oi", (ENTRY,), ("oi",)),
     ServerStopping(),
     Slowed(20, 5),
     Told("Ana", "Bia", "psst", 0),

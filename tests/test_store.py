@@ -709,12 +709,12 @@ def test_a_step_of_the_index_that_fails_is_done_again(memory: Store) -> None:
 def test_a_snippet_is_what_stands_around_the_first_word(
     text: str, words: str, snippet: str
 ) -> None:
-    assert searching.snippet(text, words) == snippet
+    assert searching.snippets(words)(text) == snippet
 
 
 @given(hostile, hostile)
 def test_a_snippet_is_a_part_of_any_text(text: str, words: str) -> None:
-    snippet = searching.snippet(text, words)
+    snippet = searching.snippets(words)(text)
     assert snippet.removeprefix("…").removesuffix("…") in text or snippet in text
     assert len(snippet) <= 92
 

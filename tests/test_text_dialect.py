@@ -354,7 +354,7 @@ def test_a_text_cannot_make_a_second_line(name: str, text: str, style: Style) ->
     assert len(lines(*events, style=style)) == len(events)
     motd = (text, text)
     assert len(lines(welcomed(name, motd), style=style)) == len(motd) + 2
-    assert len(lines(SearchShown(text, (entry(text, nickname=name),)), style=style)) == 2
+    assert len(lines(SearchShown(text, (entry(text, nickname=name),), (text,)), style=style)) == 2
 
 
 def test_no_event_is_no_bytes() -> None:
@@ -528,21 +528,19 @@ def test_each_receipt_is_a_line_with_its_number() -> None:
 
 def test_what_was_found_has_its_room_number_and_date() -> None:
     found = (entry("two films", number=42), entry("a film", "act", number=7, room="lobby"))
-    assert lines(SearchShown("film", found)) == [
+    assert lines(SearchShown("film", found, ("two films", "a film"))) == [
         "[SERVER]: Found, the latest first (times are UTC):",
         "  #cinema 42 2026-11-23 19:57 [Ana]: two films",
         "  #lobby 7 2026-11-23 19:57 * Ana a film",
     ]
-    assert lines(SearchShown("{film} \x1b", ())) == ["[SERVER]: Nothing was found for: {film} ␛"]
+    assert lines(SearchShown("{film} \x1b", (), ())) == [
+        "[SERVER]: Nothing was found for: {film} ␛"
+    ]
 
 
-def test_a_long_text_that_was_found_is_cut_to_what_stands_around_the_word() -> None:
-    text = "before " * 50 + "Café" + " after" * 50
-    (_, line) = lines(SearchShown("cafe", (entry(text),)))
-    assert "Café" in line
-    assert line.endswith("…")
-    assert "[Ana]: …" in line
-    assert len(line) < 160
+def test_of_what_was_found_the_snippet_is_shown() -> None:
+    (_, line) = lines(SearchShown("cafe", (entry("before " * 500),), ("…the Café…",)))
+    assert line.endswith("[Ana]: …the Café…")
 
 
 def test_whoever_came_back_is_told_on_the_older_connection() -> None:

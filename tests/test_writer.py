@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from twisted_chat.errors import HistoryUnavailable, IdReused, NotSaved, Refusal
-from twisted_chat.journal import Draft, Failed, Marker, Outcome, Saved, writer
-from twisted_chat.journal.store import Store
-from twisted_chat.journal.writer import QUEUE_LIMIT, STOPPING, GroupCommitJournal
+from twisted_chat.journal import Draft, Failed, Found, Marker, Outcome, Saved, writer
+from twisted_chat.journal.readers import STOPPING
+from twisted_chat.journal.store import Reader, Store
+from twisted_chat.journal.writer import QUEUE_LIMIT, GroupCommitJournal
 from twisted_chat.messages import Entry
 
 
@@ -72,11 +73,11 @@ class Setup:
         return [outcome.entry for outcome in saved if isinstance(outcome, Saved)]
 
     def search(self, words: str, room: str | None = None, limit: int = 100) -> list[str]:
-        found: list[Sequence[Entry] | Refusal] = []
+        found: list[Found | Refusal] = []
         self.journal.search(words, room, limit, found.append)
         self.loop.run_until(lambda: bool(found))
         assert not isinstance(found[0], Refusal)
-        return [entry.text for entry in found[0]]
+        return [entry.text for entry in found[0].entries]
 
     def remove_before(self, time: int) -> list[tuple[str, int]]:
         """Remove what is old; returns the steps that were told."""
@@ -275,12 +276,10 @@ def test_what_is_measured_of_each_group(setup: Setup, monkeypatch: pytest.Monkey
 
 
 def test_a_read_that_fails_is_a_refusal(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_reader() -> None:
+    def no_page(*_: object) -> None:
         raise sqlite3.OperationalError("unable to open database file")
 
-    setup.search("x")  # the readers have been opened
-    monkeypatch.setattr(setup.stores[0], "reader", no_reader)
-    setup.journal._reader_of_thread = threading.local()  # as if they had not
+    monkeypatch.setattr(Reader, "after", no_page)
     found: list[Sequence[Entry] | Refusal] = []
     setup.journal.read_after("lobby", 0, 10, 10, found.append)
     setup.loop.run_until(lambda: bool(found))
@@ -411,13 +410,11 @@ def test_an_index_that_fails_does_not_stop_the_thread_and_recovers(
 def test_a_search_that_fails_is_a_refusal(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def no_reader() -> None:
+    def no_search(*_: object) -> None:
         raise error
 
-    setup.search("x")  # the readers have been opened
-    monkeypatch.setattr(setup.stores[0], "reader", no_reader)
-    setup.journal._reader_of_thread = threading.local()  # as if they had not
-    found: list[Sequence[Entry] | Refusal] = []
+    monkeypatch.setattr(Reader, "search", no_search)
+    found: list[Found | Refusal] = []
     setup.journal.search("x", None, 10, found.append)
     setup.loop.run_until(lambda: bool(found))
     assert isinstance(found[0], HistoryUnavailable)

@@ -28,7 +28,7 @@ from twisted_chat.errors import (
     TopicTooLong,
 )
 from twisted_chat.identities import Identities
-from twisted_chat.journal import Draft, Failed, Journal, Marker, Outcome, Saved
+from twisted_chat.journal import Draft, Failed, Found, Journal, Marker, Outcome, Saved
 from twisted_chat.limits import DEFAULTS, TEXT_LIMIT, Limits
 from twisted_chat.messages import (
     Announced,
@@ -479,15 +479,21 @@ class Chat:
         room: Room | None,
         limit: int,
         reply: Callable[[SearchShown | Refusal], None],
+        source: Hashable = None,
     ) -> None:
-        """Give ``reply`` the latest entries that hold all of ``words``."""
+        """Give ``reply`` the latest entries that hold all of ``words``.
 
-        def found(result: Sequence[Entry] | Refusal) -> None:
-            shown = result if isinstance(result, Refusal) else SearchShown(words, tuple(result))
-            reply(shown)
+        Searches of one ``source`` are made one after the other.
+        """
+
+        def found(result: Found | Refusal) -> None:
+            if isinstance(result, Refusal):
+                reply(result)
+            else:
+                reply(SearchShown(words, result.entries, result.snippets))
 
         name = None if room is None else room.name
-        self._journal.search(words, name, max(1, min(limit, self.limits.page)), found)
+        self._journal.search(words, name, max(1, min(limit, self.limits.page)), found, source)
 
     def remove_old(self) -> None:
         """Begin to remove the entries that are older than is to be kept."""

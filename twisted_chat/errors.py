@@ -205,6 +205,29 @@ class NothingToSearch(Refusal):
     template = N_("There is no word to search for.")
 
 
+class SearchTooLong(Refusal):
+    code = "search-too-long"
+    template = N_("A search has at most {words} words and {bytes} bytes.")
+
+
+class SearchTooSlow(Refusal):
+    code = "search-too-slow"
+    template = N_(
+        "The search took longer than {seconds:g} s and was ended. Rarer words, or other ones in "
+        "addition, are found faster."
+    )
+
+
+class SearchBusy(Refusal):
+    code = "search-busy"
+    template = N_("Too many searches wait at the moment. Please try again in a while.")
+
+
+class SearchNotReady(Refusal):
+    code = "search-not-ready"
+    template = N_("The search index is still being made ({percent} %). Please try again later.")
+
+
 # -- the log ----------------------------------------------------------------------------------
 
 

@@ -22,6 +22,12 @@ TEXT_LIMIT = 4096
 PAGE_LIMIT = 100
 
 
+#: Words (apart by blanks) and bytes of what is searched for at once. More of them take longer,
+#: and hardly find anything.
+SEARCH_WORDS = 16
+SEARCH_BYTES = 256
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The limits of one server. 0, or None, is no limit."""
 

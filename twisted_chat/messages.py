@@ -379,10 +379,13 @@ class HistoryShown(Event, frozen=True):
 
 
 class SearchShown(Event, frozen=True):
-    """What a search for ``words`` found, the latest first."""
+    """What a search for ``words`` found, the latest first; ``snippets`` has the part of each
+    entry's text that is around the first word.
+    """
 
     words: str
     entries: tuple[Entry, ...]
+    snippets: tuple[str, ...]
     id: str | None = None
 
 

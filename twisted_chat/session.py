@@ -27,11 +27,13 @@ from twisted_chat.errors import (
     NotIgnored,
     NotYourself,
     Refusal,
+    SearchTooLong,
     TooManyIgnored,
     UnknownCode,
 )
 from twisted_chat.journal import Draft
 from twisted_chat.language import LANGUAGES, match
+from twisted_chat.limits import SEARCH_BYTES, SEARCH_WORDS
 from twisted_chat.messages import (
     Acknowledged,
     AreYouThere,
@@ -99,6 +101,9 @@ WRONG_CODES_LIMIT = 5
 class Connection(Protocol):
     """What a session knows of the connection it speaks over."""
 
+    #: What it is counted for: an address or a network; None for this machine itself.
+    source: str | None
+
     @property
     def outlet(self) -> Outlet:
         """Where bytes go out."""
@@ -132,6 +137,7 @@ class _NoConnection:
     """What a session speaks over while its person is away: nothing arrives, nothing is kept."""
 
     ready = False
+    source: str | None = None
 
     @property
     def outlet(self) -> Outlet:
@@ -472,12 +478,16 @@ class Session:
         self._after_own_lines(read)
 
     def _search(self, request: Search) -> None:
-        if not any(character.isalnum() for character in request.words):
+        words = request.words
+        if len(words.encode()) > SEARCH_BYTES or len(words.split()) > SEARCH_WORDS:
+            raise SearchTooLong(words=SEARCH_WORDS, bytes=SEARCH_BYTES)
+        if not any(character.isalnum() for character in words):
             raise NothingToSearch()
         room = None if request.room is None else self._chat.room(request.room)
         limit = SEARCH_DEFAULT if request.limit is None else request.limit
+        source = self._connection.source or self
         reply = self._later(request.id)
-        self._after_own_lines(lambda: self._chat.search(request.words, room, limit, reply))
+        self._after_own_lines(lambda: self._chat.search(words, room, limit, reply, source))
 
     def _after_own_lines(self, read: Callable[[], None]) -> None:
         """Read the log: whoever has said something before that finds it there."""

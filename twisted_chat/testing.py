@@ -19,8 +19,9 @@ any test framework.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import count
+from typing import TypeVar
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
@@ -49,7 +50,15 @@ from twisted_chat.client import ChatClient, Event, Receipt, Refused
 from twisted_chat.errors import HistoryUnavailable, NotSaved, Refusal
 from twisted_chat.flood import Rate
 from twisted_chat.identities import Identities
-from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState
+from twisted_chat.journal import (
+    Draft,
+    Failed,
+    HistoryReader,
+    Marker,
+    Outcome,
+    RoomState,
+    SearchReader,
+)
 from twisted_chat.journal.store import MEMORY, Reader, Store
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry
@@ -58,6 +67,8 @@ from twisted_chat.protocol import ChatFactory, ChatProtocol
 from twisted_chat.registry import Registry
 
 __all__ = ["ChatServer", "SteppedClock"]
+
+T = TypeVar("T")
 
 #: When :attr:`ChatServer.clock` shows 0: 2026-01-01 00:00:00 UTC, in microseconds.
 BEGINNING = 1_767_225_600_000_000
@@ -387,10 +398,17 @@ class _Journal:
     def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
         self._read(lambda reader: reader.before(room, before, limit), reply)
 
-    def search(self, words: str, room: str | None, limit: int, reply: HistoryReader) -> None:
+    def search(
+        self,
+        words: str,
+        room: str | None,
+        limit: int,
+        reply: SearchReader,
+        source: Hashable = None,
+    ) -> None:
         def job() -> None:
             self._store.index(MANY)
-            self._read(lambda reader: reader.search(words, room, limit), reply)
+            self._read(lambda reader: reader.find(words, room, limit), reply)
 
         self.mark(job)
 
@@ -438,7 +456,7 @@ class _Journal:
         if self._queue:
             self.commit()
 
-    def _read(self, query: Callable[[Reader], Sequence[Entry]], reply: HistoryReader) -> None:
+    def _read(self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]) -> None:
         def job() -> None:
             reason = self._server.disk_error
             if reason is None:

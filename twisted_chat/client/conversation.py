@@ -779,13 +779,14 @@ class Conversation:
         return tuple(e for e in entries if e.nickname.casefold() not in self._ignored)
 
     def _found(self, event: SearchShown) -> None:
-        event = msgspec.structs.replace(event, entries=self._wanted(event.entries))
-        rest = event.entries[PAGE:]
-        shown = SearchShown(event.words, event.entries[:PAGE])
-        self._show(shown)
+        wanted = set(self._wanted(event.entries))
+        found = list(zip(event.entries, event.snippets, strict=True))
+        found = [pair for pair in found if pair[0] in wanted]
+        self._show(_found(event.words, found[:PAGE]))
+        rest = found[PAGE:]
         if rest:
             self._notice(MORE_FOUND)
-            self._more = lambda: self._found(SearchShown(event.words, rest))
+            self._more = lambda: self._found(_found(event.words, rest))
 
     def _people_listed(self, event: PeopleListed) -> None:
         for room in self._rooms_of(event.room):
@@ -922,6 +923,11 @@ class Conversation:
 
 def _nothing() -> None:
     """Do nothing."""
+
+
+def _found(words: str, found: Sequence[tuple[Entry, str]]) -> SearchShown:
+    """What was found, of pairs of an entry and its snippet."""
+    return SearchShown(words, tuple(entry for entry, _ in found), tuple(cut for _, cut in found))
 
 
 def _text_of(request: Request | None) -> str | None:

@@ -239,10 +239,15 @@ class _History(_Line, tag="history"):
 class _Found(_Line, tag="found"):
     words: str
     entries: tuple[_Said, ...]
+    snippets: tuple[str, ...]
     id: str | None = None
 
     def event(self) -> Event:
-        return SearchShown(self.words, tuple(said.event() for said in self.entries), self.id)
+        entries = tuple(said.event() for said in self.entries)
+        snippets = self.snippets
+        if len(snippets) != len(entries):
+            snippets = tuple(entry.text for entry in entries)
+        return SearchShown(self.words, entries, snippets, self.id)
 
 
 class _Rooms(_Line, tag="rooms"):

@@ -21,8 +21,7 @@ from twisted_chat.errors import (
     Refusal,
     UnknownType,
 )
-from twisted_chat.journal.search import snippet
-from twisted_chat.limits import SOFT_LIMIT, TEXT_LIMIT, Limits
+from twisted_chat.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT, Limits
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
@@ -311,6 +310,7 @@ def _welcomed(event: Welcomed, style: Style) -> dict[str, Any]:
 def _limits(limits: Limits) -> dict[str, Any]:
     """What an operator can set, under its own names, and what this dialect has of its own."""
     own = {"line": LINE_LIMIT, "id": ID_LIMIT, "soft_waiting": SOFT_LIMIT}
+    own |= {"search_words": SEARCH_WORDS, "search_bytes": SEARCH_BYTES}
     return own | structs.asdict(limits)
 
 
@@ -364,7 +364,7 @@ def _search_shown(event: SearchShown, style: Style) -> dict[str, Any]:
         "id": event.id,
         "words": event.words,
         "entries": [_said(entry, style) for entry in event.entries],
-        "snippets": [visible(snippet(entry.text, event.words)) for entry in event.entries],
+        "snippets": [visible(snippet) for snippet in event.snippets],
     }
 
 

@@ -15,9 +15,8 @@ from msgspec import structs
 from twisted_chat.characters import find_unsafe, visible
 from twisted_chat.dialects import commands
 from twisted_chat.errors import ControlCharacter, NotUTF8, UnknownCommand
-from twisted_chat.journal.search import snippet
 from twisted_chat.language import N_, catalogue
-from twisted_chat.limits import SOFT_LIMIT, TEXT_LIMIT
+from twisted_chat.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
@@ -341,8 +340,8 @@ def _search_shown(event: SearchShown, style: Style) -> list[str]:
     if not event.entries:
         return [_notice(style, N_("Nothing was found for: {words}"), words=event.words)]
     lines = [_notice(style, N_("Found, the latest first (times are UTC):"))]
-    for entry in event.entries:
-        short = structs.replace(entry, text=snippet(entry.text, event.words))
+    for entry, snippet in zip(event.entries, event.snippets, strict=False):
+        short = structs.replace(entry, text=snippet)
         lines.append(f"  #{visible(entry.room)} {entry.number} {_dated(short, style)}")
     return lines
 
@@ -435,6 +434,10 @@ def _limits_shown(event: LimitsShown, style: Style) -> list[str]:
         ),
         (N_("You can be in {rooms} rooms."), {"rooms": limits.rooms}),
         (N_("A page of history has up to {page} lines."), {"page": limits.page}),
+        (
+            N_("A search has up to {words} words and {bytes} bytes."),
+            {"words": SEARCH_WORDS, "bytes": SEARCH_BYTES},
+        ),
     ]
     if limits.rate is not None:
         sentence = N_("You can send {burst:g} lines at once, then {per_second:g} a second.")

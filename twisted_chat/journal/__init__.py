@@ -9,7 +9,7 @@ Its promise: an entry that was handed back is on disk, in one fixed place of its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -65,10 +65,23 @@ class RoomState(msgspec.Struct, frozen=True):
     topic: str
 
 
+class Found(msgspec.Struct, frozen=True):
+    """What a search found, the latest first; of each entry, what stands around the first word."""
+
+    entries: tuple[Entry, ...]
+    snippets: tuple[str, ...]
+
+
 class HistoryReader(Protocol):
     """Called back on the reactor thread with a run of entries, oldest first, or a refusal."""
 
     def __call__(self, result: Sequence[Entry] | Refusal, /) -> None: ...
+
+
+class SearchReader(Protocol):
+    """Called back on the reactor thread with what was found, or a refusal."""
+
+    def __call__(self, result: Found | Refusal, /) -> None: ...
 
 
 class Journal(Protocol):
@@ -104,8 +117,18 @@ class Journal(Protocol):
     def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
         """Read the last ``limit`` entries numbered below ``before``."""
 
-    def search(self, words: str, room: str | None, limit: int, reply: HistoryReader) -> None:
-        """Find the latest ``limit`` entries that hold all of ``words``, the latest first."""
+    def search(
+        self,
+        words: str,
+        room: str | None,
+        limit: int,
+        reply: SearchReader,
+        source: Hashable = None,
+    ) -> None:
+        """Find the latest ``limit`` entries that hold all of ``words``, the latest first.
+
+        Searches of one ``source`` are made one after the other.
+        """
 
     def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
         """Begin to remove entries from before ``time``, in small steps behind the commits.

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
 
 #: Han, kana, Hangul and their extensions: scripts in which a word need not end at a space.
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
@@ -51,17 +53,27 @@ def query(words: str, room: int | None) -> str | None:
     return found if room is None else f"room : {room_token(room)} AND {found}"
 
 
-def snippet(text: str, words: str) -> str:
-    """``text``, cut to what stands around the first of ``words`` where it is long."""
-    if len(text) <= _BEFORE + _AFTER:
-        return text
-    folded = _folded(text)
-    found = [folded.find(_folded(word)) for word in words.split()]
-    first = min((at for at in found if at >= 0), default=0)
-    start, end = max(0, first - _BEFORE), min(len(text), first + _AFTER)
-    return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
+def snippets(words: str) -> Callable[[str], str]:
+    """A function that cuts a long text to what stands around the first of ``words`` in it."""
+    wanted = [folded for word in words.split() if (folded := _folded(word))]
+
+    def snippet(text: str) -> str:
+        if len(text) <= _BEFORE + _AFTER:
+            return text
+        folded = _folded(text)
+        found = [at for word in wanted if (at := folded.find(word)) >= 0]
+        first = min(found, default=0)
+        start, end = max(0, first - _BEFORE), min(len(text), first + _AFTER)
+        return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
+
+    return snippet
 
 
 def _folded(text: str) -> str:
     """``text`` without case and accents, character by character."""
-    return "".join(unicodedata.normalize("NFD", c)[0].lower()[:1] or c for c in text)
+    return text.lower() if text.isascii() else "".join(map(_folded_character, text))
+
+
+@lru_cache(maxsize=4096)
+def _folded_character(character: str) -> str:
+    return unicodedata.normalize("NFKD", character)[0].lower()[:1] or character

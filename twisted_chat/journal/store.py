@@ -28,7 +28,7 @@ from twisted_chat.errors import (
     DatabaseUnusable,
     IdReused,
 )
-from twisted_chat.journal import Draft, Failed, RoomState, Saved, search
+from twisted_chat.journal import Draft, Failed, Found, RoomState, Saved, search
 from twisted_chat.journal.chain import START, link
 from twisted_chat.messages import Entry
 
@@ -216,6 +216,13 @@ class Store:
         count: int = row[0]
         return count
 
+    def indexed_percent(self) -> int:
+        """How much of the log is in the search index, in percent."""
+        (percent,) = self._connection.execute(
+            "SELECT 100 * indexed.entry / max(1, (SELECT max(id) FROM entry)) FROM indexed"
+        ).fetchone()
+        return int(percent)
+
     def index(self, limit: int) -> int:
         """Bring the search index on by up to ``limit`` entries; returns by how many.
 
@@ -352,6 +359,16 @@ class Reader:
             return []
         rows = self._connection.execute(_SEARCH, (wanted, limit))
         return [Entry(*row) for row in rows]
+
+    def find(self, words: str, room: str | None, limit: int) -> Found:
+        """What :meth:`search` gives, with a snippet of each entry."""
+        entries = self.search(words, room, limit)
+        snippet = search.snippets(words)
+        return Found(tuple(entries), tuple(snippet(entry.text) for entry in entries))
+
+    def interrupt(self) -> None:
+        """End a search that runs on another thread: it raises :class:`sqlite3.OperationalError`."""
+        self._connection.interrupt()
 
     def close(self) -> None:
         if not self._shared:

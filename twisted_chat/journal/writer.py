@@ -12,16 +12,23 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from twisted_chat.errors import HistoryUnavailable, NotSaved, Refusal
-from twisted_chat.journal import Draft, Failed, HistoryReader, Marker, Outcome, RoomState
+from twisted_chat.errors import NotSaved, Refusal, SearchNotReady
+from twisted_chat.journal import (
+    Draft,
+    Failed,
+    Found,
+    HistoryReader,
+    Marker,
+    Outcome,
+    RoomState,
+    SearchReader,
+)
+from twisted_chat.journal.readers import STOPPING, Readers, result_of
 from twisted_chat.journal.store import Reader, Store
-from twisted_chat.language import N_
-from twisted_chat.messages import Entry
 
 #: Places in the queue, drafts and markers alike. When it is full, senders are not read.
 QUEUE_LIMIT = 10_000
@@ -31,14 +38,14 @@ QUEUE_LIMIT = 10_000
 GROUP_SECONDS = 0.05
 GROUP_LEAST = 200
 
-#: Threads that read the log for ``/history`` and for readers that fell behind.
-READERS = 2
-
 #: What is said is indexed for search when nothing was said for so many seconds, or when a search
 #: waits for it, so many entries at one go; behind every group when more than this are waiting.
 INDEX_DELAY = 1.0
 INDEX_STEP = 500
 INDEX_BACKLOG = 1_000_000
+
+#: Seconds that a search waits for the index.
+INDEX_WAIT = 5.0
 
 #: Between groups, when nothing waits: a few entries, for so small a part of the time.
 INDEX_LITTLE = 100
@@ -55,9 +62,6 @@ REMOVE_STEP = 200
 
 #: Characters of a message that was not saved, shown to its author.
 EXCERPT = 60
-
-#: Why a message that came too late was not saved.
-STOPPING = N_("the server is being stopped")
 
 #: What programs that read the server's log know it by.
 _NOT_SAVED = {"event": "not-saved"}
@@ -94,8 +98,7 @@ class GroupCommitJournal:
         # Filled by the thread that owns the chat and emptied by the writer, without a lock.
         self._queue: deque[Draft | Marker] = deque()
         self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
-        self._readers = ThreadPoolExecutor(READERS, "journal reader")
-        self._reader_of_thread = threading.local()
+        self._readers = Readers(lambda: self._store.reader(), call_from_thread)
         # The writer thread's: how many entries are not indexed yet, at most; and when it may
         # index some between groups again.
         self._unindexed = 0
@@ -105,7 +108,6 @@ class GroupCommitJournal:
         self._outstanding = 0
         self._waking = False
         self._group_limit = GROUP_LEAST
-        self._closed = False
         self._waiting_for_space: list[Callable[[], None]] = []
         self._stopped: Callable[[], None] = _nothing
 
@@ -115,8 +117,7 @@ class GroupCommitJournal:
         self._unindexed = self._store.unindexed()
         self._deliver = deliver
         self._thread.start()
-        if not self._store.in_memory:
-            self._open_readers()
+        self._readers.start(with_threads=not self._store.in_memory)
         return rooms
 
     def append(self, draft: Draft) -> None:
@@ -153,13 +154,34 @@ class GroupCommitJournal:
     def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
         self._read(lambda reader: reader.before(room, before, limit), reply)
 
-    def search(self, words: str, room: str | None, limit: int, reply: HistoryReader) -> None:
+    def search(
+        self,
+        words: str,
+        room: str | None,
+        limit: int,
+        reply: SearchReader,
+        source: Hashable = None,
+    ) -> None:
+        deadline = math.inf
+
         def job() -> None:
             # A step, and the rest behind the next commits.
+            nonlocal deadline
+            deadline = min(deadline, time.monotonic() + INDEX_WAIT)
             if self._unindexed and self._index(INDEX_STEP) and self._unindexed:
-                self._put_job(job)
+                if time.monotonic() < deadline:
+                    self._put_job(job)
+                else:
+                    percent = self._store.indexed_percent()
+                    self._call_from_thread(reply, SearchNotReady(percent=percent))
+                return
+            if self._store.in_memory:
+                self._read_here(self._readers.limited(find), reply)
             else:
-                self._read(lambda reader: reader.search(words, room, limit), reply)
+                self._readers.search(find, reply, source)
+
+        def find(reader: Reader) -> Found:
+            return reader.find(words, room, limit)
 
         self.mark(lambda: self._put_job(job))  # behind what is in the queue by now
 
@@ -209,57 +231,19 @@ class GroupCommitJournal:
             self._group_limit = max(GROUP_LEAST, min(fitting, 2 * self._group_limit, QUEUE_LIMIT))
 
     def _close(self) -> None:
-        self._closed = True
-        self._readers.shutdown(wait=False)
         self._store.close()
         self._stopped()
 
-    def _read(self, query: Callable[[Reader], Sequence[Entry]], reply: HistoryReader) -> None:
-        def job() -> None:
-            result: Sequence[Entry] | Refusal
-            try:
-                result = query(self._thread_reader())
-            except sqlite3.Error as error:
-                result = HistoryUnavailable(reason=error)
-            except Exception as error:
-                _log.exception("a defect: the log was not read")
-                result = HistoryUnavailable(reason=error)
-            self._call_from_thread(reply, result)
-
-        if self._closed:
-            self._call_from_thread(reply, HistoryUnavailable(reason=STOPPING))
-        elif self._store.in_memory:
-            self._put_job(job)
+    def _read(self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]) -> None:
+        if self._store.in_memory:
+            self._put_job(lambda: self._read_here(query, reply))
         else:
-            self._readers.submit(job)
+            self._readers.read(query, reply)
 
     def _put_job(self, job: Callable[[], None]) -> None:
         with self._wake:
             self._jobs.append(job)
             self._wake.notify()
-
-    def _open_readers(self) -> None:
-        """Now, as later there may be no file descriptor left."""
-        together = threading.Barrier(READERS)  # or else one thread could do all of it
-
-        def open_one() -> None:
-            try:
-                self._thread_reader()
-            except sqlite3.Error:
-                _log.exception("a reader of the log was not opened, and will be when it is needed")
-            finally:
-                together.wait()
-
-        for _ in range(READERS):
-            self._readers.submit(open_one)
-
-    # -- on the reader threads -----------------------------------------------------------------
-
-    def _thread_reader(self) -> Reader:
-        reader: Reader | None = getattr(self._reader_of_thread, "reader", None)
-        if reader is None:
-            reader = self._reader_of_thread.reader = self._store.reader()
-        return reader
 
     # -- on the writer thread ------------------------------------------------------------------
 
@@ -288,7 +272,14 @@ class GroupCommitJournal:
                 self._do(job)
             if not group and not jobs:
                 self._index(INDEX_STEP)
+        self._readers.close()
         self._call_from_thread(self._close)
+
+    def _read_here(
+        self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]
+    ) -> None:
+        """Read what is in memory, where there is only the one connection."""
+        self._call_from_thread(reply, result_of(lambda: query(self._store.reader())))
 
     def _do(self, job: Callable[[], None]) -> None:
         try:

@@ -1,0 +1,55 @@
+"""What waits, by source: the sources take turns, one thing of each at a time. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class FairQueue(Generic[T]):
+    """Holds at most ``of_source`` items of one source, and ``of_all`` of all together."""
+
+    def __init__(self, of_source: int, of_all: int) -> None:
+        self._of_source = of_source
+        self._of_all = of_all
+        self._total = 0
+        self._waiting: dict[Hashable, deque[T]] = {}
+        self._busy: set[Hashable] = set()
+        self._turns: deque[Hashable] = deque()  # sources that have something and are not busy
+
+    def put(self, source: Hashable, item: T) -> bool:
+        """Add ``item``; returns False, and adds nothing, if too much waits already."""
+        waiting = self._waiting.get(source)
+        if self._total >= self._of_all or (waiting and len(waiting) >= self._of_source):
+            return False
+        if waiting is None:
+            waiting = self._waiting[source] = deque()
+            if source not in self._busy:
+                self._turns.append(source)
+        waiting.append(item)
+        self._total += 1
+        return True
+
+    def take(self) -> tuple[Hashable, T] | None:
+        """The next item, with its source, which is busy until :meth:`done`; None if there is no
+        item whose source is not busy.
+        """
+        if not self._turns:
+            return None
+        source = self._turns.popleft()
+        waiting = self._waiting[source]
+        item = waiting.popleft()
+        self._total -= 1
+        if not waiting:
+            del self._waiting[source]
+        self._busy.add(source)
+        return source, item
+
+    def done(self, source: Hashable) -> None:
+        """The item that was taken of ``source`` is done."""
+        self._busy.discard(source)
+        if source in self._waiting:
+            self._turns.append(source)

@@ -1,0 +1,257 @@
+"""The threads that read the log: some for history and catching up, others for searches.
+
+A search can take long, whatever its words are; a page of history cannot. So neither waits for
+the other. A search is interrupted after :data:`SEARCH_SECONDS`; one source has at most one search
+running, and the sources take turns; so many searches wait at most, and the others are refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+from twisted_chat.errors import HistoryUnavailable, Refusal, SearchBusy, SearchTooSlow
+from twisted_chat.journal.fair_queue import FairQueue
+from twisted_chat.journal.store import Reader
+from twisted_chat.language import N_
+
+#: Threads that read pages of the log, and threads that search.
+HISTORY_THREADS = 2
+SEARCH_THREADS = 2
+
+#: Seconds after which a search is interrupted.
+SEARCH_SECONDS = 1.0
+
+#: Seconds between two interruptions of one search: the first may come before SQLite has begun.
+INTERRUPT_INTERVAL = 0.05
+
+#: Searches that wait: of one source, and of all together.
+SEARCHES_OF_SOURCE = 100
+SEARCHES_WAITING = 1000
+
+#: Pages that wait: the connections are the limit, as each waits for one answer at a time.
+MANY = 1_000_000
+
+#: Seconds that :meth:`Readers.start` and :meth:`Readers.close` wait for the threads.
+START_TIMEOUT = CLOSE_TIMEOUT = 2.0
+
+#: Why a message that came too late was not saved, or a page not read.
+STOPPING = N_("the server is being stopped")
+
+T = TypeVar("T")
+#: Work for a thread, which gives it a function that returns the thread's reader.
+_Work = Callable[[Callable[[], Reader]], object]
+_log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Interrupts searches that take longer than :data:`SEARCH_SECONDS`, from a thread of its own,
+    as FTS5 can spend any time on one row and calls nobody meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._change = threading.Condition()
+        self._deadlines: dict[Reader, float] = {}  # guarded by _change
+        self._closed = False  # set under _change
+        self._thread = threading.Thread(target=self._run, name="search watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def search(self, reader: Reader, query: Callable[[Reader], T]) -> T:
+        """``query(reader)``, unless it takes too long.
+
+        :raises SearchTooSlow: it was interrupted.
+        :raises sqlite3.Error: it failed.
+        """
+        with self._change:
+            self._deadlines[reader] = time.monotonic() + (0 if self._closed else SEARCH_SECONDS)
+            self._change.notify()
+        try:
+            return query(reader)
+        except sqlite3.OperationalError as error:
+            if "interrupted" not in str(error):
+                raise
+            if self._closed:
+                raise HistoryUnavailable(reason=STOPPING) from None
+            raise SearchTooSlow(seconds=SEARCH_SECONDS) from None
+        finally:
+            with self._change:  # from here on, no interruption can reach what comes next
+                del self._deadlines[reader]
+
+    def close(self) -> None:
+        """Interrupt every search, and end when none runs any more."""
+        with self._change:
+            self._closed = True
+            self._deadlines = dict.fromkeys(self._deadlines, 0.0)
+            self._change.notify()
+
+    def _run(self) -> None:
+        with self._change:
+            while self._deadlines or not self._closed:
+                now = time.monotonic()
+                late = [reader for reader, end in self._deadlines.items() if end <= now]
+                for reader in late:
+                    reader.interrupt()
+                ends = [end - now for end in self._deadlines.values()]
+                self._change.wait(INTERRUPT_INTERVAL if late else min(ends, default=None))
+
+
+class _Threads:
+    """Threads that take their work from a :class:`FairQueue`, each with a reader of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        count: int,
+        open_reader: Callable[[], Reader],
+        of_source: int,
+        of_all: int,
+    ) -> None:
+        self._open_reader = open_reader
+        self._change = threading.Condition()
+        # Guarded by _change.
+        self._queue: FairQueue[_Work] = FairQueue(of_source, of_all)
+        self._closed = False
+        self._ready = 0
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{name} {n}", daemon=True)
+            for n in range(count)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+        with self._change:
+            self._change.wait_for(lambda: self._ready == len(self._threads), START_TIMEOUT)
+
+    def put(self, source: Hashable, work: _Work) -> Refusal | None:
+        """Have ``work`` done when it is the turn of ``source``; or returns why it will not be."""
+        with self._change:
+            if self._closed:
+                return HistoryUnavailable(reason=STOPPING)
+            if not self._queue.put(source, work):
+                return SearchBusy()
+            self._change.notify()
+            return None
+
+    def close(self) -> None:
+        """Take no more work, and end when what waits is done."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def join(self, end: float) -> None:
+        """Wait until the threads have ended, or until ``end`` by time.monotonic."""
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, end - time.monotonic()))
+
+    def _run(self) -> None:
+        reader: Reader | None = None
+
+        def get() -> Reader:
+            nonlocal reader
+            if reader is None:
+                reader = self._open_reader()
+            return reader
+
+        try:
+            get()
+        except Exception:
+            _log.exception("a reader of the log was not opened, and will be when it is needed")
+        with self._change:
+            self._ready += 1
+            self._change.notify_all()
+        while True:
+            with self._change:
+                while (taken := self._queue.take()) is None:
+                    if self._closed:
+                        break
+                    self._change.wait()
+            if taken is None:
+                break
+            source, work = taken
+            work(get)
+            with self._change:
+                self._queue.done(source)
+                self._change.notify()
+        if reader is not None:
+            reader.close()
+
+
+class Readers:
+    """``open_reader`` opens a reader of the log; ``answer(function, *arguments)`` calls a function
+    on the thread that owns the chat. The methods may be called on any thread.
+    """
+
+    def __init__(self, open_reader: Callable[[], Reader], answer: Callable[..., object]) -> None:
+        self._answer = answer
+        self._watch = Watch()
+        self._pages = _Threads("journal reader", HISTORY_THREADS, open_reader, 1, MANY)
+        self._searches = _Threads(
+            "journal search", SEARCH_THREADS, open_reader, SEARCHES_OF_SOURCE, SEARCHES_WAITING
+        )
+
+    def start(self, with_threads: bool) -> None:
+        """Open the readers: later there may be no file descriptor left.
+
+        Not ``with_threads``, only :meth:`limited` may be used.
+        """
+        self._watch.start()
+        if with_threads:
+            for threads in (self._pages, self._searches):
+                threads.start()
+
+    def read(self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]) -> None:
+        """Give ``reply`` what ``query`` reads, or why it cannot be read."""
+        self._put(self._pages, object(), query, reply)
+
+    def search(
+        self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None], source: Hashable
+    ) -> None:
+        """Give ``reply`` what ``query`` finds for ``source``, or why it does not."""
+        self._put(self._searches, source, self.limited(query), reply)
+
+    def limited(self, query: Callable[[Reader], T]) -> Callable[[Reader], T]:
+        """``query``, which is interrupted when it takes too long."""
+        return lambda reader: self._watch.search(reader, query)
+
+    def close(self) -> None:
+        """Answer what waits, and close the readers. Searches are interrupted."""
+        for threads in (self._pages, self._searches):
+            threads.close()
+        self._watch.close()
+        end = time.monotonic() + CLOSE_TIMEOUT
+        for threads in (self._pages, self._searches):
+            threads.join(end)
+
+    def _put(
+        self,
+        threads: _Threads,
+        source: Hashable,
+        query: Callable[[Reader], T],
+        reply: Callable[[T | Refusal], None],
+    ) -> None:
+        refusal = threads.put(
+            source, lambda get: self._answer(reply, result_of(lambda: query(get())))
+        )
+        if refusal is not None:
+            self._answer(reply, refusal)
+
+
+def result_of(read: Callable[[], T]) -> T | Refusal:
+    """What ``read`` returns, or why it cannot be read."""
+    try:
+        return read()
+    except Refusal as refusal:
+        return refusal
+    except sqlite3.Error as error:
+        return HistoryUnavailable(reason=error)
+    except Exception as error:
+        _log.exception("internal error: the log was not read")
+        return HistoryUnavailable(reason=error)
