@@ -155,7 +155,7 @@ class FakeConnection:
     The last ``unread`` entries have not arrived.
     """
 
-    source: str | None = None
+    searcher = None
 
     def __init__(self) -> None:
         self.ready = True

@@ -114,7 +114,7 @@ def test_what_is_not_limited_is_not_shown() -> None:
     client = House(limits=off).enter("Ana")
     client.send(b"/limites\n")
     shown = client.lines()
-    assert len(shown) == 6
+    assert len(shown) == 7
     assert not any(" 0 " in line for line in shown)
 
 

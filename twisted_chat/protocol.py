@@ -398,6 +398,11 @@ class ChatProtocol(LineReceiver):
     # -- being the connection of a session ----------------------------------------------------
 
     @property
+    def searcher(self) -> Hashable:
+        source = self.allowance.source
+        return self if source.local or source.trusted else source
+
+    @property
     def source(self) -> Source:
         """What it is counted for: its address or network."""
         return self.allowance.source

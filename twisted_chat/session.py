@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import structs
@@ -101,8 +101,9 @@ WRONG_CODES_LIMIT = 5
 class Connection(Protocol):
     """What a session knows of the connection it speaks over."""
 
-    #: What it is counted for: an address or a network; None for this machine itself.
-    source: str | None
+    @property
+    def searcher(self) -> Hashable:
+        """The source (or the connection) whose searches are made one after the other."""
 
     @property
     def outlet(self) -> Outlet:
@@ -137,7 +138,7 @@ class _NoConnection:
     """What a session speaks over while its person is away: nothing arrives, nothing is kept."""
 
     ready = False
-    source: str | None = None
+    searcher = None
 
     @property
     def outlet(self) -> Outlet:
@@ -485,7 +486,7 @@ class Session:
             raise NothingToSearch()
         room = None if request.room is None else self._chat.room(request.room)
         limit = SEARCH_DEFAULT if request.limit is None else request.limit
-        source = self._connection.source or self
+        source = self._connection.searcher
         reply = self._later(request.id)
         self._after_own_lines(lambda: self._chat.search(words, room, limit, reply, source))
 
