@@ -59,6 +59,7 @@ LAYERS = (
     "bench.*",
     "cli",
     "ending",
+    "daemon",
     "tap",
 )
 

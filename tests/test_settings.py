@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from twisted_chat import settings
-from twisted_chat.errors import CannotStart, FileUnreadable, UnknownSetting, WrongSetting
+from twisted_chat.errors import (
+    CannotStart,
+    FileNotUTF8,
+    FileUnreadable,
+    UnknownSetting,
+    WrongSetting,
+)
 from twisted_chat.flood import Rate
 from twisted_chat.limits import Limits
 from twisted_chat.settings import DEFAULT_ENDPOINT, LIMITS, SETTINGS, Settings, load
@@ -307,9 +313,28 @@ def test_a_message_of_the_day_that_is_missing_or_not_utf8(tmp_path: Path) -> Non
     motd = tmp_path / "motd.txt"
     with pytest.raises(FileUnreadable, match=r"--motd: cannot read .*: No such file"):
         load({"motd": str(motd)}, None)
-    motd.write_bytes(b"Ol\xe1\n")
-    with pytest.raises(FileUnreadable, match=r"--motd: cannot read .*utf-8"):
+    motd.write_bytes(b"Oi\nOl\xe1\n")
+    with pytest.raises(FileUnreadable, match=r"--motd: cannot read .*: line 2 is not UTF-8"):
         load({"motd": str(motd)}, None)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_is_none_of_the_text(tmp_path: Path, end: str) -> None:
+    """Windows' editors write one."""
+    motd, config = tmp_path / "motd.txt", tmp_path / "chat.toml"
+    motd.write_bytes(f"Olá{end}".encode("utf-8-sig"))
+    config.write_bytes(f"room = 'praça'{end}motd = '{motd}'{end}".encode("utf-8-sig"))
+    loaded = load({}, str(config))
+    assert (loaded.room, loaded.motd) == ("praça", ("Olá",))
+
+
+@pytest.mark.parametrize("content", ["room = 'praça'\n".encode("utf-16"), b"\n\nroom = '\xe1'\n"])
+def test_where_a_file_is_not_utf8(config: Path, content: bytes) -> None:
+    config.write_bytes(content)
+    line = 3 if content.startswith(b"\n") else 1
+    with pytest.raises(FileNotUTF8) as refused:
+        load({}, str(config))
+    assert str(refused.value) == f"--config: cannot read {config}: line {line} is not UTF-8"
 
 
 def test_a_name_with_a_nul_byte_is_no_file() -> None:

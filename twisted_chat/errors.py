@@ -324,6 +324,11 @@ class FileUnreadable(CannotStart):
     template = N_("{setting}: cannot read {path}: {reason}")
 
 
+class FileNotUTF8(FileUnreadable):
+    code = "file-not-utf8"
+    template = N_("{setting}: cannot read {path}: line {line} is not UTF-8")
+
+
 class FileUnwritable(CannotStart):
     code = "file-unwritable"
     template = N_("{setting}: cannot write {path}: {reason}")

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from twisted_chat import language as languages
-from twisted_chat.errors import FileUnreadable, Refusal, UnknownSetting, WrongSetting
+from twisted_chat.errors import FileNotUTF8, FileUnreadable, Refusal, UnknownSetting, WrongSetting
 from twisted_chat.flood import Rate
 from twisted_chat.journal.store import Durability
 from twisted_chat.language import N_
@@ -165,7 +165,7 @@ def _language(text: str) -> str:
 
 
 def _lines(path: str) -> tuple[str, ...]:
-    return tuple(Path(path).read_text(encoding="utf-8").splitlines()) if path else ()
+    return tuple(read_text(Path(path)).splitlines()) if path else ()
 
 
 def _rate(text: str) -> Rate | None:
@@ -378,6 +378,20 @@ SETTINGS = (
 )
 
 
+def read_text(path: Path) -> str:
+    """A text file that people edit: UTF-8, with a byte order mark or without.
+
+    :raises OSError: it cannot be read.
+    :raises UnicodeDecodeError: it is not UTF-8; see :func:`line_of`.
+    """
+    return path.read_bytes().decode("utf-8-sig")
+
+
+def line_of(error: UnicodeDecodeError) -> int:
+    """The number of the line in which what should be UTF-8 is not."""
+    return error.object.count(b"\n", 0, error.start) + 1
+
+
 def load(given: Mapping[str, str | list[str]], config: str | None) -> Settings:
     """The settings from the command line, the TOML file ``config``, and the defaults.
 
@@ -395,11 +409,12 @@ def load(given: Mapping[str, str | list[str]], config: str | None) -> Settings:
 
 def _read_file(path: str) -> dict[str, str | list[str]]:
     try:
-        with open(path, "rb") as file:
-            table = tomllib.load(file)
+        table = tomllib.loads(read_text(Path(path)))
     except OSError as error:
         raise FileUnreadable(setting="--config", path=path, reason=error.strerror) from error
-    except ValueError as error:  # not UTF-8, or not TOML
+    except UnicodeDecodeError as error:
+        raise FileNotUTF8(setting="--config", path=path, line=line_of(error)) from error
+    except ValueError as error:  # not TOML
         raise FileUnreadable(setting="--config", path=path, reason=error) from error
     texts: dict[str, str | list[str]] = {}
     names = {setting.name: setting for setting in SETTINGS}
@@ -434,7 +449,8 @@ def _value(setting: Setting, text: str | list[str]) -> Any:
             return tuple(_value(setting, item) for item in text or [""])
         return setting.read(text)
     except UnicodeDecodeError as error:
-        raise FileUnreadable(setting=f"--{setting.name}", path=text, reason=error) from error
+        line = line_of(error)
+        raise FileNotUTF8(setting=f"--{setting.name}", path=text, line=line) from error
     except (ValueError, KeyError) as error:
         wrong = WrongSetting(setting=f"--{setting.name}", value=text, expected=setting.expected)
         raise wrong from error

@@ -15,6 +15,7 @@ from twisted.python import usage
 from twisted.python.components import Componentized
 
 from twisted_chat import language
+from twisted_chat.daemon import Relay, check_files, relay_errors
 from twisted_chat.ending import LONGEST_END, LastResort, end_in_time, ignore_further_signals
 from twisted_chat.errors import CannotStart, FileUnwritable
 from twisted_chat.language import N_
@@ -94,6 +95,9 @@ class TwistdService(ChatService):
     #: None where the operator wants another log than ours.
     log: TwistdLog | None = None
 
+    #: Where the terminal is told that the daemon cannot start.
+    relay: Relay | None = None
+
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)
         if self.log is not None and isinstance(parent, Componentized):
@@ -107,6 +111,8 @@ class TwistdService(ChatService):
 
     def startService(self) -> None:
         super().startService()
+        if self.relay is not None:
+            self.relay.close()
         self._last_resort = LastResort(self._tell_killed)
         if not signal.getsignal(signal.SIGUSR1):  # or else somebody uses it
             signal.signal(signal.SIGUSR1, self._rotate)
@@ -148,11 +154,22 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         reactor, options.settings, read_again=options.read_again, notifier=Notifier()
     )
     if options.parent is not None:
-        settings = options.settings
         try:
-            service.log = twistd_log(options.parent, settings.log_format, settings.language)
-        except OSError as error:
-            path = log_path(options.parent)
-            wrong = FileUnwritable(setting="--logfile", path=path, reason=error.strerror)
-            raise StartupFailure(wrong.sentence(settings.language)) from error
+            _use_process(service, options.parent, options.settings)
+        except CannotStart as error:
+            raise StartupFailure(error.sentence(options.settings.language)) from error
     return service
+
+
+def _use_process(service: TwistdService, twistd: usage.Options, settings: Settings) -> None:
+    """Give ``service`` what it needs of twistd's process.
+
+    :raises FileUnwritable: a file of twistd's options cannot be used.
+    """
+    check_files(twistd)
+    service.relay = relay_errors(twistd)
+    try:
+        service.log = twistd_log(twistd, settings.log_format, settings.language)
+    except OSError as error:
+        path = log_path(twistd)
+        raise FileUnwritable(setting="--logfile", path=path, reason=error.strerror) from error
