@@ -29,6 +29,7 @@ from twisted_chat.messages import Entry, Event, Refused, Replayed, Request, Styl
 from twisted_chat.registry import Registry
 from twisted_chat.room import Shown
 from twisted_chat.session import Session
+from twisted_chat.sources import Sources
 
 T = TypeVar("T")
 
@@ -165,6 +166,7 @@ class FakeConnection:
         self.holds = 0
         self.events: list[Event] = []
         self._bytes = b""
+        self.source = Sources(lambda: NO_RATE, Clock()).open("192.0.2.1").source
 
     @property
     def outlet(self) -> FakeConnection:

@@ -576,6 +576,7 @@ LIMITS = {
     "rate": {"burst": 20, "per_second": 5},
     "login_deadline": 60,
     "connections_per_address": 16,
+    "rooms_per_hour": 30,
     "max_clients": 0,
     "soft_waiting": 65_536,
     "search_words": 16,

@@ -100,6 +100,7 @@ def test_anybody_can_see_the_limits() -> None:
             "  You can send 20 lines at once, then 5 a second.",
             "  Choose a name within 60 seconds.",
             "  One address can have 16 connections.",
+            "  From one address, 30 rooms can be made within an hour.",
             "  All together, 992 can be connected.",
             "  If you do not read, you are shown no more once 65536 bytes wait for you.",
             "  With 1048576 bytes that wait for you, your connection is closed.",
@@ -109,7 +110,12 @@ def test_anybody_can_see_the_limits() -> None:
 
 def test_what_is_not_limited_is_not_shown() -> None:
     off = Limits(
-        rate=None, login_deadline=0, connections_per_address=0, max_waiting=0, write_timeout=0
+        rate=None,
+        login_deadline=0,
+        connections_per_address=0,
+        rooms_per_hour=0,
+        max_waiting=0,
+        write_timeout=0,
     )
     client = House(limits=off).enter("Ana")
     client.send(b"/limites\n")

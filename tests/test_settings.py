@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,8 @@ def test_the_defaults() -> None:
         page_length=100,
         login_deadline=60,
         connections_per_address=16,
+        rooms_per_hour=30,
+        trusted_networks=(),
         max_clients=descriptor_limit() - 32,
         max_waiting=1024 * 1024,
         write_timeout=60,
@@ -89,6 +92,8 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         page-length = 50
         login-deadline = 7.5
         connections-per-address = 0
+        rooms-per-hour = 7
+        trusted-networks = ["192.0.2.0/24", "2001:db8::/48"]
         max-clients = 40
         max-waiting = 0
         write-timeout = 0
@@ -119,6 +124,8 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         page_length=50,
         login_deadline=7.5,
         connections_per_address=0,
+        rooms_per_hour=7,
+        trusted_networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/48")),
         max_clients=40,
         max_waiting=0,
         write_timeout=0,
@@ -222,6 +229,10 @@ def test_the_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("rooms-per-person", "0"),
         ("page-length", "101"),
         ("login-deadline", "-1"),
+        ("rooms-per-hour", "10001"),
+        ("trusted-networks", "192.0.2.1/24"),
+        ("trusted-networks", "somewhere"),
+        ("trusted-networks", "192.0.2.0/24,"),
         ("connections-per-address", "-1"),
         ("connections-per-address", "many"),
         ("max-clients", "0"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -12,14 +14,17 @@ from msgspec import structs
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
+from tests.fakes import NO_RATE
 from tests.test_protocol import House
 from twisted_chat import sources as sources_module
 from twisted_chat.errors import TooManyConnections
 from twisted_chat.flood import Rate
 from twisted_chat.limits import Limits
-from twisted_chat.sources import Allowance, Sources
+from twisted_chat.sources import HOUR, Allowance, Sources
 
 HOME, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+
+_numbers = count()
 
 
 class Street:
@@ -290,6 +295,67 @@ def test_no_window_holds_more_lines_of_an_address_than_its_rate(
 
 def _pairs(length: int) -> Iterator[tuple[int, int]]:
     return ((first, last) for first in range(length) for last in range(first, length))
+
+
+# -- rooms that a source makes ----------------------------------------------------------------
+
+
+def test_so_many_rooms_are_made_from_an_address_within_an_hour_and_no_more() -> None:
+    house = House(limits=structs.replace(NO_RATE, rooms_per_hour=3))
+    peer = IPv4Address("TCP", HOME, 1)
+
+    def join(*rooms: str) -> list[str]:
+        """What somebody new from there is told who joins these rooms."""
+        client = house.connect(peer)
+        name = f"name{next(_numbers)}"
+        client.send("".join([f"{name}\n", *(f"/join {room}\nx\n" for room in rooms)]).encode())
+        client.lose()
+        return [line for line in client.lines() if "limit" in line]
+
+    assert join("a", "b") == []
+    assert join("a", "b", "c") == []
+    (told,) = join("d")
+    assert told == (
+        "[SERVER]: From your address, 3 rooms were made within an hour, which is the limit. "
+        "You can join one that exists, or make another one in 60 minutes."
+    )
+    assert join("lobby", "a", "c") == []
+    bia = house.enter("Bia")
+    bia.send(b"/join d\nx\n")
+    assert join("d") == []
+    house.clock.advance(HOUR - 1)
+    assert "in 1 minutes" in join("e")[0]
+    house.clock.advance(1.1)
+    assert join("e", "f") == []
+
+
+def test_a_room_that_one_made_and_left_empty_counts_once() -> None:
+    house = House(limits=structs.replace(NO_RATE, rooms_per_hour=1))
+    ana = house.enter("Ana")
+    ana.send(b"/join a\n/leave\n" * 5)
+    assert not any("limit" in line for line in ana.lines())
+
+
+def test_a_program_makes_no_more_rooms_by_resuming() -> None:
+    house = House(limits=structs.replace(NO_RATE, rooms_per_hour=2))
+    peer = IPv4Address("TCP", HOME, 1)
+    codes = []
+    for number in range(3):
+        bot = house.connect(peer)
+        resume = {f"room{number}": 0, "lobby": 0}
+        hello = {"type": "hello", "nickname": f"Bot{number}", "resume": resume}
+        bot.send(json.dumps(hello).encode() + b"\n")
+        codes.append(json.loads(bot.lines()[0]).get("code"))
+    assert codes == [None, None, "too-many-new-rooms"]
+    assert len(house.factory.snapshot()) == 3
+
+
+def test_in_a_trusted_network_rooms_are_not_counted() -> None:
+    house = House(limits=structs.replace(NO_RATE, rooms_per_hour=1))
+    house.factory.sources.trusted = networks("192.168.0.0/16")
+    ana = house.enter("Ana")
+    ana.send(b"/join a\n/join b\n/join c\n")
+    assert not any("limit" in line for line in ana.lines())
 
 
 # -- at the door ------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -56,6 +56,7 @@ from twisted_chat.messages import (
 from twisted_chat.names import Nickname, nickname, room_name
 from twisted_chat.registry import Registry
 from twisted_chat.room import Batch, Cursor, Member, Rendering, Room, runs
+from twisted_chat.sources import Source
 
 #: Entries in memory that are shown at once to whoever catches up.
 PAGE = 100
@@ -86,6 +87,10 @@ class Person(Member, Hashable, Protocol):
     cursors: dict[str, Cursor]
     #: The room that plain lines go to.
     current: Room | None
+
+    @property
+    def source(self) -> Source:
+        """What they are counted for: an address or a network."""
 
     def rendering(self, room: Room) -> Rendering | None:
         """How this person is shown ``room``; None if they get batches of their own."""
@@ -217,11 +222,14 @@ class Chat:
         """Give ``person`` the nickname and take them to these rooms, the current one first.
 
         :raises Refusal: the nickname is too long, taken or too similar to another one, or the
-            rooms are too many.
+            rooms, or those that they make, are too many.
         """
         self._check_length(name.text, self.limits.nickname)
         self._check_rooms(len(positions))
+        new = self._new_rooms(positions)
+        person.source.check_new_rooms(new)
         self.registry.claim(person, name)
+        person.source.count_new_rooms(new)
         person.nickname = name
         starts = [(self._add(person, room), position) for room, position in positions.items()]
         self._go_to(person, starts[0][0].room if starts else None)
@@ -230,9 +238,12 @@ class Chat:
     def come_back(self, person: Person, positions: Positions) -> None:
         """``person``, who was never away for the others, has another connection.
 
-        :raises Refusal: the rooms are too many.
+        :raises Refusal: the rooms, or those that they make, are too many.
         """
         self._check_rooms(len({*person.cursors, *positions}), len(person.cursors))
+        new = self._new_rooms(positions)
+        person.source.check_new_rooms(new)
+        person.source.count_new_rooms(new)
         current = person.current
         restarts = []
         for name, old in tuple(person.cursors.items()):
@@ -255,7 +266,8 @@ class Chat:
     def join(self, person: Person, room: str, then: Callable[[], None]) -> None:
         """Take ``person`` to another room, which becomes their current one.
 
-        :raises Refusal: the name is not one for a room, or they are in too many rooms.
+        :raises Refusal: the name is not one for a room, they are in too many rooms, or have made
+            too many.
         """
         name = room_name(room)
         cursor = person.cursors.get(name)
@@ -264,8 +276,11 @@ class Chat:
             self._mark(partial(self._moved_there, person, cursor.room), then)
             return
         self._check_rooms(len(person.cursors) + 1)
-        if name not in self._rooms:
+        new = self._new_rooms((name,))
+        if new:
             self._check_length(name, self.limits.room)
+            person.source.check_new_rooms(new)
+            person.source.count_new_rooms(new)
         cursor = self._add(person, name)
         self._go_to(person, cursor.room)
         self._mark(partial(self._entered, person, cursor, None), then)
@@ -844,6 +859,10 @@ class Chat:
             raise TooManyRooms(limit=limit)
 
     # -- rooms --------------------------------------------------------------------------------
+
+    def _new_rooms(self, names: Iterable[str]) -> list[str]:
+        """Those of ``names`` that are no rooms yet."""
+        return [name for name in names if name not in self._rooms and name != self.default_room]
 
     def _room(self, name: str) -> Room:
         room = self._rooms.get(name)

@@ -162,6 +162,14 @@ class TooManyRooms(Refusal):
     template = N_("You are in {limit} rooms already, which is the limit. /leave one first.")
 
 
+class TooManyNewRooms(Refusal):
+    code = "too-many-new-rooms"
+    template = N_(
+        "From your address, {limit} rooms were made within an hour, which is the limit. "
+        "You can join one that exists, or make another one in {minutes} minutes."
+    )
+
+
 class TooManyIgnored(Refusal):
     code = "too-many-ignored"
     template = N_("You are ignoring {limit} people already, which is the limit.")

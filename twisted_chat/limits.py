@@ -41,13 +41,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rooms: int = 20
     #: Names, rooms or entries in one answer.
     page: int = PAGE_LIMIT
-    #: Lines that one client can send; more of them wait.
+    #: Lines that one address (one /64 network of IPv6) can send; more of them wait.
     rate: Rate | None = Rate(20, 5)
     #: Seconds in which a name has to be chosen.
     login_deadline: float = 60
     #: Connections of one address (of one /64 network of IPv6), and of all together.
     connections_per_address: int = 16
     max_clients: int = 0
+    #: Rooms that one address (one /64 network of IPv6) can make within an hour.
+    rooms_per_hour: int = 30
     #: Bytes that may wait for a client behind what is being sent; with more it is closed.
     max_waiting: int = 2**20
     #: Seconds after which a client is closed that takes nothing of what waits for it.

@@ -59,6 +59,7 @@ CHANGING = (
     "language",
     "greeting_delay",
     "reconnect_grace",
+    "trusted_networks",
     *LIMITS.values(),
 )
 
@@ -132,6 +133,7 @@ class ChatService(Service):
             language=settings.language,
             reconnect_grace=settings.reconnect_grace,
         )
+        self.factory.sources.trusted = settings.trusted_networks
         self._removal = LoopingCall(self._chat.remove_old)
         self._removal.clock = reactor
         self._reactor = reactor
@@ -295,6 +297,7 @@ class ChatService(Service):
         )
         self.factory.greeting_delay = settings.greeting_delay
         self.factory.limits = settings.limits
+        self.factory.sources.trusted = settings.trusted_networks
         self.factory.reconnect_grace = settings.reconnect_grace
         self.factory.language = settings.language
         self._say("settings-read", N_("The settings were read again."))

@@ -85,6 +85,7 @@ from twisted_chat.messages import (
 )
 from twisted_chat.names import Nickname, folded, nickname, room_name
 from twisted_chat.room import Batch, Cursor, Outlet, Rendering, Room, Shown
+from twisted_chat.sources import Source
 
 IGNORED_LIMIT = 100
 
@@ -104,6 +105,10 @@ class Connection(Protocol):
     @property
     def searcher(self) -> Hashable:
         """The source (or the connection) whose searches are made one after the other."""
+
+    @property
+    def source(self) -> Source:
+        """What it is counted for: an address or a network."""
 
     @property
     def outlet(self) -> Outlet:
@@ -135,10 +140,16 @@ class State(enum.Enum):
 
 
 class _NoConnection:
-    """What a session speaks over while its person is away: nothing arrives, nothing is kept."""
+    """What a session speaks over while its person is away: nothing arrives, nothing is kept.
+
+    ``source`` is where they were until then.
+    """
 
     ready = False
     searcher = None
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
 
     @property
     def outlet(self) -> Outlet:
@@ -160,9 +171,6 @@ class _NoConnection:
     def adopt(self, session: Session) -> None: ...
 
     def close(self) -> None: ...
-
-
-_NOWHERE = _NoConnection()
 
 
 class Session:
@@ -192,6 +200,10 @@ class Session:
         self._ignored: dict[str, Nickname] = {}
         self._set_style(language, timestamps=False)
         chat.registry.add(self)
+
+    @property
+    def source(self) -> Source:
+        return self._connection.source
 
     @property
     def language(self) -> str:
@@ -358,7 +370,7 @@ class Session:
         """
         if connection is not self._connection:
             return None  # they have come back over another one
-        self._connection = _NOWHERE
+        self._connection = _NoConnection(connection.source)
         self._chat.restyle(self)
         if self._state is State.CHATTING and self._keeps_client_id:
             self._absence = absence = object()
@@ -541,7 +553,7 @@ class Session:
         return self._connection.outlet
 
     def rendering(self, room: Room) -> Rendering | None:
-        if self._ignored or self._connection is _NOWHERE:
+        if self._ignored or isinstance(self._connection, _NoConnection):
             return None
         return self._rendering(room)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +24,7 @@ from twisted_chat.limits import PAGE_LIMIT, TEXT_LIMIT, Limits
 from twisted_chat.logs import FORMATS
 from twisted_chat.names import NICKNAME_LIMIT, ROOM_LIMIT, room_name
 from twisted_chat.sockets import SPARE_DESCRIPTORS, descriptor_limit
+from twisted_chat.sources import Network
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -55,6 +57,7 @@ LIMITS = {
     "rate": "rate",
     "login_deadline": "login_deadline",
     "connections_per_address": "connections_per_address",
+    "rooms_per_hour": "rooms_per_hour",
     "max_clients": "max_clients",
     "max_waiting": "max_waiting",
     "write_timeout": "write_timeout",
@@ -81,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     page_length: int
     login_deadline: float
     connections_per_address: int
+    rooms_per_hour: int
+    trusted_networks: tuple[Network, ...]
     max_clients: int
     max_waiting: int
     write_timeout: float
@@ -108,6 +113,8 @@ class Setting(msgspec.Struct, frozen=True):
     help: str
     expected: str
     read: Callable[[str], Any]
+    #: Whether it can be given several times, or as a list in the file: ``read`` gives a tuple.
+    repeatable: bool = False
 
     @property
     def field(self) -> str:
@@ -177,6 +184,16 @@ def _rate(text: str) -> Rate | None:
     return Rate(burst, per_second)
 
 
+def _networks(text: str) -> tuple[Network, ...]:
+    """One network, several with commas between them, or none."""
+    names = [name.strip() for name in text.split(",")] if text.strip() else []
+    return tuple(ip_network(name) for name in names)
+
+
+def _endpoint(text: str) -> tuple[str, ...]:
+    return (_path(text),)
+
+
 def _path(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError(text)
@@ -187,13 +204,23 @@ def _on_off(text: str) -> bool:
     return {"on": True, "true": True, "off": False, "false": False}[text.lower()]
 
 
-#: The one that can be given several times.
 LISTEN = Setting(
     "listen",
     DEFAULT_ENDPOINT,
     "Where to listen: a Twisted endpoint description. Can be repeated.",
     N_("an endpoint description, such as tcp:50000"),
-    _path,
+    _endpoint,
+    repeatable=True,
+)
+
+#: Given several times, too.
+TRUSTED_NETWORKS = Setting(
+    "trusted-networks",
+    "",
+    "Networks whose connections are limited one by one, not by address. Can be repeated.",
+    N_("networks, such as 192.0.2.0/24 or 2001:db8::/48"),
+    _networks,
+    repeatable=True,
 )
 
 #: The one that is a switch.
@@ -324,6 +351,14 @@ SETTINGS = (
         N_("a number, or 0"),
         _number(0, COUNT_LIMIT),
     ),
+    Setting(
+        "rooms-per-hour",
+        "30",
+        "How many rooms one address can make within an hour; 0 is any number.",
+        N_("a number from 1 to 10000, or 0"),
+        _number(0, 10_000),
+    ),
+    TRUSTED_NETWORKS,
     MAX_CLIENTS,
     Setting(
         "max-waiting",
@@ -402,8 +437,6 @@ def load(given: Mapping[str, str | list[str]], config: str | None) -> Settings:
         texts.update(_read_file(config))
     texts.update(given)
     values = {setting.field: _value(setting, texts[setting.name]) for setting in SETTINGS}
-    if not isinstance(values["listen"], tuple):
-        values["listen"] = (values["listen"],)
     return Settings(**values)
 
 
@@ -427,7 +460,7 @@ def _read_file(path: str) -> dict[str, str | list[str]]:
 
 def _text(setting: Setting, value: object) -> str | list[str]:
     """A value of the file as it would stand on the command line."""
-    if setting is LISTEN and isinstance(value, list):
+    if setting.repeatable and isinstance(value, list):
         return [item if isinstance(item, str) else _wrong(setting, item) for item in value]
     if setting is LOG_MESSAGES:
         return "on" if value is True else "off" if value is False else _wrong(setting, value)
@@ -446,7 +479,9 @@ def _wrong(setting: Setting, value: object) -> NoReturn:
 def _value(setting: Setting, text: str | list[str]) -> Any:
     try:
         if isinstance(text, list):
-            return tuple(_value(setting, item) for item in text or [""])
+            # No endpoint at all is not valid, no network is.
+            several = [_value(setting, item) for item in text or [""]]
+            return tuple(item for items in several for item in items)
         return setting.read(text)
     except UnicodeDecodeError as error:
         line = line_of(error)

@@ -11,13 +11,14 @@ Pure: the clock and its timers are parameters. It must not know connections or w
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count, islice
 from typing import Protocol
 
-from twisted_chat.errors import Refusal, ServerFull, TooManyConnections
+from twisted_chat.errors import Refusal, ServerFull, TooManyConnections, TooManyNewRooms
 from twisted_chat.flood import Rate, TokenBucket
 from twisted_chat.limits import Limits
 
@@ -27,6 +28,9 @@ _NETWORK_BITS = 64
 #: Sources without a connection that are remembered: a rate takes seconds to be whole again, what
 #: is counted by the hour takes an hour. Beyond that, the one that was idle longest is forgotten.
 IDLE_LIMIT = 50_000
+
+#: Seconds for which a room counts that was made.
+HOUR = 3600.0
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -155,7 +159,7 @@ class Source:
     has the rate to itself, and no number is limited.
     """
 
-    __slots__ = ("_sources", "connections", "flow", "key", "local", "trusted")
+    __slots__ = ("_rooms", "_sources", "connections", "flow", "key", "local", "trusted")
 
     def __init__(self, sources: Sources, key: str | None, local: bool, trusted: bool) -> None:
         self._sources = sources
@@ -165,12 +169,43 @@ class Source:
         self.trusted = trusted
         self.connections = 0
         self.flow = sources.new_flow()
+        #: The rooms that were made within the last hour, the oldest first, and when.
+        self._rooms: dict[str, float] = {}
 
-    @property
-    def time_to_forget(self) -> float:
+    def check_new_rooms(self, names: Collection[str]) -> None:
+        """Whether it may make these rooms. One that it made a moment ago is not new.
+
+        :raises TooManyNewRooms: they would be more than may be made within an hour.
+        """
+        limit = self._sources.limits.rooms_per_hour
+        if not limit or self.trusted or not names:
+            return
+        now = self._sources.clock.seconds()
+        self._forget_rooms(now)
+        fresh = [name for name in names if name not in self._rooms]
+        if len(self._rooms) + len(fresh) > limit:
+            first = next(iter(self._rooms.values()), now)
+            minutes = max(1, math.ceil((first + HOUR - now) / 60))
+            raise TooManyNewRooms(limit=limit, minutes=minutes)
+
+    def count_new_rooms(self, names: Collection[str]) -> None:
+        """These rooms were made."""
+        if not self.trusted and self._sources.limits.rooms_per_hour:
+            now = self._sources.clock.seconds()
+            self._rooms.update((name, now) for name in names if name not in self._rooms)
+
+    def time_to_forget(self, now: float) -> float:
         """The seconds until nothing of it matters, if no connection comes."""
         bucket = self.flow.bucket
-        return 0.0 if bucket is None else bucket.time_to_fill(self._sources.clock.seconds())
+        rate = 0.0 if bucket is None else bucket.time_to_fill(now)
+        last = next(reversed(self._rooms.values()), -math.inf)
+        return max(rate, last + HOUR - now)
+
+    def _forget_rooms(self, now: float) -> None:
+        for name, made in tuple(self._rooms.items()):
+            if made > now - HOUR:
+                break
+            del self._rooms[name]
 
 
 class Allowance:
@@ -275,6 +310,11 @@ class Sources:
         return len(self._table)
 
     @property
+    def limits(self) -> Limits:
+        """What holds at the moment."""
+        return self._limits()
+
+    @property
     def total(self) -> int:
         """How many connections there are."""
         return len(self._allowances)
@@ -358,9 +398,10 @@ class Sources:
 
     def _forget_idle(self) -> None:
         """Look at two that are idle: each comes and goes, so that none is left in the end."""
+        now = self.clock.seconds()
         for source in tuple(islice(self._idle, 2)):
             del self._idle[source]
-            if source.time_to_forget > 0 and len(self._idle) < IDLE_LIMIT:
+            if source.time_to_forget(now) > 0 and len(self._idle) < IDLE_LIMIT:
                 self._idle[source] = None
             else:
                 del self._table[source.key, source.trusted]

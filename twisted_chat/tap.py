@@ -22,7 +22,15 @@ from twisted_chat.language import N_
 from twisted_chat.logs import TwistdLog, log_path, twistd_log
 from twisted_chat.notify import Notifier
 from twisted_chat.service import ChatService, StartupFailure
-from twisted_chat.settings import LISTEN, LOG_MESSAGES, SETTINGS, Settings, load
+from twisted_chat.settings import (
+    LISTEN,
+    LOG_MESSAGES,
+    SETTINGS,
+    TRUSTED_NETWORKS,
+    Setting,
+    Settings,
+    load,
+)
 
 
 class Options(usage.Options):
@@ -39,7 +47,7 @@ class Options(usage.Options):
         *(
             (setting.name, None, None, f"{setting.help} [default: {setting.default or 'none'}]")
             for setting in SETTINGS
-            if setting not in (LISTEN, LOG_MESSAGES)
+            if setting is not LOG_MESSAGES and not setting.repeatable
         ),
     )
 
@@ -48,12 +56,21 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
-        self._listen: list[str] = []
+        self._repeated: dict[str, str | list[str]] = {}
 
     def opt_listen(self, description: str) -> None:
-        self._listen.append(description)
+        self._add(LISTEN, description)
+
+    def opt_trusted_networks(self, networks: str) -> None:
+        self._add(TRUSTED_NETWORKS, networks)
 
     opt_listen.__doc__ = f"{LISTEN.help} [default: {LISTEN.default}]"
+    opt_trusted_networks.__doc__ = f"{TRUSTED_NETWORKS.help} [default: none]"
+
+    def _add(self, setting: Setting, text: str) -> None:
+        texts = self._repeated.setdefault(setting.name, [])
+        assert isinstance(texts, list)
+        texts.append(text)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         try:
@@ -69,10 +86,11 @@ class Options(usage.Options):
         given: dict[str, str | list[str]] = {
             setting.name: self[setting.name]
             for setting in SETTINGS
-            if setting not in (LISTEN, LOG_MESSAGES) and self[setting.name] is not None
+            if setting is not LOG_MESSAGES
+            and not setting.repeatable
+            and self[setting.name] is not None
         }
-        if self._listen:
-            given[LISTEN.name] = self._listen
+        given.update(self._repeated)
         if self[LOG_MESSAGES.name]:
             given[LOG_MESSAGES.name] = "on"
         try:

@@ -348,7 +348,7 @@ class _Life:
             keep_days=server._keep_days,
             motd=server._motd,
             # All who come do so from one address.
-            limits=Limits(rate=server._rate, connections_per_address=0),
+            limits=Limits(rate=server._rate, connections_per_address=0, rooms_per_hour=0),
         )
         self.factory = ChatFactory(
             clock,

@@ -99,6 +99,7 @@ def _ours(folder: Path, port: int, options: Options) -> Sequence[str]:
         f"--database={folder / 'chat.db'}",
         f"--durability={options.durability}",
         "--rate=off",
+        "--rooms-per-hour=0",
         "--write-timeout=0",
         "--language=en",
     ]

@@ -448,6 +448,9 @@ def _limits_shown(event: LimitsShown, style: Style) -> list[str]:
     if limits.connections_per_address:
         sentence = N_("One address can have {connections} connections.")
         shown.append((sentence, {"connections": limits.connections_per_address}))
+    if limits.rooms_per_hour:
+        sentence = N_("From one address, {rooms} rooms can be made within an hour.")
+        shown.append((sentence, {"rooms": limits.rooms_per_hour}))
     if limits.max_clients:
         sentence = N_("All together, {connections} can be connected.")
         shown.append((sentence, {"connections": limits.max_clients}))
