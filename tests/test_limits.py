@@ -90,7 +90,7 @@ def test_anybody_can_see_the_limits() -> None:
     for lines in (b"/limits\n", b"Ana\n/limits\n"):
         client = house.connect()
         client.send(lines)
-        assert client.lines()[-13:] == [
+        assert client.lines()[-14:] == [
             "[SERVER]: The limits of this server:",
             "  A line has up to 4096 bytes.",
             "  A name has up to 32 characters, a room's 64, a topic 390.",
