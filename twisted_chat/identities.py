@@ -34,10 +34,10 @@ class Identities(Generic[PersonT]):
         self._codes: dict[PersonT, str] = {}
         self._gone: dict[PersonT, float] = {}
 
-    def add_client(self, person: PersonT, client_id: bytes) -> None:
-        """``person``, a program, can come back with this client id."""
-        self._clients[person] = client_id
-        self._by_client[client_id] = person
+    def add_client(self, person: PersonT, author: bytes) -> None:
+        """``person``, a program, can come back with the client id whose author key this is."""
+        self._clients[person] = author
+        self._by_client[author] = person
 
     def add_code(self, person: PersonT) -> str:
         """``person`` can come back with the code that is returned."""
@@ -68,9 +68,9 @@ class Identities(Generic[PersonT]):
         if person in self._clients:
             del self._by_client[self._clients.pop(person)]
 
-    def by_client(self, client_id: bytes) -> PersonT | None:
-        """Who has this client id."""
-        return self._by_client.get(client_id)
+    def by_client(self, author: bytes) -> PersonT | None:
+        """Who has the client id whose author key this is."""
+        return self._by_client.get(author)
 
     def by_code(self, code: str) -> PersonT | None:
         """Who was told this code, however it is written."""

@@ -198,7 +198,8 @@ class Entry(Event, frozen=True, gc=False):
     """One entry of a room's log, saved.
 
     ``number`` counts from 1 in each room without a gap; ``time`` is in microseconds since
-    1970 UTC; ``client_id`` (16 bytes) and ``message_id`` are the author's own, if any.
+    1970 UTC; ``author`` is the key (16 bytes) that a hash makes of the author's client id, and
+    ``message_id`` the author's own name for it, if any.
     """
 
     room: str
@@ -207,7 +208,7 @@ class Entry(Event, frozen=True, gc=False):
     kind: Kind
     nickname: str
     text: str
-    client_id: bytes | None
+    author: bytes | None
     message_id: str | None
     hash: bytes
 

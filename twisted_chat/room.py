@@ -133,7 +133,7 @@ class Batch:
         pieces.append(data[start:])
         return Shown(b"".join(pieces), self, left_out)
 
-    def places_of(self, client_id: bytes) -> Sequence[int]:
+    def places_of(self, author: bytes) -> Sequence[int]:
         """Where the entries stand that their author is not shown again: not a new topic, which
         everybody is shown.
         """
@@ -142,11 +142,11 @@ class Batch:
             for at, event in enumerate(self.events):
                 entry = event.entry if type(event) is Replayed else event
                 if type(entry) is Entry and entry.kind != "topic":
-                    places = own.get(entry.client_id)
+                    places = own.get(entry.author)
                     if places is None:
-                        places = own[entry.client_id] = []
+                        places = own[entry.author] = []
                     places.append(at)
-        return self._own.get(client_id, ())
+        return self._own.get(author, ())
 
 
 class Outlet(Protocol):

@@ -32,6 +32,7 @@ from twisted_chat.errors import (
     UnknownCode,
 )
 from twisted_chat.journal import Draft
+from twisted_chat.journal.author import author_key
 from twisted_chat.language import LANGUAGES, match
 from twisted_chat.limits import SEARCH_BYTES, SEARCH_WORDS
 from twisted_chat.messages import (
@@ -182,7 +183,7 @@ class Session:
     def __init__(self, chat: Chat, connection: Connection, address: str, language: str) -> None:
         self.address = address
         self.nickname = Nickname("", "", frozenset())
-        self.client_id = os.urandom(16)
+        self._be(os.urandom(16))
         self.code = ""
         self.program = False
         self.cursors: dict[str, Cursor] = {}
@@ -265,7 +266,8 @@ class Session:
 
     def _hello(self, request: Hello) -> None:
         client_id = None if request.client is None else bytes.fromhex(request.client)
-        other = None if client_id is None else self._chat.identities.by_client(client_id)
+        author = None if client_id is None else author_key(client_id)
+        other = None if author is None else self._chat.identities.by_client(author)
         name = nickname(request.nickname)
         resume = {room_name(room): seen for room, seen in request.resume.items()}
         language = match(request.language or "") or self.language
@@ -286,20 +288,25 @@ class Session:
     ) -> None:
         given = self.client_id
         if client_id is not None:
-            self.client_id = client_id
+            self._be(client_id)
         try:
             self._in_turn(
                 lambda then: self._chat.enter(self, name, positions, then, resumed=resumed)
             )
         except Refusal:
-            self.client_id = given
+            self._be(given)
             raise
         self._keeps_client_id = client_id is not None
         if client_id is not None:
-            self._chat.identities.add_client(self, client_id)
+            self._chat.identities.add_client(self, self.author)
         elif not self.program:
             self.code = self._chat.identities.add_code(self)
         self._state = State.CHATTING
+
+    def _be(self, client_id: bytes) -> None:
+        """Have this client id, which nothing else needs to know: the others know its hash."""
+        self.client_id = client_id
+        self.author = author_key(client_id)
 
     def _resume(self, request: Resume) -> None:
         other = self._chat.identities.by_code(request.code)
@@ -572,7 +579,7 @@ class Session:
 
     def _left_out(self, batch: Batch) -> Sequence[int]:
         """The places of what is one's own or ignored."""
-        own = () if self.program else batch.places_of(self.client_id)
+        own = () if self.program else batch.places_of(self.author)
         if not self._ignored:
             return own
         ignored = (at for at, event in enumerate(batch.events) if self._ignores_author(event))

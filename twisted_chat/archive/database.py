@@ -24,7 +24,8 @@ from twisted_chat.errors import (
     LogRefusal,
     Refusal,
 )
-from twisted_chat.journal.store import APPLICATION_ID, BUSY_TIMEOUT, schema_scripts
+from twisted_chat.journal.store import BUSY_TIMEOUT
+from twisted_chat.journal.upgrade import APPLICATION_ID, schema_scripts
 from twisted_chat.language import N_
 from twisted_chat.messages import Entry, Kind
 
@@ -179,7 +180,7 @@ class Archive:
     def entries(self, room: Room, last: int | None = None) -> Iterator[list[Entry]]:
         """The entries of ``room``, or its ``last`` ones, oldest first, in batches.
 
-        Their client ids stay unread: whoever knows one can speak as that person.
+        Their author keys stay unread.
 
         :raises EntryDamaged: one cannot be what somebody said.
         """

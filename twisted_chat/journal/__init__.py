@@ -19,14 +19,17 @@ from twisted_chat.messages import Entry, Kind
 
 
 class Draft(msgspec.Struct, gc=False):
-    """An entry before it has a number. ``sender`` is handed back with the result, unread."""
+    """An entry before it has a number. ``sender`` is handed back with the result, unread.
+
+    ``author`` is an author key: see :mod:`twisted_chat.journal.author`.
+    """
 
     room: str
     time: int
     kind: Kind
     nickname: str
     text: str
-    client_id: bytes | None
+    author: bytes | None
     message_id: str | None
     sender: Any
 

@@ -25,9 +25,9 @@ def link(
     kind: str,
     nickname: str,
     text: str,
-    client_id: bytes | None,
+    author: bytes | None,
     message_id: str | None,
 ) -> bytes:
     """The hash (BLAKE2b, RFC 7693, 32 bytes) of an entry that follows one with ``previous``."""
-    content = _encode((room, number, time, kind, nickname, text, client_id, message_id))
+    content = _encode((room, number, time, kind, nickname, text, author, message_id))
     return hashlib.blake2b(previous + content, digest_size=SIZE).digest()

@@ -7,43 +7,40 @@ or checkpoints could meet SQLite's WAL-reset bug, fixed in 3.51.3.)
 from __future__ import annotations
 
 import errno
-import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from importlib import resources
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from twisted_chat.errors import (
-    BackupFailed,
-    CannotStart,
     DatabaseForeign,
-    DatabaseInUse,
     DatabaseNewer,
     DatabaseUnusable,
     IdReused,
 )
-from twisted_chat.journal import Draft, Failed, Found, RoomState, Saved, search
+from twisted_chat.journal import Draft, Failed, Found, RoomState, Saved, files, search
 from twisted_chat.journal.chain import START, link
+from twisted_chat.journal.upgrade import (
+    APPLICATION_ID,
+    INCREMENTAL,
+    backup_of,
+    schema_scripts,
+    upgrade,
+)
 from twisted_chat.messages import Entry
 
 Durability = Literal["full", "normal"]
 MEMORY = ":memory:"
 
-#: ``PRAGMA application_id`` of our databases: the ASCII letters "Chat".
-APPLICATION_ID = 0x43686174
-
 #: Pages of the write-ahead log (16 MB) after which it is written back into the database. Under
 #: load, SQLite's own 1000 cost a quarter of the throughput.
 CHECKPOINT = 4000
-
-#: ``PRAGMA auto_vacuum``: space that is free can be given back in steps.
-INCREMENTAL = 2
 
 #: Seconds that one attempt waits for another process that holds the database locked.
 BUSY_TIMEOUT = 1.0
@@ -74,8 +71,10 @@ _SELECT = """
 """
 
 
-#: What makes a message that comes again known: the author's client id and message id.
+#: What makes a message that comes again known: its author and message id.
 MessageKey = tuple[bytes | None, str | None]
+
+_log = logging.getLogger(__name__)
 
 
 class _Head(msgspec.Struct):
@@ -98,18 +97,21 @@ class Store:
             another process serves it.
         """
         self.path = path
-        self._lock = None
+        self._lock: files.Lock | None = None
+        self._made = False
+        self._readers: list[sqlite3.Connection] = []
         try:
-            _look(path)
-            self._lock = None if path == MEMORY else _lock(path)
+            if not self.in_memory:
+                _look(path)
+                self._lock = files.Lock(path)
+                self._make_private()
             self._connection = _connect(path, durability)
             self._heads = self._read_heads()
-        except CannotStart:
-            self._unlock()
+        except BaseException as error:
+            self._release()
+            if isinstance(error, sqlite3.Error):
+                raise DatabaseUnusable(path=path, reason=error) from error
             raise
-        except sqlite3.Error as error:
-            self._unlock()
-            raise DatabaseUnusable(path=path, reason=error) from error
 
     @property
     def in_memory(self) -> bool:
@@ -143,7 +145,7 @@ class Store:
         with self._transaction():
             for draft in drafts:
                 if known is not None:
-                    earlier = known.get((draft.client_id, draft.message_id))
+                    earlier = known.get((draft.author, draft.message_id))
                     if earlier is not None:
                         outcomes.append(_again(draft, earlier))
                         continue
@@ -154,7 +156,7 @@ class Store:
                 outcomes.append(Saved(draft, entry))
                 rows.append((head.id, entry))
                 if known is not None and draft.message_id is not None:
-                    known[draft.client_id, draft.message_id] = entry
+                    known[draft.author, draft.message_id] = entry
             self._insert(rows)
             self._connection.executemany(
                 "UPDATE room SET last = ?, topic = coalesce(?, topic) WHERE id = ?",
@@ -179,7 +181,7 @@ class Store:
                         e.kind,
                         e.nickname,
                         e.text,
-                        e.client_id,
+                        e.author,
                         e.message_id,
                         e.hash,
                     )
@@ -190,7 +192,7 @@ class Store:
         """The entries that some of ``drafts`` were saved as earlier."""
         known = {}
         for draft in drafts:
-            key = (draft.client_id, draft.message_id)
+            key = (draft.author, draft.message_id)
             row = self._connection.execute(_SELECT_MESSAGE, key).fetchone()
             if row is not None:
                 known[key] = Entry(*row)
@@ -292,11 +294,42 @@ class Store:
         connection = sqlite3.connect(
             _read_only(self.path), uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT
         )
+        self._readers.append(connection)
         return Reader(connection)
 
     def close(self) -> None:
+        """Close the database, the readers too, and leave one file: all that is in the write-ahead
+        log is written back, unless another program reads the database.
+        """
+        readers, self._readers = self._readers, []
+        for reader in readers:
+            reader.close()
+        if not self.in_memory:
+            self._write_back()
         self._connection.close()
-        self._unlock()
+        self._release()
+
+    def _write_back(self) -> None:
+        with suppress(sqlite3.Error):  # whatever it is: the next start will read the log
+            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                _log.warning(
+                    "another program reads %s: keep %s-wal with it, or start and stop the server"
+                    " once that program has ended",
+                    self.path,
+                    os.path.basename(self.path),
+                )
+
+    def _make_private(self) -> None:
+        """Before SQLite opens it: so nobody else could read it for a moment either."""
+        try:
+            self._made = files.make_private(self.path)
+        except OSError as error:
+            raise DatabaseUnusable(path=self.path, reason=error.strerror) from error
+        for suffix in files.COMPANIONS:
+            files.tighten(f"{os.path.realpath(self.path)}{suffix}")
+        for version in range(1, len(schema_scripts())):
+            files.tighten(backup_of(self.path, version))
 
     def _head(self, room: str) -> _Head:
         """A copy of the end of a room's log, to be kept if the transaction succeeds."""
@@ -319,9 +352,13 @@ class Store:
         )
         return {name: _Head(*head) for name, *head in rows}
 
-    def _unlock(self) -> None:
+    def _release(self) -> None:
+        if self._made:
+            with suppress(OSError):
+                if not os.path.getsize(self.path):  # it was made, but came to nothing
+                    os.unlink(self.path)
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
 
 
 class Reader:
@@ -378,13 +415,11 @@ class Reader:
 def _next_entry(head: _Head, draft: Draft) -> Entry:
     number = head.number = head.number + 1
     room, time, kind, nickname = draft.room, draft.time, draft.kind, draft.nickname
-    text, client_id, message_id = draft.text, draft.client_id, draft.message_id
-    hash = head.hash = link(
-        head.hash, room, number, time, kind, nickname, text, client_id, message_id
-    )
+    text, author, message_id = draft.text, draft.author, draft.message_id
+    hash = head.hash = link(head.hash, room, number, time, kind, nickname, text, author, message_id)
     if kind == "topic":
         head.topic = text
-    return Entry(room, number, time, kind, nickname, text, client_id, message_id, hash)
+    return Entry(room, number, time, kind, nickname, text, author, message_id, hash)
 
 
 def _again(draft: Draft, entry: Entry) -> Saved | Failed:
@@ -398,33 +433,6 @@ def _entries(room: str, rows: Iterable[Any]) -> list[Entry]:
     return [Entry(room, *row) for row in rows]
 
 
-def _lock(path: str) -> IO[str]:
-    """Hold ``path`` for this process, until it ends however it ends.
-
-    A file beside the database, because closing any other descriptor of the database itself
-    would drop the locks that SQLite holds on it (SQLite, "How To Corrupt", section 2.2).
-    """
-    try:
-        # By its real path: a link to the database is the same database.
-        holder = open(f"{os.path.realpath(path)}.lock", "a+", encoding="ascii")  # noqa: SIM115
-    except OSError as error:
-        raise DatabaseUnusable(path=path, reason=error.strerror) from error
-    try:
-        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder.seek(0)
-        process = holder.read().strip() or "unknown"
-        holder.close()
-        raise DatabaseInUse(path=path, process=process) from error
-    try:
-        holder.truncate(0)
-        holder.write(f"{os.getpid()}\n")
-        holder.flush()
-    except OSError as error:
-        raise DatabaseUnusable(path=path, reason=error.strerror) from error
-    return holder
-
-
 def _connect(path: str, durability: Durability) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT
@@ -436,7 +444,7 @@ def _connect(path: str, durability: Durability) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {durability}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-        _upgrade(connection, path)
+        upgrade(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -445,11 +453,14 @@ def _connect(path: str, durability: Durability) -> sqlite3.Connection:
 
 def _look(path: str) -> None:
     """Check without writing: what is refused is left as it is, its write-ahead log too."""
-    if path == MEMORY or not os.path.exists(path):
+    if not os.path.exists(path):
         return
     if not os.path.isfile(path):
         raise DatabaseUnusable(path=path, reason=os.strerror(errno.EISDIR))
-    connection = sqlite3.connect(_read_only(path), uri=True, timeout=BUSY_TIMEOUT)
+    uri = _read_only(path)
+    if not os.path.exists(f"{os.path.realpath(path)}-wal"):
+        uri += "&immutable=1"  # or else it would make one, and leave it
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)
     try:
         _check_ours(connection, path)
     except sqlite3.OperationalError:
@@ -470,37 +481,3 @@ def _check_ours(connection: sqlite3.Connection, path: str) -> None:
 
 def _read_only(path: str) -> str:
     return Path(path).absolute().as_uri() + "?mode=ro"
-
-
-def _upgrade(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the schema up to date: each numbered file, once, in one transaction.
-
-    What there is already is backed up first, beside the database.
-    """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    scripts = schema_scripts()
-    if 0 < version < len(scripts):
-        _back_up(connection, path, f"{path}.backup-{version}")
-        if connection.execute("PRAGMA auto_vacuum").fetchone()[0] != INCREMENTAL:
-            connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
-            connection.execute("VACUUM")
-    for number, script in enumerate(scripts[version:], version + 1):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {script}"
-            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
-        )
-
-
-def _back_up(connection: sqlite3.Connection, path: str, backup: str) -> None:
-    try:
-        with closing(sqlite3.connect(backup)) as target:
-            connection.backup(target)
-    except sqlite3.Error as error:
-        raise BackupFailed(path=path, reason=error) from error
-
-
-def schema_scripts() -> list[str]:
-    """The schema's numbered files, in order."""
-    folder = resources.files("twisted_chat.journal") / "schema"
-    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
-    return [(folder / name).read_text(encoding="utf-8") for name in names]

@@ -230,10 +230,6 @@ class GroupCommitJournal:
         if fitting < self._group_limit or size >= self._group_limit:
             self._group_limit = max(GROUP_LEAST, min(fitting, 2 * self._group_limit, QUEUE_LIMIT))
 
-    def _close(self) -> None:
-        self._store.close()
-        self._stopped()
-
     def _read(self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]) -> None:
         if self._store.in_memory:
             self._put_job(lambda: self._read_here(query, reply))
@@ -272,8 +268,9 @@ class GroupCommitJournal:
                 self._do(job)
             if not group and not jobs:
                 self._index(INDEX_STEP)
-        self._readers.close()
-        self._call_from_thread(self._close)
+        self._readers.close()  # one that is open would keep the log from being written back
+        self._do(self._store.close)
+        self._call_from_thread(self._stopped)
 
     def _read_here(
         self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]
