@@ -1,5 +1,5 @@
-"""The store withstands other users, old copies, wrong clocks and full ceilings: rows 36 and 46 to 48
-of the table in ``docs/reliability.rst``. Each prints its figure.
+"""The store withstands other users, old copies, wrong clocks and ceilings: rows 36 and 46 to 48 of
+the table in ``docs/reliability.rst``. Each prints its figure.
 """
 
 from __future__ import annotations
