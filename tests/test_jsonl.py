@@ -553,6 +553,7 @@ def test_the_welcome_has_the_version_the_limits_and_the_rooms() -> None:
     assert shown.pop("limits") == LIMITS
     assert shown == {
         "type": "welcome",
+        "id": None,
         "version": 1,
         "nickname": "Ana",
         "client": CLIENT,
@@ -590,6 +591,7 @@ def test_entering_a_room_tells_its_last_number_and_how_long_it_is_kept() -> None
     assert objects(Entered("cinema", ("Bia",), 3, "Films", 41, 365.0)) == [
         {
             "type": "entered",
+            "id": None,
             "room": "cinema",
             "topic": "Films",
             "people": ["Bia"],
@@ -606,7 +608,7 @@ def test_presence() -> None:
     ) == [
         {"type": "joined", "room": "cinema", "nickname": "Bia", "arrived": False},
         {"type": "left", "room": "cinema", "nickname": "Bia", "departed": True},
-        {"type": "renamed", "old": "Ana", "new": "Bia", "own": True},
+        {"type": "renamed", "id": None, "old": "Ana", "new": "Bia", "own": True},
     ]
 
 

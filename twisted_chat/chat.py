@@ -211,7 +211,8 @@ class Chat:
 
     # -- coming, going and being called -------------------------------------------------------
 
-    # Each of these has its place in the order of what is said, and calls ``then`` there.
+    # Each of these has its place in the order of what is said, and calls ``then`` there. ``id`` is
+    # that of the request, which the answer repeats.
 
     def enter(
         self,
@@ -219,34 +220,33 @@ class Chat:
         name: Nickname,
         positions: Positions,
         then: Callable[[], None],
+        id: str | None = None,
         *,
         resumed: bool = False,
     ) -> None:
         """Give ``person`` the nickname and take them to these rooms, the current one first.
 
-        :raises Refusal: the nickname is too long, taken or too similar to another one, or the
-            rooms, or those that they make, are too many.
+        :raises Refusal: the nickname is too long, taken or too similar to another one, the
+            rooms or those that they make are too many, or the name of a new one is too long.
         """
         self._check_length(name.text, self.limits.nickname)
         self._check_rooms(len(positions))
-        new = self._new_rooms(positions)
-        person.source.check_new_rooms(new)
+        new = self._check_new_rooms(person, positions)
         self.registry.claim(person, name)
         person.source.count_new_rooms(new)
         person.nickname = name
         starts = [(self._add(person, room), position) for room, position in positions.items()]
         self._go_to(person, starts[0][0].room if starts else None)
-        self._mark(partial(self._arrived, person, starts, resumed), then)
+        self._mark(partial(self._arrived, person, starts, resumed, id), then)
 
-    def come_back(self, person: Person, positions: Positions) -> None:
+    def come_back(self, person: Person, positions: Positions, id: str | None = None) -> None:
         """``person``, who was never away for the others, has another connection.
 
-        :raises Refusal: the rooms, or those that they make, are too many.
+        :raises Refusal: the rooms or those that they make are too many, or the name of a new one
+            is too long.
         """
         self._check_rooms(len({*person.cursors, *positions}), len(person.cursors))
-        new = self._new_rooms(positions)
-        person.source.check_new_rooms(new)
-        person.source.count_new_rooms(new)
+        person.source.count_new_rooms(self._check_new_rooms(person, positions))
         current = person.current
         restarts = []
         for name, old in tuple(person.cursors.items()):
@@ -260,13 +260,15 @@ class Chat:
             if name not in person.cursors
         ]
         self._go_to(person, current or person.current)
-        self._welcome(person, [*starts, *others], resumed=True)
+        self._welcome(person, [*starts, *others], True, id)
         for cursor, position in starts:
-            self._start(person, cursor, position)
+            self._start(person, cursor, position, id)
         for cursor, position in others:
-            self._journal.mark(partial(self._entered, person, cursor, position))
+            self._journal.mark(partial(self._entered, person, cursor, position, id))
 
-    def join(self, person: Person, room: str, then: Callable[[], None]) -> None:
+    def join(
+        self, person: Person, room: str, then: Callable[[], None], id: str | None = None
+    ) -> None:
         """Take ``person`` to another room, which becomes their current one.
 
         :raises Refusal: the name is not one for a room, they are in too many rooms, or have made
@@ -276,25 +278,23 @@ class Chat:
         cursor = person.cursors.get(name)
         if cursor is not None:
             self._go_to(person, cursor.room)
-            self._mark(partial(self._moved_there, person, cursor.room), then)
+            self._mark(partial(self._moved_there, person, cursor.room, id), then)
             return
         self._check_rooms(len(person.cursors) + 1)
-        new = self._new_rooms((name,))
-        if new:
-            self._check_length(name, self.limits.room)
-            person.source.check_new_rooms(new)
-            person.source.count_new_rooms(new)
+        person.source.count_new_rooms(self._check_new_rooms(person, (name,)))
         cursor = self._add(person, name)
         self._go_to(person, cursor.room)
-        self._mark(partial(self._entered, person, cursor, None), then)
+        self._mark(partial(self._entered, person, cursor, None, id), then)
 
-    def leave_room(self, person: Person, room: Room, then: Callable[[], None]) -> None:
+    def leave_room(
+        self, person: Person, room: Room, then: Callable[[], None], id: str | None = None
+    ) -> None:
         """Take ``person`` out of ``room``; the last room they came to becomes the current one."""
         cursor = person.cursors.pop(room.name)
         if person.current is room:
             last = next(reversed(person.cursors.values()), None)
             self._go_to(person, last.room if last else None)
-        self._mark(partial(self._left_room, person, cursor), then)
+        self._mark(partial(self._left_room, person, cursor, id), then)
 
     def leave(self, person: Person, then: Callable[[], None]) -> None:
         """Take ``person`` out of the chat, after all that they said."""
@@ -310,7 +310,9 @@ class Chat:
         cursors = sorted(person.cursors.values(), key=lambda c: c.room is not person.current)
         return {cursor.room.name: self._position(cursor) for cursor in cursors}
 
-    def rename(self, person: Person, name: Nickname, then: Callable[[], None]) -> None:
+    def rename(
+        self, person: Person, name: Nickname, then: Callable[[], None], id: str | None = None
+    ) -> None:
         """Change a nickname.
 
         :raises Refusal: the new one is too long, taken or too similar to another one.
@@ -319,7 +321,7 @@ class Chat:
         self.registry.claim(person, name)
         renamed = Renamed(person.name, name.text)
         person.nickname = name
-        self._mark(partial(self._renamed, person, renamed), then)
+        self._mark(partial(self._renamed, person, renamed, id), then)
 
     # -- talking ------------------------------------------------------------------------------
 
@@ -718,7 +720,11 @@ class Chat:
         self._journal.mark(in_place)
 
     def _arrived(
-        self, person: Person, starts: Sequence[tuple[Cursor, int | None]], resumed: bool
+        self,
+        person: Person,
+        starts: Sequence[tuple[Cursor, int | None]],
+        resumed: bool,
+        id: str | None,
     ) -> None:
         rooms = [cursor.room for cursor, _ in starts]
         for room, told in _who_was_told(rooms):
@@ -727,30 +733,36 @@ class Chat:
             person.cursors.get(cursor.room.name, cursor) is not cursor for cursor, _ in starts
         )
         if not come_back_meanwhile:
-            self._welcome(person, starts, resumed)
+            self._welcome(person, starts, resumed, id)
         for cursor, position in starts:
-            self._start(person, cursor, position)
+            self._start(person, cursor, position, id)
 
     def _welcome(
-        self, person: Person, starts: Sequence[tuple[Cursor, int | None]], resumed: bool
+        self,
+        person: Person,
+        starts: Sequence[tuple[Cursor, int | None]],
+        resumed: bool,
+        id: str | None,
     ) -> None:
         rooms = {c.room.name: self._starting_point(person, c.room, at) for c, at in starts}
         motd = () if resumed else self._motd
         client_id, code = person.client_id, person.code
-        person.show(Welcomed(person.name, motd, rooms, client_id, code, resumed, self.limits))
+        person.show(Welcomed(person.name, motd, rooms, client_id, code, resumed, self.limits, id))
 
-    def _entered(self, person: Person, cursor: Cursor, position: int | None) -> None:
+    def _entered(
+        self, person: Person, cursor: Cursor, position: int | None, id: str | None
+    ) -> None:
         room = cursor.room
         self._tell(room, Joined(room.name, person.name, arrived=False), person)
-        self._start(person, cursor, position)
+        self._start(person, cursor, position, id)
 
-    def _start(self, person: Person, cursor: Cursor, position: int | None) -> None:
+    def _start(self, person: Person, cursor: Cursor, position: int | None, id: str | None) -> None:
         """Give a cursor its place: after an entry that was seen, or where anybody starts."""
         if cursor.closed:
             return  # its person has come back meanwhile, with another one
         room = cursor.room
         cursor.position = self._starting_point(person, room, position)
-        self._moved(person, cursor)
+        self._moved(person, cursor, id)
         if not person.program:
             cursor.replay_through = room.last
             if cursor.position < room.last:
@@ -768,26 +780,26 @@ class Chat:
         lines = 0 if person.program else self._history_lines
         return max(room.base, room.last - lines)
 
-    def _moved_there(self, person: Person, room: Room) -> None:
+    def _moved_there(self, person: Person, room: Room, id: str | None) -> None:
         """Show that ``room`` is the current one, over whatever connection there is by now."""
         cursor = person.cursors.get(room.name)
         if cursor is not None and self._position(cursor) is not None:  # else that is still to come
-            self._moved(person, cursor)
+            self._moved(person, cursor, id)
 
-    def _moved(self, person: Person, cursor: Cursor) -> None:
+    def _moved(self, person: Person, cursor: Cursor, id: str | None) -> None:
         """Show that the room is the current one, and after which number it goes on there."""
         room = cursor.room
         last = self._position(cursor)
         assert last is not None  # it has its place
         others = self._people(room, but=person)
         people_count = len(room.members) - 1
-        person.show(Entered(room.name, others, people_count, room.topic, last, self._keep_days))
+        person.show(Entered(room.name, others, people_count, room.topic, last, self._keep_days, id))
 
-    def _left_room(self, person: Person, cursor: Cursor) -> None:
+    def _left_room(self, person: Person, cursor: Cursor, id: str | None) -> None:
         room = cursor.room
         self._close(cursor)
         self._tell(room, Left(room.name, person.name, departed=False), person)
-        person.show(RoomLeft(room.name, person.current.name if person.current else None))
+        person.show(RoomLeft(room.name, person.current.name if person.current else None, id))
         self._tidy(room)
 
     def _departed(self, person: Person, rooms: Sequence[Room]) -> None:
@@ -808,14 +820,14 @@ class Chat:
         elif room.gather(event, person, but):
             self._later(seconds, room.tell_gathered)
 
-    def _renamed(self, person: Person, renamed: Renamed) -> None:
+    def _renamed(self, person: Person, renamed: Renamed, id: str | None) -> None:
         told: frozenset[Member] = frozenset({person})
         for cursor in person.cursors.values():
             for member in cursor.room.members:
                 member.follow(renamed)
             cursor.room.show(renamed, but=told)
             told |= cursor.room.members.keys()
-        person.show(Renamed(renamed.old, renamed.new, own=True))
+        person.show(Renamed(renamed.old, renamed.new, own=True, id=id))
 
     def _told(self, person: Person, recipient: Person, told: Told, id: str | None) -> None:
         if self.registry.find(recipient.nickname) is not recipient:
@@ -851,6 +863,14 @@ class Chat:
         if len(name) > limit:
             raise NameTooLong(limit=limit)
 
+    def _check_new_rooms(self, person: Person, names: Iterable[str]) -> list[str]:
+        """Those of the rooms that do not exist yet, if ``person`` may make them."""
+        new = [name for name in names if name not in self._rooms and name != self.default_room]
+        for name in new:
+            self._check_length(name, self.limits.room)
+        person.source.check_new_rooms(new)
+        return new
+
     def _check_text(self, text: str) -> None:
         if not self.has_room_for(text):
             raise LineTooLong(limit=self.limits.text)
@@ -862,10 +882,6 @@ class Chat:
             raise TooManyRooms(limit=limit)
 
     # -- rooms --------------------------------------------------------------------------------
-
-    def _new_rooms(self, names: Iterable[str]) -> list[str]:
-        """Those of ``names`` that are no rooms yet."""
-        return [name for name in names if name not in self._rooms and name != self.default_room]
 
     def _room(self, name: str) -> Room:
         room = self._rooms.get(name)

@@ -191,7 +191,7 @@ class Quit(Request, frozen=True):
 
 
 class Event(Message, frozen=True, gc=False):
-    """What somebody is shown."""
+    """What somebody is shown. One that can be the answer to a request has its ``id``."""
 
 
 class Entry(Event, frozen=True, gc=False):
@@ -232,6 +232,7 @@ class Welcomed(Event, frozen=True):
     code: str
     resumed: bool
     limits: Limits = DEFAULTS
+    id: str | None = None
 
 
 class Entered(Event, frozen=True):
@@ -249,6 +250,7 @@ class Entered(Event, frozen=True):
     topic: str
     last: int
     keep_days: float
+    id: str | None = None
 
 
 class RoomLeft(Event, frozen=True):
@@ -256,6 +258,7 @@ class RoomLeft(Event, frozen=True):
 
     room: str
     current: str | None
+    id: str | None = None
 
 
 class Joined(Event, frozen=True):
@@ -294,6 +297,7 @@ class Renamed(Event, frozen=True):
     old: str
     new: str
     own: bool = False
+    id: str | None = None
 
 
 class Told(Event, frozen=True):
@@ -422,6 +426,7 @@ class Slowed(Event, frozen=True):
 
 class IgnoredListed(Event, frozen=True):
     people: tuple[str, ...]
+    id: str | None = None
 
 
 class Ignoring(Event, frozen=True):
@@ -429,6 +434,7 @@ class Ignoring(Event, frozen=True):
 
     nickname: str
     on: bool
+    id: str | None = None
 
 
 class LanguageShown(Event, frozen=True):
@@ -437,6 +443,7 @@ class LanguageShown(Event, frozen=True):
     language: str
     languages: tuple[str, ...]
     changed: bool
+    id: str | None = None
 
 
 class TimestampsSet(Event, frozen=True):

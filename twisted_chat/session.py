@@ -260,9 +260,9 @@ class Session:
         if self.program and self._state is State.CHOOSING:
             raise NameFirst()  # that is what hello is for
         if self._state is State.CHATTING:
-            self._in_turn(lambda then: self._chat.rename(self, name, then))
+            self._in_turn(lambda then: self._chat.rename(self, name, then, request.id))
         else:
-            self._enter(name, {self._chat.default_room: None}, None)
+            self._enter(name, {self._chat.default_room: None}, None, request.id)
 
     def _hello(self, request: Hello) -> None:
         client_id = None if request.client is None else bytes.fromhex(request.client)
@@ -276,22 +276,27 @@ class Session:
             positions: dict[str, int | None] = dict(resume)
             if len(resume) < self._chat.limits.rooms:
                 positions = {self._chat.default_room: None, **resume}
-            self._enter(name, positions, client_id, resumed=bool(resume))
+            self._enter(name, positions, client_id, request.id, resumed=bool(resume))
             return
-        session = self._hand_over_to(other, resume)
+        session = self._hand_over_to(other, resume, request.id)
         session._set_style(language, timestamps=False)
         if name != session.nickname:
             session.handle(ChooseName(request.nickname, id=request.id))
 
     def _enter(
-        self, name: Nickname, positions: Positions, client_id: bytes | None, resumed: bool = False
+        self,
+        name: Nickname,
+        positions: Positions,
+        client_id: bytes | None,
+        id: str | None,
+        resumed: bool = False,
     ) -> None:
         given = self.client_id
         if client_id is not None:
             self._be(client_id)
         try:
             self._in_turn(
-                lambda then: self._chat.enter(self, name, positions, then, resumed=resumed)
+                lambda then: self._chat.enter(self, name, positions, then, id, resumed=resumed)
             )
         except Refusal:
             self._be(given)
@@ -315,18 +320,22 @@ class Session:
             if self._wrong_codes >= WRONG_CODES_LIMIT:
                 self._connection.close()
             raise UnknownCode(given=request.code)
-        self._hand_over_to(other, {})
+        self._hand_over_to(other, {}, request.id)
 
-    def _hand_over_to(self, other: Person, positions: Positions) -> Session:
+    def _hand_over_to(self, other: Person, positions: Positions, id: str | None) -> Session:
         """The person at our connection turns out to be ``other``: they go on there."""
         assert isinstance(other, Session)
-        other.take_over(self._connection, positions)
+        other.take_over(self._connection, positions, id)
         self._state = State.CLOSED
         self._chat.registry.remove(self)
         return other
 
-    def take_over(self, connection: Connection, positions: Positions) -> None:
+    def take_over(
+        self, connection: Connection, positions: Positions, id: str | None = None
+    ) -> None:
         """Go on over ``connection``; the one there was, if any, is told and closed.
+
+        ``id`` is that of the request.
 
         :raises Refusal: the nickname is somebody else's by now.
         """
@@ -334,11 +343,11 @@ class Session:
         try:
             if self._state is State.CLOSED:
                 self._positions = _arrived(self._positions, replaced)
-                self._come_in_again()
+                self._come_in_again(id)
             else:
                 if not self.program:
                     positions = _arrived(self._chat.positions(self), replaced)
-                self._chat.come_back(self, positions)
+                self._chat.come_back(self, positions, id)
         except Refusal:
             self._connection = replaced
             raise
@@ -347,9 +356,9 @@ class Session:
         replaced.show((Replaced(),), self._style)
         replaced.close()
 
-    def _come_in_again(self) -> None:
+    def _come_in_again(self, id: str | None) -> None:
         def enter(then: Callable[[], None]) -> None:
-            self._chat.enter(self, self.nickname, self._positions, then, resumed=True)
+            self._chat.enter(self, self.nickname, self._positions, then, id, resumed=True)
 
         self._chat.registry.add(self)
         try:
@@ -442,7 +451,8 @@ class Session:
 
     def _ignore(self, request: Ignore) -> None:
         if request.name is None:
-            self.show(IgnoredListed(tuple(name.text for name in self._ignored.values())))
+            people = tuple(name.text for name in self._ignored.values())
+            self.show(IgnoredListed(people, request.id))
             return
         name = self._chat.person(request.name).nickname
         if name == self.nickname:
@@ -451,7 +461,7 @@ class Session:
             raise TooManyIgnored(limit=IGNORED_LIMIT)
         self._ignored[name.folded] = name
         self._chat.restyle(self)
-        self.show(Ignoring(name.text, on=True))
+        self.show(Ignoring(name.text, on=True, id=request.id))
 
     def _unignore(self, request: Unignore) -> None:
         try:
@@ -459,16 +469,16 @@ class Session:
         except (Refusal, KeyError):
             raise NotIgnored(name=request.name) from None
         self._chat.restyle(self)
-        self.show(Ignoring(name.text, on=False))
+        self.show(Ignoring(name.text, on=False, id=request.id))
 
     # -- rooms --------------------------------------------------------------------------------
 
     def _join(self, request: Join) -> None:
-        self._in_turn(lambda then: self._chat.join(self, request.room, then))
+        self._in_turn(lambda then: self._chat.join(self, request.room, then, request.id))
 
     def _leave_room(self, request: Leave) -> None:
         room = self._own_room(request.room)
-        self._in_turn(lambda then: self._chat.leave_room(self, room, then))
+        self._in_turn(lambda then: self._chat.leave_room(self, room, then, request.id))
 
     def _list_rooms(self, request: ListRooms) -> None:
         self.show(structs.replace(self._chat.list_rooms(), id=request.id))
@@ -524,7 +534,8 @@ class Session:
             if language is None:
                 raise NoSuchLanguage(language=request.language, languages=", ".join(LANGUAGES))
             self._set_style(language, self._style.timestamps)
-        self.show(LanguageShown(self.language, LANGUAGES, changed=request.language is not None))
+        changed = request.language is not None
+        self.show(LanguageShown(self.language, LANGUAGES, changed, request.id))
 
     def _set_timestamps(self, request: SetTimestamps) -> None:
         self._set_style(self.language, request.on)

@@ -140,13 +140,14 @@ class _Welcome(_Line, tag="welcome"):
     motd: tuple[str, ...] = ()
     version: int = jsonl.VERSION
     limits: Limits = DEFAULTS
+    id: str | None = None
 
     def event(self) -> Event:
         if self.version != jsonl.VERSION:
             raise ValueError(f"version {self.version}")
         client_id = bytes.fromhex(self.client)
         return Welcomed(
-            self.nickname, self.motd, self.rooms, client_id, "", self.resumed, self.limits
+            self.nickname, self.motd, self.rooms, client_id, "", self.resumed, self.limits, self.id
         )
 
 
@@ -157,16 +158,20 @@ class _Entered(_Line, tag="entered"):
     count: int
     last: _Number
     keep_days: float = 0
+    id: str | None = None
 
     def event(self) -> Event:
-        return Entered(self.room, self.people, self.count, self.topic, self.last, self.keep_days)
+        return Entered(
+            self.room, self.people, self.count, self.topic, self.last, self.keep_days, self.id
+        )
 
 
 class _Exited(_Line, tag="exited"):
     room: str
+    id: str | None = None
 
     def event(self) -> Event:
-        return RoomLeft(self.room, None)
+        return RoomLeft(self.room, None, self.id)
 
 
 class _Joined(_Line, tag="joined"):
@@ -202,9 +207,10 @@ class _Renamed(_Line, tag="renamed"):
     old: str
     new: str
     own: bool = False
+    id: str | None = None
 
     def event(self) -> Event:
-        return Renamed(self.old, self.new, self.own)
+        return Renamed(self.old, self.new, self.own, self.id)
 
 
 class _Told(_Line, tag="told"):
@@ -297,24 +303,27 @@ class _Announced(_Line, tag="announced"):
 class _Ignoring(_Line, tag="ignoring"):
     nickname: str
     on: bool
+    id: str | None = None
 
     def event(self) -> Event:
-        return Ignoring(self.nickname, self.on)
+        return Ignoring(self.nickname, self.on, self.id)
 
 
 class _Ignored(_Line, tag="ignored"):
     people: tuple[str, ...]
+    id: str | None = None
 
     def event(self) -> Event:
-        return IgnoredListed(self.people)
+        return IgnoredListed(self.people, self.id)
 
 
 class _Language(_Line, tag="language"):
     language: str
     languages: tuple[str, ...]
+    id: str | None = None
 
     def event(self) -> Event:
-        return LanguageShown(self.language, self.languages, changed=False)
+        return LanguageShown(self.language, self.languages, changed=False, id=self.id)
 
 
 class _Limits(_Line, tag="limits"):

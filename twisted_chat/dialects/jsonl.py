@@ -7,7 +7,9 @@ beyond their types, and the form of what is sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -87,6 +89,10 @@ VERSION = 1
 #: Bytes of a line: enough for any text, also with each character escaped.
 LINE_LIMIT = 16_384
 
+#: How deep objects and arrays may be nested in a line, the outermost one counted. Far below the
+#: recursion limit of any interpreter, so that all of them refuse the same lines.
+DEPTH_LIMIT = 64
+
 #: Characters of an id that a client gives to a request.
 ID_LIMIT = 64
 
@@ -133,6 +139,17 @@ _SAY = frozenset({b'{"type":"say",', b'{"type": "say"'})
 _SAY_LENGTH = 14
 
 
+#: A text with its quotation marks; it may lack the last one where the line is no JSON.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+
+#: The beginning of an object, up to the first object or array in it.
+_FLAT = re.compile(rb'\s*\{(?:[^"\[\]{}]|"(?:[^"\\]|\\.)*")*', re.DOTALL)
+
+#: What each bracket does to the depth.
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
+
+
 # -- in ---------------------------------------------------------------------------------------
 
 
@@ -157,12 +174,13 @@ def parse_says(lines: Sequence[bytes]) -> list[Say]:
         or data.count(b'"type"') != len(lines)
         or b"\\u" in data  # a name could be written with it
         or (len(data) > LINE_LIMIT and max(map(len, lines)) > LINE_LIMIT)
+        or data.count(b"[") + data.count(b"{") - len(lines) >= DEPTH_LIMIT  # might be too deep
     ):
         return []
     try:
         data.decode()  # the decoder does not look at what it leaves out
         says = list(map(_decode_say, lines))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return []
     return says if all(map(_is_plain, says)) else []
 
@@ -184,6 +202,9 @@ def _parse_any(line: bytes) -> Request:
     id = None
     try:
         line.decode("utf-8")  # the decoders do not look at what they leave out
+        if _is_too_deep(line):
+            id = _first_id(line)
+            raise BadRequest(reason=f"more than {DEPTH_LIMIT} objects and arrays in one another")
         envelope = _envelope.decode(line)
         id = envelope.id if _is_id(envelope.id) else None
         request = _decode(envelope.type, line)
@@ -191,9 +212,28 @@ def _parse_any(line: bytes) -> Request:
     except Refusal as refusal:
         refusal.request_id = id
         raise
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(reason=visible(str(error))) from None
     return request
+
+
+def _is_too_deep(line: bytes) -> bool:
+    if line.count(b"[") + line.count(b"{") <= DEPTH_LIMIT:
+        return False
+    brackets = _STRING.sub(b"", line).translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > DEPTH_LIMIT
+
+
+def _first_id(line: bytes) -> str | None:
+    """The id in a line that is too deep to be decoded, if it stands before what is deep."""
+    flat = _FLAT.match(line)
+    if flat is None:
+        return None
+    try:
+        envelope = _envelope.decode(flat[0].rpartition(b",")[0] + b"}")
+    except msgspec.DecodeError:
+        return None
+    return envelope.id if _is_id(envelope.id) else None
 
 
 def _decode(type: object, line: bytes) -> Request:
@@ -297,6 +337,7 @@ def _said(entry: Entry, style: Style) -> _Said:
 def _welcomed(event: Welcomed, style: Style) -> dict[str, Any]:
     return {
         "type": "welcome",
+        "id": event.id,
         "version": VERSION,
         "nickname": event.nickname,
         "client": event.client_id.hex(),
@@ -321,6 +362,7 @@ def _limits_shown(event: LimitsShown, style: Style) -> dict[str, Any]:
 def _entered(event: Entered, style: Style) -> dict[str, Any]:
     return {
         "type": "entered",
+        "id": event.id,
         "room": event.room,
         "topic": event.topic,
         "people": event.people,
@@ -400,18 +442,18 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     EntriesRemoved: _fields("removed", room="room", first="first"),
     Entry: _said,
     HistoryShown: _history_shown,
-    IgnoredListed: _fields("ignored", people="people"),
-    Ignoring: _fields("ignoring", nickname="nickname", on="on"),
+    IgnoredListed: _fields("ignored", id="id", people="people"),
+    Ignoring: _fields("ignoring", id="id", nickname="nickname", on="on"),
     Joined: _fields("joined", room="room", nickname="nickname", arrived="arrived"),
-    LanguageShown: _fields("language", language="language", languages="languages"),
+    LanguageShown: _fields("language", id="id", language="language", languages="languages"),
     Left: _fields("left", room="room", nickname="nickname", departed="departed"),
     LimitsShown: _limits_shown,
     PeopleListed: _people_listed,
     Pong: _fields("pong", id="id"),
     Refused: _refused,
-    Renamed: _fields("renamed", old="old", new="new", own="own"),
+    Renamed: _fields("renamed", id="id", old="old", new="new", own="own"),
     Replaced: _fields("replaced"),
-    RoomLeft: _fields("exited", room="room"),
+    RoomLeft: _fields("exited", id="id", room="room"),
     RoomsListed: _rooms_listed,
     SearchShown: _search_shown,
     ServerStopping: _fields("stopping"),
