@@ -54,6 +54,7 @@ LAYERS = (
     "settings",
     "notify",
     "proxied",
+    "pages",
     "metrics",
     "service",
     "client.*",
@@ -68,6 +69,7 @@ LAYERS = (
 
 #: These know nothing of one another nor of anything of ours.
 STAND_FREE = (
+    "pages",
     "addresses",
     "log_writer",
     "ending",

@@ -21,15 +21,14 @@ pytest.importorskip("prometheus_client")
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.python.failure import Failure
 
 from tests.fakes import World
 from tests.processes import Server, environment, free_port, start_twistd
 from twisted_chat.journal.writer import GroupCommitJournal
 from twisted_chat.messages import Say
-from twisted_chat.metrics import DELAY_INTERVAL, HTTP_CONNECTIONS, Metrics, site
+from twisted_chat.metrics import DELAY_INTERVAL, Metrics, site
+from twisted_chat.pages import HTTP_CONNECTIONS
 from twisted_chat.protocol import ChatFactory
 
 ROOT = Path(__file__).parent.parent
@@ -102,19 +101,6 @@ def test_what_is_asked_ahead_of_an_answer_is_not_looked_at() -> None:
         protocol.dataReceived(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
         assert transport.value().count(b"HTTP/1.1 200 OK") == 1
         assert transport.disconnecting
-
-
-def test_not_many_can_ask_at_once() -> None:
-    """Or else they would take the file descriptors of those who chat."""
-    observed = Observed()
-    served = site(observed.reactor, observed.metrics, lambda: "")
-    address = IPv4Address("TCP", "127.0.0.1", 1)
-    asking = [served.buildProtocol(address) for _ in range(HTTP_CONNECTIONS)]
-    for protocol in asking:
-        protocol.makeConnection(StringTransport())
-    assert served.buildProtocol(address) is None
-    asking[0].connectionLost(Failure(ConnectionDone()))
-    assert served.buildProtocol(address) is not None
 
 
 def test_two_services_in_one_process_do_not_share_figures() -> None:

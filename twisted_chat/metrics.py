@@ -10,23 +10,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
-from twisted.internet.interfaces import IAddress, IDelayedCall
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
-from twisted.web.http import OK, SERVICE_UNAVAILABLE, HTTPChannel, Request
-from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.internet.interfaces import IDelayedCall
 
 from twisted_chat import __version__
 from twisted_chat.journal import Failed, Outcome, Saved
 from twisted_chat.journal.writer import QUEUE_LIMIT, GroupCommitJournal
 from twisted_chat.outbox import Outbox
+from twisted_chat.pages import TEXT, Content, Pages
 from twisted_chat.protocol import ChatFactory
 
 PREFIX = "twisted_chat_"
@@ -34,15 +31,9 @@ PREFIX = "twisted_chat_"
 #: Seconds from one measurement of the reactor's delay to the next.
 DELAY_INTERVAL = 0.25
 
-#: Seconds that one who asks may take, and how many may ask at once. More would cost the chat its
-#: time and its file descriptors.
-HTTP_TIMEOUT = 30.0
-HTTP_CONNECTIONS = 16
-
 #: Seconds for which the figures are not looked up again.
 FRESH = 0.1
 
-_TEXT = "text/plain; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
@@ -134,74 +125,28 @@ class Metrics:
         self._wait()
 
 
-class _Page(Resource):
-    """One page: ``content`` makes its status, its type and its text."""
-
-    isLeaf = True
-
-    def __init__(self, content: Callable[[], tuple[int, str, bytes]]) -> None:
-        super().__init__()
-        self._content = content
-
-    def render_GET(self, request: Request) -> bytes:
-        status, kind, text = self._content()
-        request.setResponseCode(status)
-        request.setHeader(b"content-type", kind.encode())
-        request.setHeader(b"cache-control", b"no-store")
-        return text
-
-
-class _OneAnswer(HTTPChannel):
-    """A connection with one answer: what was sent ahead of it is not looked at."""
-
-    site: _Site
-
-    def checkPersistence(self, request: Request, version: bytes) -> bool:
-        return False
-
-    def connectionMade(self) -> None:
-        self.site.open += 1
-        super().connectionMade()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.site.open -= 1
-        super().connectionLost(reason)
-
-
-class _Site(Site):
-    """Answers a few at once, and does not log who asked: it is asked all the time."""
-
-    displayTracebacks = False
-    noisy = False
-    protocol = _OneAnswer  # type: ignore[assignment]  # no HTTP/2, no upgrades
-    open = 0
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        return super().buildProtocol(addr) if self.open < HTTP_CONNECTIONS else None
-
-    def log(self, request: Request) -> None: ...
-
-
-def site(reactor: Any, metrics: Metrics, obstacle: Callable[[], str]) -> Site:
+def site(reactor: Any, metrics: Metrics, obstacle: Callable[[], str]) -> Pages:
     """``/metrics``; ``/healthz``, which the reactor alone answers; and ``/readyz``, which says
     what is in the way, if ``obstacle`` names something.
     """
 
     looked, shown = -math.inf, b""
 
-    def figures() -> tuple[int, str, bytes]:
+    def figures() -> Content:
         nonlocal looked, shown
         now = time.monotonic()
         if now - looked >= FRESH:
             looked, shown = now, generate_latest(metrics.registry)
-        return OK, CONTENT_TYPE_LATEST, shown
+        return HTTPStatus.OK, CONTENT_TYPE_LATEST, shown
 
-    def ready() -> tuple[int, str, bytes]:
+    def ready() -> Content:
         reason = obstacle()
-        return SERVICE_UNAVAILABLE if reason else OK, _TEXT, f"{reason or 'ready'}\n".encode()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK
+        return status, TEXT, f"{reason or 'ready'}\n".encode()
 
-    root = Resource()
-    root.putChild(b"metrics", _Page(figures))
-    root.putChild(b"healthz", _Page(lambda: (OK, _TEXT, b"alive\n")))
-    root.putChild(b"readyz", _Page(ready))
-    return _Site(root, timeout=HTTP_TIMEOUT, reactor=reactor)
+    pages = {
+        b"/metrics": figures,
+        b"/healthz": lambda: (HTTPStatus.OK, TEXT, b"alive\n"),
+        b"/readyz": ready,
+    }
+    return Pages(reactor, pages)

@@ -1,0 +1,170 @@
+"""A few pages over HTTP, for programs that look after the server: one answer a connection.
+
+Only what such a program sends is understood: GET or HEAD, and no body (RFC 9110, RFC 9112).
+Nothing of a request is kept but its head, which is bounded in size and time. When all connections
+are in use, a newcomer takes the place of the one that has been silent for the longest time, so
+whoever asks at once gets an answer. It must not know what the pages say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+#: Bytes of a request's head.
+HEAD_LIMIT = 8192
+
+#: Seconds from the connection to the end of the request's head, and from there to the end of
+#: the connection.
+HEAD_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 5.0
+
+#: Connections at once. More would cost the chat its time and its file descriptors.
+HTTP_CONNECTIONS = 16
+
+#: Bytes that come after a refused head, and are read so that the client can read the refusal.
+DISCARD_LIMIT = 2**18
+
+#: What a page is: its status, its type and its text.
+Content = tuple[int, str, bytes]
+
+TEXT = "text/plain; charset=utf-8"
+
+
+class _Refused(Exception):
+    """The request is not answered with a page; ``status`` says why."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class _Request(Protocol):
+    """One connection, and the one request on it."""
+
+    factory: Pages
+    transport: Any  # Twisted types it without what every stream transport has
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._discarded = 0
+        self.answered = False
+        self._deadline: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        self.factory.enter(self)
+        self._set_deadline(HEAD_TIMEOUT)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._set_deadline(None)
+        self.factory.leave(self)
+
+    def _set_deadline(self, seconds: float | None) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+        if seconds is not None:
+            abort = self.transport.abortConnection
+            self._deadline = self.factory.reactor.callLater(seconds, abort)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.answered:
+            self._discarded += len(data)
+            if self._discarded > DISCARD_LIMIT:
+                self.transport.abortConnection()
+            return
+        searched = max(0, len(self._head) - 3)
+        self._head += data
+        end = self._head.find(b"\r\n\r\n", searched)
+        if end < 0 and len(self._head) <= HEAD_LIMIT:
+            return
+        try:
+            if end < 0 or end > HEAD_LIMIT:
+                raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            method, content = self._understand(self._head[:end])
+        except _Refused as refused:
+            text = f"{refused.status.phrase}\n".encode()
+            self._answer(refused.status, TEXT, text, refused=True)
+        else:
+            status, kind, text = content
+            self._answer(status, kind, text, body=method == b"GET")
+
+    def _understand(self, head: bytes) -> tuple[bytes, Content]:
+        """The method and the page that is asked for."""
+        line, *fields = head.split(b"\r\n")
+        parts = line.split(b" ")
+        if len(parts) != 3 or not parts[2].startswith(b"HTTP/1."):
+            raise _Refused(HTTPStatus.BAD_REQUEST)
+        for field in fields:
+            name, colon, value = field.partition(b":")
+            if not colon:
+                raise _Refused(HTTPStatus.BAD_REQUEST)
+            name = name.strip().lower()
+            if name == b"transfer-encoding" or (
+                name == b"content-length" and value.strip() != b"0"
+            ):
+                raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        method, target, _ = parts
+        if method not in (b"GET", b"HEAD"):
+            raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED)
+        page = self.factory.pages.get(target.partition(b"?")[0])
+        if page is None:
+            raise _Refused(HTTPStatus.NOT_FOUND)
+        return method, page()
+
+    def _answer(
+        self, status: int, kind: str, text: bytes, *, body: bool = True, refused: bool = False
+    ) -> None:
+        self.answered = True
+        self._head = b""
+        self._set_deadline(ANSWER_TIMEOUT)
+        fields = [
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            f"Content-Type: {kind}",
+            f"Content-Length: {len(text)}",
+            "Cache-Control: no-store",
+            "Connection: close",
+        ]
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            fields.append("Allow: GET, HEAD")
+        head = "".join(f"{field}\r\n" for field in fields).encode()
+        self.transport.write(head + b"\r\n" + (text if body else b""))
+        # Closed at once, a client that is still sending would never see why (RFC 9112, 9.6).
+        half_close = getattr(self.transport, "loseWriteConnection", None) if refused else None
+        (half_close or self.transport.loseConnection)()
+
+
+class Pages(Factory):
+    """Answers with ``pages``: what makes the content of each, by its path."""
+
+    protocol: Any = _Request
+    noisy = False
+
+    def __init__(self, reactor: Any, pages: Mapping[bytes, Callable[[], Content]]) -> None:
+        self.reactor = reactor
+        self.pages = pages
+        #: In the order in which they came.
+        self._requests: dict[_Request, None] = {}
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        if len(self._requests) >= HTTP_CONNECTIONS:
+            silent = (request for request in self._requests if not request.answered)
+            oldest = next(silent, next(iter(self._requests)))
+            self.leave(oldest)
+            oldest.transport.abortConnection()
+        request = _Request()
+        request.factory = self
+        return request
+
+    def enter(self, request: _Request) -> None:
+        """A connection has been made."""
+        self._requests[request] = None
+
+    def leave(self, request: _Request) -> None:
+        """It is gone, or its place is given away."""
+        self._requests.pop(request, None)
