@@ -1,33 +1,51 @@
 """Telnet commands among the bytes: taken out, answered where an answer is waited for.
 
 Pure: bytes in, bytes and signals out. Rules from RFC 854 (commands), RFC 1143 (never answer
-what needs no answer) and RFC 860 (TIMING-MARK). No option is ever agreed to.
+an option that needs no answer) and RFC 860 (TIMING-MARK). No option is ever agreed to. The cost
+is linear in the bytes, and low for commands that are repeated.
 """
 
 from __future__ import annotations
 
 import enum
+import re
 
 IAC = 0xFF
 _DONT, _DO, _WONT, _WILL, _SB = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA
-_AYT, _IP, _SE = 0xF6, 0xF4, 0xF0
+_EL, _EC, _AYT, _IP = 0xF8, 0xF7, 0xF6, 0xF4
 TIMING_MARK = 0x06
 
 #: Bytes of a subnegotiation; none that we would need has more.
 SUBNEGOTIATION_LIMIT = 512
 
-#: So many commands cost as much as a line.
+#: Commands that cost as much as a line.
 COMMANDS_A_LINE = 64
 
 
 class Signal(enum.Enum):
-    """What the person did with a key or a menu of their telnet."""
+    """A key or a menu entry of the person's telnet."""
 
     ARE_YOU_THERE = enum.auto()
     INTERRUPT = enum.auto()
+    ERASE_CHARACTER = enum.auto()
+    ERASE_LINE = enum.auto()
 
 
-_SIGNALS = {_AYT: Signal.ARE_YOU_THERE, _IP: Signal.INTERRUPT}
+_SIGNALS = {
+    _AYT: Signal.ARE_YOU_THERE,
+    _IP: Signal.INTERRUPT,
+    _EC: Signal.ERASE_CHARACTER,
+    _EL: Signal.ERASE_LINE,
+}
+
+#: Commands of two bytes without an effect here, such as NOP and the data mark (DM).
+_NO_EFFECT = re.compile(rb"(?:\xff[^\xf4\xf6-\xf8\xfa-\xff])+")
+#: WONT and DONT, which need no answer as no option is ever agreed to.
+_UNANSWERED = re.compile(rb"(?:\xff[\xfc\xfe].)+", re.DOTALL)
+#: WILL and DO, which ask for an answer.
+_OFFERS = re.compile(rb"(?:\xff[\xfb\xfd].)+", re.DOTALL)
+#: A doubled IAC within a subnegotiation is the byte itself, and ends nothing.
+_SUBNEGOTIATION = re.compile(rb"\xff\xfa(?:[^\xff]|\xff[^\xf0])*\xff\xf0")
 
 
 class SubnegotiationTooLong(Exception):
@@ -42,9 +60,8 @@ class TelnetFilter:
     """
 
     def __init__(self) -> None:
-        self._command = bytearray()
+        self._command = b""  # the beginning of one that is not complete
         self._refused: set[tuple[int, int]] = set()
-        self._escaping = False  # the last byte of a subnegotiation is an IAC that counts
         self._taken = 0
 
     @property
@@ -59,31 +76,34 @@ class TelnetFilter:
         """
         found: list[bytes | Signal] = []
         text, answer = bytearray(), bytearray()
-        at = 0
-        while at < len(data):
-            if not self._command:
-                start = data.find(IAC, at)
-                end = len(data) if start < 0 else start
-                text += data[at:end]
-                at = end
-                if start < 0:
-                    break
-            self._command.append(data[at])
-            at += 1
-            if len(self._command) > SUBNEGOTIATION_LIMIT:
-                raise SubnegotiationTooLong()
-            if self._complete():
-                command, self._command = self._command, bytearray()
-                self._escaping = False
-                self._taken += 1
-                if command[1] == IAC:
-                    text.append(IAC)
-                elif command[1] in _SIGNALS:
-                    found += (bytes(text), _SIGNALS[command[1]])
+        data = self._command + data
+        self._command = b""
+        at, end = 0, len(data)
+        while at < end:
+            start = data.find(IAC, at)
+            if start < 0:
+                text += data[at:]
+                break
+            text += data[at:start]
+            at = self._run(data, start, answer)
+            if at > start:
+                continue
+            length = self._length(data, at)
+            if not length:
+                self._command = data[at:]
+                break
+            command = data[at + 1]
+            at += length
+            self._taken += 1
+            if command == IAC:
+                text.append(IAC)
+            elif command in _SIGNALS:
+                if text:
+                    found.append(bytes(text))
                     text.clear()
-                elif command[1] in (_DO, _WILL):
-                    answer += self._refuse(*command[1:])
-        found.append(bytes(text))
+                found.append(_SIGNALS[command])
+        if text:
+            found.append(bytes(text))
         return found, bytes(answer)
 
     def take_cost(self) -> int:
@@ -91,23 +111,40 @@ class TelnetFilter:
         lines, self._taken = divmod(self._taken, COMMANDS_A_LINE)
         return lines
 
-    def _complete(self) -> bool:
-        command = self._command
-        if len(command) < 2:
-            return False
-        if command[1] != _SB:
-            return len(command) == (3 if command[1] in (_DO, _DONT, _WILL, _WONT) else 2)
-        if len(command) == 2:
-            return False
-        # A doubled IAC within the subnegotiation stands for the byte itself.
-        ends = self._escaping and command[-1] == _SE
-        self._escaping = command[-1] == IAC and not self._escaping
-        return ends
+    def _run(self, data: bytes, at: int, answer: bytearray) -> int:
+        """Take commands of one kind that follow each other, however many; returns their end."""
+        run = _NO_EFFECT.match(data, at)
+        if run is not None:
+            self._taken += (run.end() - at) // 2
+            return run.end()
+        run = _UNANSWERED.match(data, at) or _OFFERS.match(data, at)
+        if run is None:
+            return at
+        self._taken += (run.end() - at) // 3
+        if data[at + 1] in (_DO, _WILL):
+            self._refuse(run[0], answer)
+        return run.end()
 
-    def _refuse(self, verb: int, option: int) -> bytes:
+    def _refuse(self, offers: bytes, answer: bytearray) -> None:
         # Each timing mark is waited for; any other option is refused once, so that no loop
         # can arise.
-        if option != TIMING_MARK and (verb, option) in self._refused:
-            return b""
-        self._refused.add((verb, option))
-        return bytes((IAC, _WONT if verb == _DO else _DONT, option))
+        refused = self._refused
+        for offer in zip(offers[1::3], offers[2::3], strict=True):
+            verb, option = offer
+            if option == TIMING_MARK or offer not in refused:
+                refused.add(offer)
+                answer += bytes((IAC, _WONT if verb == _DO else _DONT, option))
+
+    def _length(self, data: bytes, at: int) -> int:
+        """Bytes of the command at ``at``; 0 if it is not complete."""
+        left = len(data) - at
+        if left < 2:
+            return 0
+        if data[at + 1] != _SB:
+            return 0 if data[at + 1] in (_DO, _DONT, _WILL, _WONT) else 2
+        whole = _SUBNEGOTIATION.match(data, at, at + SUBNEGOTIATION_LIMIT)
+        if whole is not None:
+            return whole.end() - at
+        if left > SUBNEGOTIATION_LIMIT:
+            raise SubnegotiationTooLong()
+        return 0
