@@ -44,6 +44,8 @@ LAYERS = (
     "dialects.jsonl",
     "dialects.text",
     "telnet",
+    "lines",
+    "first_bytes",
     "turns",
     "deadlines",
     "sockets",
@@ -81,6 +83,7 @@ STAND_FREE = (
     "journal.search",
     "journal.fair_queue",
     "telnet",
+    "lines",
     "flood",
     "turns",
     "deadlines",
@@ -112,6 +115,8 @@ DOMAIN = (
     "dialects.jsonl",
     "dialects.text",
     "telnet",
+    "lines",
+    "first_bytes",
     "flood",
 )
 NOT_FOR_DOMAIN = ("twisted", "sqlite3", "zope", "socket", "select", "asyncio", "ssl", "fcntl")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
+import socket
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ from twisted_chat.flood import Rate
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry
 from twisted_chat.protocol import CLOSE_TIMEOUT, ChatFactory, ChatProtocol, ConnectedClient
+from twisted_chat.sockets import keep_alive
 
 
 class TestReactor(Clock):
@@ -198,7 +201,7 @@ def test_bad_utf8_and_control_characters_are_refused_and_the_connection_kept() -
     bia = house.enter("Bia")
     ana = house.enter("Ana")
     bia.read()
-    ana.send(b"ol\xe1\n\x1b[2J\nbare\rreturn\n\0\nstill here\n")
+    ana.send(b"ol\xe1\n\x1b[2J\nbare\rreturn\na\0b\nstill here\n")
     assert bia.lines() == ["[Ana]: still here"]
     assert [line.split(":")[1] for line in ana.lines()] == [
         " That line was not sent",
@@ -217,7 +220,7 @@ def test_an_overlong_line_is_refused_once_and_the_connection_kept(size: int) -> 
     data = b"x" * size + b"\nafter\n"
     for start in range(0, len(data), 1000):
         ana.send(data[start : start + 1000])
-        assert len(ana.protocol._partial) <= 4098
+        assert len(ana.protocol._splitter.partial) <= 4098
     assert bia.lines() == ["[Ana]: after"]
     assert len(ana.lines()) == 1
 
@@ -282,6 +285,58 @@ def test_telnet_commands_are_taken_out_of_a_line() -> None:
     ana.send(b"o\xff")
     ana.send(b"\xf9i\xff\xfb\x1f\n")
     assert bia.lines() == ["[Ana]: oi"]
+
+
+def test_a_character_and_a_line_can_be_erased() -> None:
+    """RFC 854, EC and EL: also over several reads, never more than the line."""
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    ana.send(b"first\r\n\xff\xf7oi" + "é".encode())
+    ana.send(b"\xff\xf7\r\n")
+    ana.send(b"wrong li\xff\xf8right\r\n")
+    assert bia.lines() == ["[Ana]: first", "[Ana]: oi", "[Ana]: right"]
+
+
+@pytest.mark.parametrize("mark", [b"\xff\xf2", b"\xff\xf4\xff\xf2", b"\xff\xf1"])
+def test_a_data_mark_takes_nothing_of_the_line(mark: bytes) -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.enter("Ana")
+    bia.read()
+    ana.send(mark[:-1])
+    ana.send(mark[-1:] + b"oi\r\n")
+    assert bia.lines() == ["[Ana]: oi"]
+
+
+def test_keepalives_of_nul_and_lines_that_end_with_cr_alone() -> None:
+    house = House()
+    bia = house.enter("Bia")
+    ana = house.connect()
+    ana.send(b"\0")
+    ana.send(b"Ana\r")
+    ana.read()
+    ana.send(b"/who\r")
+    assert ana.read() == b"[SERVER]: In #lobby (2): Bia, Ana.\r\n"
+    ana.send(b"\0\0")
+    ana.send(b"\0oi\r")
+    assert bia.lines()[-1] == "[Ana]: oi"
+
+
+def test_urgent_data_stays_in_its_place() -> None:
+    """``send synch``: IAC DM, of which the last byte is sent urgently."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        far = socket.create_connection(listening.getsockname())
+        near, _ = listening.accept()
+        with far, near:
+            keep_alive(SimpleNamespace(socket=near), 60)
+            far.send(b"\xff\xf2", socket.MSG_OOB)
+            far.send(b"oi\r\n")
+            received = b""
+            while len(received) < 6:
+                received += near.recv(100)
+            assert received == b"\xff\xf2oi\r\n"
 
 
 def test_ctrl_d_in_telnet_leaves() -> None:

@@ -24,6 +24,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_chat import first_bytes
 from twisted_chat.addresses import Address
 from twisted_chat.chat import Chat, Person, announcement
 from twisted_chat.deadlines import Deadlines
@@ -34,8 +35,10 @@ from twisted_chat.errors import (
     LoginDeadlineMissed,
     Refusal,
 )
+from twisted_chat.first_bytes import Foreign
 from twisted_chat.language import N_, catalogue
 from twisted_chat.limits import TEXT_LIMIT, Limits
+from twisted_chat.lines import LineSplitter
 from twisted_chat.messages import (
     AreYouThere,
     Entry,
@@ -72,6 +75,9 @@ _REQUESTS: dict[Signal, Request] = {
     Signal.INTERRUPT: Interrupt(),
 }
 
+#: Bytes with telnet commands among them that are looked through before others have their turn.
+TELNET_SLICE = 2048
+
 
 class Dialect(Hashable, Protocol):
     """What a dialect is: a module with these functions."""
@@ -84,6 +90,8 @@ class Dialect(Hashable, Protocol):
 
     def batch_style(self, style: Style) -> Style: ...
 
+
+_END_OF_TRANSMISSION = text.END_OF_TRANSMISSION.encode()
 
 _TEXT: Dialect = text
 _JSONL: Dialect = jsonl
@@ -128,9 +136,14 @@ class ChatProtocol(LineReceiver):
     _waited = False
 
     def __init__(self) -> None:
-        self._lines: deque[bytes | Signal] = deque()
-        self._partial = b""
-        self._overlong = False
+        #: What is to be handled: lines, requests that were made with a key, and what costs as
+        #: much as a line but is done already (None).
+        self._lines: deque[bytes | Request | None] = deque()
+        self._splitter = LineSplitter(TEXT_LIMIT)
+        #: What was received and is not yet looked through.
+        self._raw = b""
+        #: What it began with, while that can be another protocol's beginning.
+        self._beginning: bytes | None = b""
         self._heard = False
         self._ended = False
         self._closing = False
@@ -181,6 +194,8 @@ class ChatProtocol(LineReceiver):
         """A program's line is long enough for any text; the text in it is the chat's matter."""
         program = self._dialect is _JSONL
         self.MAX_LENGTH = jsonl.LINE_LIMIT if program else self.factory.limits.text
+        self._splitter.limit = self.MAX_LENGTH
+        self._splitter.program = program
 
     def _greet(self) -> None:
         """Nobody has spoken: this is a person who waits to be spoken to."""
@@ -204,9 +219,10 @@ class ChatProtocol(LineReceiver):
         if self._dialect is None:
             self._speak(_TEXT)
         self._ended = True
-        if self._partial and not self._overlong:
-            self._lines.append(self._partial)
-        self._partial = b""
+        if self._beginning:
+            self._raw, self._beginning = self._beginning, None
+        if not self._raw:
+            self._lines.extend(self._splitter.end())
         if not self._holds:
             self._go_on()
 
@@ -235,34 +251,65 @@ class ChatProtocol(LineReceiver):
     def dataReceived(self, data: bytes) -> None:
         if self._closing:
             return  # also if the person goes on over another connection
-        if data:
+        if self._beginning is not None:
+            data = self._recognise(self._beginning + data)
+        if self._raw:
+            self._raw += data
+        elif data:
             self._frame(data)
         if not self._holds:
             self._go_on()
-        if self._lines and not self.paused and not self._ended:
+        if self._has_work and not self.paused and not self._ended:
             self.pauseProducing()
 
+    def _recognise(self, data: bytes) -> bytes:
+        """What of ``data``, which the connection began with, is to be looked at now."""
+        foreign = first_bytes.recognise(data)
+        if foreign is first_bytes.UNDECIDED:
+            self._beginning = data
+            return b""
+        self._beginning = None
+        if isinstance(foreign, Foreign):
+            self._end_foreign(foreign)
+            return b""
+        return data
+
+    def _end_foreign(self, foreign: Foreign) -> None:
+        """Another protocol is spoken: nothing of it becomes text."""
+        if self._greeting is not None:
+            self._greeting.cancel()
+            self._greeting = None
+        self.factory.refused[foreign.value] += 1
+        self._outbox.deliver(Shown(first_bytes.answer(foreign, self.factory.language)))
+        self._forget_lines()
+        self.close()
+
     def _frame(self, data: bytes) -> None:
-        program = self._dialect is _JSONL
-        if program or (b"\xff" not in data and not self._telnet.inside):
+        """Look for lines and telnet commands, as far as others need not wait for that."""
+        if self._dialect is _JSONL or (b"\xff" not in data and not self._telnet.inside):
             self._split(data)
             return
+        data, self._raw = data[:TELNET_SLICE], data[TELNET_SLICE:]
         try:
             found, answer = self._telnet.feed(data)
         except SubnegotiationTooLong:
+            self._forget_lines()
             self.transport.abortConnection()
             return
         if answer:
             self._outbox.deliver(Shown(answer))
-        self.allowance.charge(self._telnet.take_cost())
+        self._lines.extend([None] * self._telnet.take_cost())
         for item in found:
             if isinstance(item, bytes):
                 self._split(item)
+            elif item is Signal.ERASE_CHARACTER:
+                self._splitter.erase_character()
+            elif item is Signal.ERASE_LINE:
+                self._splitter.erase_line()
             else:
                 if item is Signal.INTERRUPT:
-                    self._partial = b""
-                    self._overlong = False
-                self._lines.append(item)
+                    self._splitter.erase_line()
+                self._lines.append(_REQUESTS[item])
 
     def _split(self, data: bytes) -> None:
         if data and not self._heard:
@@ -272,29 +319,21 @@ class ChatProtocol(LineReceiver):
                 self._speak(_JSONL)
         if self._dialect is None:
             self._speak(_TEXT)
-        data = self._partial + data
-        # CR NUL is how some telnet clients send the Enter key (RFC 854).
-        if b"\r\0" in data:
-            data = data.replace(b"\r\0", b"\r\n")
-        lines = data.split(self.delimiter)
-        self._partial = lines.pop()
-        if lines and self._overlong:
-            del lines[0]
-            self._overlong = False
-        self._lines.extend(lines)
-        if self._overlong:
-            self._partial = b""
-        elif self._partial == text.END_OF_TRANSMISSION.encode() and self._dialect is _TEXT:
-            self._lines.append(self._partial)
-            self._partial = b""
-        elif len(self._partial) > self.MAX_LENGTH + 1:  # one more: it may be the CR
-            self._lines.append(self._partial)
-            self._partial = b""
-            self._overlong = True
+        self._lines.extend(self._splitter.split(data))
+        if self._splitter.partial == _END_OF_TRANSMISSION and self._dialect is _TEXT:
+            self._lines.extend(self._splitter.end())
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._lines or self._raw)
+
+    def _forget_lines(self) -> None:
+        self._lines.clear()
+        self._raw = b""
 
     def _go_on(self) -> None:
         """Handle what has been received, in turn with others, or else receive more."""
-        if self._lines or (self._ended and not self._end_told):
+        if self._has_work or (self._ended and not self._end_told):
             if not self.busy:
                 self.busy = True
                 self.factory.turns.ask(self)
@@ -303,7 +342,7 @@ class ChatProtocol(LineReceiver):
 
     @property
     def waiting(self) -> int:
-        return len(self._lines)
+        return len(self._lines) + bool(self._raw)
 
     def work(self, limit: int) -> int:
         lines = self._lines
@@ -313,25 +352,49 @@ class ChatProtocol(LineReceiver):
         try:
             if len(lines) > 1 and not self._holds:
                 done = self._work_at_once(limit)
-            while lines and not self._holds and done < limit and self._may_go_on():
-                item = lines.popleft()
-                if isinstance(item, Signal):
-                    if self._dialect is not _JSONL:  # or else it came before the first request
-                        self._handle(_REQUESTS[item])
-                elif len(item) > self.MAX_LENGTH + item.endswith(b"\r"):
-                    self.lineLengthExceeded(item)
+            while not self._holds and done < limit:
+                if lines:
+                    if not self._may_go_on():
+                        break
+                    self._handle_next()
+                elif self._raw:
+                    self._frame_rest()
                 else:
-                    self.lineReceived(item)
+                    break
                 # Some commands take as long as many lines.
                 done = max(done + 1, int((seconds() - began) * LINES_A_SECOND))
         finally:
-            self.busy = bool(lines) and not self._holds
-        if not (lines or self._holds or self._closing):
+            self.busy = self._has_work and not self._holds
+        if not (self._has_work or self._holds or self._closing):
             if self._ended and not self._end_told:
                 self._end_told = True
                 self.session.ended()
             self._go_on()
         return done
+
+    def _frame_rest(self) -> None:
+        data, self._raw = self._raw, b""
+        self._frame(data)
+        if self._ended and not self._raw:
+            self._lines.extend(self._splitter.end())
+
+    def _handle_next(self) -> None:
+        item = self._lines.popleft()
+        if item is None:
+            return
+        if isinstance(item, Request):
+            if self._dialect is not _JSONL:  # or else it came before the first request
+                self._handle(item)
+            return
+        if self._dialect is _TEXT and not self.session.has_name:
+            foreign = first_bytes.recognise_line(item)
+            if foreign is not None:
+                self._end_foreign(foreign)
+                return
+        if len(item) > self.MAX_LENGTH + item.endswith(b"\r"):
+            self.lineLengthExceeded(item)
+        else:
+            self.lineReceived(item)
 
     def _work_at_once(self, limit: int) -> int:
         """Handle the next lines together, if all that they do is to say something."""

@@ -36,6 +36,8 @@ def keep_alive(transport: Any, write_timeout: float) -> None:
     if not isinstance(connection, socket.socket) or connection.family == socket.AF_UNIX:
         return
     with suppress(OSError):  # it may be gone already
+        # Telnet's urgent byte (RFC 854, Synch) stays in its place among the others.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in KEEPALIVE.items():
             # On Linux TCP_KEEPALIVE is no option, on macOS it is TCP_KEEPIDLE.

@@ -1,0 +1,87 @@
+"""Where lines end, and what is erased of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twisted_chat.lines import LineSplitter
+
+
+def split(*pieces: bytes, program: bool = False) -> list[bytes]:
+    """The lines that ``pieces`` hold, without a CR at their end."""
+    splitter = LineSplitter(4096)
+    splitter.program = program
+    lines = [line for piece in pieces for line in splitter.split(piece)]
+    return [line.removesuffix(b"\r") for line in lines + splitter.end()]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0", b"\r"])
+def test_every_usual_end_of_a_line_is_one(end: bytes) -> None:
+    data = b"Ana" + end + b"oi" + end + b"you" + end
+    assert split(data) == [b"Ana", b"oi", b"you"]
+    assert split(*(bytes((byte,)) for byte in data)) == [b"Ana", b"oi", b"you"]
+
+
+def test_a_line_that_ends_with_cr_alone_is_there_at_once() -> None:
+    splitter = LineSplitter(4096)
+    assert splitter.split(b"Ana\r") == [b"Ana\r"]
+    assert splitter.split(b"oi\r") == [b"oi\r"]
+
+
+def test_after_a_line_that_ended_with_lf_cr_alone_is_no_end() -> None:
+    assert split(b"Ana\n", b"10 %\r20 %\n") == [b"Ana", b"10 %\r20 %"]
+    assert split(b"Ana\r", b"\n", b"10 %\r", b"20 %\r\n") == [b"Ana", b"10 %\r20 %"]
+
+
+def test_a_programs_lines_end_with_lf_only() -> None:
+    assert split(b"{}\r{}\n\0{}\n", program=True) == [b"{}\r{}", b"\0{}"]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_nuls_between_lines_are_keepalives(end: bytes) -> None:
+    assert split(b"\0Ana" + end + b"\0", b"\0", b"oi" + end) == [b"Ana", b"oi"]
+
+
+def test_a_nul_within_a_line_stays_and_is_refused_later() -> None:
+    assert split(b"Ana\na\0b\n") == [b"Ana", b"a\0b"]
+
+
+@pytest.mark.parametrize("text", ["o", "é", "e\u0301", "日", "😀", "z\u0330\u0308"])
+def test_a_character_is_erased_with_its_marks(text: str) -> None:
+    splitter = LineSplitter(4096)
+    splitter.split(b"ab" + text.encode())
+    splitter.erase_character()
+    assert splitter.partial == b"ab"
+    for _ in range(3):
+        splitter.erase_character()
+    assert splitter.partial == b""
+
+
+def test_a_line_is_erased_but_none_before_it() -> None:
+    splitter = LineSplitter(4096)
+    assert splitter.split(b"Ana\nwrong") == [b"Ana"]
+    splitter.erase_line()
+    assert splitter.split(b"right\n") == [b"right"]
+
+
+def test_what_is_too_long_comes_once() -> None:
+    splitter = LineSplitter(10)
+    assert splitter.split(b"x" * 12) == [b"x" * 12]
+    assert splitter.split(b"x" * 12) == []
+    assert splitter.split(b"x\nnext\n") == [b"next"]
+
+
+@given(st.lists(st.sampled_from([b"a", b"b", b"\r", b"\n", b"\0", b"\xc3\xa9"])).map(b"".join))
+def test_after_the_first_line_the_lines_do_not_depend_on_how_they_are_cut(data: bytes) -> None:
+    for first in (b"Ana\n", b"Ana\r\n", b"Ana\rx\r"):
+        assert split(first, *(bytes((byte,)) for byte in data)) == split(first, data)
+
+
+@given(st.binary())
+def test_nothing_is_lost_of_a_programs_lines(data: bytes) -> None:
+    lines = data.split(b"\n")
+    assert split(data, program=True) == [
+        line.removesuffix(b"\r") for line in lines[:-1] + [line for line in lines[-1:] if line]
+    ]
