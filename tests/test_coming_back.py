@@ -580,6 +580,15 @@ def test_receipts_show_the_number_of_each_own_line() -> None:
     assert bia.sees() == ["[Ana]: oi", "[Ana]: oi"]
 
 
+def test_names_of_too_many_rooms_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of JSON has place for more than a thousand."""
+    looked: list[str] = []
+    monkeypatch.setattr("twisted_chat.session.room_name", looked.append)
+    bot = program(World(), "Bot", ANA, **{f"r{n}": 0 for n in range(1300)})
+    assert bot.connection.refusals() == ["too-many-rooms"]
+    assert looked == []
+
+
 def test_searching() -> None:
     world = World()
     (ana,) = world.enter("Ana")

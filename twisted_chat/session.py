@@ -29,6 +29,7 @@ from twisted_chat.errors import (
     Refusal,
     SearchTooLong,
     TooManyIgnored,
+    TooManyRooms,
     UnknownCode,
 )
 from twisted_chat.journal import Draft
@@ -269,6 +270,9 @@ class Session:
         author = None if client_id is None else author_key(client_id)
         other = None if author is None else self._chat.identities.by_client(author)
         name = nickname(request.nickname)
+        limit = self._chat.limits.rooms
+        if len(request.resume) > max(limit, 0 if other is None else len(other.cursors)):
+            raise TooManyRooms(limit=limit)  # before a look at a thousand names
         resume = {room_name(room): seen for room, seen in request.resume.items()}
         language = match(request.language or "") or self.language
         if other is None:
