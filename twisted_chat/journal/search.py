@@ -1,37 +1,114 @@
 """Full-text search: how texts become tokens, queries and snippets.
 
-What a word is, is decided here and not by SQLite, whose tables of Unicode differ with its
-version: FTS5 is given tokens in ASCII, for texts and for queries alike. Case, width and
-accents do not count. Chinese, Japanese and Korean are written without spaces, so each of
-their characters is a token of its own, and a word of several is looked for as a phrase.
-Pure functions.
+A word is decided here and not by SQLite, whose tables of Unicode differ with its version: FTS5 is
+given tokens between blanks, for texts and for queries alike. Of Unicode's rules for words (UAX 29),
+these hold:
+
+* Marks (vowel signs, tones) belong to the letter before them, so दिल is not दाल.
+* What does not count is left out: case, width, the accents of Latin, Greek and Cyrillic, the points
+  of Arabic, Hebrew and Syriac, joiners (ZWJ, ZWNJ), soft hyphens, variation selectors. Digits of
+  any script are those of ASCII.
+* In scripts that are written without spaces (Chinese, Japanese, Thai, Khmer …), and in Korean,
+  each character with its marks is a token. A word of several is looked for as a phrase.
+
+Unlike there, any punctuation ends a token: ``it's``, ``well-known``, ``snake_case``, ``3.14``, an
+address and a URL are several tokens, and looked for as a phrase. So ``brien`` finds ``O'Brien``, and
+an apostrophe of either form finds the other. Pure functions.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 
-#: Han, kana, Hangul and their extensions: scripts in which a word need not end at a space.
-_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
-_TOKEN = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
+#: Grows when a text gets other tokens than before: then the index is made anew.
+VERSION = 1
 
-#: The accents of Latin, Greek and Cyrillic, decomposed.
-_ACCENTS = re.compile("[\u0300-\u036f]")
+#: Scripts in which a word need not end at a space: Tibetan, whose syllables are parted by marks,
+#: is none of them.
+_UNSPACED = "".join(
+    (
+        "\u0e01-\u0e3a\u0e40-\u0e45\u0e80-\u0ebd\u0ec0-\u0ec6\u0edc-\u0edf",  # Thai, Lao
+        "\u1000-\u103f\u1050-\u108f\ua9e0-\ua9ef\uaa60-\uaa7f",  # Myanmar
+        "\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff",  # Hangul
+        "\u1780-\u17d3\u17dc",  # Khmer
+        "\u1950-\u19df\u1a20-\u1a7f\uaa80-\uaadf",  # Tai
+        "\u1b00-\u1b4b\ua980-\ua9c0",  # Balinese, Javanese
+        "\u3005-\u3007\u3021-\u3029\u3041-\u309f\u30a1-\u30fa\u30fc-\u312f\u31a0-\u31bf\u31f0-\u31ff",
+        "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U0001b000-\U0001b2ff\U00020000-\U0003ffff",  # Han
+    )
+)
+
+#: What does not count, decomposed.
+_IGNORED = re.compile(
+    "["
+    "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"  # accents
+    "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"  # Hebrew points
+    "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed"
+    "\u0898-\u089f\u08ca-\u08e1\u08e3-\u08ff"  # Arabic points, and the letter that only stretches
+    "\u0711\u0730-\u074a"  # Syriac points
+    "\u00ad\u061c\u180b-\u180f\u200c-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef"
+    "]"
+)
+
+_WORD = re.compile("[a-z0-9]+")
+
+#: A tone between the two parts of SARA AM, where it is typed before it.
+_THAI_TONE = re.compile("([\u0e48-\u0e4b\u0ec8-\u0ecb])([\u0e4d\u0ecd])")
+
+#: Small letters that :meth:`str.casefold` leaves apart from the same one in another alphabet.
+_LETTERS = str.maketrans({"ı": "i"})
 
 #: Characters before and after the first match in a snippet.
 _BEFORE, _AFTER = 30, 60
 
 
 def tokens(text: str) -> list[str]:
-    """The words of ``text``, in ASCII: those of other scripts as the hexadecimal of their UTF-8."""
+    """The words of ``text``, none of which holds a blank, or a capital or sign of ASCII."""
     if text.isascii():
-        return _TOKEN.findall(text.lower())
-    folded = _ACCENTS.sub("", unicodedata.normalize("NFKD", text).casefold())
-    found = _TOKEN.findall(unicodedata.normalize("NFC", folded))
-    return [token if token.isascii() else "u" + token.encode().hex() for token in found]
+        return _WORD.findall(text.lower())
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    folded = _IGNORED.sub("", folded).translate(_LETTERS)
+    folded = _THAI_TONE.sub(r"\2\1", folded)
+    pattern, digits = _patterns()
+    folded = digits.sub(_digit, folded)
+    return pattern.findall(unicodedata.normalize("NFC", folded))
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What is a token, and what is a digit but for those of ASCII.
+
+    With the tables of the interpreter, and only once a text needs them.
+    """
+    marks, digits = [], []
+    for code in (*range(0x80, 0x20000), *range(0xE0100, 0xE01F0)):
+        category = unicodedata.category(chr(code))
+        if category in ("Mn", "Mc"):
+            marks.append(code)
+        elif category == "Nd":
+            digits.append(code)
+    mark = f"[{_ranges(marks)}]"
+    letter = f"[^\\W_{_UNSPACED}]"
+    pattern = f"[{_UNSPACED}]{mark}*|{letter}(?:{letter}|{mark})*"
+    return re.compile(pattern), re.compile(f"[{_ranges(digits)}]")
+
+
+def _ranges(codes: Iterable[int]) -> str:
+    """A character class, without its brackets, of ``codes``, which ascend."""
+    ranges: list[list[int]] = []
+    for code in codes:
+        if ranges and ranges[-1][1] == code - 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
+
+
+def _digit(found: re.Match[str]) -> str:
+    return str(unicodedata.decimal(found.group()))
 
 
 def segmented(text: str) -> str:
@@ -46,7 +123,7 @@ def room_token(room: int) -> str:
 
 def query(words: str, room: int | None) -> str | None:
     """The FTS5 query for entries that hold all of ``words``; None if there is no word in it."""
-    phrases = [f'"{segmented(word)}"' for word in words.split() if tokens(word)]
+    phrases = dict.fromkeys(f'"{phrase}"' for word in words.split() if (phrase := segmented(word)))
     if not phrases:
         return None
     found = f"text : ({' AND '.join(phrases)})"
