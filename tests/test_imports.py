@@ -31,6 +31,7 @@ LAYERS = (
     "journal.chain",
     "journal.search",
     "journal.fair_queue",
+    "journal.index",
     "journal.files",
     "journal.upgrade",
     "journal.store",

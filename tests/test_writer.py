@@ -6,13 +6,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
-from twisted_chat.errors import HistoryUnavailable, IdReused, NotSaved, Refusal
+from twisted_chat.errors import HistoryUnavailable, IdReused, NotSaved, Refusal, SearchNotReady
 from twisted_chat.journal import Draft, Failed, Found, Marker, Outcome, Saved, writer
 from twisted_chat.journal.readers import STOPPING
 from twisted_chat.journal.store import Reader, Store
@@ -419,6 +420,35 @@ def test_a_search_that_fails_is_a_refusal(
     setup.loop.run_until(lambda: bool(found))
     assert isinstance(found[0], HistoryUnavailable)
     setup.say(draft("goes on"))
+
+
+def test_a_search_that_finds_the_index_damaged_has_it_made_anew(tmp_path: Path) -> None:
+    setup = Setup(str(tmp_path / "chat.db"))
+    setup.say(*(draft(f"word{n}") for n in range(3)))
+    assert setup.search("word1") == ["word1"]
+    with closing(sqlite3.connect(tmp_path / "chat.db")) as connection, connection:
+        connection.execute("UPDATE entry_text_data SET block = randomblob(100)")
+    found: list[Found | Refusal] = []
+    for n in range(3):
+        setup.journal.search("word1", None, 10, found.append, n)
+    setup.loop.run_until(lambda: len(found) == 3)
+    assert isinstance(found[0], SearchNotReady)
+    assert setup.search("word1") == ["word1"]
+    assert setup.stores[0].search_index.made_anew == 1, "once for all that found it so"
+    setup.stop()
+
+
+def test_a_search_waits_for_the_index_only_so_long(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "INDEX_WAIT", 0.0)
+    monkeypatch.setattr(writer, "INDEX_STEP", 1)
+    monkeypatch.setattr(writer, "INDEX_SHARE", 1e-9)
+    setup.say(*(draft(f"word{n}") for n in range(5000)))
+    found: list[Found | Refusal] = []
+    setup.journal.search("word1", None, 10, found.append)
+    setup.loop.run_until(lambda: bool(found))
+    assert isinstance(found[0], SearchNotReady)
 
 
 # -- old entries ------------------------------------------------------------------------------

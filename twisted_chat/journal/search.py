@@ -12,8 +12,8 @@ these hold:
   each character with its marks is a token. A word of several is looked for as a phrase.
 
 Unlike there, any punctuation ends a token: ``it's``, ``well-known``, ``snake_case``, ``3.14``, an
-address and a URL are several tokens, and looked for as a phrase. So ``brien`` finds ``O'Brien``, and
-an apostrophe of either form finds the other. Pure functions.
+address and a URL are several tokens, and looked for as a phrase. So ``brien`` finds ``O'Brien``,
+and an apostrophe of either form finds the other. Pure functions.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from twisted_chat.errors import (
 )
 from twisted_chat.journal import Draft, Failed, Found, RoomState, Saved, files, search
 from twisted_chat.journal.chain import START, link
+from twisted_chat.journal.index import IndexDamaged, SearchIndex, using_index
 from twisted_chat.journal.upgrade import (
     APPLICATION_ID,
     INCREMENTAL,
@@ -58,12 +59,10 @@ _SELECT_MESSAGE = """
     FROM entry JOIN room ON room.id = entry.room
     WHERE client_id = ? AND message_id = ? AND message_id IS NOT NULL
 """
-_SEARCH = """
+_FOUND = "SELECT rowid FROM entry_text WHERE entry_text MATCH ? ORDER BY rowid DESC LIMIT ?"
+_ENTRIES = """
     SELECT room.name, number, time, kind, nickname, text, client_id, message_id, hash
-    FROM (SELECT rowid FROM entry_text WHERE entry_text MATCH ? ORDER BY rowid DESC LIMIT ?)
-        AS found
-    JOIN entry ON entry.id = found.rowid JOIN room ON room.id = entry.room
-    ORDER BY entry.id DESC
+    FROM entry JOIN room ON room.id = entry.room WHERE entry.id IN ({}) ORDER BY entry.id DESC
 """
 _SELECT = """
     SELECT number, time, kind, nickname, text, client_id, message_id, hash
@@ -107,6 +106,8 @@ class Store:
                 self._make_private()
             self._connection = _connect(path, durability)
             self._heads = self._read_heads()
+            self.search_index = SearchIndex(self._connection, self._transaction)
+            self._prepare_index()
         except BaseException as error:
             self._release()
             if isinstance(error, sqlite3.Error):
@@ -212,38 +213,14 @@ class Store:
 
     def unindexed(self) -> int:
         """How many entries are not in the search index yet."""
-        row = self._connection.execute(
-            "SELECT count(*) FROM entry WHERE id > (SELECT entry FROM indexed)"
-        ).fetchone()
-        count: int = row[0]
-        return count
-
-    def indexed_percent(self) -> int:
-        """How much of the log is in the search index, in percent."""
-        (percent,) = self._connection.execute(
-            "SELECT 100 * indexed.entry / max(1, (SELECT max(id) FROM entry)) FROM indexed"
-        ).fetchone()
-        return int(percent)
+        return self.search_index.behind()
 
     def index(self, limit: int) -> int:
         """Bring the search index on by up to ``limit`` entries; returns by how many.
 
         :raises sqlite3.Error: nothing was done.
         """
-        rows = self._connection.execute(
-            "SELECT id, room, text FROM entry WHERE id > (SELECT entry FROM indexed)"
-            " ORDER BY id LIMIT ?",
-            (limit,),
-        ).fetchall()
-        if not rows:
-            return 0
-        with self._transaction():
-            self._connection.executemany(
-                "INSERT INTO entry_text (rowid, room, text) VALUES (?, ?, ?)",
-                [(id, search.room_token(room), search.segmented(text)) for id, room, text in rows],
-            )
-            self._connection.execute("UPDATE indexed SET entry = ?", (rows[-1][0],))
-        return len(rows)
+        return self.search_index.bring_on(limit)
 
     def remove_before(self, room: str, time: int, limit: int) -> tuple[int, bool]:
         """Remove the oldest entries of ``room``, up to ``limit``, as long as they are from
@@ -255,34 +232,35 @@ class Store:
         """
         head = self._heads[room]
         rows = self._connection.execute(
-            "SELECT id, number, time, text, hash FROM entry WHERE room = ?"
+            "SELECT id, number, time, CAST(text AS BLOB), hash FROM entry WHERE room = ?"
             " AND number < ? ORDER BY number LIMIT ?",
             (head.id, head.number, limit),
         )
         old = list(takewhile(lambda row: row[2] < time, rows))
         if not old:
             return 0, False
-        *_, (_, last, _, _, last_hash) = old
-        with self._transaction():
-            (indexed,) = self._connection.execute("SELECT entry FROM indexed").fetchone()
-            self._connection.executemany(
-                "INSERT INTO entry_text (entry_text, rowid, room, text) VALUES ('delete', ?, ?, ?)",
-                [
-                    (id, search.room_token(head.id), search.segmented(text))
-                    for id, _, _, text, _ in old
-                    if id <= indexed
-                ],
-            )
-            self._connection.execute(
-                "DELETE FROM entry WHERE room = ? AND number <= ?", (head.id, last)
-            )
-            self._connection.execute(
-                "UPDATE room SET base = ?, base_hash = ? WHERE id = ?", (last, last_hash, head.id)
-            )
+        try:
+            last = self._remove(head.id, old)
+        except IndexDamaged as damage:
+            self.search_index.make_anew(str(damage))
+            last = self._remove(head.id, old)
         # A page a step: execute() would take the first one only.
         with suppress(sqlite3.Error):  # the entries are gone; the space can wait for the next time
             self._connection.executescript(f"PRAGMA incremental_vacuum({4 * limit})")
         return last, len(old) == limit
+
+    def _remove(self, room: int, old: Sequence[tuple[Any, ...]]) -> int:
+        """Remove the rows ``old``, which are the oldest of ``room``; returns the last number."""
+        *_, (_, last, _, _, last_hash) = old
+        with self._transaction():
+            self.search_index.forget(room, [(id, text) for id, _, _, text, _ in old])
+            self._connection.execute(
+                "DELETE FROM entry WHERE room = ? AND number <= ?", (room, last)
+            )
+            self._connection.execute(
+                "UPDATE room SET base = ?, base_hash = ? WHERE id = ?", (last, last_hash, room)
+            )
+        return int(last)
 
     def reader(self) -> Reader:
         """A reader of what is committed; for use on one thread at a time.
@@ -319,6 +297,12 @@ class Store:
                     self.path,
                     os.path.basename(self.path),
                 )
+
+    def _prepare_index(self) -> None:
+        try:
+            self.search_index.prepare()
+        except sqlite3.Error as error:  # people can talk all the same
+            _log.error("the search index cannot be made: %s", error)
 
     def _make_private(self) -> None:
         """Before SQLite opens it: so nobody else could read it for a moment either."""
@@ -384,7 +368,10 @@ class Reader:
         return _entries(room, rows)[::-1]
 
     def search(self, words: str, room: str | None, limit: int) -> list[Entry]:
-        """The latest ``limit`` entries that hold all of ``words``, the latest first."""
+        """The latest ``limit`` entries that hold all of ``words``, the latest first.
+
+        :raises IndexDamaged: the index cannot be read.
+        """
         id = None
         if room is not None:
             row = self._connection.execute("SELECT id FROM room WHERE name = ?", (room,)).fetchone()
@@ -394,7 +381,12 @@ class Reader:
         wanted = search.query(words, id)
         if wanted is None:
             return []
-        rows = self._connection.execute(_SEARCH, (wanted, limit))
+        with using_index():
+            found = self._connection.execute(_FOUND, (wanted, limit)).fetchall()
+        if not found:
+            return []
+        marks = ", ".join("?" * len(found))
+        rows = self._connection.execute(_ENTRIES.format(marks), [id for (id,) in found])
         return [Entry(*row) for row in rows]
 
     def find(self, words: str, room: str | None, limit: int) -> Found:

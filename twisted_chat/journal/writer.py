@@ -27,6 +27,7 @@ from twisted_chat.journal import (
     RoomState,
     SearchReader,
 )
+from twisted_chat.journal.index import IndexDamaged
 from twisted_chat.journal.readers import STOPPING, Readers, result_of
 from twisted_chat.journal.store import Reader, Store
 
@@ -43,6 +44,11 @@ GROUP_LEAST = 200
 INDEX_DELAY = 1.0
 INDEX_STEP = 500
 INDEX_BACKLOG = 1_000_000
+
+#: When more than so many entries wait, as where the index is made anew, it goes on sooner: after
+#: so many seconds of quiet.
+INDEX_FAR_BEHIND = 5000
+INDEX_PAUSE = 0.05
 
 #: Seconds that a search waits for the index.
 INDEX_WAIT = 5.0
@@ -102,6 +108,7 @@ class GroupCommitJournal:
         # The writer thread's: how many entries are not indexed yet, at most; and when it may
         # index some between groups again.
         self._unindexed = 0
+        self._made_anew = 0
         self._index_again = 0.0
         # The rest belongs to the thread that owns the chat.
         self._deliver: Callable[[Sequence[Outcome]], None] = _nobody
@@ -115,6 +122,7 @@ class GroupCommitJournal:
         self._store = self._open_store()
         rooms = self._store.rooms()
         self._unindexed = self._store.unindexed()
+        self._made_anew = self._store.search_index.made_anew
         self._deliver = deliver
         self._thread.start()
         self._readers.start(with_threads=not self._store.in_memory)
@@ -172,16 +180,14 @@ class GroupCommitJournal:
                 if time.monotonic() < deadline:
                     self._put_job(job)
                 else:
-                    percent = self._store.indexed_percent()
-                    self._call_from_thread(reply, SearchNotReady(percent=percent))
+                    self._call_from_thread(reply, self._not_ready())
                 return
+            made_anew = self._made_anew
+            find = partial(self._find, words, room, limit, made_anew)
             if self._store.in_memory:
                 self._read_here(self._readers.limited(find), reply)
             else:
                 self._readers.search(find, reply, source)
-
-        def find(reader: Reader) -> Found:
-            return reader.find(words, room, limit)
 
         self.mark(lambda: self._put_job(job))  # behind what is in the queue by now
 
@@ -241,6 +247,17 @@ class GroupCommitJournal:
             self._jobs.append(job)
             self._wake.notify()
 
+    # -- on a thread that searches -------------------------------------------------------------
+
+    def _find(
+        self, words: str, room: str | None, limit: int, made_anew: int, reader: Reader
+    ) -> Found:
+        try:
+            return reader.find(words, room, limit)
+        except IndexDamaged as damage:
+            self._put_job(partial(self._make_index_anew, made_anew, str(damage)))
+            raise SearchNotReady(percent=0) from damage
+
     # -- on the writer thread ------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -248,7 +265,7 @@ class GroupCommitJournal:
             with self._wake:
                 self._asleep = True  # before the queue is looked at: what comes later wakes us
                 while not (self._queue or self._jobs or self._stopping):
-                    if not self._wake.wait(INDEX_DELAY if self._unindexed else None):
+                    if not self._wake.wait(self._index_delay()):
                         break
                 self._asleep = False
                 jobs, self._jobs = self._jobs, []
@@ -278,6 +295,12 @@ class GroupCommitJournal:
         """Read what is in memory, where there is only the one connection."""
         self._call_from_thread(reply, result_of(lambda: query(self._store.reader())))
 
+    def _index_delay(self) -> float | None:
+        """Seconds of quiet after which the index goes on; None if it need not."""
+        if not self._unindexed:
+            return None
+        return INDEX_DELAY if self._unindexed < INDEX_FAR_BEHIND else INDEX_PAUSE
+
     def _do(self, job: Callable[[], None]) -> None:
         try:
             job()
@@ -294,8 +317,24 @@ class GroupCommitJournal:
         except Exception:
             _log.exception("a defect: the search index was not brought on")
             return False
-        self._unindexed = max(0, self._unindexed - done) if done == limit else 0
+        has_more = done == limit or self._store.search_index.has_more
+        self._unindexed = max(1, self._unindexed - done) if has_more else 0
+        self._look_whether_anew()
         return True
+
+    def _make_index_anew(self, made_anew: int, reason: str) -> None:
+        """A search found the index damaged, which had been made anew so often until then."""
+        if made_anew == self._made_anew:
+            self._store.search_index.make_anew(reason)
+            self._look_whether_anew()
+
+    def _look_whether_anew(self) -> None:
+        if self._made_anew != self._store.search_index.made_anew:
+            self._made_anew = self._store.search_index.made_anew
+            self._unindexed = self._store.unindexed()
+
+    def _not_ready(self) -> SearchNotReady:
+        return SearchNotReady(percent=self._store.search_index.percent())
 
     def _index_a_little(self) -> None:
         start = time.monotonic()
@@ -315,6 +354,7 @@ class GroupCommitJournal:
             except sqlite3.Error as error:
                 _log.error("old entries were not removed: %s", error)
                 return
+            self._look_whether_anew()
             if not more:
                 rooms.popleft()
             if last:
