@@ -163,7 +163,9 @@ class FakeConnection:
         self.closed = False
         self.unread = 0
         self.adopted: Session | None = None
+        self.arrives = True
         self.holds = 0
+        self.wrong_codes = 0
         self.events: list[Event] = []
         self._bytes = b""
         self.source = Sources(lambda: NO_RATE, Clock()).open("192.0.2.1").source
@@ -197,6 +199,12 @@ class FakeConnection:
         entries = [e.entry if isinstance(e, Replayed) else e for e in self.events]
         unread = [e for e in entries if isinstance(e, Entry)][-self.unread :] if self.unread else []
         return {entry.room: entry.number for entry in reversed(unread)}
+
+    def arrival(self) -> Callable[[], bool]:
+        return lambda: self.arrives
+
+    def wrong_code(self) -> None:
+        self.wrong_codes += 1
 
     def adopt(self, session: Session) -> None:
         self.adopted = session

@@ -563,6 +563,75 @@ def test_if_the_nickname_is_somebody_elses_by_now_another_one_can_be_chosen() ->
     assert again.types("Carla")[0].startswith("[SERVER]: You are Carla now.")
 
 
+def test_a_code_changes_when_it_is_used_and_the_new_one_is_shown() -> None:
+    world = World()
+    ana, _ = world.enter("Ana", "Bia")
+    first = code_of(ana)
+    again = Visitor(world)
+    shown = again.types(f"/resume {first}")
+    second = code_of(again)
+    assert shown[1] == f"[SERVER]: If the connection breaks off, /resume {second} brings you back."
+    assert first != second
+    thief = Visitor(world)
+    thief.types(f"/resume {first}")
+    assert thief.connection.refusals() == ["unknown-code"]
+    again.breaks_off()
+    back = Visitor(world)
+    back.types(f"/resume {second}")
+    assert back.session.name == "Ana"
+    assert code_of(back) not in (first, second)
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_a_code_holds_until_the_new_one_has_arrived(left: bool) -> None:
+    """Or else somebody whose connection breaks off again at once could not come back."""
+    world = World()
+    ana, _ = world.enter("Ana", "Bia")
+    first = code_of(ana)
+    again = Visitor(world)
+    again.connection.arrives = False
+    again.types(f"/resume {first}")
+    if left:
+        again.breaks_off()
+    third = Visitor(world)
+    third.types(f"/resume {first}")
+    assert third.session.name == "Ana"
+    late = Visitor(world)
+    late.types(f"/resume {first}")
+    assert late.connection.refusals() == ["unknown-code"]
+
+
+def test_a_code_that_could_not_be_used_stays_as_it_is() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.breaks_off()
+    (other,) = world.enter("Ana")
+    code = code_of(ana)
+    again = Visitor(world)
+    again.types(f"/resume {code}")
+    assert again.connection.refusals() == ["name-taken"]
+    other.types("sair")
+    again.types(f"/resume {code}")
+    assert again.session.name == "Ana"
+
+
+def test_guesses_are_limited_for_their_source_and_told_to_the_operator() -> None:
+    """Whatever connections they come over, and also if one of them is right."""
+    world = World()
+    (ana,) = world.enter("Ana")
+    guessers = [Visitor(world) for _ in range(4)]
+    for guesser in guessers:
+        guesser.connection.source = guessers[0].connection.source
+        guesser.types("/resume aaaa", "/resume bbbb")
+    told = [guesser.connection.wrong_codes for guesser in guessers]
+    assert told == [2, 2, 1, 0]
+    assert guessers[-1].types(f"/resume {code_of(ana)}") == [
+        "[SERVER]: Too many wrong codes came from your address. "
+        "Try again in 12 seconds, or type a name."
+    ]
+    assert Visitor(world).types(f"/resume {code_of(ana)}")[0] == "[SERVER]: Welcome back, Ana."
+
+
 def test_guessing_codes_closes_the_connection() -> None:
     world = World()
     guesser = Visitor(world)

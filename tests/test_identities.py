@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -35,14 +36,45 @@ def spellings(code: str) -> Iterator[str]:
     yield "-".join(code)
 
 
-def test_a_code_is_short_and_easily_typed(known: Identities[str]) -> None:
-    """Two halves of four; no vowels, and nothing that is taken for something else."""
+def test_a_code_is_easily_typed_and_not_to_be_guessed(known: Identities[str]) -> None:
+    """Groups of four; no vowels, and nothing that is taken for something else; 80 bits or more."""
+    used: set[str] = set()
     for n in range(200):
-        first, dash, second = known.add_code(str(n)).partition("-")
-        assert (len(first), dash, len(second)) == (4, "-", 4)
-        assert not set(first + second) & set("aeiou01ly")
-        assert (first + second).isalnum()
-        assert (first + second).isascii()
+        groups = known.add_code(str(n)).split("-")
+        assert {len(group) for group in groups} == {4}
+        letters = "".join(groups)
+        assert not set(letters) & set("aeiou01ly")
+        assert letters.isalnum()
+        assert letters.isascii()
+        used |= set(letters)
+    assert len(letters) * math.log2(len(used)) >= 80
+
+
+def test_another_code_takes_the_place_of_the_one_that_was_used(known: Identities[str]) -> None:
+    """Which holds until it is known that the new one was seen."""
+    codes = [known.add_code("Ana") for _ in range(3)]
+    assert [known.by_code(code) for code in codes] == [None, "Ana", "Ana"]
+    assert [known.is_newest("Ana", code) for code in codes] == [False, False, True]
+    known.forget_last_code("Ana")
+    known.forget_last_code("Ana")
+    assert [known.by_code(code) for code in codes] == [None, None, "Ana"]
+
+
+def test_a_code_that_was_never_shown_is_taken_back(known: Identities[str]) -> None:
+    code, never_shown = known.add_code("Ana"), known.add_code("Ana")
+    known.take_code_back("Ana")
+    assert (known.by_code(code), known.by_code(never_shown)) == ("Ana", None)
+    assert known.is_newest("Ana", code)
+    known.take_code_back("Ana")
+    assert known.by_code(code) is None
+    known.take_code_back("Ana")
+
+
+def test_a_code_is_nowhere_in_memory(known: Identities[str]) -> None:
+    code = known.add_code("Ana")
+    kept = repr(vars(known))
+    assert code not in kept
+    assert code.replace("-", "") not in kept
 
 
 def test_each_code_is_one_person_s(known: Identities[str]) -> None:

@@ -408,6 +408,20 @@ def test_however_many_are_turned_away_the_log_has_a_line_a_second() -> None:
     assert len(counts) <= 1 + 5 + 1 + 1
 
 
+def test_a_wrong_code_is_a_line_in_the_log_without_the_code() -> None:
+    house = House()
+    with logged() as events:
+        for _ in range(8):
+            guesser = house.connect(HOME)
+            guesser.send(b"/resume kx3q-7wmd-h4np-b3fz-9tcv\n")
+            guesser.lose()
+    wrong = [event for event in events if event["event"] == "wrong-code"]
+    assert len(wrong) == 5
+    assert HOME.host in str(wrong[0])
+    assert "kx3q" not in str(events)
+    assert house.factory.refused == {"unknown-code": 5, "too-many-guesses": 3}
+
+
 # -- flood control ----------------------------------------------------------------------------
 
 

@@ -297,6 +297,57 @@ def test_what_has_arrived_is_not_remembered() -> None:
         assert wire.outbox.missing() == []
 
 
+def test_of_what_was_sent_it_is_known_when_it_has_arrived() -> None:
+    """Also what was sent long after others, and whatever is sent after it."""
+    with line() as wire:
+        for number in range(3 * DELIVERIES):
+            wire.outbox.deliver(shown([entry(number + 1)]))
+        first = wire.outbox.arrival()
+        while wire.outbox.ready:
+            wire.outbox.deliver(Shown(b"y" * 500))
+        wire.outbox.deliver(Shown(b"z" * 20_000))
+        second = wire.outbox.arrival()
+        wire.waiting_at_the_far_end()
+        assert first()
+        assert not second()
+        wire.read_all()
+        wire.waiting_at_the_far_end()
+        assert second()
+        wire.outbox.deliver(Shown(b"x"))
+        assert second()
+
+
+def test_what_had_not_arrived_when_the_connection_was_lost_never_does() -> None:
+    with line() as wire:
+        while wire.outbox.ready:
+            wire.outbox.deliver(Shown(b"y" * 500))
+        arrived = wire.outbox.arrival()
+        wire.outbox.stopProducing()
+        wire.read_all()
+        assert not arrived()
+
+
+def test_under_tls_it_is_known_a_turn_later_what_has_arrived() -> None:
+    near, far = socket.socketpair(socket.AF_UNIX)
+    near.setblocking(False)
+    with near, far:
+        transport = StringTransport()
+        transport.socket = near  # type: ignore[attr-defined]
+        outbox = Outbox(transport, Watcher())
+        outbox.deliver(Shown(b"x" * 100))
+        arrived = outbox.arrival()
+        transport.dataBuffer, transport.offset = b"x" * 100, 0  # type: ignore[attr-defined]
+        assert not arrived()
+        transport.dataBuffer = b""  # type: ignore[attr-defined]
+        assert arrived()
+
+
+def test_where_it_cannot_be_known_all_counts_as_arrived() -> None:
+    outbox = Outbox(StringTransport(), Watcher())
+    outbox.deliver(Shown(b"x"))
+    assert outbox.arrival()()
+
+
 def test_what_waits_is_still_sent_when_the_connection_closes() -> None:
     with line() as wire:
         data = bytes(range(256)) * 4000

@@ -190,6 +190,14 @@ class UnknownCode(Refusal):
     template = N_("Nobody can come back with {given}: it is not a code, or too old. Type a name.")
 
 
+class TooManyGuesses(Refusal):
+    code = "too-many-guesses"
+    template = N_(
+        "Too many wrong codes came from your address. "
+        "Try again in {seconds} seconds, or type a name."
+    )
+
+
 class AlreadyHere(Refusal):
     code = "already-here"
     template = N_("You are in the chat already.")

@@ -1,20 +1,26 @@
 """Who can come back: as the same person, over another connection.
 
-A program comes back with its client id, a person with the short code that was told on coming
-in. It must not know what a person is. Everything here runs on one thread.
+A program comes back with its client id, a person with the code that was shown on coming in, which
+changes whenever it is used. Of a code, only its hash is kept. It must not know what a person is.
+Everything here runs on one thread.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Hashable
+from hashlib import sha256
 from typing import Generic, TypeVar
 
 PersonT = TypeVar("PersonT", bound=Hashable)
 
 #: No vowels, so that no words arise, and nothing that is easily taken for something else.
 _ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
-_HALF = 4
+
+#: A code is so many groups of so many letters: 95 bits, of which 80 are a secret that nobody
+#: guesses, however many codes there are and however long it takes.
+GROUPS = 5
+GROUP = 4
 
 #: How many people who are gone are remembered; the oldest are forgotten first.
 GONE_LIMIT = 10_000
@@ -29,9 +35,11 @@ class Identities(Generic[PersonT]):
         self.window = window
         self._clock = clock
         self._by_client: dict[bytes, PersonT] = {}
-        self._by_code: dict[str, PersonT] = {}
+        self._by_code: dict[bytes, PersonT] = {}
         self._clients: dict[PersonT, bytes] = {}
-        self._codes: dict[PersonT, str] = {}
+        #: The hashes of each one's codes: the one that holds, and before it, while it may not
+        #: have been seen, the one that was used last.
+        self._codes: dict[PersonT, list[bytes]] = {}
         self._gone: dict[PersonT, float] = {}
 
     def add_client(self, person: PersonT, author: bytes) -> None:
@@ -40,15 +48,39 @@ class Identities(Generic[PersonT]):
         self._by_client[author] = person
 
     def add_code(self, person: PersonT) -> str:
-        """``person`` can come back with the code that is returned."""
-        number = secrets.randbelow(len(_ALPHABET) ** (2 * _HALF))
-        code = ""
-        while len(code) < 2 * _HALF:
-            number, letter = divmod(number, len(_ALPHABET))
-            code += _ALPHABET[letter]
-        self._codes[person] = code
+        """``person`` can come back with the code that is returned.
+
+        The one before works as well until :meth:`forget_last_code`: the new one may get lost.
+        """
+        letters = [secrets.choice(_ALPHABET) for _ in range(GROUPS * GROUP)]
+        code = hash_code("".join(letters))
+        earlier = self._codes.setdefault(person, [])
+        for old in earlier[:-1]:
+            del self._by_code[old]
+        self._codes[person] = [*earlier[-1:], code]
         self._by_code[code] = person
-        return f"{code[:_HALF]}-{code[_HALF:]}"
+        return "-".join(
+            "".join(letters[start : start + GROUP]) for start in range(0, len(letters), GROUP)
+        )
+
+    def forget_last_code(self, person: PersonT) -> None:
+        """Only the newest code of ``person`` holds from now on."""
+        codes = self._codes.get(person, [])
+        for old in codes[:-1]:
+            del self._by_code[old]
+        del codes[:-1]
+
+    def take_code_back(self, person: PersonT) -> None:
+        """The newest code of ``person`` was never shown: the one before holds."""
+        codes = self._codes.get(person, [])
+        if codes:
+            del self._by_code[codes.pop()]
+        if not codes:
+            self._codes.pop(person, None)
+
+    def is_newest(self, person: PersonT, code: str) -> bool:
+        """Whether ``code`` is the newest one of ``person``."""
+        return self._codes.get(person, [b""])[-1] == hash_code(code)
 
     def gone(self, person: PersonT) -> None:
         """``person`` has lost the connection and left: from now on the window counts."""
@@ -63,8 +95,8 @@ class Identities(Generic[PersonT]):
     def forget(self, person: PersonT) -> None:
         """``person`` cannot come back."""
         self._gone.pop(person, None)
-        if person in self._codes:
-            del self._by_code[self._codes.pop(person)]
+        for code in self._codes.pop(person, ()):
+            del self._by_code[code]
         if person in self._clients:
             del self._by_client[self._clients.pop(person)]
 
@@ -75,7 +107,7 @@ class Identities(Generic[PersonT]):
     def by_code(self, code: str) -> PersonT | None:
         """Who was told this code, however it is written."""
         self._forget_old()
-        return self._by_code.get(code.replace("-", "").replace(" ", "").lower())
+        return self._by_code.get(hash_code(code))
 
     def _forget_old(self) -> None:
         end = self._clock() - self.window
@@ -83,3 +115,9 @@ class Identities(Generic[PersonT]):
             if since >= end and len(self._gone) <= GONE_LIMIT:
                 break  # in the order in which they went
             self.forget(person)
+
+
+def hash_code(code: str) -> bytes:
+    """What is kept of a code, however it is written. It is random, so that one hash is enough."""
+    letters = code.replace("-", "").replace(" ", "").lower()
+    return sha256(letters.encode("utf-8", "surrogatepass")).digest()

@@ -75,6 +75,7 @@ class Outbox:
         "_bytes_left",
         "_closed",
         "_closing",
+        "_delivered_before",
         "_deliveries",
         "_deliveries_left",
         "_left_before",
@@ -114,6 +115,8 @@ class Outbox:
         self._deliveries: list[Shown] = []
         self._deliveries_left = DELIVERIES  # until it is asked
         self._bytes_left = DELIVERED_BYTES
+        #: What ``_bytes_left`` is taken from gives the bytes that were delivered.
+        self._delivered_before = DELIVERED_BYTES
         self._undelivered: int | None = None
         transport.registerProducer(self, self._socket is None)
 
@@ -133,11 +136,33 @@ class Outbox:
         if self._broken:
             assert self._undelivered is not None
             self._undelivered += len(data)
+            self._bytes_left -= len(data)
             return
         self._deliveries_left -= 1
         self._bytes_left -= len(data)
         if self._deliveries_left <= 0 or self._bytes_left <= 0:
             self._forget_arrived()
+
+    def arrival(self) -> Callable[[], bool]:
+        """Whether all that was delivered until now has arrived: a function that tells, later.
+
+        Where the system does not say what the other side has confirmed, all counts as arrived.
+        """
+        if self._kernel() is None:
+            return _yes
+        end = before = self._delivered()
+
+        def arrived() -> bool:
+            nonlocal before
+            if self._socket is not None or self._undelivered is not None:
+                return self._delivered() - self._unconfirmed() >= end
+            # TLS gathers small pieces until the next turn of the loop: what was delivered before
+            # the last look is not among them any more.
+            done = before - (self._unconfirmed() - BUFFER) >= end
+            before = self._delivered()
+            return done
+
+        return arrived
 
     def missing(self) -> list[tuple[Shown, int]]:
         """What was sent and may not have arrived, oldest first; with how many bytes have."""
@@ -256,7 +281,13 @@ class Outbox:
     def _forget_arrived(self) -> None:
         self._deliveries = [shown for shown, _ in self.missing()]
         self._deliveries_left = max(DELIVERIES, len(self._deliveries))
+        delivered = self._delivered()
         self._bytes_left = max(DELIVERED_BYTES, sum(len(shown.data) for shown in self._deliveries))
+        self._delivered_before = delivered + self._bytes_left
+
+    def _delivered(self) -> int:
+        """How many bytes were delivered: counted down, which costs nothing more."""
+        return self._delivered_before - self._bytes_left
 
     def _unconfirmed(self) -> int:
         """How many bytes the other side may not have received: never too few."""
@@ -322,6 +353,10 @@ def _limit_unsent(connection: socket.socket) -> None:
     if option is not None:
         with suppress(OSError):  # not TCP
             connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+
+
+def _yes() -> bool:
+    return True
 
 
 def _nothing() -> None:

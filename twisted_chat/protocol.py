@@ -491,6 +491,13 @@ class ChatProtocol(LineReceiver):
                     numbers[shown.room.name] = number
         return numbers
 
+    def arrival(self) -> Callable[[], bool]:
+        return self._outbox.arrival()
+
+    def wrong_code(self) -> None:
+        sentence = N_("[WRONG CODE] {peer} gave a code to come back with that is nobody's.")
+        self.factory.say(sentence, event="wrong-code", peer=self._address)
+
     def adopt(self, session: Session) -> None:
         session.address = self._address
         self.session = session

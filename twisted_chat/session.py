@@ -128,6 +128,12 @@ class Connection(Protocol):
     def missing(self) -> Mapping[str, int]:
         """The first entry of each room that was sent and may not have arrived, by number."""
 
+    def arrival(self) -> Callable[[], bool]:
+        """A function that tells later whether all that was sent until now has arrived."""
+
+    def wrong_code(self) -> None:
+        """Tell the operator that a code was given that is nobody's."""
+
     def adopt(self, session: Session) -> None:
         """Serve ``session`` from now on, instead of the one it began with."""
 
@@ -170,6 +176,11 @@ class _NoConnection:
     def missing(self) -> Mapping[str, int]:
         return {}
 
+    def arrival(self) -> Callable[[], bool]:
+        raise AssertionError("nothing is sent to somebody who is away")
+
+    def wrong_code(self) -> None: ...
+
     def adopt(self, session: Session) -> None: ...
 
     def close(self) -> None: ...
@@ -196,6 +207,8 @@ class Session:
         self._absence: object = None
         self._positions: Positions = {}
         self._wrong_codes = 0
+        #: Whether the code that was shown last has arrived; until then, the one before holds too.
+        self._code_arrived: Callable[[], bool] | None = None
         self._receipts = False
         self._unsaved = 0
         self._correspondent: tuple[Person, str] | None = None
@@ -318,13 +331,34 @@ class Session:
         self.author = author_key(client_id)
 
     def _resume(self, request: Resume) -> None:
+        self.source.check_guess()
         other = self._chat.identities.by_code(request.code)
+        if isinstance(other, Session) and other.has_changed(request.code):
+            other = None
         if other is None:
+            self.source.count_wrong_guess()
+            self._connection.wrong_code()
             self._wrong_codes += 1
             if self._wrong_codes >= WRONG_CODES_LIMIT:
                 self._connection.close()
             raise UnknownCode(given=request.code)
         self._hand_over_to(other, {}, request.id)
+
+    def has_changed(self, code: str) -> bool:
+        """Whether ``code``, one of this person's, is an old one: the new one has arrived."""
+        return not self._chat.identities.is_newest(self, code) and self._forget_last_code()
+
+    def _forget_last_code(self) -> bool:
+        """Only the newest code holds, if it has arrived; returns whether it has."""
+        if self._code_arrived is None or not self._code_arrived():
+            return False
+        self._code_arrived = None
+        self._chat.identities.forget_last_code(self)
+        return True
+
+    def _code_was_shown(self) -> None:
+        if self.code:
+            self._code_arrived = self._connection.arrival()
 
     def _hand_over_to(self, other: Person, positions: Positions, id: str | None) -> Session:
         """The person at our connection turns out to be ``other``: they go on there."""
@@ -343,7 +377,11 @@ class Session:
 
         :raises Refusal: the nickname is somebody else's by now.
         """
+        self._forget_last_code()
         replaced, self._connection = self._connection, connection
+        code = self.code
+        if code:
+            self.code = self._chat.identities.add_code(self)
         try:
             if self._state is State.CLOSED:
                 self._positions = _arrived(self._positions, replaced)
@@ -352,8 +390,12 @@ class Session:
                 if not self.program:
                     positions = _arrived(self._chat.positions(self), replaced)
                 self._chat.come_back(self, positions, id)
+                self._code_was_shown()
         except Refusal:
             self._connection = replaced
+            if code:
+                self._chat.identities.take_code_back(self)
+                self.code = code
             raise
         self._absence = None
         connection.adopt(self)
@@ -362,7 +404,11 @@ class Session:
 
     def _come_in_again(self, id: str | None) -> None:
         def enter(then: Callable[[], None]) -> None:
-            self._chat.enter(self, self.nickname, self._positions, then, id, resumed=True)
+            def entered() -> None:
+                self._code_was_shown()
+                then()
+
+            self._chat.enter(self, self.nickname, self._positions, entered, id, resumed=True)
 
         self._chat.registry.add(self)
         try:
@@ -390,6 +436,8 @@ class Session:
         """
         if connection is not self._connection:
             return None  # they have come back over another one
+        self._forget_last_code()
+        self._code_arrived = None
         self._connection = _NoConnection(connection.source)
         self._chat.restyle(self)
         if self._state is State.CHATTING and self._keeps_client_id:

@@ -18,7 +18,13 @@ from heapq import heapify, heappop, heappush
 from itertools import count, islice
 from typing import Protocol
 
-from twisted_chat.errors import Refusal, ServerFull, TooManyConnections, TooManyNewRooms
+from twisted_chat.errors import (
+    Refusal,
+    ServerFull,
+    TooManyConnections,
+    TooManyGuesses,
+    TooManyNewRooms,
+)
 from twisted_chat.flood import Rate, TokenBucket
 from twisted_chat.limits import Limits
 
@@ -28,6 +34,9 @@ _NETWORK_BITS = 64
 #: Sources without a connection that are remembered: a rate takes seconds to be whole again, what
 #: is counted by the hour takes an hour. Beyond that, the one that was idle longest is forgotten.
 IDLE_LIMIT = 50_000
+
+#: Wrong codes of ``/resume`` that a source can give: at once, and in the long run.
+GUESSES = Rate(5, 1 / 12)
 
 #: Seconds for which a room counts that was made.
 HOUR = 3600.0
@@ -159,7 +168,7 @@ class Source:
     has the rate to itself, and no number is limited.
     """
 
-    __slots__ = ("_rooms", "_sources", "connections", "flow", "key", "local", "trusted")
+    __slots__ = ("_guesses", "_rooms", "_sources", "connections", "flow", "key", "local", "trusted")
 
     def __init__(self, sources: Sources, key: str | None, local: bool, trusted: bool) -> None:
         self._sources = sources
@@ -171,6 +180,24 @@ class Source:
         self.flow = sources.new_flow()
         #: The rooms that were made within the last hour, the oldest first, and when.
         self._rooms: dict[str, float] = {}
+        self._guesses: TokenBucket | None = None
+
+    def check_guess(self) -> None:
+        """Whether a code may be tried.
+
+        :raises TooManyGuesses: too many were wrong; this one is not looked at.
+        """
+        if self._guesses is not None and not self.trusted:
+            seconds = self._guesses.wait(self._sources.clock.seconds())
+            if seconds:
+                raise TooManyGuesses(seconds=math.ceil(seconds))
+
+    def count_wrong_guess(self) -> None:
+        """A code was nobody's."""
+        now = self._sources.clock.seconds()
+        if self._guesses is None:
+            self._guesses = TokenBucket(GUESSES, now)
+        self._guesses.take(now)
 
     def check_new_rooms(self, names: Collection[str]) -> None:
         """Whether it may make these rooms. One that it made a moment ago is not new.
@@ -198,8 +225,9 @@ class Source:
         """The seconds until nothing of it matters, if no connection comes."""
         bucket = self.flow.bucket
         rate = 0.0 if bucket is None else bucket.time_to_fill(now)
+        guesses = 0.0 if self._guesses is None else self._guesses.time_to_fill(now)
         last = next(reversed(self._rooms.values()), -math.inf)
-        return max(rate, last + HOUR - now)
+        return max(rate, guesses, last + HOUR - now)
 
     def _forget_rooms(self, now: float) -> None:
         for name, made in tuple(self._rooms.items()):
