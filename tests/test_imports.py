@@ -54,6 +54,7 @@ LAYERS = (
     "protocol",
     "log_writer",
     "logs",
+    "audit",
     "settings",
     "notify",
     "proxied",

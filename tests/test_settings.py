@@ -61,6 +61,8 @@ def test_the_defaults() -> None:
         reconnect_grace=10,
         resume_window=300,
         metrics="",
+        audit_log="",
+        audit_keep=30,
         log_format="text",
         log_messages=False,
     )
@@ -101,6 +103,8 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         reconnect-grace = 0
         resume-window = 86400
         metrics = "tcp:9150:interface=127.0.0.1"
+        audit-log = "audit.jsonl"
+        audit-keep = 7.5
         log-format = "json"
         log-messages = true
         """,
@@ -133,6 +137,8 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         reconnect_grace=0,
         resume_window=86400,
         metrics="tcp:9150:interface=127.0.0.1",
+        audit_log="audit.jsonl",
+        audit_keep=7.5,
         log_format="json",
         log_messages=True,
     )
@@ -252,6 +258,8 @@ def test_the_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("resume-window", "5m"),
         ("resume-window", "-1"),
         ("resume-window", "nan"),
+        ("audit-log", "a\0b"),
+        ("audit-keep", "-1"),
         ("log-messages", "perhaps"),
         ("motd", "a\0b"),
     ],

@@ -154,6 +154,17 @@ def announcement(text: str, room: str | None = None) -> Announced:
     return Announced(text, None if room is None else room_name(room))
 
 
+class Audit(Protocol):
+    """Is told who has which name from where; the values of ``details`` are no texts or secrets."""
+
+    def __call__(
+        self, what: str, address: str, nickname: str | None = None, **details: str
+    ) -> None: ...
+
+
+def _not_audited(what: str, address: str, nickname: str | None = None, **details: str) -> None: ...
+
+
 class Chat:
     """All rooms of one service.
 
@@ -191,6 +202,8 @@ class Chat:
         self.limits = limits
         #: How often something was refused, by the code of the refusal.
         self.refused: Counter[str] = Counter()
+        #: Where the operator wants to know who had which name.
+        self.audit: Audit = _not_audited
         self._rooms: dict[str, Room] = {}
         #: Who waits for the entries of a room that come after a number, while they are read.
         self._reading: dict[tuple[str, int], list[tuple[Cursor, Person]]] = {}

@@ -141,8 +141,9 @@ class File:
 class LogWriter:
     """Writes lines to ``output``, in the order in which they were put.
 
-    ``left_out`` makes the line that tells how many were lost. Before :meth:`start`, and thus before
-    twistd has forked, lines are written at once.
+    ``left_out`` makes the line that tells how many were lost; ``failed`` is told the first of
+    several errors in a row. Before :meth:`start`, and thus before twistd has forked, lines are
+    written at once.
     """
 
     def __init__(
@@ -150,12 +151,14 @@ class LogWriter:
         output: Output,
         left_out: Callable[[int], bytes],
         limit: int = QUEUE_LIMIT,
+        failed: Callable[[OSError], object] = lambda error: None,
     ) -> None:
         self._output = output
         self._left_out = left_out
         self._limit = limit
+        self._failed = failed
         # Whose put() a signal handler may interrupt with one of its own: see queue's documentation.
-        self._queue: SimpleQueue[bytes | Callable[[], object]] = SimpleQueue()
+        self._queue: SimpleQueue[bytes | Callable[[], object] | None] = SimpleQueue()
         self._lock = threading.RLock()
         self._arrived: deque[tuple[bytes, bool]] = deque()
         self._admitting = False  # guarded, with what follows
@@ -163,7 +166,9 @@ class LogWriter:
         self._lost = 0
         self._losing = False
         self._torn = False  # the last line was written in part; the writing thread's
+        self._failing = False  # the writing thread's, too
         self._thread: threading.Thread | None = None
+        self._closed = False
         self._last_moment: float | None = None
 
     def start(self) -> None:
@@ -174,6 +179,8 @@ class LogWriter:
 
     def put(self, line: bytes, critical: bool = False) -> None:
         """Have ``line``, which ends with a line break, written. Never blocks, once started."""
+        if self._closed:
+            return
         self._arrived.append((line, critical))
         with self._lock:
             while self._arrived and not self._admitting:
@@ -211,6 +218,13 @@ class LogWriter:
             self._last_moment = time.monotonic() + seconds
         self.flush(self._last_moment - time.monotonic())
 
+    def close(self, seconds: float = FLUSH_TIMEOUT) -> bool:
+        """Write what was put, if it takes no longer; drop what comes. Returns whether it was."""
+        self._closed = True
+        written = self.flush(seconds)
+        self._queue.put(None)
+        return written
+
     # -- on the thread of whoever calls, under the lock ---------------------------------------
 
     def _admit(self, line: bytes, critical: bool) -> None:
@@ -235,9 +249,12 @@ class LogWriter:
     def _run(self) -> None:
         lines: list[bytes] = []
         size = 0
-        while True:
+        ended = False
+        while not ended:
+            item: bytes | Callable[[], object] | None
             try:
                 item = self._queue.get(block=not lines)
+                ended = item is None
             except Empty:
                 item = None
             if isinstance(item, bytes):
@@ -253,7 +270,7 @@ class LogWriter:
                 lines, size = [], 0
                 if drained:
                     self._tell_lost()
-            if item is not None and not isinstance(item, bytes):
+            if callable(item):
                 item()
 
     def _tell_lost(self) -> None:
@@ -272,8 +289,11 @@ class LogWriter:
         try:
             while written < len(data):
                 written += self._output.write(bytes(data[written:]))
-        except OSError:
-            pass
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                self._failing = True
+                self._failed(error)
         lost = 0
         for line in lines:
             done = min(written, len(line))

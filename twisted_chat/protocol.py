@@ -55,7 +55,7 @@ from twisted_chat.outbox import Outbox
 from twisted_chat.room import Shown
 from twisted_chat.session import Session
 from twisted_chat.sockets import close_with, keep_alive
-from twisted_chat.sources import Source, Sources
+from twisted_chat.sources import Source, Sources, source_of
 from twisted_chat.telnet import Signal, SubnegotiationTooLong, TelnetFilter
 from twisted_chat.turns import LINES_A_SECOND, Turns
 
@@ -67,6 +67,9 @@ TELL_SLOWED_INTERVAL = 60.0
 
 #: Seconds from one line in the log about those who were turned away to the next.
 TURNED_AWAY_INTERVAL = 1.0
+
+#: Sources that have a line of their own there; the others share one.
+TURNED_AWAY_SOURCES = 50
 
 _INTERNET = (IPv4Address, IPv6Address)
 
@@ -620,8 +623,8 @@ class ChatFactory(ServerFactory):
         )
         self.sources = Sources(lambda: self.limits, reactor)
         self._connections: set[ChatProtocol] = set()
-        self._turned_away = 0  # since the last line in the log about that
-        self._last_turned_away: tuple[str, Refusal]
+        #: Since the last lines in the log about that, by source: how many, and the last of them.
+        self._turned_away: dict[str, tuple[int, Address, Refusal]] = {}
         self._telling_turned_away = False
         self._counting = False
         self._emptied: Deferred[None] | None = None
@@ -672,11 +675,15 @@ class ChatFactory(ServerFactory):
 
     # -- for its protocols --------------------------------------------------------------------
 
-    def turned_away(self, refusal: Refusal, address: str) -> None:
+    def turned_away(self, refusal: Refusal, address: Address) -> None:
         """Somebody was, who came from ``address``."""
         self.refused[refusal.code] += 1
-        self._turned_away += 1
-        self._last_turned_away = address, refusal
+        self.chat.audit("turned-away", address, reason=refusal.code)
+        source = source_of(address.host)
+        if source not in self._turned_away and len(self._turned_away) >= TURNED_AWAY_SOURCES:
+            source = ""
+        count = self._turned_away.get(source, (0,))[0]
+        self._turned_away[source] = count + 1, address, refusal
         if not self._telling_turned_away:
             self._tell_turned_away()
 
@@ -687,6 +694,7 @@ class ChatFactory(ServerFactory):
         self._newcomers.start(protocol)
         sentence = N_("[NEW CONNECTION] {peer} connected.")
         self.say(sentence, event="connected", peer=session.address)
+        self.chat.audit("connected", address)
         self._count_soon()
         return session
 
@@ -697,6 +705,7 @@ class ChatFactory(ServerFactory):
         self.slow_readers.stop(protocol)
         sentence = N_("[CONNECTION CLOSED] {peer} disconnected.")
         self.say(sentence, event="disconnected", peer=address)
+        self.chat.audit("disconnected", address)
         self._count_soon()
         if self._connections:
             return
@@ -715,14 +724,14 @@ class ChatFactory(ServerFactory):
             self.reactor.callLater(0, self._count)
 
     def _tell_turned_away(self) -> None:
-        """One line, however many there are, and the next one not before a while."""
-        count, self._turned_away = self._turned_away, 0
-        self._telling_turned_away = count > 0
-        if count:
-            peer, refusal = self._last_turned_away
+        """One line for each source, however often it came, and the next not before a while."""
+        turned_away, self._turned_away = self._turned_away, {}
+        self._telling_turned_away = bool(turned_away)
+        for count, peer, refusal in turned_away.values():
             sentence = N_("[TURNED AWAY] {count}, the last one {peer}: {reason}")
             reason = refusal.sentence(self.language)
             self.say(sentence, event="turned-away", count=count, peer=peer, reason=reason)
+        if turned_away:
             self.reactor.callLater(TURNED_AWAY_INTERVAL, self._tell_turned_away)
 
     def _count(self) -> None:

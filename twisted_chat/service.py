@@ -27,8 +27,9 @@ from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from twisted_chat.addresses import Address
+from twisted_chat.audit import AuditLog
 from twisted_chat.chat import Chat
-from twisted_chat.errors import CannotListen, CannotStart, WrongSetting
+from twisted_chat.errors import CannotListen, CannotStart, FileUnwritable, WrongSetting
 from twisted_chat.identities import Identities
 from twisted_chat.journal.store import Store
 from twisted_chat.journal.writer import GroupCommitJournal
@@ -145,6 +146,7 @@ class ChatService(Service):
         self._alive = LoopingCall(self._notifier.tell, ALIVE)
         self._alive.clock = reactor
         self._metrics: Metrics | None = None
+        self._audit: AuditLog | None = None
         self._ports: list[IListeningPort] = []
         self._metrics_ports: list[IListeningPort] = []
         self._no_descriptors_told = -NO_DESCRIPTORS_INTERVAL
@@ -164,6 +166,8 @@ class ChatService(Service):
     def startService(self) -> None:
         """Open the log. Nobody is accepted earlier: the reactor does not run yet."""
         try:
+            if self._settings.audit_log:
+                self._open_audit(self._settings.audit_log)
             self._chat.start()
         except CannotStart as error:
             self._fail(error)
@@ -180,6 +184,16 @@ class ChatService(Service):
         if self._read_again is not None:
             self._hang_up = signal.signal(signal.SIGHUP, self._hung_up)
         self._reactor.callWhenRunning(self._tell_ready)
+
+    def _open_audit(self, path: str) -> None:
+        """Here, and not earlier: the process has forked and has its own user by now."""
+        try:
+            self._audit = AuditLog(path, self._settings.audit_keep, self._settings.language)
+        except OSError as error:
+            reason = error.strerror
+            raise FileUnwritable(setting="--audit-log", path=path, reason=reason) from error
+        self._audit.start()
+        self._chat.audit = self._audit
 
     def _tell_ready(self) -> None:
         self._notifier.tell(READY)
@@ -239,6 +253,8 @@ class ChatService(Service):
             self._alive.stop()
         if self._metrics is not None:
             self._metrics.stop()
+        if self._audit is not None:
+            self._audit.close()
         if self._hang_up is not None:
             signal.signal(signal.SIGHUP, self._hang_up)
             self._hang_up = None
@@ -257,7 +273,13 @@ class ChatService(Service):
         If they cannot be read, nothing changes, and one line of the log says why.
         """
         assert self._read_again is not None
+        self.reopen_logs()
         return self._reading.run(self._reload, self._read_again)
+
+    def reopen_logs(self) -> None:
+        """Go on in the files that have the logs' names, if ours were renamed."""
+        if self._audit is not None:
+            self._audit.reopen()
 
     def _reload(self, read_again: Callable[[], Settings]) -> Deferred[None]:
         # On a thread that nobody waits for: a file system that hangs must not hold up the end.

@@ -274,7 +274,9 @@ class Session:
         if self.program and self._state is State.CHOOSING:
             raise NameFirst()  # that is what hello is for
         if self._state is State.CHATTING:
+            before = self.nickname.text
             self._in_turn(lambda then: self._chat.rename(self, name, then, request.id))
+            self._chat.audit("renamed", self.address, name.text, before=before)
         else:
             self._enter(name, {self._chat.default_room: None}, None, request.id)
 
@@ -318,6 +320,7 @@ class Session:
         except Refusal:
             self._be(given)
             raise
+        self._chat.audit("named", self.address, name.text)
         self._keeps_client_id = client_id is not None
         if client_id is not None:
             self._chat.identities.add_client(self, self.author)
@@ -341,6 +344,7 @@ class Session:
             self._wrong_codes += 1
             if self._wrong_codes >= WRONG_CODES_LIMIT:
                 self._connection.close()
+            self._chat.audit("wrong-code", self.address)
             raise UnknownCode(given=request.code)
         self._hand_over_to(other, {}, request.id)
 
@@ -399,6 +403,7 @@ class Session:
             raise
         self._absence = None
         connection.adopt(self)
+        self._chat.audit("resumed", self.address, self.nickname.text)
         replaced.show((Replaced(),), self._style)
         replaced.close()
 
@@ -455,6 +460,7 @@ class Session:
 
     def _depart(self) -> None:
         """Leave, in such a way that a person can come back with their code."""
+        self._chat.audit("left", self.address, self.nickname.text)
         if self.program:
             self._chat.identities.forget(self)  # it knows its numbers itself
         else:
@@ -465,6 +471,7 @@ class Session:
 
     def _quit(self, request: Quit) -> None:
         if self._state is State.CHATTING:
+            self._chat.audit("left", self.address, self.nickname.text)
             self._chat.identities.forget(self)
             self._chat.leave(self, self._connection.close)
         else:

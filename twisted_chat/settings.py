@@ -93,6 +93,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reconnect_grace: float
     resume_window: float
     metrics: str
+    audit_log: str
+    audit_keep: float
     log_format: str
     log_messages: bool
 
@@ -198,6 +200,10 @@ def _path(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError(text)
     return text
+
+
+def _path_or_none(text: str) -> str:
+    return text and _path(text)
 
 
 def _on_off(text: str) -> bool:
@@ -401,6 +407,20 @@ SETTINGS = (
         "Where to serve metrics for Prometheus: a Twisted endpoint description.",
         N_("an endpoint description, such as tcp:9150:interface=127.0.0.1"),
         str,
+    ),
+    Setting(
+        "audit-log",
+        "",
+        "A file that keeps who had which name from which address; it is not public.",
+        N_("a file's path"),
+        _path_or_none,
+    ),
+    Setting(
+        "audit-keep",
+        "30",
+        "For how many days the file of --audit-log is kept; 0 is for ever.",
+        N_("a number of days, or 0"),
+        _period,
     ),
     Setting(
         "log-format",

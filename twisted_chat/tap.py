@@ -142,13 +142,13 @@ class TwistdService(ChatService):
         self._last_resort.arm()
         return super().stopService()
 
-    def reload(self) -> Deferred[None]:
-        """On SIGHUP: read the settings again, and go on in the log file that has its name."""
+    def reopen_logs(self) -> None:
+        super().reopen_logs()
         if self.log is not None:
             self.log.reopen()
-        return super().reload()
 
     def _rotate(self, number: int, frame: object) -> None:
+        super().reopen_logs()
         if self.log is not None:
             self.log.rotate()
 
