@@ -45,12 +45,20 @@ LOST = "[Connection lost. Press Enter to leave.]"
         ("[::1]:50001", ("::1", 50001)),
         ("[::1]", ("::1", 50000)),
         ("::1", ("::1", 50000)),
+        ("tls:example.org:1", ("example.org", 1, True)),
+        ("tls:example.org", ("example.org", 50000, True)),
+        ("tls:[::1]:50001", ("::1", 50001, True)),
+        ("tls:::1", ("::1", 50000, True)),
+        ("tcp:example.org:1", ("example.org", 1)),
+        ("tls", ("tls", 50000)),
+        ("tls:50001", ("tls", 50001)),
     ],
 )
-def test_an_address(typed: str, address: tuple[str, int]) -> None:
+def test_an_address(typed: str, address: tuple[object, ...]) -> None:
     """It is read, and what is shown of it is read as the same."""
-    assert parse_address(typed) == address
-    assert parse_address(format_address(*address)) == address
+    read = parse_address(typed)
+    assert read == (*address, False)[:3]
+    assert parse_address(format_address(*read)) == read
 
 
 @pytest.mark.parametrize(
@@ -58,6 +66,7 @@ def test_an_address(typed: str, address: tuple[str, int]) -> None:
     [
         *["", ":", ":1", "a:", "a:0", "a:65536", "a:x", "a:-1", "a:¹", "a:" + "9" * 5000],
         *["a:1:2", "a b", "a\x1b", "[::1", "[::1]x", "[::1]:", "[a]:1", "[]"],
+        *["tls:", "tls:a:0", "tls:a b", "tls:tls:a:1", "tls:[::1", "ssl:a:1"],
     ],
 )
 def test_not_an_address(typed: str) -> None:

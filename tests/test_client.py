@@ -39,6 +39,7 @@ from twisted_chat.client import (
     Receipt,
     RequestRefused,
 )
+from twisted_chat.client.address import Address
 from twisted_chat.client.client import (
     _ANSWERS,
     CANNOT_START,
@@ -53,8 +54,8 @@ from twisted_chat.client.client import (
     STEADY,
     WINDOW,
     Events,
-    host_endpoint,
     new_id,
+    server_endpoint,
 )
 from twisted_chat.client.protocol import CLOSED, HELLO_TIMEOUT, SILENT
 from twisted_chat.client.state import Kept, NotKept, StateUnusable
@@ -1387,7 +1388,7 @@ def test_why_there_is_no_connection_is_told(error: Exception, reason: str) -> No
 
 def test_a_host_is_not_waited_for_without_end() -> None:
     reactor = MemoryReactorClock()
-    ChatClient(reactor, host_endpoint(reactor, "192.0.2.1", 50000), "Ana").startService()
+    ChatClient(reactor, server_endpoint(reactor, Address("192.0.2.1", 50000)), "Ana").startService()
     reactor.advance(0)
     ((_, port, _, timeout, _),) = reactor.tcpClients
     assert (port, timeout) == (50000, CONNECT_TIMEOUT)

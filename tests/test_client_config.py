@@ -190,7 +190,7 @@ def test_an_unknown_key_is_told_with_those_there_are(path: Path) -> None:
     refused = refusal(path)
     assert isinstance(refused, UnknownKey)
     assert "nick;" in str(refused)
-    assert "nickname, server, bell" in str(refused)
+    assert "nickname, server, ca, bell" in str(refused)
 
 
 def test_a_key_cannot_disturb_the_terminal(path: Path) -> None:

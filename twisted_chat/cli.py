@@ -10,17 +10,21 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from twisted_chat import __version__
 from twisted_chat.characters import visible
 from twisted_chat.client.address import DEFAULT_HOST, DEFAULT_PORT, parse_address
+from twisted_chat.client.trust import parse_fingerprint
 from twisted_chat.dialects import text as dialect
 from twisted_chat.dialects.jsonl import ID_LIMIT
 from twisted_chat.errors import CannotStart, NameInvalid, Refusal
 from twisted_chat.language import N_, from_environment
 from twisted_chat.messages import Say
 from twisted_chat.names import room_name
+
+if TYPE_CHECKING:
+    from twisted_chat.client.run import Security
 
 _T = TypeVar("_T")
 
@@ -137,10 +141,11 @@ def _add_client(commands: argparse._SubParsersAction[_Parser]) -> None:
     connect.add_argument(
         "address",
         nargs="?",
-        metavar="HOST[:PORT]",
+        metavar="[tls:]HOST[:PORT]",
         type=_told(parse_address),
         help=f"where the server is [default: as configured, or {DEFAULT_HOST}:{DEFAULT_PORT}]",
     )
+    _add_security(connect)
     _add_nick(connect)
     connect.add_argument(
         "--plain", action="store_true", help="lines below one another, as for screen readers"
@@ -203,11 +208,33 @@ def _add_client(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_server(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--server",
-        metavar="HOST[:PORT]",
+        metavar="[tls:]HOST[:PORT]",
         type=_told(parse_address),
         help=f"where the server is [default: as configured, or {DEFAULT_HOST}:{DEFAULT_PORT}]",
     )
+    _add_security(command)
     _add_nick(command)
+
+
+def _add_security(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--tls", action="store_true", help="over TLS, as with tls: before HOST")
+    command.add_argument(
+        "--ca",
+        metavar="FILE",
+        help="over TLS; the authorities that may sign certificates (PEM) [default: the system's]",
+    )
+    command.add_argument(
+        "--pin",
+        metavar="FINGERPRINT",
+        type=_told(parse_fingerprint),
+        help="over TLS; trust the certificate with this SHA-256 fingerprint and no other one",
+    )
+
+
+def _security(options: argparse.Namespace) -> Security:
+    from twisted_chat.client.run import Security
+
+    return Security(tls=options.tls, ca=options.ca, pin=options.pin)
 
 
 def _add_nick(command: argparse.ArgumentParser) -> None:
@@ -350,7 +377,11 @@ def _connect(options: argparse.Namespace) -> int:
     from twisted_chat.client import run
 
     given = run.Options(
-        address=options.address, nick=options.nick, plain=options.plain, json=options.json
+        address=options.address,
+        security=_security(options),
+        nick=options.nick,
+        plain=options.plain,
+        json=options.json,
     )
     if run.wants_window(given, os.environ):
         from twisted.internet import asyncioreactor
@@ -372,6 +403,7 @@ def _send(options: argparse.Namespace) -> int:
         id=options.id,
         timeout=options.timeout,
         address=options.server,
+        security=_security(options),
         nick=options.nick,
     )
     return scripts.send(reactor, sending, from_environment(), os.environ)
@@ -387,6 +419,7 @@ def _tail(options: argparse.Namespace) -> int:
         since=options.since,
         json=options.json,
         address=options.server,
+        security=_security(options),
         nick=options.nick,
     )
     return scripts.tail(reactor, tailing, from_environment(), os.environ)

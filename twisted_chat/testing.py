@@ -34,6 +34,7 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import (
     IConsumer,
     IDelayedCall,
+    IOpenSSLContextFactory,
     IProducer,
     IProtocol,
     IProtocolFactory,
@@ -121,10 +122,12 @@ class ChatServer:
         rate: Rate | None = None,
         reconnect_grace: float = 10,
         language: str = "en",
+        tls: IOpenSSLContextFactory | None = None,
     ) -> None:
         """It runs at once. Several servers may share a ``clock``.
 
-        The rest is as the options of ``twistd chat``; ``motd`` is its lines. ``rate`` None is no
+        With ``tls``, such as Twisted's ``CertificateOptions``, it speaks TLS. The rest is as
+        the options of ``twistd chat``; ``motd`` is its lines. ``rate`` None is no
         flood control, ``keep_days`` 0 keeps everything, ``reconnect_grace`` is in seconds.
         """
         self.clock = SteppedClock() if clock is None else clock
@@ -140,6 +143,7 @@ class ChatServer:
         self._rate = rate
         self._reconnect_grace = reconnect_grace
         self._language = language
+        self._tls = tls
         self._guests: dict[str, ChatClient] = {}
         self._wires: list[_Wire] = []
         self._ports = count(1024)
@@ -301,7 +305,12 @@ class ChatServer:
             return
         here = IPv4Address("TCP", "192.0.2.1", 50000)  # RFC 5737: of nobody
         there = IPv4Address("TCP", "192.0.2.2", next(self._ports))
-        client, server = factory.buildProtocol(here), self._life.factory.buildProtocol(there)
+        ours: IProtocolFactory = self._life.factory
+        if self._tls is not None:
+            from twisted.protocols.tls import TLSMemoryBIOFactory  # not everybody has it
+
+            ours = TLSMemoryBIOFactory(self._tls, False, ours, self.clock)
+        client, server = factory.buildProtocol(here), ours.buildProtocol(there)
         assert client is not None
         assert server is not None
         end = _Wire(self.clock, server, here, there)
@@ -321,8 +330,9 @@ class ChatServer:
 
 
 def _nickname(wire: _Wire) -> str:
-    assert isinstance(wire.protocol, ChatProtocol)
-    return wire.protocol.session.name
+    protocol = getattr(wire.protocol, "wrappedProtocol", wire.protocol)  # below it, TLS
+    assert isinstance(protocol, ChatProtocol)
+    return protocol.session.name
 
 
 def _nothing() -> None:

@@ -85,11 +85,13 @@ def read_order(given: argparse.Namespace) -> Order:
             raise CannotMeasure(f"{option}: there is no folder for {file}")
     if given.plot is not None and Path(given.plot).suffix not in (".png", ".svg", ".pdf"):
         raise CannotMeasure("--plot: a file that ends with .png, .svg or .pdf")
+    if given.connect is not None and given.connect.tls:
+        raise CannotMeasure("--connect: not over TLS")
     return Order(
         cases,
         given.repeats,
         options,
-        given.connect,
+        given.connect and given.connect[:2],
         given.json and Path(given.json),
         given.plot and Path(given.plot),
     )

@@ -34,6 +34,7 @@ from twisted_chat.client.events import (
 )
 from twisted_chat.client.program import run_bot
 from twisted_chat.client.state import FileState, MemoryState, State
+from twisted_chat.client.trust import Trust
 from twisted_chat.messages import (
     Announced,
     Crowd,
@@ -90,6 +91,7 @@ __all__ = [
     "TakenOver",
     "Told",
     "TopicShown",
+    "Trust",
     "Welcomed",
     "run_bot",
 ]

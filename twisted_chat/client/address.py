@@ -1,8 +1,9 @@
-"""Where a server is, as people type it: ``HOST[:PORT]``. Pure."""
+"""Where a server is, as people type it: ``HOST[:PORT]`` or ``tls:HOST[:PORT]``. Pure."""
 
 from __future__ import annotations
 
 import ipaddress
+from typing import NamedTuple
 
 from twisted_chat.characters import find_unsafe, visible
 from twisted_chat.errors import CannotStart
@@ -11,19 +12,40 @@ from twisted_chat.language import N_
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 50000
 
+#: What an address begins with that is spoken to over TLS, and over TCP alone.
+TLS, TCP = "tls:", "tcp:"
+
+
+class Address(NamedTuple):
+    """A server: its host's name or IP address, its port, and whether over TLS."""
+
+    host: str
+    port: int
+    tls: bool = False
+
 
 class WrongAddress(CannotStart):
     code = "wrong-address"
     template = N_(
-        "{address} is not an address; expected: HOST or HOST:PORT, with a port from 1 to 65535"
+        "{address} is not an address; expected: HOST, HOST:PORT or tls:HOST:PORT, with a port "
+        "from 1 to 65535"
     )
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """The host and the port that ``text`` names; an IPv6 address before a port is in brackets.
+def parse_address(text: str) -> Address:
+    """The server that ``text`` names; an IPv6 address before a port is in brackets.
 
     :raises WrongAddress: it names none.
     """
+    for scheme in (TLS, TCP):
+        rest = text.removeprefix(scheme)
+        # "tls:50000" is a port of a host of that name.
+        if rest != text and rest and not _is_port(rest):
+            return Address(*_host_and_port(rest, text), scheme == TLS)
+    return Address(*_host_and_port(text, text))
+
+
+def _host_and_port(text: str, given: str) -> tuple[str, int]:
     if _is_ipv6(text):
         return text, DEFAULT_PORT
     host, colon, port = text.partition(":")
@@ -31,15 +53,16 @@ def parse_address(text: str) -> tuple[str, int]:
         host, bracket, rest = text[1:].partition("]")
         colon, port = rest[:1], rest[1:]
         if not bracket or not _is_ipv6(host) or colon not in ("", ":"):
-            raise WrongAddress(address=visible(text))
+            raise WrongAddress(address=visible(given))
     if not host or " " in host or find_unsafe(text) or (colon and not _is_port(port)):
-        raise WrongAddress(address=visible(text))
+        raise WrongAddress(address=visible(given))
     return host, int(port) if colon else DEFAULT_PORT
 
 
-def format_address(host: str, port: int) -> str:
-    """``host`` and ``port`` as :func:`parse_address` reads them."""
-    return visible(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+def format_address(host: str, port: int, tls: bool = False) -> str:
+    """A server as :func:`parse_address` reads it."""
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return visible(f"{TLS if tls else ''}{address}")
 
 
 def _is_ipv6(text: str) -> bool:

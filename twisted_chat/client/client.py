@@ -9,6 +9,7 @@ It must not know terminals, nor how anything is shown.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections import deque
@@ -35,9 +36,11 @@ from zope.interface import implementer
 
 from twisted_chat.characters import visible
 from twisted_chat.client import wire
+from twisted_chat.client.address import TLS, Address, WrongAddress, parse_address
 from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Receipt
 from twisted_chat.client.protocol import ChatClientProtocol
 from twisted_chat.client.state import Kept, MemoryState, State
+from twisted_chat.client.trust import TLSMissing, Trust
 from twisted_chat.dialects import jsonl
 from twisted_chat.errors import LineTooLong, NotSaved, Refusal
 from twisted_chat.language import N_
@@ -113,6 +116,7 @@ REPLACED = N_("you have come in from somewhere else, with the same name")
 # What is logged, where no person would be told.
 CANNOT_START = "the client cannot start: {reason}"
 NOT_LET_IN = "{nickname} is not let in: {reason} Trying again."
+NO_CONNECTION = "no connection for {nickname}: {reason}"
 
 #: Seconds for which a connection has to last, or else the next attempt is made later and later.
 STEADY = 10.0
@@ -147,9 +151,41 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-def host_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
-    """Where a server is: ``host`` is a name, an IPv4 or an IPv6 address."""
-    return HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
+def server_endpoint(
+    reactor: Any, address: Address, trust: Trust | None = None, language: str = "en"
+) -> IStreamClientEndpoint:
+    """Where a server is; over TLS, only if ``trust`` lets it, by default the system's authorities.
+
+    ``language`` is that of why it does not.
+
+    :raises TLSMissing: that needs packages that are not installed.
+    """
+    host, port, is_secure = address
+    endpoint = HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
+    if not is_secure:
+        return endpoint
+    try:
+        from twisted_chat.client.tls import tls_endpoint
+    except ImportError as error:
+        if (error.name or "").startswith("twisted"):
+            raise
+        raise TLSMissing() from error
+    return tls_endpoint(reactor, address, trust or Trust(), endpoint, language)
+
+
+def _described(
+    reactor: Any, description: str, trust: Trust | None, language: str | None
+) -> IStreamClientEndpoint:
+    """:raises ValueError: it is none, or is not over TLS although ``trust`` is given."""
+    if description.startswith(TLS):
+        # With more than a host and a port, it is one of Twisted's own.
+        with contextlib.suppress(WrongAddress):
+            address = parse_address(description)
+            return server_endpoint(reactor, address, trust, language or "en")
+    if trust is not None:
+        raise ValueError(f"{description} is not tls:HOST:PORT")
+    endpoint: IStreamClientEndpoint = clientFromString(reactor, description)
+    return endpoint
 
 
 #: The events that answer a request.
@@ -239,9 +275,13 @@ class ChatClient(Service):
         catch_up: bool = True,
         insist: bool = True,
         language: str | None = None,
+        tls: Trust | None = None,
     ) -> None:
         """``endpoint`` may be a description: ``tcp:example.org:50000``, ``unix:chat.socket``.
 
+        With ``tls:example.org:50001``, ``tls`` says which certificate is trusted; by default one
+        that the system's authorities have signed for that name. Where it is not trusted before
+        one has been in, the client ends with :class:`.NotTrusted` as its :attr:`failure`.
         Without a ``nickname``, :class:`.Connected` asks for :meth:`introduce`.
         ``rooms`` are those to be in besides the server's own; with numbers, what comes after
         the entry of that number is told first, and with None or without numbers only what is
@@ -252,11 +292,14 @@ class ChatClient(Service):
         :meth:`introduce` does. ``language`` (``en``, ``pt_BR``) is that of the server's
         refusals.
 
-        :raises ValueError: the description is not one of an endpoint.
-        :raises Refusal: the name of a room is not one.
+        :raises ValueError: the description is not one of an endpoint, or ``tls`` goes with
+            something else than ``tls:HOST:PORT``.
+        :raises Refusal: the name of a room is not one, or packages for TLS are missing.
         """
         if isinstance(endpoint, str):
-            where: IStreamClientEndpoint = clientFromString(reactor, endpoint)
+            where = _described(reactor, endpoint, tls, language)
+        elif tls is not None:
+            raise ValueError("tls goes with the description of an endpoint")
         else:
             where = endpoint
         self.nickname = nickname
@@ -305,6 +348,8 @@ class ChatClient(Service):
         self.failure: BaseException | None = None
         #: What was logged last of what keeps us out.
         self._logged = ""
+        #: Why we would not have the last connection.
+        self._refusal: Refusal | None = None
 
     # -- what happens -------------------------------------------------------------------------
 
@@ -629,8 +674,8 @@ class ChatClient(Service):
     def _stopped(self, result: Failure | None, reason: str) -> None:
         if result is not None:
             self._log.failure("a defect: the client was not stopped in good order", result)
-        self._end(ClientStopped())
-        self._tell(Disconnected(reason, None))
+        self._end(self._refusal or ClientStopped())
+        self._tell(Disconnected(reason, None, self._refusal))
         waiting, self._when_stopped = self._when_stopped, []
         for stopped in waiting:
             stopped.callback(None)
@@ -646,6 +691,7 @@ class ChatClient(Service):
 
     def connected(self, connection: ChatClientProtocol) -> None:
         """For :class:`.ChatClientProtocol`."""
+        self._refusal = None
         self._connection = connection
         self._flow()
         if self.nickname is not None:
@@ -689,14 +735,21 @@ class ChatClient(Service):
             leaving.callback(None)
 
     def _failed(self, failure: Failure) -> None:
-        self._reason = reason_of(failure)
+        self._reason = reason_of(failure, self.language or "en")
+        self._refusal = cast("Refusal", failure.value) if failure.check(Refusal) else None
 
     def _retry(self, _: int) -> float:
         # The service counts from the last connection; we do from the last that was of use.
         self._failures += 1
         delay = _backoff(self._failures)
-        if self.running:
-            self._tell(Disconnected(self._reason, delay))
+        if self._refusal is not None:
+            self._warn(NO_CONNECTION, self._refusal)
+        if self.running and self._refusal is not None and not self._has_been_in:
+            self.failure = self._refusal
+            self.running = False
+            self._stop(self._reason)
+        elif self.running:
+            self._tell(Disconnected(self._reason, delay, self._refusal))
         return delay
 
     def _send(self) -> None:
@@ -987,10 +1040,18 @@ class _Noting:
         return failure
 
 
-def reason_of(failure: Failure) -> str:
-    """Why a connection could not be made, in a few words; English."""
+def reason_of(failure: Failure, language: str = "en") -> str:
+    """Why a connection could not be made, in a few words.
+
+    In English, but for what is refused here.
+    """
+    if isinstance(failure.value, Refusal):
+        return failure.value.sentence(language)
     for kind, reason in REASONS:
         if failure.check(kind):
             return reason
+    short = getattr(failure.value, "reason", None)  # what the handshake of TLS says
+    if isinstance(short, str):
+        return short
     number = getattr(failure.value, "osError", None)
     return os.strerror(number) if isinstance(number, int) else visible(str(failure.value))

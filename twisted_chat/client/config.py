@@ -25,6 +25,7 @@ from tomlkit.exceptions import TOMLKitError
 from twisted_chat.characters import find_unsafe, visible
 from twisted_chat.client.address import WrongAddress, parse_address
 from twisted_chat.client.state import private_folder
+from twisted_chat.client.trust import parse_fingerprint
 from twisted_chat.errors import CannotStart, Refusal, WrongSetting
 from twisted_chat.language import N_
 
@@ -41,8 +42,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The name to take.
     nickname: str | None = None
-    #: ``HOST[:PORT]``, as :func:`~twisted_chat.client.address.parse_address` reads it.
+    #: ``[tls:]HOST[:PORT]``, as :func:`~twisted_chat.client.address.parse_address` reads it.
     server: str | None = None
+    #: A file of the authorities that may sign the server's certificate, instead of the system's.
+    ca: str | None = None
     #: Whether the terminal's bell rings when one's name is said.
     bell: bool = True
     #: Whether lines are shown with their time.
@@ -54,7 +57,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 #: What is said of a value that is not one.
 _EXPECTED = {
     "nickname": N_("a nickname in quotes"),
-    "server": N_('"HOST" or "HOST:PORT"'),
+    "server": N_('"HOST", "HOST:PORT" or "tls:HOST:PORT"'),
+    "ca": N_("the path of a file in quotes"),
     "bell": "true | false",
     "timestamps": "true | false",
     "background": '"dark" | "light"',
@@ -102,6 +106,38 @@ def state_path(environ: Mapping[str, str], host: str, port: int, nickname: str) 
     base = _base(environ, "XDG_STATE_HOME", ".local", "state")
     # In the DNS, case makes no difference (RFC 4343).
     return base / FOLDER / f"{_file_name(host.lower())}_{port}" / f"{_file_name(nickname)}.db"
+
+
+def pin_path(environ: Mapping[str, str], host: str, port: int) -> Path:
+    """Where the fingerprint of the certificate of a server is kept, if it was pinned.
+
+    :raises NoHome: nothing in ``environ`` tells.
+    """
+    return state_path(environ, host, port, "").with_name("certificate")
+
+
+def read_pin(path: Path) -> str | None:
+    """The fingerprint that is kept at ``path``, if one is.
+
+    :raises CannotStart: it cannot be read.
+    """
+    try:
+        return parse_fingerprint(path.read_text("ascii"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigUnreadable(path=visible(str(path)), reason=_reason(error)) from error
+
+
+def keep_pin(path: Path, fingerprint: str) -> None:
+    """Keep ``fingerprint`` at ``path``, for its owner alone.
+
+    :raises CannotRemember: the file is as it was.
+    """
+    try:
+        _replace(path, f"{fingerprint}\n".encode())
+    except OSError as error:
+        raise CannotRemember(path=visible(str(path)), reason=_reason(error)) from error
 
 
 def read(path: Path) -> Config:
@@ -177,6 +213,8 @@ def _check(path: Path, key: str, value: Any) -> None:
         msgspec.convert({key: value}, Config)
         if key == "server":
             parse_address(value)
+        if key == "ca" and not value:
+            raise ValueError(value)
         if key == "nickname" and (not value or find_unsafe(value)):
             raise ValueError(value)
     except (ValueError, msgspec.ValidationError, WrongAddress) as error:

@@ -195,6 +195,8 @@ class Conversation:
         #: Whether it was told that there is no connection, and that lines wait for one.
         self._has_told_lost = False
         self._has_told_away = False
+        #: Why this side would not have the last connection, as it was told.
+        self._not_trusted: str | None = None
         self._is_leaving = False
         self._is_refused = False
         #: Why the server does not let us in again, as it was told last.
@@ -501,7 +503,10 @@ class Conversation:
         was_online = self.connection == "online"
         self.connection = "offline"
         if event.retry is None:
-            self._end(event.reason)
+            is_first = event.refusal is not None and not self._has_been_in
+            if is_first:
+                self.failure = event.reason
+            self._end("" if is_first else event.reason)
             return
         self._next_attempt = self._reactor.seconds() + event.retry
         if self._is_leaving and self._when_answered is None:
@@ -510,12 +515,19 @@ class Conversation:
             self.failure = event.reason
             self._is_leaving = True
             self._client.stopService()
-        elif was_online or not self._has_told_lost:
+        elif was_online or not self._has_told_lost or self._is_refused_anew(event):
             self._has_told_lost = True
-            if self._echoes and self._interactive:  # as in the paper; it comes back all the same
+            if (
+                self._echoes and self._interactive and event.refusal is None
+            ):  # as in the paper; it comes back all the same
                 self._notice(LOST_TO_A_PERSON, plain=True)
             else:
                 self._notice(LOST, reason=self._translate(event.reason), plain=True)
+
+    def _is_refused_anew(self, event: Disconnected) -> bool:
+        """Whether the connection is one that must not be had, for a reason that was not told."""
+        was, self._not_trusted = self._not_trusted, event.reason if event.refusal else None
+        return event.refusal is not None and event.reason != was
 
     def _end(self, reason: str) -> None:
         if self._patience is not None and self._patience.active():

@@ -38,11 +38,13 @@ class Connected(Event, frozen=True):
 class Disconnected(Event, frozen=True):
     """There is no connection, for ``reason``, a short sentence in English.
 
-    ``retry`` is after how many seconds the next attempt is made; None: none is.
+    ``retry`` is after how many seconds the next attempt is made; None: none is. ``refusal`` is
+    why this side would not have that connection, such as a certificate that is not trusted.
     """
 
     reason: str
     retry: float | None
+    refusal: Refusal | None = None
 
 
 class LogReplaced(Event, frozen=True):

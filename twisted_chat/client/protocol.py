@@ -41,6 +41,14 @@ SILENT = N_("the server does not answer")
 LINE_TOO_LONG = N_("the server sent a line that is too long")
 NOT_UNDERSTOOD = N_("the server sent something that is not understood")
 NOT_A_CHAT = N_("this is not a twisted-chat server")
+SPEAKS_TLS = N_("the server speaks TLS: its address begins with tls:")
+SAID_NOTHING = N_(
+    "the server closed the connection without a word; if it speaks TLS, its address begins with "
+    "tls:"
+)
+
+#: How an alert of TLS begins (RFC 8446, section 5.1): what it answers to us.
+_ALERT = b"\x15\x03"
 
 
 class Receiver(Protocol):
@@ -82,6 +90,7 @@ class ChatClientProtocol(LineReceiver):
         self._waits_for_welcome = False
         self._passed_over = 0
         self._heard = 0.0
+        self._has_heard = False
         self._asked: float | None = None
         self._watch: IDelayedCall | None = None
 
@@ -135,6 +144,7 @@ class ChatClientProtocol(LineReceiver):
     def dataReceived(self, data: bytes) -> None:
         # In linear time, unlike the base class, however small the pieces are.
         self._heard = self._clock.seconds()
+        self._has_heard = True
         first, *others = data.split(b"\n")
         self._rest += first
         if others:
@@ -144,7 +154,9 @@ class ChatClientProtocol(LineReceiver):
         self._deliver()
         if self._reason is not None:
             return
-        if not self._is_chat and self._strange > GREETING_LIMIT:
+        if not self._is_chat and not self._passed_over and self._rest.startswith(_ALERT):
+            self.close(SPEAKS_TLS)
+        elif not self._is_chat and self._strange > GREETING_LIMIT:
             self.close(NOT_A_CHAT)
         elif len(self._rest) > self.MAX_LENGTH:
             self.close(LINE_TOO_LONG)
@@ -198,7 +210,9 @@ class ChatClientProtocol(LineReceiver):
             return self._reason
         if not self._is_chat and self._strange:
             return NOT_A_CHAT
-        return CLOSED if reason.check(ConnectionDone) else BROKEN
+        if not reason.check(ConnectionDone):
+            return BROKEN
+        return SAID_NOTHING if self._waits_for_welcome and not self._has_heard else CLOSED
 
     # -- whether there is somebody ------------------------------------------------------------
 

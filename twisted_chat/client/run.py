@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 from twisted.logger import (
     FilteringLogObserver,
@@ -26,14 +27,16 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from twisted_chat.client import config
-from twisted_chat.client.address import DEFAULT_HOST, format_address, parse_address
-from twisted_chat.client.client import ChatClient, host_endpoint
+from twisted_chat.client.address import DEFAULT_HOST, Address, format_address, parse_address
+from twisted_chat.client.ask import ask
+from twisted_chat.client.client import ChatClient, server_endpoint
 from twisted_chat.client.colours import look, usable
 from twisted_chat.client.config import Config
 from twisted_chat.client.conversation import BACKLOG, Conversation
 from twisted_chat.client.plain import PlainView, SilentView, read_input
 from twisted_chat.client.screen import Screen
 from twisted_chat.client.state import FileState, Kept, MemoryState, State, StateInUse, StateUnusable
+from twisted_chat.client.trust import CertificateUnknown, NotTrusted, Trust
 from twisted_chat.client.wire import as_json
 from twisted_chat.errors import Refusal
 from twisted_chat.language import N_, catalogue
@@ -48,6 +51,16 @@ ALONE = N_(
     "nothing."
 )
 
+TRUST = (
+    N_("The certificate of {address} is not trusted: {reason}."),
+    N_("Its SHA-256 fingerprint:"),
+    "{fingerprint}",
+    N_("If the server's operator confirms it, type yes to trust it from now on:"),
+)
+
+#: What trusts a certificate.
+YES = ("yes", "y", "sim", "s")
+
 STDIN, STDOUT = 0, 1
 
 #: Exit status: it could not begin.
@@ -57,10 +70,20 @@ CANNOT_BEGIN = 2
 _OWN = "@"
 
 
+class Security(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says about TLS: each of these asks for it."""
+
+    tls: bool = False
+    ca: str | None = None
+    #: As :func:`.trust.parse_fingerprint` gives it.
+    pin: str | None = None
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line says."""
 
-    address: tuple[str, int] | None = None
+    address: Address | None = None
+    security: Security = Security()
     nick: str | None = None
     plain: bool = False
     json: bool = False
@@ -69,8 +92,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Place(msgspec.Struct, frozen=True):
     """Which server, as whom, and where that is kept."""
 
-    host: str
-    port: int
+    server: Address
+    trust: Trust
+    #: Where its certificate is kept, once it was pinned.
+    pin_file: Path
     nickname: str | None
     #: Whether it is the person's own identity there, and not one that was asked for.
     is_own: bool
@@ -78,11 +103,12 @@ class Place(msgspec.Struct, frozen=True):
 
     @property
     def address(self) -> str:
-        return format_address(self.host, self.port)
+        return format_address(*self.server)
 
 
 def find_place(
-    address: tuple[str, int] | None,
+    address: Address | None,
+    security: Security,
     nick: str | None,
     configured: Config,
     environ: Mapping[str, str],
@@ -91,11 +117,30 @@ def find_place(
 
     :raises Refusal: what is configured is not an address, or there is no place for a state.
     """
-    host, port = address or parse_address(configured.server or DEFAULT_HOST)
+    host, port, is_secure = address or parse_address(configured.server or DEFAULT_HOST)
+    is_secure |= security.tls or security.ca is not None or security.pin is not None
+    pin_file = config.pin_path(environ, host, port)
     is_own = nick is None or nick == configured.nickname
     name = _OWN if nick is None or is_own else nick
     state = config.state_path(environ, host, port, name)
-    return Place(host, port, nick or configured.nickname, is_own, state)
+    return Place(
+        Address(host, port, is_secure),
+        _trust(security, configured, pin_file) if is_secure else Trust(),
+        pin_file,
+        nick or configured.nickname,
+        is_own,
+        state,
+    )
+
+
+def _trust(security: Security, configured: Config, pin_file: Path) -> Trust:
+    """What was asked for now counts more than what is configured, and that more than a pin."""
+    if security.pin is not None:
+        return Trust(pin=security.pin)
+    ca = security.ca or configured.ca
+    if ca is not None:
+        return Trust(ca=os.path.expanduser(ca))
+    return Trust(pin=config.read_pin(pin_file))
 
 
 def complain(text: str) -> None:
@@ -202,7 +247,9 @@ class Connect:
         self._environ = environ
         self._path = path
         self._config = configured
-        self._place = find_place(options.address, options.nick, configured, environ)
+        self._place = find_place(
+            options.address, options.security, options.nick, configured, environ
+        )
         self._client: ChatClient
         self._window: Window | None = None
         #: Where events are printed, for a program.
@@ -211,6 +258,7 @@ class Connect:
     async def run(self) -> int:
         """Until the person has left; returns the exit status."""
         window = wants_window(self._options, self._environ)
+        await self._make_trusted()
         kept = await self._open()
         conversation = Conversation(
             self._client,
@@ -228,11 +276,51 @@ class Connect:
         else:
             self._between_lines(conversation)
         status = await conversation.ended
-        if conversation.failure:
+        if isinstance(self._client.failure, NotTrusted):
+            complain(self._client.failure.sentence(self._language))
+        elif conversation.failure:
             translate = catalogue(self._language).gettext
             reason = translate(conversation.failure)
             complain(translate(CANNOT_CONNECT).format(address=self._place.address, reason=reason))
         return status
+
+    async def _make_trusted(self) -> None:
+        """Ask the person about a certificate that nobody vouches for, the first time.
+
+        :raises CertificateUnknown: they do not trust it.
+        """
+        place = self._place
+        if not place.server.tls:
+            return
+        pin = self._options.security.pin
+        if pin is None and is_interactive() and place.trust == Trust():
+            unknown = await self._certificate_unknown()
+            if unknown is not None:
+                pin = str(unknown.details["fingerprint"])
+                translate = catalogue(self._language).gettext
+                question = "\n".join(translate(line).format(**unknown.details) for line in TRUST)
+                answer = await ask(self._reactor, question)
+                if answer.casefold() not in YES:
+                    raise unknown
+        if pin is not None:
+            self._place = msgspec.structs.replace(place, trust=Trust(pin=pin))
+            try:
+                await deferToThread(config.keep_pin, place.pin_file, pin)
+            except Refusal as refusal:  # one is asked again, then
+                complain(refusal.sentence(self._language))
+
+    async def _certificate_unknown(self) -> CertificateUnknown | None:
+        """Whether it is: a server that is not there now is told about later."""
+        place = self._place
+        endpoint = server_endpoint(self._reactor, place.server, place.trust, self._language)
+        try:
+            probe: Any = await endpoint.connect(Factory.forProtocol(Protocol))
+            probe.transport.loseConnection()
+        except CertificateUnknown as unknown:
+            return unknown
+        except Exception:
+            pass
+        return None
 
     async def _open(self) -> Kept:
         """Make a client, and open its state."""
@@ -252,7 +340,7 @@ class Connect:
         place = self._place
         return ChatClient(
             self._reactor,
-            host_endpoint(self._reactor, place.host, place.port),
+            server_endpoint(self._reactor, place.server, place.trust, self._language),
             place.nickname,
             state=state,
             # A person is shown the last lines instead, and where the new ones begin.

@@ -24,7 +24,8 @@ from twisted.internet.threads import blockingCallFromThread
 
 from twisted_chat.characters import visible
 from twisted_chat.client import config
-from twisted_chat.client.client import ChatClient, Events, host_endpoint
+from twisted_chat.client.address import Address
+from twisted_chat.client.client import ChatClient, Events, server_endpoint
 from twisted_chat.client.conversation import LEFT, NO_CONNECTION, SOMETHING_REFUSED
 from twisted_chat.client.events import Disconnected
 from twisted_chat.client.keyboard import read_lines
@@ -32,6 +33,7 @@ from twisted_chat.client.run import (
     CANNOT_CONNECT,
     STDIN,
     Place,
+    Security,
     complain,
     find_place,
     forget_output,
@@ -78,7 +80,8 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
     room: str = LOBBY
     id: str | None = None
     timeout: float = 10.0
-    address: tuple[str, int] | None = None
+    address: Address | None = None
+    security: Security = Security()
     nick: str | None = None
 
 
@@ -88,7 +91,8 @@ class Tailing(msgspec.Struct, frozen=True, kw_only=True):
     rooms: Sequence[str] = ()
     since: int | None = None
     json: bool = False
-    address: tuple[str, int] | None = None
+    address: Address | None = None
+    security: Security = Security()
     nick: str | None = None
 
 
@@ -124,7 +128,7 @@ def send(reactor: Any, sending: Sending, language: str, environ: Mapping[str, st
 
 
 async def _send(reactor: Any, sending: Sending, language: str, environ: Mapping[str, str]) -> int:
-    place = _find_place(sending.address, sending.nick, environ)
+    place = _find_place(sending, environ)
     name = place.nickname or _user()
     # The state is held so that nobody else is the same person meanwhile; nothing is kept
     # in it, as a script that is told of a failure may say the same again.
@@ -148,7 +152,7 @@ def tail(reactor: Any, tailing: Tailing, language: str, environ: Mapping[str, st
     """Print what is said until it is interrupted; returns the exit status."""
 
     async def main() -> int:
-        place = _find_place(tailing.address, tailing.nick, environ)
+        place = _find_place(tailing, environ)
         name = tailing.nick or f"tail-{secrets.token_hex(2)}"
         rooms = dict.fromkeys(tailing.rooms or [LOBBY], tailing.since)
         client = _client(reactor, place, name, MemoryState(), language, rooms)
@@ -172,10 +176,9 @@ def _user() -> str:
         return "script"
 
 
-def _find_place(
-    address: tuple[str, int] | None, nick: str | None, environ: Mapping[str, str]
-) -> Place:
-    return find_place(address, nick, config.read(config.config_path(environ)), environ)
+def _find_place(given: Sending | Tailing, environ: Mapping[str, str]) -> Place:
+    configured = config.read(config.config_path(environ))
+    return find_place(given.address, given.security, given.nick, configured, environ)
 
 
 def _client(
@@ -186,7 +189,7 @@ def _client(
     language: str,
     rooms: Mapping[str, int | None] | Sequence[str],
 ) -> ChatClient:
-    endpoint = host_endpoint(reactor, place.host, place.port)
+    endpoint = server_endpoint(reactor, place.server, place.trust, language)
     return ChatClient(
         reactor, endpoint, nickname, rooms=rooms, state=state, insist=False, language=language
     )
