@@ -213,7 +213,7 @@ def reason_there(server: ChatServer, trust: Trust | None = None) -> str:
 
 
 def test_a_server_without_tls() -> None:
-    assert reason_there(ChatServer()) == "there is no TLS"
+    assert reason_there(ChatServer()) == "there is no TLS that both sides speak"
 
 
 @pytest.mark.parametrize("sends", [b"\x15\x03\x03\x00\x02\x02\x46", b""])

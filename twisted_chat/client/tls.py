@@ -60,10 +60,13 @@ _REASONS = {
 }
 _OTHER_REASON = N_("it is not valid (error {number} of OpenSSL)")
 _OTHER_NAME = N_("it is for another name")
-NOT_TLS = N_("there is no TLS")
+NOT_TLS = N_("there is no TLS that both sides speak")
 
 #: What OpenSSL says of an answer that is no TLS.
-_NOT_TLS = ("wrong version number", "packet length too long", "http request", "record layer")
+_NOT_TLS = (
+    *("wrong version number", "packet length too long", "http request", "record layer"),
+    "handshake failure",  # what our servers answer where they speak none
+)
 
 
 def tls_endpoint(
