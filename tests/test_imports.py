@@ -58,6 +58,7 @@ LAYERS = (
     "settings",
     "notify",
     "proxied",
+    "programs",
     "pages",
     "metrics",
     "service",
@@ -73,6 +74,7 @@ LAYERS = (
 
 #: These know nothing of one another nor of anything of ours.
 STAND_FREE = (
+    "programs",
     "pages",
     "addresses",
     "log_writer",

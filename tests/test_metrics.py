@@ -234,7 +234,8 @@ def test_without_prometheus_client_it_says_what_to_install(tmp_path: Path) -> No
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "pip install 'twisted-chat[metrics]'" in done.stderr
+    pip = Path(sys.executable).parent / "pip"
+    assert f"{pip} install 'twisted-chat[metrics]'" in done.stderr, "as it can be typed"
 
 
 @pytest.mark.process

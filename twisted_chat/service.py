@@ -35,6 +35,7 @@ from twisted_chat.journal.store import Store
 from twisted_chat.journal.writer import GroupCommitJournal
 from twisted_chat.language import N_, catalogue
 from twisted_chat.notify import ALIVE, READY, STOPPING, Notifier
+from twisted_chat.programs import program
 from twisted_chat.protocol import ChatFactory, describe
 from twisted_chat.proxied import ProxiedFactory
 from twisted_chat.registry import Registry
@@ -92,7 +93,7 @@ def microseconds() -> int:
 
 class MetricsUnavailable(CannotStart):
     code = "metrics-unavailable"
-    template = N_("--metrics needs prometheus-client: pip install 'twisted-chat[metrics]'")
+    template = N_("--metrics needs prometheus-client: {pip} install 'twisted-chat[metrics]'")
 
 
 class ChatService(Service):
@@ -204,7 +205,7 @@ class ChatService(Service):
         try:
             from twisted_chat.metrics import Metrics, site
         except ImportError as error:
-            raise MetricsUnavailable() from error
+            raise MetricsUnavailable(pip=program("pip")) from error
         self._metrics = Metrics(self._reactor, self.factory, self._journal)
         served = site(self._reactor, self._metrics, self._obstacle)
         self._metrics_ports.append(self._listen("--metrics", description, served))

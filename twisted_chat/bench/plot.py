@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted_chat.bench.cases import Outcome
 from twisted_chat.bench.errors import CannotMeasure
 from twisted_chat.bench.servers import OURS
+from twisted_chat.programs import program
 
 _OURS_COLOUR, _OTHERS_COLOUR = "#c2410c", "#94a3b8"
 
@@ -17,7 +18,9 @@ _OURS_COLOUR, _OTHERS_COLOUR = "#c2410c", "#94a3b8"
 def check_installed() -> None:
     """:raises CannotMeasure: it is not."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise CannotMeasure("--plot needs matplotlib: pip install 'twisted-chat[plot]'")
+        raise CannotMeasure(
+            f"--plot needs matplotlib: {program('pip')} install 'twisted-chat[plot]'"
+        )
 
 
 def draw(path: Path, outcomes: Sequence[Outcome]) -> None:

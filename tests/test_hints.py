@@ -1,0 +1,73 @@
+"""Commands in messages and documents can be copied into a shell: they have their path."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Server
+from twisted_chat.journal.upgrade import APPLICATION_ID, schema_scripts
+from twisted_chat.programs import program
+
+ROOT = Path(__file__).parent.parent
+
+#: A command with something behind its name, without the folder that it is in. (A program's name
+#: alone is a name.)
+WITHOUT_PATH = re.compile(
+    r"(?<![\w./'-])(?:twisted-chat (?:verify|history|export|backup|send|tail|connect|bench)"
+    r"|pip install|twistd -)(?= ?[\w./'\"#-])"
+)
+
+
+def test_commands_in_the_documents_have_their_path() -> None:
+    for path in (ROOT / "README.rst", *(ROOT / "docs").glob("*.rst")):
+        text = path.read_text(encoding="utf-8")
+        literals = re.findall(r"``[^`]+``", text) + re.findall(r"(?m)^ +\S.*$", text)
+        wrong = [literal for literal in literals if WITHOUT_PATH.match(literal.strip("` "))]
+        assert wrong == [], path.name
+
+
+def test_a_program_is_named_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a b" / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    for name in ("python", "pip"):
+        (folder / name).touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.chdir(tmp_path / "a b")
+    assert program("pip") == ".venv/bin/pip"
+    monkeypatch.chdir("/")
+    assert program("pip") == f"'{folder}/pip'"
+    (folder / "pip").unlink()
+    assert program("pip") == f"'{folder}/python' -m pip"
+
+
+@pytest.mark.process
+def test_an_upgrade_of_the_database_is_logged(tmp_path: Path) -> None:
+    """From which version to which, and where the copy of the old one is."""
+    database = tmp_path / "chat.db"
+    scripts = schema_scripts()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(scripts[0])
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    with Server(tmp_path) as server:
+        log = "\n".join(server.log())
+        server.stop()
+    assert f"chat.db is upgraded from version 1 to {len(scripts)}" in log
+    assert "chat.db.backup-1" in log
+    assert (tmp_path / "chat.db.backup-1").exists()
+
+
+@pytest.mark.process
+def test_the_install_hint_is_a_command_that_exists() -> None:
+    done = subprocess.run(
+        f"{program('pip')} --version", shell=True, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("pip ")
