@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from tests.fakes import NOON, Visitor, World
 from twisted_chat import chat
@@ -33,6 +34,7 @@ from twisted_chat.messages import (
 )
 from twisted_chat.room import TAIL
 from twisted_chat.session import WRONG_CODES_LIMIT
+from twisted_chat.sources import Source, Sources
 
 ANA, BIA = "a" * 32, "b" * 32
 
@@ -693,3 +695,124 @@ def test_history_read_right_after_a_line_has_the_line() -> None:
     (ana,) = world.enter("Ana")
     ana.session.handle(Say("just said"))
     assert ana.types("/history")[-1].endswith("[Ana]: just said")
+
+
+# -- those who are away ---------------------------------------------------------------------------
+
+
+def from_one_address(
+    world: World, *, program: bool = False, like: Visitor | None = None
+) -> Visitor:
+    """A visitor whose connection is of the same source as that of ``like``."""
+    visitor = Visitor(world, program=program)
+    visitor.connection.source = (like or visitor).connection.source
+    return visitor
+
+
+def another_address() -> Source:
+    return Sources(lambda: Limits(), Clock()).open("198.51.100.1").source
+
+
+def test_those_who_are_away_count_for_their_source_and_the_first_to_go_is_forgotten_first() -> None:
+    """However many client ids come from it, in however many connections."""
+    world = World()
+    (bia,) = world.enter("Bia")
+    first = from_one_address(world, program=True)
+    visitors = []
+    for number in range(40):
+        visitor = from_one_address(world, program=True, like=first)
+        visitor.ask(Hello(f"Bot{number}", f"{number:032x}"))
+        visitors.append(visitor)
+        visitor.breaks_off()
+    here = [client.name for client, name in world.registry.snapshot() if name is not None]
+    assert here == ["Bia", *(f"Bot{number}" for number in range(24, 40))]
+    left = [line for line in bia.sees() if "left the chat" in line]
+    assert left == [f"[SERVER]: Bot{number} left the chat." for number in range(24)]
+    again = from_one_address(world, program=True, like=first)
+    again.ask(Hello("Bot30", f"{30:032x}"))
+    assert of(again, Welcomed)[0].resumed
+
+
+def test_a_stranger_s_code_is_not_pushed_out_by_visits_from_elsewhere() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.breaks_off()
+    first = from_one_address(world)
+    codes = []
+    for number in range(500):
+        visitor = from_one_address(world, like=first)
+        visitor.types(f"name{number}")
+        codes.append(code_of(visitor))
+        visitor.breaks_off()
+    assert [world.chat.identities.by_code(code) is not None for code in codes[-17:]] == [
+        False,
+        *[True] * 16,
+    ]
+    assert Visitor(world).types(f"/resume {code_of(ana)}")[0] == "[SERVER]: Welcome back, Ana."
+
+
+def test_a_name_is_kept_for_its_owner_while_they_can_come_back() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.breaks_off()
+    stranger = Visitor(world)
+    stranger.connection.source = another_address()
+    kept = (
+        "[SERVER]: The name {} is kept for somebody who lost the connection and can come back. "
+        "Please choose another."
+    )
+    assert stranger.types("ANA") == [kept.format("ANA")]
+    assert stranger.types("Аnа")[0].startswith("[SERVER]: That name cannot be used")
+    stranger.types("Bia")
+    assert stranger.types("/nick Ana") == [kept.format("Ana")]
+    assert stranger.types("/msg Ana oi") == [
+        "[SERVER]: There is nobody here called Ana. /who shows who is here."
+    ]
+    again = Visitor(world)
+    assert again.types(f"/resume {code_of(ana)}")[0] == "[SERVER]: Welcome back, Ana."
+    again.breaks_off()
+    world.clock.advance(301)
+    assert stranger.types("/nick Ana") == ["[SERVER]: You are Ana now."]
+
+
+def test_whoever_comes_from_the_same_address_without_the_code_has_the_name_too() -> None:
+    """Most who connect again have just closed their terminal."""
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.breaks_off()
+    again = Visitor(world)
+    assert again.types("Ana")[0].startswith("[SERVER]: You are Ana now.")
+    again.breaks_off()
+    stranger = Visitor(world)
+    stranger.connection.source = another_address()
+    assert "is kept" in stranger.types("Ana")[0]
+
+
+def test_a_name_is_not_kept_for_those_who_said_goodbye() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.types("sair")
+    stranger = Visitor(world)
+    stranger.connection.source = another_address()
+    assert stranger.types("Ana")[0].startswith("[SERVER]: You are Ana now.")
+
+
+def test_nobody_waits_for_those_who_are_away() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    bots = []
+    for number in range(60):
+        bot = program(world, f"Bot{number}", f"{number:032x}")
+        bot.connection.source = another_address()
+        bots.append(bot)
+    for bot in bots:
+        bot.breaks_off()
+    ana.types("one", "two", "three")
+    room = world.chat.room("lobby")
+    assert not room.runs_away
+    assert len(room.members) == 61
+    for number in range(60):
+        program(world, f"Bot{number}", f"{number:032x}").connection.ready = False
+    ana.types("one", "two", "three")
+    assert room.runs_away
+    assert room.away == 0

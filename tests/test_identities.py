@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.task import Clock
 
-from twisted_chat import identities
 from twisted_chat.identities import Identities
 
 ANA, BIA = b"a" * 16, b"b" * 16
@@ -236,18 +235,20 @@ def test_a_window_of_nothing_lets_nobody_back(clock: Clock) -> None:
     assert known.by_code(code) is None
 
 
-def test_of_too_many_who_are_gone_the_oldest_are_forgotten_first(
-    known: Identities[str], clock: Clock, monkeypatch: pytest.MonkeyPatch
+def test_whoever_wants_to_know_is_told_once_who_is_forgotten(
+    known: Identities[str], clock: Clock
 ) -> None:
-    monkeypatch.setattr(identities, "GONE_LIMIT", 10)
-    codes = [known.add_code(str(n)) for n in range(15)]
-    here = known.add_code("here")
-    for n in range(15):
-        known.gone(str(n))
-        clock.advance(1)
-    back = [known.by_code(code) for code in codes]
-    assert back == [None] * 5 + [str(n) for n in range(5, 15)]
-    assert known.by_code(here) == "here"
+    told: list[str] = []
+    for name in ("Ana", "Bia", "Caio", "Davi"):
+        known.add_code(name)
+        assert known.gone(name, lambda name=name: told.append(name))  # type: ignore[misc]
+    assert not known.gone("never seen", lambda: told.append("?"))
+    known.forget("Bia")
+    known.back("Caio")
+    clock.advance(WINDOW + 1)
+    known.forget_old()
+    known.forget_old()
+    assert told == ["Bia", "Ana", "Davi"]
 
 
 def test_nothing_is_left_of_people_who_came_and_went(known: Identities[str], clock: Clock) -> None:

@@ -226,3 +226,39 @@ def test_invariants_hold_while_sixteen_threads_come_and_go(registry: Registry[Cl
         assert registry.find(name) is None
     for free in ("Ian", "Ana", "Bob", "Eva"):
         added(registry, free)
+
+
+# -- names of those who can come back -------------------------------------------------------------
+
+
+def test_a_name_is_kept_for_the_one_who_went_and_for_its_owner() -> None:
+    registry: Registry[str] = Registry()
+    for client in ("ana", "stranger", "again"):
+        registry.add(client)
+    ana = nickname("Ana")
+    registry.claim("ana", ana, "home")
+    registry.keep("ana", ana, "home")
+    assert registry.find(ana) is None
+    for name in ("Ana", "ANA", "Anä"):
+        with pytest.raises(NameTaken):
+            registry.claim("stranger", nickname(name), "elsewhere")
+    registry.claim("stranger", nickname("Bia"), "elsewhere")
+    registry.claim("ana", ana, "elsewhere")
+    assert registry.find(ana) == "ana"
+    registry.keep("ana", ana, "home")
+    registry.claim("again", ana, "home")
+    assert registry.find(ana) == "again"
+    registry.remove("again")
+    registry.claim("stranger", ana, "elsewhere")
+
+
+def test_a_name_that_is_kept_no_more_is_free() -> None:
+    registry: Registry[str] = Registry()
+    registry.add("ana")
+    registry.add("stranger")
+    registry.keep("ana", nickname("Ana"), "home")
+    registry.keep("ana", nickname("Bia"), "home")
+    registry.claim("stranger", nickname("Ana"), "elsewhere")
+    registry.drop("ana")
+    registry.drop("ana")
+    registry.claim("stranger", nickname("Bia"), "elsewhere")

@@ -245,7 +245,7 @@ class Chat:
         self._check_length(name.text, self.limits.nickname)
         self._check_rooms(len(positions))
         new = self._check_new_rooms(person, positions)
-        self.registry.claim(person, name)
+        self._claim(person, name)
         person.source.count_new_rooms(new)
         person.nickname = name
         starts = [(self._add(person, room), position) for room, position in positions.items()]
@@ -331,7 +331,7 @@ class Chat:
         :raises Refusal: the new one is too long, taken or too similar to another one.
         """
         self._check_length(name.text, self.limits.nickname)
-        self.registry.claim(person, name)
+        self._claim(person, name)
         renamed = Renamed(person.name, name.text)
         person.nickname = name
         self._mark(partial(self._renamed, person, renamed, id), then)
@@ -571,6 +571,13 @@ class Chat:
         for cursor in tuple(person.cursors.values()):
             if cursor not in cursor.room.live:
                 self._advance(cursor, person)
+
+    def away(self, person: Person) -> None:
+        """``person`` is away for a moment: nobody waits for them."""
+        self.restyle(person)
+        for cursor in person.cursors.values():
+            cursor.away = True
+            cursor.room.away += 1
 
     def _advance(self, cursor: Cursor, person: Person) -> None:
         """Move a cursor towards the end of its log: a run now, and the rest when others have had
@@ -894,6 +901,10 @@ class Chat:
         if count > max(limit, before):
             raise TooManyRooms(limit=limit)
 
+    def _claim(self, person: Person, name: Nickname) -> None:
+        self.identities.forget_old()  # no name is kept for them any more
+        self.registry.claim(person, name, person.source.key)
+
     # -- rooms --------------------------------------------------------------------------------
 
     def _room(self, name: str) -> Room:
@@ -917,6 +928,9 @@ class Chat:
 
     def _close(self, cursor: Cursor) -> None:
         cursor.closed = True
+        if cursor.away:
+            cursor.away = False
+            cursor.room.away -= 1
         cursor.room.live.pop(cursor, None)
         if cursor.room.members.get(cursor.member) is cursor:  # not if they are back already
             del cursor.room.members[cursor.member]

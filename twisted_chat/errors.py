@@ -104,6 +104,13 @@ class NameTaken(Refusal):
     template = N_("The name {name} is taken. Please choose another.")
 
 
+class NameKept(NameTaken):
+    template = N_(
+        "The name {name} is kept for somebody who lost the connection and can come back. "
+        "Please choose another."
+    )
+
+
 class NameTooSimilar(Refusal):
     code = "name-too-similar"
     template = N_("The name {name} is too similar to {other}. Please choose another.")

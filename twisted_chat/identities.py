@@ -8,6 +8,7 @@ Everything here runs on one thread.
 from __future__ import annotations
 
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from hashlib import sha256
 from typing import Generic, TypeVar
@@ -22,8 +23,9 @@ _ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 GROUPS = 5
 GROUP = 4
 
-#: How many people who are gone are remembered; the oldest are forgotten first.
-GONE_LIMIT = 10_000
+
+def _nothing() -> None:
+    """Nobody needs to know."""
 
 
 class Identities(Generic[PersonT]):
@@ -40,7 +42,7 @@ class Identities(Generic[PersonT]):
         #: The hashes of each one's codes: the one that holds, and before it, while it may not
         #: have been seen, the one that was used last.
         self._codes: dict[PersonT, list[bytes]] = {}
-        self._gone: dict[PersonT, float] = {}
+        self._gone: OrderedDict[PersonT, tuple[float, Callable[[], None]]] = OrderedDict()
 
     def add_client(self, person: PersonT, author: bytes) -> None:
         """``person``, a program, can come back with the client id whose author key this is."""
@@ -82,11 +84,16 @@ class Identities(Generic[PersonT]):
         """Whether ``code`` is the newest one of ``person``."""
         return self._codes.get(person, [b""])[-1] == hash_code(code)
 
-    def gone(self, person: PersonT) -> None:
-        """``person`` has lost the connection and left: from now on the window counts."""
-        self._forget_old()
-        if person in self._codes:
-            self._gone[person] = self._clock()
+    def gone(self, person: PersonT, forgotten: Callable[[], None] = _nothing) -> bool:
+        """``person`` has lost the connection and left: from now on the window counts.
+
+        ``forgotten()`` is called when they cannot come back any more. Returns whether they can.
+        """
+        self.forget_old()
+        if person not in self._codes:
+            return False
+        self._gone[person] = self._clock(), forgotten
+        return True
 
     def back(self, person: PersonT) -> None:
         """``person`` is here again."""
@@ -94,11 +101,12 @@ class Identities(Generic[PersonT]):
 
     def forget(self, person: PersonT) -> None:
         """``person`` cannot come back."""
-        self._gone.pop(person, None)
+        _, forgotten = self._gone.pop(person, (0, _nothing))
         for code in self._codes.pop(person, ()):
             del self._by_code[code]
         if person in self._clients:
             del self._by_client[self._clients.pop(person)]
+        forgotten()
 
     def by_client(self, author: bytes) -> PersonT | None:
         """Who has the client id whose author key this is."""
@@ -106,13 +114,15 @@ class Identities(Generic[PersonT]):
 
     def by_code(self, code: str) -> PersonT | None:
         """Who was told this code, however it is written."""
-        self._forget_old()
+        self.forget_old()
         return self._by_code.get(hash_code(code))
 
-    def _forget_old(self) -> None:
+    def forget_old(self) -> None:
+        """Forget those whose window is over."""
         end = self._clock() - self.window
-        for person, since in tuple(self._gone.items()):
-            if since >= end and len(self._gone) <= GONE_LIMIT:
+        while self._gone:
+            person, (since, _) = next(iter(self._gone.items()))
+            if since >= end:
                 break  # in the order in which they went
             self.forget(person)
 

@@ -200,6 +200,7 @@ class Cursor:
     """
 
     __slots__ = (
+        "away",
         "closed",
         "member",
         "outlet",
@@ -225,6 +226,8 @@ class Cursor:
         #: For its place in the log, at first, and later for entries that are being read.
         self.waiting = True
         self.closed = False
+        #: Its member has no connection at the moment.
+        self.away = False
 
 
 class Room:
@@ -241,6 +244,8 @@ class Room:
         #: Everybody who is in the room or on the way in, with their cursors.
         self.members: dict[Member, Cursor] = {}
         self.live: dict[Cursor, None] = {}
+        #: How many members have no connection at the moment.
+        self.away = 0
         #: What is to be called when most members are not behind any more.
         self.waiting: list[Callable[[], None]] = []
         self._tail: list[Batch] = []  # the last runs that were published
@@ -274,8 +279,12 @@ class Room:
 
     @property
     def runs_away(self) -> bool:
-        """Whether it is large, and most are behind: more is said than can be read."""
-        return len(self.members) > LARGE and 2 * len(self.live) < len(self.members)
+        """Whether it is large, and most are behind: more is said than can be read.
+
+        Those who have no connection read nothing, and nobody waits for them.
+        """
+        readers = len(self.members) - self.away
+        return readers > LARGE and 2 * len(self.live) < readers
 
     @property
     def gathering_time(self) -> float:
@@ -360,7 +369,7 @@ class Room:
 
     def _trim(self) -> None:
         """Forget the oldest runs: more slowly while somebody needs them."""
-        behind = len(self.members) - len(self.live)
+        behind = len(self.members) - self.away - len(self.live)
         limit = max(TAIL, min(TAIL_BEHIND, TAIL_FOR_EACH * behind))
         count = 0
         while count < len(self._tail) and self.last - self._tail_ends[count] >= limit:

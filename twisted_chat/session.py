@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import structs
@@ -205,6 +206,8 @@ class Session:
         self._state = State.CHOOSING
         self._keeps_client_id = False
         self._absence: object = None
+        #: The source that this person counts for while they are away.
+        self._absent_from: Source | None = None
         self._positions: Positions = {}
         self._wrong_codes = 0
         #: Whether the code that was shown last has arrived; until then, the one before holds too.
@@ -402,6 +405,7 @@ class Session:
                 self.code = code
             raise
         self._absence = None
+        self._come_from_absence()
         connection.adopt(self)
         self._chat.audit("resumed", self.address, self.nickname.text)
         replaced.show((Replaced(),), self._style)
@@ -444,13 +448,28 @@ class Session:
         self._forget_last_code()
         self._code_arrived = None
         self._connection = _NoConnection(connection.source)
-        self._chat.restyle(self)
+        self._chat.away(self)
         if self._state is State.CHATTING and self._keeps_client_id:
             self._absence = absence = object()
-            return lambda: self._go() if self._absence is absence else None
+            over = partial(self._absence_over, absence)
+            self._absent_from = self.source
+            self._absent_from.add_absent(self, over)
+            return over
         self._go()
         self._positions = _arrived(self._positions, connection)
         return None
+
+    def _absence_over(self, absence: object) -> None:
+        """The grace period is over, or too many others of the same source are away, too."""
+        if self._absence is absence:
+            self._absence = None
+            self._come_from_absence()
+            self._go()
+
+    def _come_from_absence(self) -> None:
+        if self._absent_from is not None:
+            self._absent_from.remove_absent(self)
+            self._absent_from = None
 
     def _go(self) -> None:
         if self._state is State.CHATTING:
@@ -465,9 +484,23 @@ class Session:
             self._chat.identities.forget(self)  # it knows its numbers itself
         else:
             self._positions = self._chat.positions(self)
-            self._chat.identities.gone(self)
         self._chat.leave(self, self._connection.close)
         self._state = State.CLOSED
+        if not self.program:
+            self._stay_known(self.source)
+
+    def _stay_known(self, source: Source) -> None:
+        """The nickname is kept, and counts for ``source``, as long as one can come back."""
+        identities, registry = self._chat.identities, self._chat.registry
+
+        def forgotten() -> None:
+            source.remove_absent(self)
+            registry.drop(self)
+
+        if identities.gone(self, forgotten):
+            registry.keep(self, self.nickname, source.key)
+            self._absent_from = source
+            source.add_absent(self, partial(identities.forget, self))
 
     def _quit(self, request: Quit) -> None:
         if self._state is State.CHATTING:

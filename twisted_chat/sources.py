@@ -13,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count, islice
 from typing import Protocol
@@ -26,7 +26,7 @@ from twisted_chat.errors import (
     TooManyNewRooms,
 )
 from twisted_chat.flood import Rate, TokenBucket
-from twisted_chat.limits import Limits
+from twisted_chat.limits import DEFAULTS, Limits
 
 #: The part of an IPv6 address that a household or a machine has all to itself (RFC 6177).
 _NETWORK_BITS = 64
@@ -34,6 +34,10 @@ _NETWORK_BITS = 64
 #: Sources without a connection that are remembered: a rate takes seconds to be whole again, what
 #: is counted by the hour takes an hour. Beyond that, the one that was idle longest is forgotten.
 IDLE_LIMIT = 50_000
+
+#: People who are away and can come back, of all sources. Beyond that, who goes is not remembered:
+#: nobody else is forgotten for it.
+ABSENT_LIMIT = 20_000
 
 #: Wrong codes of ``/resume`` that a source can give: at once, and in the long run.
 GUESSES = Rate(5, 1 / 12)
@@ -168,7 +172,18 @@ class Source:
     has the rate to itself, and no number is limited.
     """
 
-    __slots__ = ("_guesses", "_rooms", "_sources", "connections", "flow", "key", "local", "trusted")
+    __slots__ = (
+        "_absent",
+        "_guesses",
+        "_most",
+        "_rooms",
+        "_sources",
+        "connections",
+        "flow",
+        "key",
+        "local",
+        "trusted",
+    )
 
     def __init__(self, sources: Sources, key: str | None, local: bool, trusted: bool) -> None:
         self._sources = sources
@@ -181,6 +196,41 @@ class Source:
         #: The rooms that were made within the last hour, the oldest first, and when.
         self._rooms: dict[str, float] = {}
         self._guesses: TokenBucket | None = None
+        #: Those who are away and can come back, and how each is forgotten; the first to go first.
+        self._absent: OrderedDict[Hashable, Callable[[], None]] = OrderedDict()
+        #: Connections at one time, at most.
+        self._most = 0
+
+    def add_absent(self, person: Hashable, forget: Callable[[], None]) -> None:
+        """``person`` is away and can come back, until ``forget`` is called.
+
+        It is called for the one who is away for the longest time, if more are than may be
+        connected; where any number may be, if more are than were connected at one time.
+        """
+        self.remove_absent(person)
+        if self._sources.absent >= ABSENT_LIMIT:
+            forget()
+            return
+        self._absent[person] = forget
+        self._sources.absent += 1
+        limit = self._sources.limits.connections_per_address
+        if not limit or self.local or self.trusted:
+            limit = max(limit or DEFAULTS.connections_per_address, self._most)
+        while len(self._absent) > limit:
+            oldest = next(iter(self._absent))
+            forget = self._absent[oldest]
+            self.remove_absent(oldest)
+            forget()
+
+    def remove_absent(self, person: Hashable) -> None:
+        """``person`` is back, or is forgotten."""
+        if self._absent.pop(person, None) is not None:
+            self._sources.absent -= 1
+
+    def entered(self) -> None:
+        """A connection of it came."""
+        self.connections += 1
+        self._most = max(self._most, self.connections)
 
     def check_guess(self) -> None:
         """Whether a code may be tried.
@@ -223,6 +273,8 @@ class Source:
 
     def time_to_forget(self, now: float) -> float:
         """The seconds until nothing of it matters, if no connection comes."""
+        if self._absent:
+            return math.inf
         bucket = self.flow.bucket
         rate = 0.0 if bucket is None else bucket.time_to_fill(now)
         guesses = 0.0 if self._guesses is None else self._guesses.time_to_fill(now)
@@ -297,7 +349,7 @@ class Allowance:
 
     def enter(self, source: Source) -> None:
         self.source = source
-        source.connections += 1
+        source.entered()
         self._flow = self._sources.new_flow() if source.trusted else source.flow
 
     def move(self, source: Source) -> None:
@@ -333,6 +385,8 @@ class Sources:
         #: Those that have no connection, the one that has had none for the longest time first.
         self._idle: OrderedDict[Source, None] = OrderedDict()
         self._allowances: dict[Allowance, None] = {}
+        #: How many people are away and can come back.
+        self.absent = 0
 
     def __len__(self) -> int:
         return len(self._table)
