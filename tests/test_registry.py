@@ -239,7 +239,7 @@ def test_a_name_is_kept_for_the_one_who_went_and_for_its_owner() -> None:
     registry.claim("ana", ana, "home")
     registry.keep("ana", ana, "home")
     assert registry.find(ana) is None
-    for name in ("Ana", "ANA", "Anä"):
+    for name in ("Ana", "ANA"):
         with pytest.raises(NameTaken):
             registry.claim("stranger", nickname(name), "elsewhere")
     registry.claim("stranger", nickname("Bia"), "elsewhere")
