@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import count
 from typing import TypeVar
@@ -15,6 +15,7 @@ from twisted_chat.dialects import text
 from twisted_chat.errors import HistoryUnavailable, NotSaved, Refusal
 from twisted_chat.identities import Identities
 from twisted_chat.journal import (
+    CommonReader,
     Draft,
     Failed,
     HistoryReader,
@@ -52,12 +53,22 @@ class StepJournal:
         self.reads: list[Callable[[], None]] = []
         self.broken: str | None = None
         self.full = False
+        self.lasts = True
         self.waiting: list[Callable[[], None]] = []
         self.stopped = False
 
     def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
         self._deliver = deliver
+        self.store.begin_run()
         return self.store.rooms()
+
+    @property
+    def told(self) -> str:
+        return self.store.runs.told
+
+    def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
+        end = self.store.runs.common(told)
+        self._read(lambda reader: reader.common(positions, end), reply)
 
     def append(self, draft: Draft) -> None:
         self.queue.append(draft)

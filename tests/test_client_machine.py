@@ -71,12 +71,13 @@ class Disk:
         self.client_id = client_id
         self.rooms: dict[str, int] = {}
         self.waiting: dict[str, bytes] = {}
+        self.log = ""
         self._changes: list[Callable[[], object]] = []
         self._keeping: list[Deferred[None]] = []
 
     def open(self) -> Deferred[Kept]:
         waiting = tuple(self.waiting.items())
-        return succeed(Kept(self.client_id, dict(self.rooms), waiting, (), (), ""))
+        return succeed(Kept(self.client_id, dict(self.rooms), waiting, (), (), "", self.log))
 
     def keep(self, id: str, line: bytes) -> Deferred[None]:
         kept: Deferred[None] = Deferred()
@@ -91,6 +92,9 @@ class Disk:
         self._changes.append(
             lambda: self.rooms.__setitem__(room, max(number, self.rooms.get(room, 0)))
         )
+
+    def of_log(self, log: str) -> None:
+        self._changes.append(lambda: setattr(self, "log", log))
 
     def left(self, room: str) -> None:
         self._changes.append(lambda: self.rooms.pop(room, None))

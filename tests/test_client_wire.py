@@ -81,7 +81,7 @@ def _safe(value: Any) -> Any:
     if isinstance(value, dict):
         return {_safe(key): each for key, each in value.items()}
     if isinstance(value, Entry):  # the client id is a secret, the hash the server's own
-        value = replace(value, client_id=None, hash=b"")
+        value = replace(value, author=None, hash=b"")
     if isinstance(value, RequestRefused):
         return RequestRefused(**{name: _safe(each) for name, each in value.details.items()})
     if isinstance(value, msgspec.Struct):

@@ -409,7 +409,7 @@ def test_numbers_that_cannot_be_are_taken_for_the_nearest_that_can(seen: int) ->
     (bia,) = world.enter("Bia")
     bia.types("one", "two")
     ana = program(world, "Ana", ANA, lobby=seen)
-    assert numbers(ana) == ([1, 2] if seen < 0 else [])
+    assert numbers(ana) == [1, 2]  # if it saw more, that was of another log
     bia.types("three")
     assert numbers(ana)[-1] == 3
 

@@ -4,13 +4,20 @@ the table in ``docs/reliability.rst``. Each prints its figure.
 
 from __future__ import annotations
 
+import json
 import secrets
+import shutil
 import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.faults import Bot, Subject, show, verify
+from tests.faults import Bot, Subject, connect, show, verify
+from tests.processes import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
@@ -54,3 +61,103 @@ def test_another_user_of_the_machine_finds_nothing_in_the_files(
         f"{len(clients)} client ids in them; after the stop: {', '.join(left)}",
     )
     assert (modes, found, left) == ({"0o600"}, 0, ["chat.db"])
+
+
+# -- row 47: the log is replaced ------------------------------------------------------------------
+
+
+class Memory:
+    """What a program keeps of one room: what it saw, and of which log."""
+
+    def __init__(self) -> None:
+        self.client = secrets.token_hex(16)
+        self.texts: dict[int, str] = {}
+        self.log = ""
+        self.told = 0
+
+    def look(self, port: int) -> None:
+        """Come, see what is new up to what is there, and break off."""
+        with connect(port) as connection, connection.makefile("rb") as lines:
+
+            def send(**request: Any) -> None:
+                connection.sendall(json.dumps(request).encode() + b"\n")
+
+            resume = {"lobby": max(self.texts)} if self.texts else {}
+            send(
+                type="hello",
+                nickname=f"p{self.client[:8]}",
+                client=self.client,
+                resume=resume or {"lobby": 0},
+                log=self.log,
+            )
+            send(type="ping", id="end")
+            for line in lines:
+                message = json.loads(line)
+                if message["type"] == "welcome":
+                    self.log = message["log"]
+                elif message["type"] == "entered":
+                    self.told += message.get("replaced", False)
+                    self.texts = {n: t for n, t in self.texts.items() if n <= message["last"]}
+                    last = message["last"]
+                elif message["type"] == "said":
+                    assert message["seq"] == last + 1
+                    last = message["seq"]
+                    self.texts[last] = message["text"]
+                elif message["type"] == "pong":
+                    break
+            send(type="quit")
+
+
+def backed_up(database: Path, copy: Path) -> None:
+    command = [sys.executable, "-m", "twisted_chat.cli", "backup", str(database), str(copy)]
+    subprocess.run(command, env=environment(), check=True, capture_output=True)
+
+
+def copied(database: Path, copy: Path) -> None:
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{database}{suffix}", f"{copy}{suffix}")
+
+
+def test_whoever_saw_more_than_a_backup_has_sees_what_is_said_after_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A backup, or a copy of two files, that is put back; twice; and a database that is new."""
+    figures = []
+    for name, make in (("backup", backed_up), ("cp", copied), ("new", None)):
+        folder = tmp_path / name
+        folder.mkdir()
+        figures.append(f"{name}: {replaced(folder, make)}")
+    show(capsys, 47, "; ".join(figures))
+    assert {figure.split(": ")[1] for figure in figures} == {"0 of 40 missed, told 2 of 2 times"}
+
+
+def replaced(folder: Path, make: Callable[[Path, Path], None] | None) -> str:
+    database, copy = folder / "chat.db", folder / "copy.db"
+    program = Memory()
+    missed = said = 0
+
+    def speak(server: Subject, text: str, lines: int = 10) -> None:
+        with Bot(server.port, "Bia") as bia:
+            for number in range(lines):
+                bia.ask(type="say", text=f"{text} {number}", id=f"{text}{number}")
+
+    with Subject(folder, "--rate=off", "--reconnect-grace=0") as server:
+        speak(server, "first")
+        if make is not None:
+            make(database, copy)
+        speak(server, "second")
+        program.look(server.port)
+        stop(server)
+    for round in ("third", "fourth"):
+        for file in folder.glob("chat.db*"):
+            file.unlink()
+        for file in folder.glob("copy.db*") if make is not None else ():
+            shutil.copy(file, folder / file.name.replace("copy", "chat"))
+        with Subject(folder, "--rate=off", "--reconnect-grace=0") as server:
+            speak(server, round, 20)
+            program.look(server.port)
+            stop(server)
+        expected = [f"{round} {number}" for number in range(20)]
+        said += len(expected)
+        missed += len(set(expected) - set(program.texts.values()))
+    return f"{missed} of {said} missed, told {program.told} of 2 times"

@@ -560,6 +560,7 @@ def test_the_welcome_has_the_version_the_limits_and_the_rooms() -> None:
         "resumed": True,
         "rooms": {"lobby": 41},
         "motd": ["Be kind."],
+        "log": "",
     }
     assert objects(LimitsShown(Limits(), "q")) == [{"type": "limits", "id": "q", "limits": LIMITS}]
 
@@ -600,6 +601,11 @@ def test_entering_a_room_tells_its_last_number_and_how_long_it_is_kept() -> None
             "keep_days": 365.0,
         }
     ]
+
+
+def test_entering_a_room_tells_a_log_in_memory_and_one_that_was_replaced() -> None:
+    (shown,) = objects(Entered("cinema", (), 0, "", 4, 365.0, until_stop=True, replaced=True))
+    assert (shown["until_stop"], shown["replaced"], shown["last"]) == (True, True, 4)
 
 
 def test_presence() -> None:

@@ -397,6 +397,23 @@ def a_server_comes_back_with_another_log(kit: Kit) -> None:
 
 
 @scenario
+def a_backup_is_put_back(kit: Kit) -> None:
+    """The bot is told, and sees what has the numbers now that it saw: but not what both have."""
+    bot = kit.online()
+    kit.server.say("lobby", "Ana", "one")
+    backup = kit.server.back_up()
+    kit.server.say("lobby", "Ana", "two")
+    kit.server.say("lobby", "Ana", "three")
+    for text in ("TWO", "DEUX"):
+        kit.server.stop()
+        kit.server.start(backup=backup)
+        kit.server.say("lobby", "Bia", text)
+        kit.server.clock.advance(5)
+    assert [e.text for e in bot.all(Entry)] == ["one", "two", "three", "TWO", "DEUX"]
+    assert [event.room for event in bot.all(LogReplaced)] == ["lobby", "lobby"]
+
+
+@scenario
 def old_entries_are_removed(kit: Kit) -> None:
     kit.server = ChatServer(keep_days=0.1)
     kit.server.say("lobby", "Ana", "old")

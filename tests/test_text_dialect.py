@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from twisted_chat import errors
 from twisted_chat.dialects import commands
@@ -487,6 +488,14 @@ def test_entering_a_room_says_how_long_it_is_kept() -> None:
         assert lines(entered(keep_days=days)) == [
             f"[SERVER]: In #cinema with you: nobody yet. What is said here is kept for {said} days."
         ]
+
+
+def test_entering_a_room_says_that_a_log_in_memory_ends_with_the_server() -> None:
+    room = "[SERVER]: In #cinema with you: nobody yet."
+    until = "What is said here is kept until the server stops"
+    kept = replace(entered(keep_days=365), until_stop=True)
+    assert lines(kept) == [f"{room} {until}, 365 days at most."]
+    assert lines(replace(kept, keep_days=0)) == [f"{room} {until}."]
 
 
 def test_coming_in_shows_the_message_of_the_day_and_how_to_come_back() -> None:

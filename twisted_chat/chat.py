@@ -81,6 +81,8 @@ class Person(Member, Hashable, Protocol):
     client_id: bytes
     #: What the log knows them by, made of the client id.
     author: bytes
+    #: The rooms whose log is not the one that this program saw, which it was not told yet.
+    replaced: set[str]
     #: The code to come back with.
     code: str
     #: Whether this is a program, which keeps the numbers of what it saw: it wants no replay
@@ -421,6 +423,22 @@ class Chat:
     def announce(self, announced: Announced) -> None:
         """Say something as the server, to everybody or to one room."""
         self._journal.mark(partial(self._announced, announced))
+
+    def common(
+        self, positions: Mapping[str, int], told: str, reply: Callable[[Mapping[str, int]], None]
+    ) -> None:
+        """Give ``reply`` how much of what a program saw of the log that it kept ``told`` of is the
+        same in this one, at once if that is certain: the number of the last such entry by room.
+        """
+
+        def found(result: Mapping[str, int] | Refusal) -> None:
+            # Where that cannot be read, nothing is known to be the same.
+            reply(dict.fromkeys(positions, 0) if isinstance(result, Refusal) else result)
+
+        if not told or told == self._journal.told or not any(positions.values()):
+            reply(positions)
+        else:
+            self._journal.common(positions, told, found)
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -767,7 +785,8 @@ class Chat:
         rooms = {c.room.name: self._starting_point(person, c.room, at) for c, at in starts}
         motd = () if resumed else self._motd
         client_id, code = person.client_id, person.code
-        person.show(Welcomed(person.name, motd, rooms, client_id, code, resumed, self.limits, id))
+        limits, log = self.limits, self._journal.told
+        person.show(Welcomed(person.name, motd, rooms, client_id, code, resumed, limits, id, log))
 
     def _entered(
         self, person: Person, cursor: Cursor, position: int | None, id: str | None
@@ -782,6 +801,8 @@ class Chat:
             return  # its person has come back meanwhile, with another one
         room = cursor.room
         cursor.position = self._starting_point(person, room, position)
+        if position is not None and position > room.last:
+            person.replaced.add(room.name)
         self._moved(person, cursor, id)
         if not person.program:
             cursor.replay_through = room.last
@@ -795,8 +816,10 @@ class Chat:
         """The number of the entry after which a new cursor starts: ``position``, that of an entry
         that was seen, or where anybody starts.
         """
+        if position is not None and position > room.last:
+            return 0  # it is of a log that is no more: nothing is known to be the same
         if position is not None:
-            return max(0, min(position, room.last))
+            return max(0, position)
         lines = 0 if person.program else self._history_lines
         return max(room.base, room.last - lines)
 
@@ -813,7 +836,21 @@ class Chat:
         assert last is not None  # it has its place
         others = self._people(room, but=person)
         people_count = len(room.members) - 1
-        person.show(Entered(room.name, others, people_count, room.topic, last, self._keep_days, id))
+        replaced = room.name in person.replaced
+        person.replaced.discard(room.name)
+        person.show(
+            Entered(
+                room.name,
+                others,
+                people_count,
+                room.topic,
+                last,
+                self._keep_days,
+                id,
+                not self._journal.lasts,
+                replaced,
+            )
+        )
 
     def _left_room(self, person: Person, cursor: Cursor, id: str | None) -> None:
         room = cursor.room

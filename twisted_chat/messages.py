@@ -50,13 +50,15 @@ class Hello(Request, frozen=True):
     """A program introduces itself.
 
     ``client`` is its client id, 16 bytes in hex: whoever comes again with the same one is
-    the same person. ``resume`` has the number of the last entry that it saw in each room.
+    the same person. ``resume`` has the number of the last entry that it saw in each room, and
+    ``log`` what :class:`Welcomed` told of the log that those numbers are of.
     """
 
     nickname: str
     client: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")] | None = None
     language: str | None = None
     resume: dict[str, int] = msgspec.field(default_factory=dict)
+    log: str = ""
 
 
 class Resume(Request, frozen=True):
@@ -223,6 +225,7 @@ class Welcomed(Event, frozen=True):
     ``motd`` is the operator's message of the day, by lines; ``rooms`` has, for each room one is
     in, the number that ``last`` of its :class:`Entered` has. With ``client_id`` or ``code`` one
     can come back; ``resumed`` if that is what happened. ``limits`` are those of this server.
+    ``log`` is what a program keeps of the log: see :mod:`twisted_chat.journal.runs`.
     """
 
     nickname: str
@@ -233,6 +236,7 @@ class Welcomed(Event, frozen=True):
     resumed: bool
     limits: Limits = DEFAULTS
     id: str | None = None
+    log: str = ""
 
 
 class Entered(Event, frozen=True):
@@ -241,7 +245,9 @@ class Entered(Event, frozen=True):
     ``people`` are the others in it, at most a page of them; ``last`` is the number of the entry
     that precedes the next one that is shown: for those who come anew that of the room's last
     entry; for those who come back, or have not read everything yet, that of the last entry they
-    were shown. Entries are kept for ``keep_days``, 0 for ever.
+    were shown. Entries are kept for ``keep_days``, 0 for ever; if ``until_stop``, until the
+    server stops at the latest. If ``replaced``, the log is not the one that a program saw: what it
+    saw after ``last`` is not in it, and other entries have those numbers or will have them.
     """
 
     room: str
@@ -251,6 +257,8 @@ class Entered(Event, frozen=True):
     last: int
     keep_days: float
     id: str | None = None
+    until_stop: bool = False
+    replaced: bool = False
 
 
 class RoomLeft(Event, frozen=True):

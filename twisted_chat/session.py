@@ -198,6 +198,7 @@ class Session:
         self.nickname = Nickname("", "", frozenset())
         self._be(os.urandom(16))
         self.code = ""
+        self.replaced: set[str] = set()
         self.program = False
         self.cursors: dict[str, Cursor] = {}
         self.current: Room | None = None
@@ -284,22 +285,49 @@ class Session:
             self._enter(name, {self._chat.default_room: None}, None, request.id)
 
     def _hello(self, request: Hello) -> None:
-        client_id = None if request.client is None else bytes.fromhex(request.client)
-        author = None if client_id is None else author_key(client_id)
-        other = None if author is None else self._chat.identities.by_client(author)
         name = nickname(request.nickname)
+        other = None if request.client is None else self._known(request.client)
         limit = self._chat.limits.rooms
         if len(request.resume) > max(limit, 0 if other is None else len(other.cursors)):
             raise TooManyRooms(limit=limit)  # before a look at a thousand names
-        resume = {room_name(room): seen for room, seen in request.resume.items()}
+        seen = {room_name(room): number for room, number in request.resume.items()}
+        release = self._connection.hold()
+
+        def come_in(common: Mapping[str, int]) -> None:
+            try:
+                if self._state is State.CHOOSING:
+                    replaced = {room for room, number in seen.items() if common[room] < number}
+                    self._come_in(request, name, common, replaced)
+            except Refusal as refusal:
+                self.refuse(refusal, request.id)
+            finally:
+                release()
+
+        self._chat.common(seen, request.log, come_in)
+
+    def _known(self, client: str) -> Person | None:
+        """Who has this client id, in hexadecimal."""
+        return self._chat.identities.by_client(author_key(bytes.fromhex(client)))
+
+    def _come_in(
+        self, request: Hello, name: Nickname, resume: Mapping[str, int], replaced: set[str]
+    ) -> None:
+        """Do what a program asks with ``hello``, which goes on after these numbers; the logs of the
+        rooms in ``replaced`` are not those that it saw.
+        """
+        client_id = None if request.client is None else bytes.fromhex(request.client)
+        other = None if request.client is None else self._known(request.client)
         language = match(request.language or "") or self.language
         if other is None:
+            self.replaced = replaced
             self._set_style(language, timestamps=False)
             positions: dict[str, int | None] = dict(resume)
             if len(resume) < self._chat.limits.rooms:
                 positions = {self._chat.default_room: None, **resume}
             self._enter(name, positions, client_id, request.id, resumed=bool(resume))
             return
+        assert isinstance(other, Session)
+        other.replaced |= replaced
         session = self._hand_over_to(other, resume, request.id)
         session._set_style(language, timestamps=False)
         if name != session.nickname:

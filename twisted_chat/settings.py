@@ -255,7 +255,7 @@ SETTINGS = (
     Setting(
         "database",
         "chat.db",
-        "The file that keeps what is said; :memory: keeps nothing.",
+        "The file that keeps what is said; :memory: keeps it until the server stops.",
         N_("a file's path, or :memory:"),
         _path,
     ),

@@ -19,7 +19,7 @@ any test framework.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import TypeVar
 
@@ -52,6 +52,7 @@ from twisted_chat.errors import HistoryUnavailable, NotSaved, Refusal
 from twisted_chat.flood import Rate
 from twisted_chat.identities import Identities
 from twisted_chat.journal import (
+    CommonReader,
     Draft,
     Failed,
     HistoryReader,
@@ -255,16 +256,21 @@ class ChatServer:
         life.journal.end()
         self._drop_all()
 
-    def start(self, *, new_log: bool = False) -> None:
-        """It begins again, with the log that it had, or with an empty one.
+    def back_up(self) -> Backup:
+        """A copy of the log as it is now, for :meth:`start`."""
+        return Backup(self._store.copy())
+
+    def start(self, *, new_log: bool = False, backup: Backup | None = None) -> None:
+        """It begins again: with the log that it had, with an empty one, or with a ``backup``, which
+        can be put back any number of times.
 
         :raises RuntimeError: it runs.
         """
         if self._life is not None:
             raise RuntimeError("the server runs already")
-        if new_log:
+        if new_log or backup is not None:
             self._store.close()
-            self._store = Store(MEMORY)
+            self._store = Store(MEMORY) if backup is None else backup._store.copy()
         self._life = _Life(self)
         self.settle()
 
@@ -339,6 +345,13 @@ def _nothing() -> None:
     """Nobody waits for it."""
 
 
+class Backup:
+    """A copy of a server's log. Made by :meth:`ChatServer.back_up`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+
 class _Life:
     """What a server has from its start to its end; the log outlives it.
 
@@ -376,6 +389,7 @@ class _Journal:
     """A :class:`twisted_chat.journal.Journal` without a thread."""
 
     full = False
+    lasts = True
 
     def __init__(self, server: ChatServer, store: Store) -> None:
         self._server = server
@@ -386,7 +400,16 @@ class _Journal:
 
     def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
         self._deliver = deliver
+        self._store.begin_run()
         return self._store.rooms()
+
+    @property
+    def told(self) -> str:
+        return self._store.runs.told
+
+    def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
+        end = self._store.runs.common(told)
+        self._read(lambda reader: reader.common(positions, end), reply)
 
     def append(self, draft: Draft) -> None:
         self._put([draft])

@@ -311,6 +311,11 @@ class ChatClient(Service):
             self.rooms[room_name(room)] = number
         self.state: State = MemoryState() if state is None else state
         self.kept: Kept | None = None
+        # What the server told of the log that the numbers of rooms are of; what it told since;
+        # and the rooms for which it was not told yet whether their numbers are of that one.
+        self._log_told = ""
+        self._new_log = ""
+        self._unplaced: set[str] = set()
         self._reactor = reactor
         self._catch_up = catch_up
         self._insist = insist
@@ -590,6 +595,7 @@ class ChatClient(Service):
         return waiting
 
     def _restore(self, kept: Kept) -> Kept:
+        self._log_told = kept.log
         for room, number in kept.rooms.items():
             if self.rooms.get(room) is None:
                 self.rooms[room] = number if self._catch_up else None
@@ -706,7 +712,9 @@ class ChatClient(Service):
             client=self.kept.client_id,
             language=self.language,
             resume=resume,
+            log=self._log_told,
         )
+        self._unplaced = set(resume)
         connection.hello(hello)
 
     def lost(self, connection: ChatClientProtocol, reason: str) -> None:
@@ -835,8 +843,17 @@ class ChatClient(Service):
             for room in event.rooms:
                 self.rooms.setdefault(room, None)
         self._has_been_in = True
+        self._new_log = event.log
+        self._unplaced &= event.rooms.keys()
+        self._follow_log()
         self._place()
         self._send()
+
+    def _follow_log(self) -> None:
+        """Once all numbers are of the log that there is now, keep what was told of it."""
+        if not self._unplaced:
+            self._log_told = self._new_log
+            self.state.of_log(self._log_told)
 
     def _place(self) -> None:
         """What was said before any room was known is for the first one, also if sent again."""
@@ -850,13 +867,15 @@ class ChatClient(Service):
 
     def _entered(self, event: Entered) -> None:
         last = self.rooms.get(event.room)
-        if last is not None and last <= event.last:
-            return
-        if last is not None:
-            self.state.left(event.room)  # or else its number would not go back
-            self._tell(LogReplaced(event.room))
-        self.rooms[event.room] = event.last
-        self.state.seen(event.room, event.last)
+        if last is None or last > event.last:
+            if last is not None:
+                self.state.left(event.room)  # or else its number would not go back
+                self._tell(LogReplaced(event.room))
+            self.rooms[event.room] = event.last
+            self.state.seen(event.room, event.last)
+        if event.room in self._unplaced:
+            self._unplaced.discard(event.room)
+            self._follow_log()
 
     def _room_left(self, event: RoomLeft) -> None:
         self.rooms.pop(event.room, None)

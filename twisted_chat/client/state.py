@@ -108,6 +108,8 @@ class Kept(msgspec.Struct, frozen=True):
     typed: tuple[str, ...]
     #: A line that was not finished.
     draft: str
+    #: What the server told of the log that the numbers in ``rooms`` are of.
+    log: str = ""
 
 
 class State(Protocol):
@@ -137,6 +139,9 @@ class State(Protocol):
         Cheap: for every entry.
         """
 
+    def of_log(self, log: str) -> None:
+        """The numbers are of this log from now on: see ``log`` in ``docs/protocol.rst``."""
+
     def left(self, room: str) -> None:
         """One is not in ``room`` any more: its number is forgotten."""
 
@@ -160,6 +165,7 @@ class _Notes:
         self.rooms: dict[str, int] = {}
         self.ignored: tuple[str, ...] = ()
         self.draft = ""
+        self.log = ""
 
     def see(self, room: str, number: int) -> bool:
         """Returns whether that is news."""
@@ -189,6 +195,7 @@ class MemoryState:
                 self._notes.ignored,
                 tuple(self._typed),
                 self._notes.draft,
+                self._notes.log,
             )
         )
 
@@ -205,6 +212,10 @@ class MemoryState:
     def seen(self, room: str, number: int) -> None:
         if self._open:
             self._notes.see(room, number)
+
+    def of_log(self, log: str) -> None:
+        if self._open:
+            self._notes.log = log
 
     def left(self, room: str) -> None:
         if self._open:
@@ -298,6 +309,11 @@ class FileState:
         if self._open and self._notes.see(room, number):
             self._changed("rooms")
 
+    def of_log(self, log: str) -> None:
+        if self._open and log != self._notes.log:
+            self._notes.log = log
+            self._changed("log")
+
     def left(self, room: str) -> None:
         if self._open and self._notes.rooms.pop(room, None) is not None:
             self._changed("rooms")
@@ -352,6 +368,7 @@ class FileState:
         self._notes.rooms = dict(kept.rooms)
         self._notes.ignored = kept.ignored
         self._notes.draft = kept.draft
+        self._notes.log = kept.log
         self._open = not self._closing
         self._busy = False
         self._step()
@@ -474,6 +491,7 @@ class _File:
             "rooms": {},
             "ignored": (),
             "draft": "",
+            "log": "",
             **facts,
             "waiting": waiting.fetchall(),
             "typed": [json.loads(line) for (line,) in typed],

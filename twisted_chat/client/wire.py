@@ -141,13 +141,22 @@ class _Welcome(_Line, tag="welcome"):
     version: int = jsonl.VERSION
     limits: Limits = DEFAULTS
     id: str | None = None
+    log: Annotated[str, msgspec.Meta(max_length=jsonl.LOG_LIMIT)] = ""
 
     def event(self) -> Event:
         if self.version != jsonl.VERSION:
             raise ValueError(f"version {self.version}")
         client_id = bytes.fromhex(self.client)
         return Welcomed(
-            self.nickname, self.motd, self.rooms, client_id, "", self.resumed, self.limits, self.id
+            self.nickname,
+            self.motd,
+            self.rooms,
+            client_id,
+            "",
+            self.resumed,
+            self.limits,
+            self.id,
+            self.log,
         )
 
 
@@ -159,10 +168,20 @@ class _Entered(_Line, tag="entered"):
     last: _Number
     keep_days: float = 0
     id: str | None = None
+    until_stop: bool = False
+    replaced: bool = False
 
     def event(self) -> Event:
         return Entered(
-            self.room, self.people, self.count, self.topic, self.last, self.keep_days, self.id
+            self.room,
+            self.people,
+            self.count,
+            self.topic,
+            self.last,
+            self.keep_days,
+            self.id,
+            self.until_stop,
+            self.replaced,
         )
 
 

@@ -96,6 +96,9 @@ DEPTH_LIMIT = 64
 #: Characters of an id that a client gives to a request.
 ID_LIMIT = 64
 
+#: Characters of what a client keeps of the log, at most.
+LOG_LIMIT = 512
+
 #: How the first byte of a connection tells this dialect from the one for people.
 FIRST_BYTE = b"{"
 
@@ -345,6 +348,7 @@ def _welcomed(event: Welcomed, style: Style) -> dict[str, Any]:
         "rooms": event.rooms,
         "motd": event.motd,
         "limits": _limits(event.limits),
+        "log": event.log,
     }
 
 
@@ -369,6 +373,8 @@ def _entered(event: Entered, style: Style) -> dict[str, Any]:
         "count": event.people_count,
         "last": event.last,
         "keep_days": event.keep_days,
+        **({"until_stop": True} if event.until_stop else {}),
+        **({"replaced": True} if event.replaced else {}),
     }
 
 

@@ -218,8 +218,13 @@ def _entered(event: Entered, style: Style) -> list[str]:
         line = _notice(style, N_("In #{room} with you: {people}."), room=event.room, people=people)
     else:
         line = _notice(style, N_("In #{room} with you: nobody yet."), room=event.room)
-    if event.keep_days:
-        kept = N_("What is said here is kept for {days} days.")
+    if event.until_stop and event.keep_days:
+        kept = N_("What is said here is kept until the server stops, {days} days at most.")
+    elif event.until_stop:
+        kept = N_("What is said here is kept until the server stops.")
+    else:
+        kept = N_("What is said here is kept for {days} days.") if event.keep_days else ""
+    if kept:
         line += " " + _translate(style, kept, days=f"{event.keep_days:g}")
     return [line, *(_topic_line(event.topic, style) if event.topic else ())]
 

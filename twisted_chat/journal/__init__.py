@@ -9,7 +9,7 @@ Its promise: an entry that was handed back is on disk, in one fixed place of its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -87,6 +87,12 @@ class SearchReader(Protocol):
     def __call__(self, result: Found | Refusal, /) -> None: ...
 
 
+class CommonReader(Protocol):
+    """Called back on the reactor thread with a number for each room, or a refusal."""
+
+    def __call__(self, result: Mapping[str, int] | Refusal, /) -> None: ...
+
+
 class Journal(Protocol):
     """What the chat needs of a log. Every method is called on the reactor thread."""
 
@@ -104,6 +110,25 @@ class Journal(Protocol):
 
     def mark(self, callback: Callable[[], None]) -> None:
         """Put a :class:`Marker` in the queue: it comes back in its place."""
+
+    @property
+    def told(self) -> str:
+        """What a client is to keep of the log, so that :meth:`common` can tell if it was replaced.
+
+        A text of at most 512 ASCII characters.
+        """
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the log outlives the server."""
+
+    def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
+        """How much of what a client saw is the same in this log.
+
+        ``positions``: the number of the last entry that it saw in each room; ``told``: what it
+        kept of the log. Where the number in the reply is lower, the log was replaced since, and
+        what comes after that number may be something that the client never saw.
+        """
 
     @property
     def full(self) -> bool:

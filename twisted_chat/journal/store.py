@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -27,6 +28,7 @@ from twisted_chat.errors import (
 from twisted_chat.journal import Draft, Failed, Found, RoomState, Saved, files, search
 from twisted_chat.journal.chain import START, link
 from twisted_chat.journal.index import IndexDamaged, SearchIndex, using_index
+from twisted_chat.journal.runs import TOKEN_SIZE, Runs, superfluous
 from twisted_chat.journal.upgrade import (
     APPLICATION_ID,
     INCREMENTAL,
@@ -86,6 +88,13 @@ class _Head(msgspec.Struct):
     topic: str | None = None
 
 
+class _Run(NamedTuple):
+    """A run that begins, and the tokens of those that are forgotten for it."""
+
+    row: tuple[bytes, int]
+    superfluous: list[bytes]
+
+
 class Store:
     """The write connection of one database, and the factory of its readers."""
 
@@ -99,16 +108,20 @@ class Store:
         self._lock: files.Lock | None = None
         self._made = False
         self._readers: list[sqlite3.Connection] = []
+        opened = ExitStack()
         try:
             if not self.in_memory:
                 _look(path)
                 self._lock = files.Lock(path)
                 self._make_private()
-            self._connection = _connect(path, durability)
+            self._connection = opened.enter_context(closing(_connect(path, durability)))
             self._heads = self._read_heads()
             self.search_index = SearchIndex(self._connection, self._transaction)
             self._prepare_index()
+            self.begin_run()
+            opened.pop_all()
         except BaseException as error:
+            opened.close()
             self._release()
             if isinstance(error, sqlite3.Error):
                 raise DatabaseUnusable(path=path, reason=error) from error
@@ -123,6 +136,27 @@ class Store:
         """The rooms that have a log, with the numbers that are kept and their topic."""
         rows = self._connection.execute("SELECT name, base, last, topic FROM room ORDER BY id")
         return [RoomState(*row) for row in rows]
+
+    def begin_run(self) -> None:
+        """A server starts with this log: clients that knew it earlier can tell.
+
+        If that cannot be written now, as the disk is full, it is with the first entries.
+        """
+        rows = self._connection.execute("SELECT token, entry FROM run ORDER BY number").fetchall()
+        (identity,) = self._connection.execute("SELECT identity FROM log").fetchone()
+        (last,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM entry").fetchone()
+        run = (os.urandom(TOKEN_SIZE), max([last] + [entry for _, entry in rows[-1:]]))
+        #: The runs of this log: see :mod:`twisted_chat.journal.runs`.
+        self.runs = Runs(identity, [*rows, run])
+        self._unwritten_run: _Run | None = _Run(run, superfluous([*rows, run]))
+        with suppress(sqlite3.OperationalError):
+            self._write((), None)
+
+    def _write_run(self, run: _Run) -> None:
+        self._connection.execute("INSERT INTO run (token, entry) VALUES (?, ?)", run.row)
+        self._connection.executemany(
+            "DELETE FROM run WHERE token = ?", [(token,) for token in run.superfluous]
+        )
 
     def commit(self, drafts: Sequence[Draft]) -> list[Saved | Failed]:
         """Write ``drafts`` in one transaction; on return, those that are saved are on disk.
@@ -144,6 +178,8 @@ class Store:
         outcomes: list[Saved | Failed] = []
         rows: list[tuple[int, Entry]] = []
         with self._transaction():
+            if self._unwritten_run is not None:
+                self._write_run(self._unwritten_run)
             for draft in drafts:
                 if known is not None:
                     earlier = known.get((draft.author, draft.message_id))
@@ -164,6 +200,7 @@ class Store:
                 [(head.number, head.topic, head.id) for head in heads.values()],
             )
         self._heads.update(heads)
+        self._unwritten_run = None
         return outcomes
 
     def _insert(self, rows: Sequence[tuple[int, Entry]]) -> None:
@@ -275,6 +312,14 @@ class Store:
         self._readers.append(connection)
         return Reader(connection)
 
+    def copy(self) -> Store:
+        """A log in memory that is as this one is now, as if a backup of it was put back."""
+        copied = Store(MEMORY)
+        self._connection.backup(copied._connection)
+        copied._heads = copied._read_heads()
+        copied.begin_run()
+        return copied
+
     def close(self) -> None:
         """Close the database, the readers too, and leave one file: all that is in the write-ahead
         log is written back, unless another program reads the database.
@@ -366,6 +411,37 @@ class Reader:
             _SELECT + "AND number < ? ORDER BY number DESC LIMIT ?", (room, before, limit)
         )
         return _entries(room, rows)[::-1]
+
+    def common(self, positions: Mapping[str, int], end: float) -> dict[str, int]:
+        """How much of what a client saw, up to ``positions``, is the same here: the number of the
+        last such entry of each room, where ``end`` is what :meth:`.Runs.common` says.
+        """
+        return {room: self._common(room, number, end) for room, number in positions.items()}
+
+    def _common(self, room: str, number: int, end: float) -> int:
+        row = self._connection.execute(
+            "SELECT id, base, last FROM room WHERE name = ?", (room,)
+        ).fetchone()
+        if row is None or not end:
+            return 0
+        id, base, last = row
+        if number <= base:
+            return number  # all that is kept comes after it
+
+        def is_common(number: int) -> bool:
+            entry = self._connection.execute(
+                "SELECT id FROM entry WHERE room = ? AND number = ?", (id, number)
+            ).fetchone()
+            return entry is not None and bool(entry[0] <= end)
+
+        if number <= last and (end == math.inf or is_common(number)):
+            return number
+        # The last number for which that holds is from low on, and before high.
+        low, high = base, min(number, last + 1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if is_common(middle) else (low, middle)
+        return int(low)
 
     def search(self, words: str, room: str | None, limit: int) -> list[Entry]:
         """The latest ``limit`` entries that hold all of ``words``, the latest first.

@@ -12,12 +12,13 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
 from twisted_chat.errors import NotSaved, Refusal, SearchNotReady
 from twisted_chat.journal import (
+    CommonReader,
     Draft,
     Failed,
     Found,
@@ -136,6 +137,18 @@ class GroupCommitJournal:
 
     def mark(self, callback: Callable[[], None]) -> None:
         self._put((Marker(callback),))
+
+    @property
+    def told(self) -> str:
+        return self._store.runs.told
+
+    @property
+    def lasts(self) -> bool:
+        return not self._store.in_memory
+
+    def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
+        end = self._store.runs.common(told)
+        self._read(lambda reader: reader.common(positions, end), reply)
 
     @property
     def full(self) -> bool:
