@@ -6,6 +6,7 @@ Pure functions on text, used on the way in (refuse) and on the way out (make vis
 from __future__ import annotations
 
 import re
+import unicodedata
 
 # C0 but TAB, DEL, C1 (ECMA-48); line and paragraph separators; bidirectional embeddings,
 # overrides and isolates (Unicode UAX 9), which can make a line look like another one;
@@ -29,6 +30,18 @@ def find_unsafe(text: str) -> str | None:
 def visible(text: str) -> str:
     """``text`` with each unsafe character replaced by something that shows it was there."""
     return text if text.isprintable() else _UNSAFE.sub(_picture, text)
+
+
+def named(character: str) -> str:
+    """``character`` as a refusal names it, such as ``U+1F642 (🙂, SLIGHTLY SMILING FACE)``."""
+    number = f"U+{ord(character):04X}"
+    name = unicodedata.name(character, "")
+    category = unicodedata.category(character)
+    if category[0] in "LNPS":
+        name = f"{character}, {name}" if name else character
+    elif category[0] == "M":
+        name = f"\u25cc{character}, {name}"  # on the dotted circle that stands for any letter
+    return f"{number} ({name})" if name else number
 
 
 def _picture(found: re.Match[str]) -> str:

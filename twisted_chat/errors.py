@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from twisted_chat.characters import named
 from twisted_chat.language import N_, catalogue
 
 
@@ -89,6 +90,46 @@ class NameInvalid(Refusal):
     )
 
 
+class NameCharacter(NameInvalid):
+    """``character`` is not allowed in names, or not in that place."""
+
+    template = N_(
+        "That name cannot be used: it holds the character {character}; "
+        "letters, digits and _ - . ' are allowed."
+    )
+
+    def __init__(self, character: str, **details: object) -> None:
+        super().__init__(character=named(character), **details)
+
+
+class NameStart(NameCharacter):
+    template = N_(
+        "That name cannot be used: it starts with the character {character}; "
+        "a name starts with a letter, a digit or _."
+    )
+
+
+class NameMarks(NameCharacter):
+    """``character`` is a mark that is one too many on its letter."""
+
+    template = N_(
+        "That name cannot be used: the mark {character} is one too many on its letter, "
+        "or is there twice; the limit is {limit}."
+    )
+
+    def __init__(self, character: str, limit: int) -> None:
+        super().__init__(character, limit=limit)
+
+
+class NameDirection(NameInvalid):
+    """It breaks the rule of RFC 5893, section 2."""
+
+    template = N_(
+        "That name cannot be used: it is written from right to left, so it starts with a letter, "
+        "ends with a letter or a digit, and has digits of one kind."
+    )
+
+
 class NameMixesScripts(Refusal):
     code = "name-mixes-scripts"
     template = N_("That name cannot be used: it mixes letters of different scripts ({scripts}).")
@@ -96,7 +137,7 @@ class NameMixesScripts(Refusal):
 
 class NameReserved(Refusal):
     code = "name-reserved"
-    template = N_("The name {name} is reserved for the server. Please choose another.")
+    template = N_("The name {name} is reserved on this server. Please choose another.")
 
 
 class NameTaken(Refusal):

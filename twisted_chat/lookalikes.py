@@ -1,0 +1,155 @@
+"""What a text looks like: equal for two texts that the eye confuses.
+
+Pure functions, and tables read once. It knows no names and no rules for them.
+
+The base is the skeleton of Unicode UTS 39, section 4. Added to it, for names in a chat:
+
+* marks on letters are left out (``ḅob`` is seen as ``bob``), but not the vowel signs of the
+  scripts of India, Thailand and others, nor the voicing marks of Japanese: those are letters
+  to their readers;
+* small capitals (``ʙᴏʙ``), and Latin letters with a stroke or a hook, are the letter itself;
+* ``vv`` is ``w``, ``cl`` is ``d`` (``rn`` is ``m`` in Unicode's own table);
+* the digit 1 is also the letter i (in Unicode's table it is l, and 0 is O).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache, lru_cache
+from itertools import chain
+
+from confusable_homoglyphs import categories, confusables
+
+_LEFT_TO_RIGHT_MARK = "\u200e"
+
+#: The script of a character, by its name; looked up once for most of them.
+script = lru_cache(maxsize=4096)(categories.alias)
+
+#: Marks of these scripts are points that most texts leave out; those that Unicode counts to no
+#: script in particular ("inherited") are accents.
+_OVERLOOKED = frozenset({"INHERITED", "ARABIC", "HEBREW", "SYRIAC"})
+
+#: The marks that make another syllable of a kana.
+_VOICING = "\u3099\u309a"
+
+#: Latin letters that are drawn as another one, but for a stroke, a hook, or their size.
+_LATIN_VARIANT = re.compile(
+    r"LATIN (?:(?:SMALL|CAPITAL) LETTER (?:DOTLESS |LONG |SCRIPT )?([A-Z])(?: WITH (?!SMALL ).*)?"
+    r"|LETTER SMALL CAPITAL ([A-Z]))$"
+)
+
+_REPEATED = re.compile(r"([_.'-])\1+")
+
+#: Where Latin letters beyond ASCII are.
+_LATIN = (
+    range(0x80, 0x370),
+    range(0x1D00, 0x1E00),
+    range(0x2C60, 0x2C80),
+    range(0xA720, 0xA800),
+    range(0xAB30, 0xAB70),
+    range(0x10780, 0x107C0),
+    range(0x1DF00, 0x1E000),
+)
+
+
+def skeleton(text: str) -> str:
+    """What ``text`` looks like, by Unicode alone (UTS 39, section 4)."""
+    prototypes = _prototypes()
+    decomposed = unicodedata.normalize("NFD", text)
+    return unicodedata.normalize("NFD", "".join(prototypes.get(c, c) for c in decomposed))
+
+
+def keys(written: str, folded: str) -> frozenset[str]:
+    """The keys of a name: two names look alike if they have one in common.
+
+    ``written`` is the name as it is shown, ``folded`` without its case. The key of the folded
+    form catches "Alice" and "ALICE", that of the form as written "Alice" and "AIice" (capital i).
+    As ``cl`` looks like ``d`` in small letters only, Clara and Dara stay two names.
+    """
+    shape = _shape(written)
+    shapes = [shape, shape.replace("cl", "d"), _shape(folded)]
+    if "1" in written:
+        shapes.append(_shape(written.replace("1", "i")))
+    return frozenset(map(_unified, shapes))
+
+
+def _shape(text: str) -> str:
+    """The skeleton without marks and variants."""
+    return _plain(skeleton(_plain(text)))
+
+
+def _unified(shape: str) -> str:
+    """A shape without its case; the line that several _ make has no length."""
+    shape = _shape(shape.lower()).lower().replace("vv", "w")
+    return unicodedata.normalize("NFC", _REPEATED.sub(r"\1", shape))
+
+
+def _plain(text: str) -> str:
+    variants = _variants()
+    kept: list[str] = []
+    for character in unicodedata.normalize("NFD", text):
+        if unicodedata.category(character) in ("Mn", "Me"):
+            if character in _VOICING:
+                if not kept or script(kept[-1]) not in ("HIRAGANA", "KATAKANA"):
+                    continue
+            elif script(character) in _OVERLOOKED:
+                continue
+        kept.append(variants.get(character, character))
+    return "".join(kept)
+
+
+@cache
+def _variants() -> dict[str, str]:
+    """The Latin letter that each of its variants is seen as."""
+    # Kra and alpha; small letters of Cyrillic that are drawn like Latin small capitals.
+    found = {"\u0138": "k", "\u0251": "a", **dict(zip("вкмнт", "bkmht", strict=True))}
+    for code in chain.from_iterable(_LATIN):
+        match = _LATIN_VARIANT.match(unicodedata.name(chr(code), ""))
+        if match:
+            letter = match[1] or match[2].lower()
+            is_small = unicodedata.category(chr(code)) != "Lu"
+            found[chr(code)] = letter.lower() if is_small else letter
+    return found
+
+
+@cache
+def _prototypes() -> dict[str, str]:
+    """The prototype of each confusable character.
+
+    The library lists, for each character, those that look like it; in Unicode's own table
+    every confusable has exactly one prototype, so the lists are stars and their centre is
+    the prototype: the longest text of the star or, between equals, the one with most rays.
+    """
+    neighbours = {
+        _unmarked(key): {_unmarked(other["c"]) for other in others}
+        for key, others in confusables.confusables_data.items()
+    }
+    prototypes = {}
+    for character, others in neighbours.items():
+        if len(character) != 1:
+            continue
+        centre = max(
+            (*others, character),
+            key=lambda text: (len(text), len(neighbours.get(text, ())), text),
+        )
+        if centre != character:
+            prototypes[character] = centre
+    # A prototype of several characters is itself written in prototypes.
+    return {
+        character: "".join(prototypes.get(c, c) for c in centre) if len(centre) > 1 else centre
+        for character, centre in prototypes.items()
+    }
+
+
+def _unmarked(text: str) -> str:
+    return text.replace(_LEFT_TO_RIGHT_MARK, "")
+
+
+def _read_now() -> None:
+    """On start: later it would hold up whoever logs in first."""
+    _prototypes()
+    _variants()
+
+
+_read_now()
