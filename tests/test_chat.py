@@ -10,6 +10,7 @@ from tests.fakes import Visitor, World
 from twisted_chat import chat
 from twisted_chat.chat import CATCH_UP_SECONDS, PAGE, announcement
 from twisted_chat.errors import ControlCharacter, NameInvalid
+from twisted_chat.journal import Draft
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry, LinesSkipped, Replayed, Request
@@ -334,6 +335,34 @@ def test_private_message_to_somebody_who_leaves_meanwhile() -> None:
     ana.session.handle(_parse("/msg Bia hello"))
     bia.breaks_off()
     assert ana.connection.refusals() == ["no-such-person"]
+
+
+# -- names in all their cases -----------------------------------------------------------------
+
+
+def test_a_room_is_one_room_in_all_its_cases() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/join İZMİR", "/join #STRASSE")
+    bia.types("/join izmir", "/join straße", "/join ŞEHİR")
+    ana.types("/join şehir")
+    assert set(world.chat._rooms) == {"lobby", "izmir", "strasse", "şehir"}
+    assert world.chat.room("ŞEHIR") is world.chat.room("Şehir")
+    ana.types("/leave Izmır")
+    assert "izmir" not in ana.session.cursors
+
+
+def test_a_room_from_before_is_found_by_all_its_names() -> None:
+    store = Store(":memory:")
+    old = "i\u0307zmi\u0307r"  # what İZMİR was folded to
+    rooms = (old, "izmir", "straße", "z\u0300\u0301\u0302")
+    store.commit([Draft(room, 1, "say", "Rui", "hello", None, None, None) for room in rooms])
+    world = World(store=store)
+    (ana,) = world.enter("Ana")
+    ana.types("/join İZMİR", f"/join {old}", "/join Strasse", "/join z\u0300\u0301\u0302")
+    assert set(ana.session.cursors) == {"lobby", *rooms}
+    ana.types("/leave STRASSE", "/leave IZMIR")
+    assert set(ana.session.cursors) == {"lobby", old, rooms[3]}
 
 
 # -- ignoring ---------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 """What is sent can neither steer a terminal, nor pass for somebody else, nor be taken for anything
-but text: rows 22 to 27 of the table in ``docs/reliability.rst``. Each prints its figure.
+but text: rows 22 to 27, 43 and 44 of the table in ``docs/reliability.rst``. Each prints its figure.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from confusable_homoglyphs.confusables import confusables_data
 
+from tests.common_names import COMMON_NAMES
 from tests.fakes import World
 from tests.faults import Bot, Subject, connect, enter, read_until, show, stored
 from tests.processes import PATIENCE
@@ -28,7 +29,7 @@ from twisted_chat.characters import find_unsafe
 from twisted_chat.errors import Refusal
 from twisted_chat.journal import Draft
 from twisted_chat.journal.store import Store
-from twisted_chat.names import nickname
+from twisted_chat.names import RESERVED, Reserved, nickname
 from twisted_chat.registry import Registry
 
 pytestmark = pytest.mark.slow
@@ -312,6 +313,98 @@ def test_no_lookalike_of_a_held_name_passes(capsys: pytest.CaptureFixture[str]) 
     )
     assert passed == []
     assert len(tried) > 1000
+
+
+#: What is drawn like a letter, or like two.
+DRAWN_LIKE = {
+    "w": ("vv", "ѵѵ"),
+    "m": ("rn", "ᴍ"),
+    "d": ("cl", "ᴅ", "đ", "ḍ", "ɖ"),
+    "b": ("ʙ", "ḅ", "ƀ", "ɓ", "Ƅ"),
+    "o": ("0", "O", "ø", "ᴏ", "ο", "о"),
+    "O": ("0", "Ø"),
+    "l": ("1", "I", "ł", "ӏ"),
+    "I": ("1", "l"),
+    "i": ("ı", "í", "1", "ɪ"),
+    "r": ("ʀ", "ṛ"),
+    "n": ("ɴ", "ñ", "ṇ"),
+    "e": ("ᴇ", "é", "ẹ", "е"),
+    "s": ("ꜱ", "ş"),
+    "a": ("á", "ạ", "ɑ", "а"),
+    "v": ("ᴠ", "ѵ", "ν"),
+    "t": ("ᴛ", "ţ"),
+    "k": ("ᴋ", "к"),
+    "_": ("__",),
+}
+
+#: Common accents, and some that few fonts show well.
+ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030c\u0323\u0327\u0328\u0331"
+
+
+def drawn_like(name: str) -> Iterator[str]:
+    """Names that are drawn like ``name``: one letter otherwise, or every one that can be."""
+    for at, letter in enumerate(name):
+        for other in DRAWN_LIKE.get(letter, ()):
+            yield name[:at] + other + name[at + 1 :]
+        for accent in ACCENTS:
+            yield name[: at + 1] + accent + name[at + 1 :]
+    yield "".join(letter + "".join(map(chr, range(0x300, 0x31F))) for letter in name)  # 31 marks
+    for choice in range(6):
+        yield "".join(
+            DRAWN_LIKE[letter][choice % len(DRAWN_LIKE[letter])] if letter in DRAWN_LIKE else letter
+            for letter in name
+        )
+
+
+def test_nothing_drawn_like_a_held_or_reserved_name_passes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And people with common names of many languages can be here together."""
+    held = ("bob", "bernardo", "wanda", "modern", "clidow", "Lindomar", "kiwi_", "BOB", "TOM")
+    reserved = Reserved((*RESERVED, "diretoria"))
+    tried: set[str] = set()
+    passed = []
+    for name in held:
+        registry: Registry[object] = Registry()
+        registry.add(holder := object())
+        registry.add(other := object())
+        registry.claim(holder, nickname(name))
+        for like in {*lookalikes(name), *drawn_like(name)} - {name}:
+            tried.add(like)
+            try:
+                registry.claim(other, nickname(like))
+            except Refusal:
+                continue
+            registry.release(other)
+            passed.append((name, like))
+    imitated = (*RESERVED, *map(str.upper, RESERVED), *map(str.title, RESERVED), "diretoria")
+    for name in imitated:
+        punctuated = (f"{name}_", f".{name}", "-".join(name))
+        for like in {*lookalikes(name), *drawn_like(name), *punctuated}:
+            tried.add(like)
+            try:
+                reserved.check(nickname(like))
+            except Refusal:
+                continue
+            passed.append((name, like))
+    common: Registry[object] = Registry()
+    apart = []
+    for name in COMMON_NAMES:
+        common.add(person := object())
+        try:
+            common.claim(person, nickname(name))
+        except Refusal as refusal:
+            apart.append(str(refusal))
+    show(
+        capsys,
+        44,
+        f"{len(tried)} names drawn like {len(held)} held and {len(RESERVED) + 1} reserved ones: "
+        f"{len(passed)} passed; of {len(COMMON_NAMES)} common names, {len(apart)} cannot be here "
+        f"beside the others",
+    )
+    assert passed == []
+    assert apart == []
+    assert len(tried) > 10_000
 
 
 @pytest.mark.process

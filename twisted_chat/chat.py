@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from msgspec import structs
+
 from twisted_chat.characters import find_unsafe
 from twisted_chat.errors import (
     ControlCharacter,
@@ -53,7 +55,7 @@ from twisted_chat.messages import (
     Told,
     Welcomed,
 )
-from twisted_chat.names import Nickname, nickname, room_name
+from twisted_chat.names import Nickname, RoomNames, nickname, room_name
 from twisted_chat.registry import Registry
 from twisted_chat.room import Batch, Cursor, Member, Rendering, Room, runs
 from twisted_chat.sources import Source
@@ -207,6 +209,7 @@ class Chat:
         #: Where the operator wants to know who had which name.
         self.audit: Audit = _not_audited
         self._rooms: dict[str, Room] = {}
+        self._room_names = RoomNames()
         #: Who waits for the entries of a room that come after a number, while they are read.
         self._reading: dict[tuple[str, int], list[tuple[Cursor, Person]]] = {}
 
@@ -217,6 +220,8 @@ class Chat:
         """
         for state in self._journal.start(self._committed):
             self._rooms[state.name] = Room(state.name, state.base, state.last, state.topic)
+            self._room_names.add(state.name)
+        self.default_room = self.room_called(self.default_room)
 
     def configure(self, *, motd: tuple[str, ...], history_lines: int, keep_days: float) -> None:
         """Change what can be changed while people are here; as on making it."""
@@ -289,7 +294,7 @@ class Chat:
         :raises Refusal: the name is not one for a room, they are in too many rooms, or have made
             too many.
         """
-        name = room_name(room)
+        name = self.room_called(room)
         cursor = person.cursors.get(name)
         if cursor is not None:
             self._go_to(person, cursor.room)
@@ -455,12 +460,19 @@ class Chat:
             raise NoSuchPerson(name=name)
         return found
 
+    def room_called(self, text: str) -> str:
+        """The name of the room that ``text`` names; the one that it would get, if there is none.
+
+        :raises Refusal: it is no name for a room.
+        """
+        return self._room_names.find(text)
+
     def room(self, name: str) -> Room:
         """The room of this name.
 
         :raises Refusal: there is none.
         """
-        name = room_name(name)
+        name = self.room_called(name)
         if name not in self._rooms:
             raise NoSuchRoom(room=name)
         return self._rooms[name]
@@ -470,7 +482,7 @@ class Chat:
 
         :raises Refusal: they are not.
         """
-        name = room_name(name)
+        name = self.room_called(name)
         if name not in person.cursors:
             raise NotInRoom(room=name)
         return person.cursors[name].room
@@ -897,8 +909,9 @@ class Chat:
 
     def _announced(self, announced: Announced) -> None:
         if announced.room is not None:
-            if announced.room in self._rooms:
-                self._rooms[announced.room].show(announced)
+            room = self._rooms.get(self.room_called(announced.room))
+            if room is not None:
+                room.show(structs.replace(announced, room=room.name))
             return
         for person, name in self.registry.snapshot():
             if name is not None and person.outlet.ready:
@@ -948,6 +961,7 @@ class Chat:
         room = self._rooms.get(name)
         if room is None:
             room = self._rooms[name] = Room(name)
+            self._room_names.add(name)
         return room
 
     def _add(self, person: Person, name: str) -> Cursor:
@@ -976,6 +990,7 @@ class Chat:
         """Forget a room that nobody is in and in which nothing was ever said."""
         if not room.members and not room.last and self._rooms.get(room.name) is room:
             del self._rooms[room.name]
+            self._room_names.remove(room.name)
 
     def _people(self, room: Room, but: Member | None = None) -> tuple[str, ...]:
         names = []

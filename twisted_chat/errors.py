@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from twisted_chat.characters import named
 from twisted_chat.language import N_, catalogue
 
 
@@ -91,15 +90,12 @@ class NameInvalid(Refusal):
 
 
 class NameCharacter(NameInvalid):
-    """``character`` is not allowed in names, or not in that place."""
+    """``character`` is not allowed in names, or not there: see :func:`.characters.named`."""
 
     template = N_(
         "That name cannot be used: it holds the character {character}; "
         "letters, digits and _ - . ' are allowed."
     )
-
-    def __init__(self, character: str, **details: object) -> None:
-        super().__init__(character=named(character), **details)
 
 
 class NameStart(NameCharacter):
@@ -116,9 +112,6 @@ class NameMarks(NameCharacter):
         "That name cannot be used: the mark {character} is one too many on its letter, "
         "or is there twice; the limit is {limit}."
     )
-
-    def __init__(self, character: str, limit: int) -> None:
-        super().__init__(character, limit=limit)
 
 
 class NameDirection(NameInvalid):

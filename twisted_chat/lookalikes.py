@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from itertools import chain
 
@@ -34,10 +35,10 @@ _OVERLOOKED = frozenset({"INHERITED", "ARABIC", "HEBREW", "SYRIAC"})
 _VOICING = "\u3099\u309a"
 
 #: Latin letters that are drawn as another one, but for a stroke, a hook, or their size.
-_LATIN_VARIANT = re.compile(
-    r"LATIN (?:(?:SMALL|CAPITAL) LETTER (?:DOTLESS |LONG |SCRIPT )?([A-Z])(?: WITH (?!SMALL ).*)?"
-    r"|LETTER SMALL CAPITAL ([A-Z]))$"
+_VARIANT = re.compile(
+    r"LATIN (?:SMALL|CAPITAL) LETTER (?:DOTLESS |LONG |SCRIPT )?([A-Z])(?: WITH (?!SMALL ).*)?$"
 )
+_SMALL_CAPITAL = re.compile("LATIN LETTER SMALL CAPITAL ([A-Z])$")
 
 _REPEATED = re.compile(r"([_.'-])\1+")
 
@@ -76,7 +77,7 @@ def keys(written: str, folded: str) -> frozenset[str]:
 
 def _shape(text: str) -> str:
     """The skeleton without marks and variants."""
-    return _plain(skeleton(_plain(text)))
+    return _bare(skeleton(_bare(text, _small_capitals())), _variants())
 
 
 def _unified(shape: str) -> str:
@@ -85,8 +86,8 @@ def _unified(shape: str) -> str:
     return unicodedata.normalize("NFC", _REPEATED.sub(r"\1", shape))
 
 
-def _plain(text: str) -> str:
-    variants = _variants()
+def _bare(text: str, variants: Mapping[str, str]) -> str:
+    """``text`` without the marks that are overlooked, and with a plain letter for ``variants``."""
     kept: list[str] = []
     for character in unicodedata.normalize("NFD", text):
         if unicodedata.category(character) in ("Mn", "Me"):
@@ -100,16 +101,23 @@ def _plain(text: str) -> str:
 
 
 @cache
+def _small_capitals() -> dict[str, str]:
+    """The letter that each small capital is; Cyrillic has small letters that look like some."""
+    found = dict(zip("вкмнт", "bkmht", strict=True))
+    for character in map(chr, chain.from_iterable(_LATIN)):
+        if match := _SMALL_CAPITAL.match(unicodedata.name(character, "")):
+            found[character] = match[1].lower()
+    return found
+
+
+@cache
 def _variants() -> dict[str, str]:
-    """The Latin letter that each of its variants is seen as."""
-    # Kra and alpha; small letters of Cyrillic that are drawn like Latin small capitals.
-    found = {"\u0138": "k", "\u0251": "a", **dict(zip("вкмнт", "bkmht", strict=True))}
-    for code in chain.from_iterable(_LATIN):
-        match = _LATIN_VARIANT.match(unicodedata.name(chr(code), ""))
-        if match:
-            letter = match[1] or match[2].lower()
-            is_small = unicodedata.category(chr(code)) != "Lu"
-            found[chr(code)] = letter.lower() if is_small else letter
+    """The Latin letter that each is seen as of those that Unicode's table leaves as they are."""
+    found = {**_small_capitals(), "\u0138": "k", "\u0251": "a"}  # kra, alpha
+    for character in map(chr, chain.from_iterable(_LATIN)):
+        if match := _VARIANT.match(unicodedata.name(character, "")):
+            is_capital = unicodedata.category(character) == "Lu"
+            found[character] = match[1] if is_capital else match[1].lower()
     return found
 
 

@@ -28,6 +28,7 @@ from functools import lru_cache
 from precis_i18n import get_profile
 
 from twisted_chat import lookalikes
+from twisted_chat.characters import named
 from twisted_chat.errors import (
     NameCharacter,
     NameDirection,
@@ -135,7 +136,8 @@ def nickname(text: str) -> Nickname:
     :raises Refusal: one of the ``Name…`` classes, which says what is wrong with it.
     """
     text = _spelled(text.strip(), NICKNAME_LIMIT)
-    scripts = {script(character) for character in text} - _SCRIPTLESS
+    letters = unicodedata.normalize("NFKC", text)
+    scripts = {script(letter) for letter in letters} - _SCRIPTLESS
     if len(scripts) > 1 and not any(scripts <= together for together in _WRITTEN_TOGETHER):
         raise NameMixesScripts(scripts=", ".join(sorted(name.title() for name in scripts)))
     folded = fold(text)
@@ -304,9 +306,9 @@ def _spelled(text: str, limit: int) -> str:
         raise NameTooLong(limit=limit)
     for character in text:
         if not _may_be(character):
-            raise NameCharacter(character)
+            raise NameCharacter(character=named(character))
     if text[0] != "_" and unicodedata.category(text[0])[0] not in "LN":
-        raise NameStart(text[0])
+        raise NameStart(character=named(text[0]))
     _check_marks(text)
     _check_precis(text)
     return text
@@ -346,7 +348,7 @@ def _check_marks(text: str) -> None:
         if category == "Mn":
             marks.append(character)
             if len(marks) > limit or marks.count(character) > 1:
-                raise NameMarks(character, limit)
+                raise NameMarks(character=named(character), limit=limit)
         elif category != "Mc":
             limit = _STACKING.get(script(character), MARKS)
             marks = []
@@ -357,7 +359,7 @@ def _check_precis(text: str) -> None:
     try:
         _USERNAME.base.enforce(standing_in)
     except UnicodeEncodeError as error:
-        raise NameCharacter(text[error.start]) from error
+        raise NameCharacter(character=named(text[error.start])) from error
     try:
         _USERNAME.directionality_rule(standing_in)
     except UnicodeEncodeError as error:

@@ -86,7 +86,7 @@ from twisted_chat.messages import (
     TopicShown,
     Unignore,
 )
-from twisted_chat.names import Nickname, folded, nickname, room_name
+from twisted_chat.names import Nickname, folded, nickname
 from twisted_chat.room import Batch, Cursor, Outlet, Rendering, Room, Shown
 from twisted_chat.sources import Source
 
@@ -290,7 +290,7 @@ class Session:
         limit = self._chat.limits.rooms
         if len(request.resume) > max(limit, 0 if other is None else len(other.cursors)):
             raise TooManyRooms(limit=limit)  # before a look at a thousand names
-        seen = {room_name(room): number for room, number in request.resume.items()}
+        seen = {self._chat.room_called(room): number for room, number in request.resume.items()}
         release = self._connection.hold()
 
         def come_in(common: Mapping[str, int]) -> None:

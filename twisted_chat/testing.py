@@ -64,7 +64,7 @@ from twisted_chat.journal import (
 from twisted_chat.journal.store import MEMORY, Reader, Store
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry
-from twisted_chat.names import room_name
+from twisted_chat.names import room_among
 from twisted_chat.protocol import ChatFactory, ChatProtocol
 from twisted_chat.registry import Registry
 
@@ -191,7 +191,7 @@ class ChatServer:
         if guest is None:
             guest = self._guests[nickname] = self._let_in(nickname)
         for room in rooms:
-            if room_name(room) not in guest.rooms:
+            if room_among(room, guest.rooms) not in guest.rooms:
                 guest.join(room)
         self.settle()
         return guest
@@ -225,7 +225,8 @@ class ChatServer:
 
     def log(self, room: str) -> list[Entry]:
         """All that is saved in ``room``, in its order."""
-        return self._store.reader().after(room_name(room), 0, MANY, MANY)
+        name = room_among(room, [state.name for state in self._store.rooms()])
+        return self._store.reader().after(name, 0, MANY, MANY)
 
     def commit(self) -> None:
         """Save what has been said until now, as one group. See :attr:`commits_at_once`."""

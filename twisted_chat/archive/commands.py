@@ -23,7 +23,7 @@ from twisted_chat.dialects import text as dialect
 from twisted_chat.errors import CannotStart, Refusal
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import Entry, Replayed, Style
-from twisted_chat.names import room_name
+from twisted_chat.names import room_among
 
 #: What belongs to a database besides the file itself.
 _COMPANIONS = ("", "-wal", "-shm", "-journal", ".lock")
@@ -121,7 +121,7 @@ def export(path: str, room: str | None, format: str, output: str | None, languag
 def _find(archive: Archive, name: str) -> Room:
     """The room that a person means by ``name``."""
     try:
-        return archive.room(room_name(name))
+        return archive.room(room_among(name, [room.name for room in archive.rooms()]))
     except Refusal:
         return archive.room(name.removeprefix("#"))
 

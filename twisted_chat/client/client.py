@@ -84,7 +84,7 @@ from twisted_chat.messages import (
     Unignore,
     Welcomed,
 )
-from twisted_chat.names import room_name
+from twisted_chat.names import room_among, room_name
 
 #: Seconds until a connection must be there.
 CONNECT_TIMEOUT = 10.0
@@ -524,7 +524,7 @@ class ChatClient(Service):
         :raises Refusal: the name of the room is not one.
         """
         if isinstance(request, (Join, Leave)) and request.room is not None:
-            return msgspec.structs.replace(request, room=room_name(request.room))
+            return msgspec.structs.replace(request, room=room_among(request.room, self.rooms))
         if isinstance(request, (Say, Topic)) and request.room is None:
             return msgspec.structs.replace(request, room=next(iter(self.rooms), None))
         return request
@@ -612,7 +612,8 @@ class ChatClient(Service):
                 self._at_start.append(Refused(told, id))
                 continue
             if isinstance(request, (Say, Topic)) and request.room is not None:
-                self.rooms.setdefault(room_name(request.room), None)  # it was about to be joined
+                # It was about to be joined.
+                self.rooms.setdefault(room_among(request.room, self.rooms), None)
             restored[id] = outgoing
         for id, asked in self._outgoing.items():
             same = restored.setdefault(id, asked)
@@ -866,6 +867,9 @@ class ChatClient(Service):
                     self._keep(outgoing)
 
     def _entered(self, event: Entered) -> None:
+        asked = room_among(event.room, self.rooms)
+        if asked != event.room and asked in self.rooms and self.rooms[asked] is None:
+            del self.rooms[asked]  # the same room, which the server calls otherwise
         last = self.rooms.get(event.room)
         if last is None or last > event.last:
             if last is not None:

@@ -81,7 +81,7 @@ from twisted_chat.messages import (
     Unignore,
     Welcomed,
 )
-from twisted_chat.names import room_name
+from twisted_chat.names import room_among
 
 #: Entries that are shown on coming into a room.
 BACKLOG = 50
@@ -345,10 +345,14 @@ class Conversation:
             self._has_told_away = True
             self._notice(AWAY)
 
+    def _room_called(self, text: str) -> str:
+        """The room that is meant, as the server calls it if one is there."""
+        return room_among(text, self._rooms)
+
     def _here(self, room: str | None = None) -> str:
         """The room that is meant: the one that one is going to, even before one is there."""
         if room is not None:
-            name = room_name(room)
+            name = self._room_called(room)
             if name not in self._rooms:
                 raise NotInRoom(room=name)
             return name
@@ -379,7 +383,7 @@ class Conversation:
         self._ask(Tell(self._correspondent, request.text))
 
     def _join(self, request: Join) -> None:
-        room = room_name(request.room)
+        room = self._room_called(request.room)
         if room in self._rooms:
             self.switch(room)
             return
@@ -408,17 +412,18 @@ class Conversation:
         self._client.ask(request).addBoth(done)
 
     def _list_people(self, request: ListPeople) -> None:
-        self._ask(ListPeople(room_name(request.room) if request.room else self._here()))
+        self._ask(ListPeople(self._room_called(request.room) if request.room else self._here()))
 
     def _topic(self, request: Topic) -> None:
         self._ask(Topic(request.text, self._here()))
 
     def _history(self, request: ReadHistory) -> None:
-        room = room_name(request.room) if request.room else self._here()
+        room = self._room_called(request.room) if request.room else self._here()
         self._ask(ReadHistory(room, request.limit, request.before))
 
     def _search(self, request: Search) -> None:
-        self._ask(Search(request.words, request.room and room_name(request.room), FOUND))
+        room = request.room and self._room_called(request.room)
+        self._ask(Search(request.words, room, FOUND))
 
     def _ignore(self, request: Ignore) -> None:
         if request.name is None:
