@@ -14,6 +14,7 @@ from twisted_chat.journal import Draft
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry, LinesSkipped, Replayed, Request
+from twisted_chat.names import RESERVED, Reserved
 from twisted_chat.room import GATHER_SECONDS, LARGE, TAIL
 from twisted_chat.session import _ANSWERS, IGNORED_LIMIT, State
 
@@ -363,6 +364,22 @@ def test_a_room_from_before_is_found_by_all_its_names() -> None:
     assert set(ana.session.cursors) == {"lobby", *rooms}
     ana.types("/leave STRASSE", "/leave IZMIR")
     assert set(ana.session.cursors) == {"lobby", old, rooms[3]}
+
+
+def test_reserved_names_are_refused_and_who_has_one_keeps_it() -> None:
+    world = World()
+    (boss,) = world.enter("Boss")
+    ana = Visitor(world)
+    ana.types("admin", "Moderador", "Ana")
+    ana.types("/nick SYSTEM", "/nick r00t")
+    assert ana.connection.refusals() == ["name-reserved"] * 4
+    world.chat.reserved = Reserved((*RESERVED, "Boss"))
+    boss.types("/nick BOSS")
+    assert boss.session.name == "BOSS"
+    boss.types("/nick Rui", "/nick Boss")
+    assert boss.connection.refusals() == ["name-reserved"]
+    ana.types("/nick Boss")
+    assert ana.connection.refusals()[-1] == "name-reserved"
 
 
 # -- ignoring ---------------------------------------------------------------------------------

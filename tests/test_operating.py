@@ -200,10 +200,12 @@ def test_settings_are_read_again_and_nobody_is_dropped(tmp_path: Path) -> None:
         motd.write_text("after\n")
         config.write_text(
             'motd = "motd.txt"\nlanguage = "pt_BR"\nrooms-per-person = 1\ndatabase = "other.db"\n'
+            'reserved-names = ["Ana", "Rui"]\n'
         )
         server.process.send_signal(signal.SIGHUP)
         server.wait_for_log("database")
-        bia = Peer(server.port, b"Bia\n")
+        bia = Peer(server.port, b"r.u.i\nBia\n")
+        bia.wait_for("O nome r.u.i é reservado")
         bia.wait_for("after")
         bia.wait_for("você é Bia")
         ana.socket.sendall(b"/join cinema\n")

@@ -54,6 +54,7 @@ def test_the_defaults() -> None:
         connections_per_address=16,
         rooms_per_hour=30,
         trusted_networks=(),
+        reserved_names=(),
         max_clients=descriptor_limit() - 32,
         max_waiting=1024 * 1024,
         write_timeout=60,
@@ -96,6 +97,7 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         connections-per-address = 0
         rooms-per-hour = 7
         trusted-networks = ["192.0.2.0/24", "2001:db8::/48"]
+        reserved-names = ["Boss,Chefe", "Professora"]
         max-clients = 40
         max-waiting = 0
         write-timeout = 0
@@ -130,6 +132,7 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         connections_per_address=0,
         rooms_per_hour=7,
         trusted_networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/48")),
+        reserved_names=("Boss", "Chefe", "Professora"),
         max_clients=40,
         max_waiting=0,
         write_timeout=0,
@@ -238,6 +241,8 @@ def test_the_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("rooms-per-hour", "10001"),
         ("trusted-networks", "192.0.2.1/24"),
         ("trusted-networks", "somewhere"),
+        ("reserved-names", "the boss"),
+        ("reserved-names", "boss,"),
         ("trusted-networks", "192.0.2.0/24,"),
         ("connections-per-address", "-1"),
         ("connections-per-address", "many"),

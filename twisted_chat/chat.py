@@ -55,7 +55,7 @@ from twisted_chat.messages import (
     Told,
     Welcomed,
 )
-from twisted_chat.names import Nickname, RoomNames, nickname, room_name
+from twisted_chat.names import RESERVED, Nickname, Reserved, RoomNames, nickname, room_name
 from twisted_chat.registry import Registry
 from twisted_chat.room import Batch, Cursor, Member, Rendering, Room, runs
 from twisted_chat.sources import Source
@@ -190,6 +190,7 @@ class Chat:
         keep_days: float = 0,
         motd: tuple[str, ...] = (),
         limits: Limits = DEFAULTS,
+        reserved: Reserved | None = None,
         said: Callable[[Person, Entry], None] | None = None,
     ) -> None:
         self.registry = registry
@@ -204,6 +205,7 @@ class Chat:
         self._said = said
         #: They can be replaced at any time.
         self.limits = limits
+        self.reserved = Reserved(RESERVED) if reserved is None else reserved
         #: How often something was refused, by the code of the refusal.
         self.refused: Counter[str] = Counter()
         #: Where the operator wants to know who had which name.

@@ -34,6 +34,7 @@ from twisted_chat.identities import Identities
 from twisted_chat.journal.store import Store
 from twisted_chat.journal.writer import GroupCommitJournal
 from twisted_chat.language import N_, catalogue
+from twisted_chat.names import RESERVED, Reserved
 from twisted_chat.notify import ALIVE, READY, STOPPING, Notifier
 from twisted_chat.programs import program
 from twisted_chat.protocol import ChatFactory, describe
@@ -62,6 +63,7 @@ CHANGING = (
     "greeting_delay",
     "reconnect_grace",
     "trusted_networks",
+    "reserved_names",
     *LIMITS.values(),
 )
 
@@ -126,6 +128,7 @@ class ChatService(Service):
             keep_days=settings.keep,
             motd=settings.motd,
             limits=settings.limits,
+            reserved=_reserved(settings),
             said=self._said if settings.log_messages else None,
         )
         self.factory = ChatFactory(
@@ -136,6 +139,7 @@ class ChatService(Service):
             reconnect_grace=settings.reconnect_grace,
         )
         self.factory.sources.trusted = settings.trusted_networks
+        self._chat.reserved = _reserved(settings)
         self._removal = LoopingCall(self._chat.remove_old)
         self._removal.clock = reactor
         self._reactor = reactor
@@ -380,6 +384,10 @@ class ChatService(Service):
 
     def _said(self, *arguments: Any) -> None:
         self.factory.said(*arguments)
+
+
+def _reserved(settings: Settings) -> Reserved:
+    return Reserved((*RESERVED, *settings.reserved_names))
 
 
 def _address(port: IListeningPort) -> Address:

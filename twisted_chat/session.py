@@ -275,6 +275,8 @@ class Session:
 
     def _choose_name(self, request: ChooseName) -> None:
         name = nickname(request.name)
+        if name.folded != self.nickname.folded:  # whoever has a name since before may keep it
+            self._chat.reserved.check(name)
         if self.program and self._state is State.CHOOSING:
             raise NameFirst()  # that is what hello is for
         if self._state is State.CHATTING:
@@ -319,6 +321,7 @@ class Session:
         other = None if request.client is None else self._known(request.client)
         language = match(request.language or "") or self.language
         if other is None:
+            self._chat.reserved.check(name)
             self.replaced = replaced
             self._set_style(language, timestamps=False)
             positions: dict[str, int | None] = dict(resume)

@@ -16,13 +16,20 @@ from typing import Any, NoReturn
 import msgspec
 
 from twisted_chat import language as languages
-from twisted_chat.errors import FileNotUTF8, FileUnreadable, Refusal, UnknownSetting, WrongSetting
+from twisted_chat.errors import (
+    FileNotUTF8,
+    FileUnreadable,
+    NameReserved,
+    Refusal,
+    UnknownSetting,
+    WrongSetting,
+)
 from twisted_chat.flood import Rate
 from twisted_chat.journal.store import Durability
 from twisted_chat.language import N_
 from twisted_chat.limits import PAGE_LIMIT, TEXT_LIMIT, Limits
 from twisted_chat.logs import FORMATS
-from twisted_chat.names import NICKNAME_LIMIT, ROOM_LIMIT, room_name
+from twisted_chat.names import NICKNAME_LIMIT, ROOM_LIMIT, nickname, room_name
 from twisted_chat.sockets import SPARE_DESCRIPTORS, descriptor_limit
 from twisted_chat.sources import Network
 
@@ -86,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     connections_per_address: int
     rooms_per_hour: int
     trusted_networks: tuple[Network, ...]
+    reserved_names: tuple[str, ...]
     max_clients: int
     max_waiting: int
     write_timeout: float
@@ -192,6 +200,19 @@ def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(name) for name in names)
 
 
+def _nicknames(text: str) -> tuple[str, ...]:
+    """One nickname, several with commas between them, or none."""
+    names = tuple(name.strip() for name in text.split(",")) if text.strip() else ()
+    for name in names:
+        try:
+            nickname(name)
+        except NameReserved:
+            pass
+        except Refusal as refusal:
+            raise ValueError(text) from refusal
+    return names
+
+
 def _endpoint(text: str) -> tuple[str, ...]:
     return (_path(text),)
 
@@ -226,6 +247,16 @@ TRUSTED_NETWORKS = Setting(
     "Networks whose connections are limited one by one, not by address. Can be repeated.",
     N_("networks, such as 192.0.2.0/24 or 2001:db8::/48"),
     _networks,
+    repeatable=True,
+)
+
+#: Given several times, too.
+RESERVED_NAMES = Setting(
+    "reserved-names",
+    "",
+    "Nicknames that nobody can take, besides admin, root and the like. Can be repeated.",
+    N_("nicknames, such as boss,teacher"),
+    _nicknames,
     repeatable=True,
 )
 
@@ -365,6 +396,7 @@ SETTINGS = (
         _number(0, 10_000),
     ),
     TRUSTED_NETWORKS,
+    RESERVED_NAMES,
     MAX_CLIENTS,
     Setting(
         "max-waiting",

@@ -25,6 +25,7 @@ from twisted_chat.service import ChatService, StartupFailure
 from twisted_chat.settings import (
     LISTEN,
     LOG_MESSAGES,
+    RESERVED_NAMES,
     SETTINGS,
     TRUSTED_NETWORKS,
     Setting,
@@ -64,8 +65,12 @@ class Options(usage.Options):
     def opt_trusted_networks(self, networks: str) -> None:
         self._add(TRUSTED_NETWORKS, networks)
 
+    def opt_reserved_names(self, names: str) -> None:
+        self._add(RESERVED_NAMES, names)
+
     opt_listen.__doc__ = f"{LISTEN.help} [default: {LISTEN.default}]"
     opt_trusted_networks.__doc__ = f"{TRUSTED_NETWORKS.help} [default: none]"
+    opt_reserved_names.__doc__ = f"{RESERVED_NAMES.help} [default: none]"
 
     def _add(self, setting: Setting, text: str) -> None:
         texts = self._repeated.setdefault(setting.name, [])
