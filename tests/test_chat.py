@@ -14,7 +14,7 @@ from twisted_chat.journal import Draft
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry, LinesSkipped, Replayed, Request
-from twisted_chat.names import RESERVED, Reserved
+from twisted_chat.names import ALWAYS_RESERVED, Reserved
 from twisted_chat.room import GATHER_SECONDS, LARGE, TAIL
 from twisted_chat.session import _ANSWERS, IGNORED_LIMIT, State
 
@@ -373,7 +373,7 @@ def test_reserved_names_are_refused_and_who_has_one_keeps_it() -> None:
     ana.types("admin", "Moderador", "Ana")
     ana.types("/nick SYSTEM", "/nick r00t")
     assert ana.connection.refusals() == ["name-reserved"] * 4
-    world.chat.reserved = Reserved((*RESERVED, "Boss"))
+    world.chat.reserved = Reserved((*ALWAYS_RESERVED, "Boss"))
     boss.types("/nick BOSS")
     assert boss.session.name == "BOSS"
     boss.types("/nick Rui", "/nick Boss")

@@ -22,10 +22,10 @@ from twisted_chat.errors import (
     Refusal,
 )
 from twisted_chat.names import (
+    ALWAYS_RESERVED,
     NICKNAME_LIMIT,
     RESERVED,
     ROOM_LIMIT,
-    SERVER_NAMES,
     Nickname,
     Reserved,
     RoomNames,
@@ -215,7 +215,7 @@ def test_a_refusal_says_which_scripts_are_mixed_and_how_long_a_name_may_be() -> 
         nickname("x" * 33)
 
 
-@pytest.mark.parametrize("reserved", SERVER_NAMES)
+@pytest.mark.parametrize("reserved", RESERVED)
 def test_what_the_server_calls_itself_is_reserved_in_any_case(reserved: str) -> None:
     for name in (reserved, reserved.lower(), reserved.title()):
         with pytest.raises(NameReserved):
@@ -387,7 +387,7 @@ def test_rooms_keep_the_names_they_were_made_under() -> None:
 
 
 def test_reserved_names_are_so_in_any_case_and_punctuation() -> None:
-    reserved = Reserved((*RESERVED, "Diretoria"))
+    reserved = Reserved((*ALWAYS_RESERVED, "Diretoria"))
     for name in ("admin", "ADMIN", "Adm1n", "a.d.m.i.n", "_admin_", "ᴀᴅᴍɪɴ", "Admín", "diret0ria"):
         with pytest.raises(NameReserved):
             reserved.check(nickname(name))

@@ -55,7 +55,7 @@ from twisted_chat.messages import (
     Told,
     Welcomed,
 )
-from twisted_chat.names import RESERVED, Nickname, Reserved, RoomNames, nickname, room_name
+from twisted_chat.names import ALWAYS_RESERVED, Nickname, Reserved, RoomNames, nickname, room_name
 from twisted_chat.registry import Registry
 from twisted_chat.room import Batch, Cursor, Member, Rendering, Room, runs
 from twisted_chat.sources import Source
@@ -205,7 +205,7 @@ class Chat:
         self._said = said
         #: They can be replaced at any time.
         self.limits = limits
-        self.reserved = Reserved(RESERVED) if reserved is None else reserved
+        self.reserved = Reserved(ALWAYS_RESERVED) if reserved is None else reserved
         #: How often something was refused, by the code of the refusal.
         self.refused: Counter[str] = Counter()
         #: Where the operator wants to know who had which name.

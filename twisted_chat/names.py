@@ -43,8 +43,8 @@ from twisted_chat.errors import (
 from twisted_chat.lookalikes import script, skeleton
 
 __all__ = [
+    "ALWAYS_RESERVED",
     "NICKNAME_LIMIT",
-    "RESERVED",
     "ROOM_LIMIT",
     "Nickname",
     "Reserved",
@@ -63,11 +63,11 @@ NICKNAME_LIMIT = 32
 ROOM_LIMIT = 64
 
 #: What the server calls itself when it speaks, in each language.
-SERVER_NAMES = ("SERVER", "SERVIDOR")
+RESERVED = ("SERVER", "SERVIDOR")
 
 #: Names that nobody can take, whatever else the operator reserves.
-RESERVED = (
-    *SERVER_NAMES,
+ALWAYS_RESERVED = (
+    *RESERVED,
     *("admin", "administrator", "administrador", "administradora"),
     *("mod", "moderator", "moderador", "moderadora"),
     *("oper", "operator", "operador", "operadora", "sysop", "root"),
@@ -285,7 +285,7 @@ def _bare_keys(keys: Iterable[str]) -> frozenset[str]:
 
 
 #: What the server calls itself.
-SERVER = Reserved(SERVER_NAMES)
+SERVER = Reserved(RESERVED)
 
 
 # -- which characters -------------------------------------------------------------------------

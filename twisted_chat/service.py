@@ -34,7 +34,7 @@ from twisted_chat.identities import Identities
 from twisted_chat.journal.store import Store
 from twisted_chat.journal.writer import GroupCommitJournal
 from twisted_chat.language import N_, catalogue
-from twisted_chat.names import RESERVED, Reserved
+from twisted_chat.names import ALWAYS_RESERVED, Reserved
 from twisted_chat.notify import ALIVE, READY, STOPPING, Notifier
 from twisted_chat.programs import program
 from twisted_chat.protocol import ChatFactory, describe
@@ -387,7 +387,7 @@ class ChatService(Service):
 
 
 def _reserved(settings: Settings) -> Reserved:
-    return Reserved((*RESERVED, *settings.reserved_names))
+    return Reserved((*ALWAYS_RESERVED, *settings.reserved_names))
 
 
 def _address(port: IListeningPort) -> Address:
