@@ -403,7 +403,8 @@ def test_nothing_drawn_like_a_held_or_reserved_name_passes(
     show(
         capsys,
         44,
-        f"{len(tried)} names drawn like {len(held)} held and {len(ALWAYS_RESERVED) + 1} reserved ones: "
+        f"{len(tried)} names drawn like {len(held)} held ones and of "
+        f"{len(ALWAYS_RESERVED) + 1} reserved ones: "
         f"{len(passed)} passed; of {len(COMMON_NAMES)} common names, {len(apart)} cannot be here "
         f"beside the others",
     )
