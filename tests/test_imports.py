@@ -19,6 +19,7 @@ LAYERS = (
     "language",
     "characters",
     "errors",
+    "lookalikes",
     "names",
     "flood",
     "limits",
