@@ -103,6 +103,7 @@ DOMAIN = (
     "language",
     "characters",
     "errors",
+    "lookalikes",
     "names",
     "limits",
     "sources",
