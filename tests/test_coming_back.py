@@ -654,8 +654,9 @@ def test_receipts_show_the_number_of_each_own_line() -> None:
 def test_names_of_too_many_rooms_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line of JSON has place for more than a thousand."""
     looked: list[str] = []
-    monkeypatch.setattr("twisted_chat.session.room_name", looked.append)
-    bot = program(World(), "Bot", ANA, **{f"r{n}": 0 for n in range(1300)})
+    world = World()
+    monkeypatch.setattr(world.chat, "room_called", looked.append)
+    bot = program(world, "Bot", ANA, **{f"r{n}": 0 for n in range(1300)})
     assert bot.connection.refusals() == ["too-many-rooms"]
     assert looked == []
 
