@@ -36,6 +36,7 @@ from twisted_chat.messages import (
     Request,
     RoomLeft,
     Say,
+    SearchShown,
     Style,
     Told,
     Welcomed,
@@ -66,6 +67,9 @@ def heard(event: Event) -> list[Event]:
         event = replace(event, current=None)
     elif isinstance(event, Welcomed):
         event = replace(event, code="")
+    elif isinstance(event, SearchShown) and len(event.snippets) != len(event.entries):
+        # A server that sends no fitting snippets: the texts stand in for them.
+        event = replace(event, snippets=tuple(entry.text for entry in event.entries))
     elif isinstance(event, Refused):
         told = RequestRefused(code=event.refusal.code, text=event.refusal.sentence("en"))
         event = Refused(told, event.id)
