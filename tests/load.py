@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from twisted_chat.journal.author import author_key
 from twisted_chat.journal.chain import link
 
 #: Seconds between two attempts to connect.
@@ -218,27 +219,32 @@ def check(database: Path, programs: Iterable[Program]) -> list[str]:
     by_id: defaultdict[tuple[str, str], list[Stored]] = defaultdict(list)
     hashes: dict[str, bytes] = {}
     rooms: dict[tuple[str, str], str] = {}
-    for room, number, time, kind, nickname, text, client, id, hash, base_hash in rows:
+    for room, number, time, kind, nickname, text, author, id, hash, base_hash in rows:
         entry = Stored(number, time, kind, nickname, text, id)
         log[room].append(entry)
-        by_id[client.hex(), id].append(entry)
-        rooms[client.hex(), id] = room
+        by_id[author.hex(), id].append(entry)
+        rooms[author.hex(), id] = room
         if number != len(log[room]):
             violations.append(f"{room}: {number} is the entry {len(log[room])}")
-        content = (room, number, time, kind, nickname, text, client, id)
+        content = (room, number, time, kind, nickname, text, author, id)
         if link(hashes.get(room, base_hash), *content) != hash:
             violations.append(f"{room}: the chain breaks at {number}")
         hashes[room] = hash
     violations += [
         f"{room}: the last is not {end}" for room, end in ends.items() if end != len(log[room])
     ]
-    clients = set()
+    authors = set()
     for program in programs:
         violations += program.violations
         violations += _check_program(program, log, by_id, rooms)
-        clients.add(program.client)
-    violations += [f"nobody said {key}" for key in by_id if key[0] not in clients]
+        authors.add(author_of(program))
+    violations += [f"nobody said {key}" for key in by_id if key[0] not in authors]
     return violations
+
+
+def author_of(program: Program) -> str:
+    """What the log knows ``program`` by."""
+    return author_key(bytes.fromhex(program.client)).hex()
 
 
 def _check_program(
@@ -249,13 +255,14 @@ def _check_program(
 ) -> list[str]:
     """Acknowledged is stored, stored is said, each once, in its own order; and the view."""
     wrong = []
+    author = author_of(program)
     last: dict[str, int] = {}
     for id, (room, text) in program.said.items():  # in the order in which it was said
-        stored = by_id.get((program.client, id), ())
+        stored = by_id.get((author, id), ())
         if len(stored) > 1:
             wrong.append(f"{id} is stored {len(stored)} times")
         for entry in stored:
-            if (rooms[program.client, id], entry.text) != (room, text):
+            if (rooms[author, id], entry.text) != (room, text):
                 wrong.append(f"{id} was altered: {entry}")
             if entry.number <= last.get(room, 0):
                 wrong.append(f"{id} is {entry.number} in {room}, before what was said earlier")
@@ -263,7 +270,7 @@ def _check_program(
         place = program.acknowledged.get(id)
         if place and not any((place.number, place.time) == entry[:2] for entry in stored):
             wrong.append(f"{id} was acknowledged at {place} and is not there")
-    stored_ids = {id for client, id in by_id if client == program.client}
+    stored_ids = {id for key, id in by_id if key == author}
     wrong += [f"{id} is stored and was not said" for id in stored_ids - program.said.keys()]
     wrong += [
         f"what it saw in {room} is not the log's beginning"
