@@ -220,6 +220,14 @@ class FakeConnection:
     def adopt(self, session: Session) -> None:
         self.adopted = session
 
+    def drop_lines(self) -> int:
+        return 0
+
+    def take_lines(self) -> Sequence[bytes]:
+        return ()
+
+    def put_lines(self, lines: Sequence[bytes]) -> None: ...
+
     def close(self) -> None:
         self.closed = True
 

@@ -52,6 +52,7 @@ LAYERS = (
     "turns",
     "deadlines",
     "sockets",
+    "watch",
     "outbox",
     "protocol",
     "log_writer",

@@ -185,6 +185,10 @@ class Interrupt(Request, frozen=True):
     """Telnet's IP (RFC 854): Ctrl-C was pressed."""
 
 
+class Cancel(Request, frozen=True):
+    """Drop the lines that wait in front of it."""
+
+
 class Quit(Request, frozen=True):
     pass
 
@@ -430,6 +434,20 @@ class Slowed(Event, frozen=True):
 
     burst: float
     per_second: float
+
+
+class NotSent(Event, frozen=True):
+    """``count`` lines of one's own, which waited, were dropped."""
+
+    count: int
+
+
+class NothingWaits(Event, frozen=True):
+    """The answer to :class:`Cancel` where no line waits."""
+
+
+class Goodbye(Event, frozen=True):
+    """The answer to :class:`Quit`: the connection closes."""
 
 
 class IgnoredListed(Event, frozen=True):

@@ -87,6 +87,7 @@ class Outbox:
         "_transport",
         "_undelivered",
         "_waiting",
+        "error",
         "ready",
     )
 
@@ -98,6 +99,8 @@ class Outbox:
         self._closing = False
         #: The socket takes nothing any more; the transport will find that out.
         self._broken = False
+        #: What the system said of that, as ``errno``.
+        self.error = 0
         handle = getattr(transport, "getHandle", _nothing)()
         self._socket: socket.socket | None = handle if isinstance(handle, socket.socket) else None
         self._send: Callable[[bytes | memoryview], int] = self._write
@@ -231,7 +234,8 @@ class Outbox:
             return self._send(data)
         except BlockingIOError:
             return 0
-        except OSError:
+        except OSError as error:
+            self.error = error.errno or 0
             # What the other side has sent before it went is still to be read: go on.
             self._undelivered = self._unconfirmed()
             self._broken = True

@@ -7,16 +7,19 @@ events go out through.
 
 from __future__ import annotations
 
+import enum
 import functools
 import math
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from errno import EPIPE
 from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
@@ -29,6 +32,7 @@ from twisted_chat.addresses import Address
 from twisted_chat.chat import Chat, Person, announcement
 from twisted_chat.deadlines import Deadlines
 from twisted_chat.dialects import jsonl, text
+from twisted_chat.dialects.text import is_cancel
 from twisted_chat.errors import (
     InternalError,
     LineTooLong,
@@ -41,10 +45,12 @@ from twisted_chat.limits import TEXT_LIMIT, Limits
 from twisted_chat.lines import LineSplitter
 from twisted_chat.messages import (
     AreYouThere,
+    Cancel,
     Entry,
     Event,
     Greeted,
     Interrupt,
+    NotSent,
     Refused,
     Request,
     Say,
@@ -54,13 +60,17 @@ from twisted_chat.messages import (
 from twisted_chat.outbox import Outbox
 from twisted_chat.room import Shown
 from twisted_chat.session import Session
-from twisted_chat.sockets import close_with, keep_alive
+from twisted_chat.sockets import DEAD_AFTER, close_with, has_unread, keep_alive
 from twisted_chat.sources import Source, Sources, source_of
 from twisted_chat.telnet import Signal, SubnegotiationTooLong, TelnetFilter
 from twisted_chat.turns import LINES_A_SECOND, Turns
+from twisted_chat.watch import Watch
 
 #: Seconds for what was written to be read by the other side, once the connection is closing.
 CLOSE_TIMEOUT = 5.0
+
+#: Seconds from one look whether all lines are handled, when the server stops, to the next.
+HASTE_INTERVAL = 0.02
 
 #: Seconds from telling somebody that they are being slowed to the next time, at least.
 TELL_SLOWED_INTERVAL = 60.0
@@ -78,6 +88,9 @@ _REQUESTS: dict[Signal, Request] = {
     Signal.INTERRUPT: Interrupt(),
 }
 
+#: Bytes that are read of somebody whose lines have to wait, to find a request to drop them.
+LOOK_AHEAD = 2**17
+
 #: Bytes with telnet commands among them that are looked through before others have their turn.
 TELNET_SLICE = 2048
 
@@ -93,6 +106,8 @@ class Dialect(Hashable, Protocol):
 
     def batch_style(self, style: Style) -> Style: ...
 
+
+_CANCEL = Cancel()
 
 _END_OF_TRANSMISSION = text.END_OF_TRANSMISSION.encode()
 
@@ -150,7 +165,12 @@ class ChatProtocol(LineReceiver):
         self._heard = False
         self._ended = False
         self._closing = False
+        self._gone = False
         self._holds = 0
+        #: Bytes that were read while others wait.
+        self._read_ahead = 0
+        #: Requests to drop what waits that wait themselves.
+        self._cancels = 0
         self._end_told = False
         self.busy = False
         self._crlf = False
@@ -176,6 +196,7 @@ class ChatProtocol(LineReceiver):
         keep_alive(self.transport, factory.limits.write_timeout)
         self._outbox = Outbox(self.transport, self)
         self.session = factory.connected(self, self._address)
+        factory.watch.open(self)
         self._limit_lines()
         # Programs speak first and people do not: the first bytes will tell them apart.
         self._greeting = factory.reactor.callLater(factory.greeting_delay, self._greet)
@@ -240,11 +261,28 @@ class ChatProtocol(LineReceiver):
             self._abort.cancel()
         if self._turned_away:
             return
+        received = self._has_work or self._splitter.partial or self._beginning
+        if received and not (self._ended or reason.check(ConnectionLost, ConnectionAborted)):
+            self.readConnectionLost()  # over TLS, it is not told before
+        self._gone = True
+        self._release_outbox()
+        self._release_outbox = _nothing
+        self._outbox.lost()
+        if self._ended and self._has_work and not self._closing:
+            # All that they had to say was received: it is said.
+            self.factory.watch.close(self)
+            if not self._holds:
+                self._go_on()
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        """The connection is gone, and nothing of it waits any more."""
         self._closing = True
-        self._lines.clear()
         self.allowance.close()
         self._outbox.lost()
         over = self.session.connection_lost(self)
+        self.session.lines_dropped(self._forget_lines())
         if over is not None:
             self.factory.reactor.callLater(self.factory.reconnect_grace, over)
         self.factory.disconnected(self, self._address)
@@ -254,6 +292,7 @@ class ChatProtocol(LineReceiver):
     def dataReceived(self, data: bytes) -> None:
         if self._closing:
             return  # also if the person goes on over another connection
+        self._read_ahead += len(data)
         if self._beginning is not None:
             data = self._recognise(self._beginning + data)
         if self._raw:
@@ -262,8 +301,14 @@ class ChatProtocol(LineReceiver):
             self._frame(data)
         if not self._holds:
             self._go_on()
-        if self._has_work and not self.paused and not self._ended:
-            self.pauseProducing()
+        elif self._cancels:
+            self._cancel()
+        if self._has_work and not self._ended and not self._closing:
+            if not self.paused:
+                self.pauseProducing()
+            self.factory.watch.hold(self)
+            if self.factory.pace is Pace.HASTE:
+                self.look_ahead()
 
     def _recognise(self, data: bytes) -> bytes:
         """What of ``data``, which the connection began with, is to be looked at now."""
@@ -296,7 +341,7 @@ class ChatProtocol(LineReceiver):
         try:
             found, answer = self._telnet.feed(data)
         except SubnegotiationTooLong:
-            self._forget_lines()
+            self._closing = True
             self.transport.abortConnection()
             return
         if answer:
@@ -312,6 +357,7 @@ class ChatProtocol(LineReceiver):
             else:
                 if item is Signal.INTERRUPT:
                     self._splitter.erase_line()
+                    self._cancels += 1
                 self._lines.append(_REQUESTS[item])
 
     def _split(self, data: bytes) -> None:
@@ -322,7 +368,11 @@ class ChatProtocol(LineReceiver):
                 self._speak(_JSONL)
         if self._dialect is None:
             self._speak(_TEXT)
-        self._lines.extend(self._splitter.split(data))
+        may_cancel = b"/c" in data or b"/C" in data or self._splitter.partial[:1] == b"/"
+        lines = self._splitter.split(data)
+        self._lines.extend(lines)
+        if may_cancel:
+            self._look_for_cancel(len(lines))
         if self._splitter.partial == _END_OF_TRANSMISSION and self._dialect is _TEXT:
             self._lines.extend(self._splitter.end())
 
@@ -330,9 +380,42 @@ class ChatProtocol(LineReceiver):
     def _has_work(self) -> bool:
         return bool(self._lines or self._raw)
 
-    def _forget_lines(self) -> None:
+    def _look_for_cancel(self, count: int) -> None:
+        """Have the commands to drop what waits among the last ``count`` lines known at once."""
+        if self._dialect is _TEXT:
+            for at in range(len(self._lines) - count, len(self._lines)):
+                line = self._lines[at]
+                if isinstance(line, bytes) and is_cancel(line):
+                    self._lines[at] = _CANCEL
+                    self._cancels += 1
+
+    def _cancel(self) -> None:
+        """Drop the lines in front of the last request to do so: those that have to wait."""
+        dropped, costs = 0, 0
+        while True:
+            item = self._lines.popleft()
+            if isinstance(item, (Cancel, Interrupt)):
+                self._cancels -= 1
+                if not self._cancels:
+                    break
+            elif item is None:
+                costs += 1
+            elif isinstance(item, bytes):
+                dropped += bool(item.strip())
+        if isinstance(item, Interrupt) or not dropped:  # it is to be answered
+            self._lines.appendleft(item)
+            self._cancels = 1
+        self._lines.extendleft([None] * costs)
+        self.session.lines_dropped(dropped)
+
+    def _forget_lines(self) -> int:
+        """Drop all that waits; returns how many lines that were."""
+        lines = [line for line in self._lines if isinstance(line, bytes) and line.strip()]
+        count = len(lines) + self._raw.count(b"\n")
         self._lines.clear()
         self._raw = b""
+        self._cancels = 0
+        return count
 
     def _go_on(self) -> None:
         """Handle what has been received, in turn with others, or else receive more."""
@@ -340,8 +423,11 @@ class ChatProtocol(LineReceiver):
             if not self.busy:
                 self.busy = True
                 self.factory.turns.ask(self)
-        elif self.paused and not self._ended:
-            self.resumeProducing()
+        elif not self._ended:
+            self._read_ahead = 0
+            self.factory.watch.release(self)
+            if self.paused:
+                self.resumeProducing()
 
     @property
     def waiting(self) -> int:
@@ -355,7 +441,7 @@ class ChatProtocol(LineReceiver):
         try:
             if len(lines) > 1 and not self._holds:
                 done = self._work_at_once(limit)
-            while not self._holds and done < limit:
+            while not (self._holds or self._closing) and done < limit:
                 if lines:
                     if not self._may_go_on():
                         break
@@ -386,6 +472,7 @@ class ChatProtocol(LineReceiver):
         if item is None:
             return
         if isinstance(item, Request):
+            self._cancels -= isinstance(item, (Cancel, Interrupt))
             if self._dialect is not _JSONL:  # or else it came before the first request
                 self._handle(item)
             return
@@ -438,8 +525,29 @@ class ChatProtocol(LineReceiver):
             self.factory.log.failure("a request of {peer} failed", peer=self.session.address)
             self.session.refuse(InternalError(), request.id)
 
+    def hasten(self) -> None:
+        """The server stops: what waits is handled now, whatever the rate."""
+        if self._waited:
+            self._waited = False
+            self.allowance.stop_waiting()
+            self._release()
+        self._read_ahead = 0
+        self.look_ahead()
+
+    @property
+    def is_through(self) -> bool:
+        """Whether all that was received is handled."""
+        return self._closing or not (
+            self._has_work or (not self._ended and has_unread(self.handle))
+        )
+
     def _may_go_on(self) -> bool:
         """Whether the next line may be handled; if not, it waits for flood control."""
+        if self.factory.pace is Pace.HASTE:
+            return True
+        if self.factory.pace is Pace.STOPPED:
+            self._holds += 1  # until the connection is closed
+            return False
         if self.allowance.spend(self._token_came):
             if not self._waited:
                 self._slowed = False
@@ -447,6 +555,8 @@ class ChatProtocol(LineReceiver):
             return True
         self._waited = True
         self._holds += 1
+        if self._cancels:
+            self._cancel()
         return False
 
     def _token_came(self) -> None:
@@ -505,6 +615,21 @@ class ChatProtocol(LineReceiver):
         session.address = self._address
         self.session = session
 
+    def drop_lines(self) -> int:
+        return self._forget_lines()
+
+    def take_lines(self) -> list[bytes]:
+        while self._raw and not self._closing:
+            self._frame_rest()
+        lines = [line.removesuffix(b"\r") for line in self._lines if isinstance(line, bytes)]
+        self._forget_lines()
+        return lines
+
+    def put_lines(self, lines: Sequence[bytes]) -> None:
+        self._lines.extendleft(reversed(lines))
+        if not self._holds:
+            self._go_on()
+
     def hold(self) -> Callable[[], None]:
         self._holds += 1
         return self._release
@@ -517,8 +642,15 @@ class ChatProtocol(LineReceiver):
     def close(self) -> None:
         if self._closing:
             return
+        dropped = self._forget_lines()
+        if self._gone:
+            self.session.lines_dropped(dropped)
+            self._finish()
+            return
+        if dropped:
+            self.show((NotSent(dropped),), self.session.style)
         self._closing = True
-        self._lines.clear()
+        self.factory.watch.release(self)
         self.factory.slow_readers.stop(self)
         self._outbox.close()
         self._abort = self.factory.reactor.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
@@ -545,8 +677,30 @@ class ChatProtocol(LineReceiver):
         self.factory.refused[reason] += 1
         self.factory.say(sentence, event=reason, peer=self._address, **details)
         self._closing = True
-        self._lines.clear()
         self._outbox.abort()
+
+    # -- being watched --------------------------------------------------------------------------
+
+    @property
+    def handle(self) -> object:
+        # Under TLS, the transport has that of the connection below it.
+        return getattr(self.transport, "socket", None)
+
+    def look_ahead(self) -> None:
+        if self.paused and not self._raw and self._read_ahead < LOOK_AHEAD and not self._closing:
+            self.paused = False
+            self.transport.resumeProducing()
+
+    def hung_up(self, error: int) -> None:
+        # After the end of what they sent, EPIPE: all of that is received, or still to be read.
+        if (error or self._outbox.error) not in (0, EPIPE):
+            self.transport.abortConnection()
+
+    def vanished(self) -> None:
+        if not self._closing:
+            seconds = DEAD_AFTER
+            sentence = N_("[CUT OFF] {peer} gave no sign of life for {seconds} seconds.")
+            self._cut_off("vanished", sentence, seconds=seconds)
 
     # -- the owner of an outbox ---------------------------------------------------------------
 
@@ -574,6 +728,14 @@ class ChatProtocol(LineReceiver):
 
 def _nothing() -> None:
     """Nothing is to be released."""
+
+
+class Pace(enum.Enum):
+    """How fast lines are handled."""
+
+    BY_RATE = enum.auto()
+    HASTE = enum.auto()
+    STOPPED = enum.auto()
 
 
 class ConnectedClient(msgspec.Struct, frozen=True):
@@ -622,6 +784,8 @@ class ChatFactory(ServerFactory):
             reactor, lambda: self.limits.login_deadline, ChatProtocol.login_deadline_missed
         )
         self.sources = Sources(lambda: self.limits, reactor)
+        self.pace = Pace.BY_RATE
+        self.watch = Watch(reactor)
         self._connections: set[ChatProtocol] = set()
         #: Since the last lines in the log about that, by source: how many, and the last of them.
         self._turned_away: dict[str, tuple[int, Address, Refusal]] = {}
@@ -666,6 +830,28 @@ class ChatFactory(ServerFactory):
             for client, name in self.chat.registry.snapshot()
         )
 
+    def handle_all(self, seconds: float) -> Deferred[None]:
+        """Handle what was received, whatever the rate; fires when that is done, or time is over.
+
+        What is left then, and what comes later, is not handled any more.
+        """
+        self.pace = Pace.HASTE
+        done: Deferred[None] = Deferred()
+        latest = self.reactor.seconds() + seconds
+
+        def look() -> None:
+            for protocol in tuple(self._connections):
+                protocol.hasten()
+            through = all(protocol.is_through for protocol in self._connections)
+            if through or self.reactor.seconds() >= latest:
+                self.pace = Pace.STOPPED
+                done.callback(None)
+            else:
+                self.reactor.callLater(HASTE_INTERVAL, look)
+
+        look()
+        return done
+
     def emptied(self) -> Deferred[None]:
         """Fires when nobody is connected any more."""
         if not self._connections:
@@ -701,6 +887,7 @@ class ChatFactory(ServerFactory):
     def disconnected(self, protocol: ChatProtocol, address: str) -> None:
         """A connection is gone."""
         self._connections.remove(protocol)
+        self.watch.close(protocol)
         self._newcomers.stop(protocol)
         self.slow_readers.stop(protocol)
         sentence = N_("[CONNECTION CLOSED] {peer} disconnected.")

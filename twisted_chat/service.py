@@ -46,9 +46,11 @@ from twisted_chat.sockets import accept_while_possible
 if TYPE_CHECKING:
     from twisted_chat.metrics import Metrics
 
-#: Seconds that the log may take to be closed when the service stops, and then people's
-#: connections: together less than the ten after which service managers lose patience.
-SAVING_TIMEOUT = 7.0
+#: Seconds that the lines may take that were received when the service stops, then the log to be
+#: closed, and then people's connections: together less than the ten after which service
+#: managers lose patience.
+HANDLING_TIMEOUT = 1.5
+SAVING_TIMEOUT = 6.0
 CLOSING_TIMEOUT = 2.0
 
 #: What an endpoint's description begins with where a proxy is in front of it.
@@ -228,16 +230,21 @@ class ChatService(Service):
         self._notifier.tell(STOPPING)
         if self._removal.running:
             self._removal.stop()
+        saved = self.factory.handle_all(HANDLING_TIMEOUT).addCallback(self._save)
+        closed = gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
+        return (
+            closed.addCallback(lambda _: saved)
+            .addCallback(self._wait_for_people)
+            .addCallback(self._end)
+        )
+
+    def _save(self, _: None) -> Deferred[None]:
+        """Tell people, and close the log when what was said is saved."""
         stopped: Deferred[None] = Deferred()
         stopped.addTimeout(SAVING_TIMEOUT, self._reactor)
         stopped.addErrback(self._not_closed)
         self._chat.stop(lambda: None if stopped.called else stopped.callback(None))
-        closed = gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
-        return (
-            closed.addCallback(lambda _: stopped)
-            .addCallback(self._wait_for_people)
-            .addCallback(self._end)
-        )
+        return stopped
 
     def _not_closed(self, failure: Failure) -> None:
         failure.trap(TimeoutError)

@@ -40,9 +40,11 @@ from twisted_chat.limits import SEARCH_BYTES, SEARCH_WORDS
 from twisted_chat.messages import (
     Acknowledged,
     AreYouThere,
+    Cancel,
     ChooseName,
     Entry,
     Event,
+    Goodbye,
     Hello,
     Help,
     HelpShown,
@@ -59,6 +61,8 @@ from twisted_chat.messages import (
     ListLimits,
     ListPeople,
     ListRooms,
+    NothingWaits,
+    NotSent,
     Ping,
     Pong,
     Quit,
@@ -138,6 +142,15 @@ class Connection(Protocol):
     def adopt(self, session: Session) -> None:
         """Serve ``session`` from now on, instead of the one it began with."""
 
+    def drop_lines(self) -> int:
+        """Forget the lines that wait; returns how many there were."""
+
+    def take_lines(self) -> Sequence[bytes]:
+        """The lines that wait, which are handled elsewhere from now on."""
+
+    def put_lines(self, lines: Sequence[bytes]) -> None:
+        """Handle ``lines`` before anything that waits here."""
+
     def close(self) -> None:
         """Close, once what was sent has arrived."""
 
@@ -184,6 +197,14 @@ class _NoConnection:
 
     def adopt(self, session: Session) -> None: ...
 
+    def drop_lines(self) -> int:
+        return 0
+
+    def take_lines(self) -> Sequence[bytes]:
+        return ()
+
+    def put_lines(self, lines: Sequence[bytes]) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -215,6 +236,8 @@ class Session:
         self._code_arrived: Callable[[], bool] | None = None
         self._receipts = False
         self._unsaved = 0
+        #: Lines that were dropped, which was not told.
+        self._not_sent = 0
         self._correspondent: tuple[Person, str] | None = None
         self._ignored: dict[str, Nickname] = {}
         self._set_style(language, timestamps=False)
@@ -223,6 +246,10 @@ class Session:
     @property
     def source(self) -> Source:
         return self._connection.source
+
+    @property
+    def style(self) -> Style:
+        return self._style
 
     @property
     def language(self) -> str:
@@ -439,6 +466,12 @@ class Session:
         self._come_from_absence()
         connection.adopt(self)
         self._chat.audit("resumed", self.address, self.nickname.text)
+        if self.program:
+            # A program sends again what was not acknowledged.
+            self.lines_dropped(replaced.drop_lines())
+        else:
+            connection.put_lines(replaced.take_lines())
+        self._tell_not_sent()
         replaced.show((Replaced(),), self._style)
         replaced.close()
 
@@ -458,6 +491,17 @@ class Session:
             raise
         self._chat.identities.back(self)
         self._state = State.CHATTING
+
+    def lines_dropped(self, count: int) -> None:
+        """``count`` lines that waited were dropped: that is told, or when the person comes back."""
+        self._not_sent += count
+        if not isinstance(self._connection, _NoConnection):
+            self._tell_not_sent()
+
+    def _tell_not_sent(self) -> None:
+        if self._not_sent:
+            self.show(NotSent(self._not_sent))
+            self._not_sent = 0
 
     def ended(self) -> None:
         """The other side will say nothing more: also what a program leaves behind that dies."""
@@ -534,16 +578,27 @@ class Session:
             source.add_absent(self, partial(identities.forget, self))
 
     def _quit(self, request: Quit) -> None:
+        self._connection.hold()  # lines after it are not sent: that is told
         if self._state is State.CHATTING:
             self._chat.audit("left", self.address, self.nickname.text)
             self._chat.identities.forget(self)
-            self._chat.leave(self, self._connection.close)
+            self._chat.leave(self, self._say_goodbye)
         else:
-            self._connection.close()
+            self._say_goodbye()
         self._state = State.CLOSED
+
+    def _say_goodbye(self) -> None:
+        self.lines_dropped(self._connection.drop_lines())
+        if not self.program:
+            self.show(Goodbye())
+        self._connection.close()
+
+    def _cancel(self, request: Cancel) -> None:
+        self.show(NothingWaits())  # or else they would wait in front of it
 
     def dismiss(self) -> None:
         self._state = State.CLOSED
+        self.lines_dropped(self._connection.drop_lines())
         self.show(ServerStopping())
         self._connection.close()
 
@@ -825,6 +880,7 @@ _ALWAYS = _CHOOSING | _CHATTING
 #: What is done with each request, and in which states it is legal.
 _ANSWERS: dict[type[Request], tuple[frozenset[State], Callable[[Session, Any], None]]] = {
     AreYouThere: (_ALWAYS, Session._are_you_there),
+    Cancel: (_ALWAYS, Session._cancel),
     ChooseName: (_ALWAYS, Session._choose_name),
     Hello: (_CHOOSING, Session._hello),
     Help: (_ALWAYS, Session._help),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import socket
+import struct
 import sys
+import termios
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EMFILE, ENFILE
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
@@ -48,6 +51,57 @@ def keep_alive(transport: Any, write_timeout: float) -> None:
             # Keepalive says nothing while something is on the way to a peer that is gone.
             patience = max(DEAD_AFTER, int(write_timeout) + 1)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * patience)
+
+
+class SocketState(NamedTuple):
+    """What the system knows of a TCP connection."""
+
+    #: Whether nothing can be sent any more: the other side has reset it, or does not exist.
+    hung_up: bool
+    #: Seconds since anything came from the other side's system, acknowledgements too.
+    unheard: float
+
+
+#: Where Linux has them in ``struct tcp_info`` (linux/tcp.h): the state as the first byte, and
+#: milliseconds since the last data and the last acknowledgement arrived.
+_TCP_INFO = struct.Struct("=B51xII")
+_TCP_CLOSE = 7
+
+
+def state_of(connection: object) -> SocketState | None:
+    """How a TCP connection is; None where the system does not tell, or it is closed here."""
+    option = getattr(socket, "TCP_INFO", None)
+    if option is None or not isinstance(connection, socket.socket):
+        return None
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, option, _TCP_INFO.size)
+    except OSError:  # not TCP, or gone
+        return None
+    if len(info) < _TCP_INFO.size:
+        return None
+    state, data, acknowledgement = _TCP_INFO.unpack(info)
+    return SocketState(state == _TCP_CLOSE, min(data, acknowledgement) / 1000)
+
+
+def has_unread(connection: object) -> bool:
+    """Whether the system holds bytes that came over a connection and were not read."""
+    if not isinstance(connection, socket.socket):
+        return False
+    try:
+        unread = fcntl.ioctl(connection, termios.FIONREAD, bytes(4))
+    except (OSError, ValueError):
+        return False
+    return unread != bytes(4)
+
+
+def take_error(connection: object) -> int:
+    """The error of a socket that nobody was told yet, as ``errno``; 0 if there is none."""
+    if not isinstance(connection, socket.socket):
+        return 0
+    try:
+        return connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    except OSError:
+        return 0
 
 
 def close_with(transport: Any, line: bytes) -> bool:

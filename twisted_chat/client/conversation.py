@@ -36,6 +36,7 @@ from twisted_chat.errors import (
 )
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import (
+    Cancel,
     ChooseName,
     Crowd,
     Entered,
@@ -53,6 +54,7 @@ from twisted_chat.messages import (
     Leave,
     Left,
     ListPeople,
+    NotSent,
     PeopleListed,
     Pong,
     Quit,
@@ -954,6 +956,7 @@ def _text_of(request: Request | None) -> str | None:
 
 #: What is not only passed on to the server, but for the room that is meant.
 _ANSWERS_HERE: dict[type[Request], Callable[[Conversation, Any], None]] = {
+    Cancel: Conversation._resume,
     ChooseName: Conversation._choose_name,
     Help: Conversation._help,
     Ignore: Conversation._ignore,
@@ -987,6 +990,7 @@ _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     LanguageShown: Conversation._silent,
     Left: Conversation._left,
     LogReplaced: Conversation._log_replaced,
+    NotSent: Conversation._silent,
     PeopleListed: Conversation._people_listed,
     Pong: Conversation._silent,
     Receipt: Conversation._receipt,

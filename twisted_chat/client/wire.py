@@ -39,6 +39,7 @@ from twisted_chat.messages import (
     LanguageShown,
     Left,
     LimitsShown,
+    NotSent,
     PeopleListed,
     Pong,
     Refused,
@@ -361,6 +362,13 @@ class _Slowed(_Line, tag="slowed"):
         return Slowed(self.burst, self.per_second)
 
 
+class _NotSent(_Line, tag="not-sent"):
+    count: int
+
+    def event(self) -> Event:
+        return NotSent(self.count)
+
+
 class _Pong(_Line, tag="pong"):
     id: str | None = None
 
@@ -381,7 +389,8 @@ class _Stopping(_Line, tag="stopping"):
 _LINES = (
     _Said | _Ack | _Error | _Welcome | _Entered | _Exited | _Joined | _Left | _Crowd | _Renamed
     | _Told | _Delivered | _History | _Found | _Rooms | _People | _Topic | _Removed | _Announced
-    | _Ignoring | _Ignored | _Language | _Limits | _Slowed | _Pong | _Replaced | _Stopping
+    | _Ignoring | _Ignored | _Language | _Limits | _Slowed | _NotSent | _Pong | _Replaced
+    | _Stopping
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from twisted_chat.errors import UnknownCommand, UnknownCommandNear, WrongUsage
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import (
+    Cancel,
     ChooseName,
     Help,
     Ignore,
@@ -304,6 +305,12 @@ COMMANDS = (
         "",
         N_("Show what is limited on this server."),
         _nothing(ListLimits),
+    ),
+    Command(
+        ("cancel", "cancelar"),
+        "",
+        N_("Drop the lines of yours that still wait to be sent."),
+        _nothing(Cancel),
     ),
     Command(
         ("help", "ajuda"),

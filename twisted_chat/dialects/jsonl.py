@@ -33,6 +33,7 @@ from twisted_chat.messages import (
     EntriesRemoved,
     Entry,
     Event,
+    Goodbye,
     Greeted,
     Hello,
     HelpShown,
@@ -51,6 +52,8 @@ from twisted_chat.messages import (
     ListLimits,
     ListPeople,
     ListRooms,
+    NothingWaits,
+    NotSent,
     PeopleListed,
     Ping,
     Pong,
@@ -454,6 +457,7 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     LanguageShown: _fields("language", id="id", language="language", languages="languages"),
     Left: _fields("left", room="room", nickname="nickname", departed="departed"),
     LimitsShown: _limits_shown,
+    NotSent: _fields("not-sent", count="count"),
     PeopleListed: _people_listed,
     Pong: _fields("pong", id="id"),
     Refused: _refused,
@@ -472,10 +476,12 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
 #: Events that only people are shown: nothing that a program can ask leads to them.
 FOR_PEOPLE: frozenset[type[Event]] = frozenset(
     {
+        Goodbye,
         Greeted,
         HelpShown,
         HowToLeave,
         LinesSkipped,
+        NothingWaits,
         ReceiptsSet,
         Replayed,
         ReplayStarts,

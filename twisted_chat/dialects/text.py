@@ -14,17 +14,19 @@ from msgspec import structs
 
 from twisted_chat.characters import find_unsafe, visible
 from twisted_chat.dialects import commands
-from twisted_chat.errors import ControlCharacter, NotUTF8, UnknownCommand
+from twisted_chat.errors import ControlCharacter, NotUTF8, Refusal, UnknownCommand
 from twisted_chat.language import N_, catalogue
 from twisted_chat.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
+    Cancel,
     Crowd,
     Entered,
     EntriesRemoved,
     Entry,
     Event,
+    Goodbye,
     Greeted,
     HelpShown,
     HistoryShown,
@@ -36,6 +38,8 @@ from twisted_chat.messages import (
     Left,
     LimitsShown,
     LinesSkipped,
+    NothingWaits,
+    NotSent,
     PeopleListed,
     Pong,
     Quit,
@@ -68,6 +72,9 @@ LEAVE = "sair"
 
 #: How a line begins that is empty, or may be something else than what is said.
 _UNUSUAL = frozenset({"", "/", " "})
+
+#: Bytes of a line that can be a command without arguments.
+COMMAND_LIMIT = 32
 
 #: What telnet sends for Ctrl-D.
 END_OF_TRANSMISSION = "\x04"
@@ -129,6 +136,17 @@ def parse_says(lines: Sequence[bytes]) -> list[Say]:
     if LEAVE[0] in beginnings and any(text.startswith(LEAVE) for text in texts):
         return []
     return list(map(Say, texts))
+
+
+def is_cancel(line: bytes) -> bool:
+    """Whether ``line`` asks to drop what waits in front of it."""
+    words = line[:COMMAND_LIMIT].split()
+    if len(words) != 1 or len(line) > COMMAND_LIMIT or not words[0].startswith(b"/"):
+        return False
+    try:
+        return isinstance(parse(line.rstrip(b"\r")), Cancel)
+    except Refusal:
+        return False
 
 
 def batch_style(style: Style) -> Style:
@@ -491,6 +509,18 @@ def _refused(event: Refused, style: Style) -> list[str]:
     return [_notice(style, "{text}", text=event.refusal.sentence(style.language))]
 
 
+def _not_sent(event: NotSent, style: Style) -> list[str]:
+    return [_notice(style, N_("Lines of yours that were not sent: {count}."), count=event.count)]
+
+
+def _nothing_waits(event: NothingWaits, style: Style) -> list[str]:
+    return [_notice(style, N_("None of your lines waits to be sent."))]
+
+
+def _goodbye(event: Goodbye, style: Style) -> list[str]:
+    return [_notice(style, N_("Goodbye!"))]
+
+
 def _server_stopping(event: ServerStopping, style: Style) -> list[str]:
     return [_notice(style, N_("The server is being stopped. What was said is saved. Goodbye!"))]
 
@@ -501,6 +531,9 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
     LimitsShown: _limits_shown,
     Pong: _pong,
     ReceiptsSet: _receipts_set,
+    NotSent: _not_sent,
+    NothingWaits: _nothing_waits,
+    Goodbye: _goodbye,
     Replaced: _replaced,
     SearchShown: _search_shown,
     Slowed: _slowed,
