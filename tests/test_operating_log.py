@@ -167,6 +167,31 @@ def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
         os.close(reading)
 
 
+@pytest.mark.process
+def test_a_server_without_standard_output_runs(tmp_path: Path) -> None:
+    port = free_port()
+    command = [*TWISTD, "-n", "--pidfile=", "chat", f"--listen=tcp:{port}:interface=127.0.0.1"]
+    process = subprocess.Popen(
+        ["sh", "-c", 'exec "$@" >&- 2>&- <&-', "sh", *command],
+        cwd=tmp_path,
+        env=environment(),
+    )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while process.poll() is None:
+            try:
+                visit(port)
+                break
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LONGEST_END) == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+
+
 # -- row 49 -----------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -303,4 +304,9 @@ def log_path(twistd: Mapping[str, Any]) -> str | None:
 
 def _output(twistd: Mapping[str, Any]) -> File | Stream:
     path = log_path(twistd)
-    return Stream(sys.stdout.fileno()) if path is None else File(path)
+    if path is not None:
+        return File(path)
+    try:
+        return Stream(sys.stdout.fileno())
+    except (AttributeError, ValueError):  # it was closed before we began
+        return Stream(os.open(os.devnull, os.O_WRONLY))
