@@ -108,6 +108,17 @@ def test_who_comes_back_does_so_from_an_address() -> None:
     assert "aaaa" not in repr(audited.told)
 
 
+def test_each_guess_of_a_code_is_told() -> None:
+    audited = Audited()
+    for port in range(4):
+        guessing = audited.connect("192.0.2.1", port)
+        for _ in range(10):
+            guessing.send(b"/resume aaaa-bbbb\n")
+        guessing.protocol.connectionLost(Failure(ConnectionDone()))
+    what = [line[0] for line in audited.told if line[0].endswith("-code")]
+    assert {"wrong-code", "refused-code"} == set(what)
+
+
 def test_who_is_turned_away_is_told_too() -> None:
     audited = Audited()
     for port in range(3):

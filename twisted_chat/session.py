@@ -395,7 +395,11 @@ class Session:
         self.author = author_key(client_id)
 
     def _resume(self, request: Resume) -> None:
-        self.source.check_guess()
+        try:
+            self.source.check_guess()
+        except Refusal:
+            self._chat.audit("refused-code", self.address)
+            raise
         other = self._chat.identities.by_code(request.code)
         if isinstance(other, Session) and other.has_changed(request.code):
             other = None
