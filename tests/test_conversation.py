@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -551,3 +552,130 @@ def test_the_number_of_people_is_right_in_a_large_room(server: ChatServer, ana: 
         server.leave(name)
     ana.wait(2)
     assert (ana.talk.tabs["lobby"].count, ana.talk.tabs["lobby"].people) == (1, [])
+
+
+# -- what is pasted ----------------------------------------------------------------------------
+
+
+def test_pasted_lines_are_said_as_they_are_in_their_order(server: ChatServer, ana: Person) -> None:
+    block = ["/usr/bin/env", "sair", "  indented", "//x", "/quit", "."]
+    ana.talk.pasted(block)
+    ana.wait(1)
+    assert [entry.text for entry in server.log("lobby")] == block
+    assert ana.statuses == []
+
+
+def test_a_pasted_line_that_cannot_be_said_is_shown_and_the_others_are_said(
+    server: ChatServer, ana: Person
+) -> None:
+    ana.screen.take()
+    ana.talk.pasted(["one", "x" * 5000, "two"])
+    ana.wait(1)
+    assert [entry.text for entry in server.log("lobby")] == ["one", "two"]
+    shown = ana.screen.take()
+    assert any(line.startswith("[SERVER]: Not said: xxx") for line in shown)
+
+
+# -- dates and times ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sao_paulo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Three hours west of Greenwich, where the kit's first day is still the old year."""
+    monkeypatch.setenv("TZ", "<-03>3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("sao_paulo")
+def test_the_date_is_told_where_it_changes_where_the_person_is(server: ChatServer) -> None:
+    server.say("lobby", "Bia", "old")
+    ana = Person(server, dates=True)
+    assert ana.screen.take()[-3:] == ["[Said before you came:]", "2025-12-31", "[Bia]: old"]
+    ana.wait(2 * 3600)
+    server.say("lobby", "Bia", "late")
+    ana.wait(3600)
+    server.say("lobby", "Bia", "new")
+    server.say("lobby", "Bia", "newer")
+    assert ana.screen.take() == ["[Bia]: late", "2026-01-01", "[Bia]: new", "[Bia]: newer"]
+
+
+@pytest.mark.usefixtures("sao_paulo")
+def test_one_zone_everywhere(server: ChatServer, ana: Person) -> None:
+    server.say("lobby", "Bia", "oi")
+    shown = ana.types("/history", "/search oi", "/timestamps on", "/help timestamps")
+    assert not any("UTC" in line for line in shown)
+    assert sum("local time" in line for line in shown) == 4
+    assert sum("2025-12-31 21:00" in line for line in shown) == 2
+
+
+# -- what is unread ----------------------------------------------------------------------------
+
+
+def test_what_was_not_read_is_still_unread_the_next_time(server: ChatServer) -> None:
+    state = MemoryState()
+    ana = Person(server, state=state)
+    ana.types("/join cinema")
+    server.say("cinema", "Bia", "read")
+    server.say("lobby", "Bia", "Ana, first")
+    server.say("lobby", "Bia", "second")
+    assert ana.talk.tabs["lobby"].unread == 2
+    ana.types("/quit")
+    server.say("lobby", "Bia", "third")
+    server.say("cinema", "Bia", "fourth")
+    again = Person(server, state=state)
+    again.wait(1)
+    first = again.talk.tabs[again.talk.room or ""]
+    other = next(tab for tab in again.talk.tabs.values() if tab is not first)
+    assert (first.name, other.name) == ("lobby", "cinema")
+    assert (other.unread, other.mentioned) == (1, False)
+    again.types("/quit")
+    once_more = Person(server, state=state)
+    assert once_more.talk.tabs["cinema"].unread == 1
+    assert once_more.talk.tabs["lobby"].unread == 0
+
+
+def test_more_than_is_loaded_is_counted_too(server: ChatServer) -> None:
+    state = MemoryState()
+    ana = Person(server, state=state)
+    ana.types("/join cinema", "/quit")
+    for number in range(9):
+        server.say("cinema", "Bia", str(number))
+    again = Person(server, state=state)
+    assert again.talk.tabs["cinema"].unread == 9
+    shown = again.types()
+    again.talk.switch("cinema")
+    shown = again.screen.take()
+    assert "new, and 4 before these; /more shows them" in shown
+    assert again.types("/more")[1:5] == [
+        f"{number + 1:>6} 2026-01-01 00:00 [Bia]: {number}" for number in range(4)
+    ]
+
+
+# -- what is said of what was done -------------------------------------------------------------
+
+
+def test_more_says_how_it_is_used_and_is_suggested(ana: Person) -> None:
+    assert ana.types("/more x") == ["[SERVER]: Usage: /more"]
+    assert "Did you mean /more?" in ana.types("/mor")[0]
+    assert "Did you mean /join?" in ana.types("/joi")[0]
+    assert ana.types("/MORE") == ["[There is nothing more to show.]"]
+
+
+def test_more_after_a_search_that_is_over_shows_no_older_history(
+    server: ChatServer, ana: Person
+) -> None:
+    for number in range(30):
+        server.say("lobby", "Bia", f"word {number}")
+    ana.types("/history 5", "/search 29")
+    assert ana.types("/more") == ["[There is nothing more to show.]"]
+    ana.types("/search word", "/history 100")
+    assert ana.types("/more") == ["[There is nothing more to show.]"]
+
+
+def test_a_topic_that_is_refused_was_not_said(ana: Person) -> None:
+    shown = ana.types("/topic " + "x" * 500)
+    assert shown[-1] == f"[SERVER]: Not made the topic: {'x' * 500}"
+    assert not any("Not said" in line for line in shown)

@@ -53,6 +53,7 @@ class FakeTalk:
         self.language = "en"
         self.prompt: str | None = None
         self.told: list[str] = []
+        self.texts: list[str] = []
         self.moves: list[object] = []
         self.left = 0
         self.on_typed: Callable[[str], None] = lambda line: None
@@ -61,6 +62,11 @@ class FakeTalk:
     def typed(self, line: str) -> None:
         self.told.append(line)
         self.on_typed(line)
+
+    def pasted(self, lines: Sequence[str]) -> None:
+        self.texts += lines
+        for line in lines:
+            self.on_typed(line)
 
     def switch(self, room: str) -> None:
         self.moves.append(room)
@@ -135,6 +141,14 @@ def test_the_topic_takes_the_room_that_is_left() -> None:
     talk.tabs = {"lobby": talk.tabs["lobby"]}
     assert shown(bar(talk, 60)) == ("1:#lobby  Everything ab…  people: 4  online  2 unsent  34 ms")
     assert "Every" not in shown(bar(talk, 52))
+
+
+def test_the_bar_while_a_name_is_asked_for() -> None:
+    talk = FakeTalk()
+    talk.room, talk.tabs, talk.connection = None, {}, "connecting"
+    assert shown(bar(talk, 60)) == "connecting  34 ms"
+    talk.prompt = "Your name:"
+    assert shown(bar(talk, 60)) == "connected, without a name yet  34 ms"
 
 
 def test_the_bar_before_there_is_a_room() -> None:
@@ -305,9 +319,74 @@ def test_each_line_of_a_paste_is_a_line_once_enter_is_pressed() -> None:
         await running.until(lambda: "3 lines" in running.output)
         assert running.talk.told == []
         running.press("\r")
-        await running.until(lambda: len(running.talk.told) == 3)
+        await running.until(lambda: len(running.talk.texts) == 3)
 
-    assert converse(scenario).talk.told == ["one", "two", "three"]
+    talk = converse(scenario).talk
+    assert (talk.texts, talk.told) == (["one", "two", "three"], [])
+
+
+BLOCK = "#!/bin/sh\n/usr/bin/env\nsair\n  /quit now"
+
+
+def test_pasted_lines_are_text_whatever_they_look_like() -> None:
+    remembered: list[str] = []
+
+    async def scenario(running: Running) -> None:
+        running.press(f"\x1b[200~{BLOCK}\n\x1b[201~\r")
+        await running.until(lambda: running.talk.texts != [])
+
+    talk = converse(scenario, remember=remembered.append).talk
+    assert (talk.texts, talk.told, talk.left) == (BLOCK.split("\n"), [], 0)
+    # From the history they are typed, so they are kept as what has to be typed.
+    assert remembered == ["#!/bin/sh", "//usr/bin/env", "  /quit now"]
+
+
+def test_one_pasted_line_goes_into_the_line_that_is_typed() -> None:
+    async def scenario(running: Running) -> None:
+        running.press("see \x1b[200~this\n\x1b[201~ one\r")
+        await running.until(lambda: running.talk.told != [])
+
+    assert converse(scenario).talk.told == ["see this one"]
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x1b"])
+def test_a_wrong_paste_is_discarded(key: str) -> None:
+    """What was typed before it is still there."""
+
+    async def scenario(running: Running) -> None:
+        running.press(f"half\x1b[200~{BLOCK}\x1b[201~")
+        await running.until(lambda: "4 lines pasted" in running.output)
+        running.press(key)
+        await running.until(lambda: "is discarded" in running.output)
+        running.press(" typed\r")
+        await running.until(lambda: running.talk.told != [])
+
+    talk = converse(scenario).talk
+    assert (talk.texts, talk.told, talk.left) == ([], ["half typed"], 0)
+
+
+def test_a_paste_that_was_not_sent_is_still_text_the_next_time() -> None:
+    async def scenario(running: Running) -> None:
+        running.press("\r")
+        await running.until(lambda: running.talk.texts != [])
+
+    talk = converse(scenario, draft="/quit\nsair").talk
+    assert (talk.texts, talk.told) == (["/quit", "sair"], [])
+
+
+def test_of_lines_pasted_at_a_question_one_answers_and_the_others_stay() -> None:
+    talk = FakeTalk()
+    talk.prompt = "Your name:"
+
+    async def scenario(running: Running) -> None:
+        running.press("\x1b[200~Ana\nsair\x1b[201~\r")
+        await running.until(lambda: talk.told != [])
+        talk.prompt = None
+        running.press("\r")
+        await running.until(lambda: talk.texts != [])
+
+    converse(scenario, talk)
+    assert (talk.told, talk.texts) == (["Ana"], ["sair"])
 
 
 def test_pasted_control_characters_are_neither_sent_nor_obeyed() -> None:
@@ -755,7 +834,7 @@ class TestTerminal:
             rows = one.terminal.scrollback()
             assert len([row for row in rows if row.startswith("[bob]")]) == 30, "none twice"
 
-    def test_pasted_lines_are_counted_and_sent_one_by_one(self, tmp_path: Path) -> None:
+    def test_pasted_lines_are_counted_and_said_one_by_one(self, tmp_path: Path) -> None:
         with client(tmp_path) as one:
             one.terminal.paste("one\ntwo \x1b[31mred\n")
             one.terminal.wait_for("2 lines")

@@ -29,12 +29,14 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 class Style(Message, frozen=True):
     """How one person wants to be shown events: equal styles share one rendering.
 
-    ``prefixed`` is set for the rooms that are not the person's current one.
+    ``prefixed`` is set for the rooms that are not the person's current one. Times are UTC, or
+    ``local``: in the zone of this machine.
     """
 
     language: str
     timestamps: bool = False
     prefixed: bool = False
+    local: bool = False
 
 
 # -- requests ---------------------------------------------------------------------------------

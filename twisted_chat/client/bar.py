@@ -20,6 +20,7 @@ UNSENT = N_("{count} unsent")
 DELAY = N_("{milliseconds} ms")
 ONLINE = N_("online")
 CONNECTING = N_("connecting")
+NAMELESS = N_("connected, without a name yet")
 OFFLINE = N_("offline")
 NEXT_ATTEMPT = N_("offline, next attempt in {seconds} s")
 
@@ -73,6 +74,8 @@ def _state(talk: Talk) -> list[Part]:
     parts = []
     if talk.connection == "online":
         parts.append(Part(translate(ONLINE), 7))
+    elif talk.connection == "connecting" and talk.prompt is not None:
+        parts.append(Part(translate(NAMELESS), 7))
     elif talk.connection == "connecting":
         parts.append(Part(translate(CONNECTING), 0, "class:bar.alarm"))
     else:

@@ -876,7 +876,10 @@ class ChatClient(Service):
                 self.state.left(event.room)  # or else its number would not go back
                 self._tell(LogReplaced(event.room))
             self.rooms[event.room] = event.last
-            self.state.seen(event.room, event.last)
+            is_known = self.kept is not None and event.room in self.kept.rooms
+            if last is not None or self._catch_up or not is_known:
+                self.state.seen(event.room, event.last)
+            # Else whoever listens begins with what is new, and says what is dealt with.
         if event.room in self._unplaced:
             self._unplaced.discard(event.room)
             self._follow_log()

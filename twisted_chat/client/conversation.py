@@ -8,6 +8,7 @@ dialect too, so that a room looks the same as over telnet. It must not know the 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from twisted_chat.characters import visible
 from twisted_chat.client import commands
 from twisted_chat.client.client import ChatClient, new_id
 from twisted_chat.client.commands import MORE, More
+from twisted_chat.client.days import Days
 from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Receipt
 from twisted_chat.client.state import MemoryState
 from twisted_chat.client.view import Connection, Line, LineKind, Tab, View
@@ -40,6 +42,7 @@ from twisted_chat.messages import (
     ChooseName,
     Crowd,
     Entered,
+    EntriesRemoved,
     Entry,
     Event,
     Help,
@@ -112,6 +115,7 @@ LOST_TO_A_PERSON = N_("[Connection lost. Press Enter to leave.]")
 BACK = N_("[Connected again.]")
 AWAY = N_("Not connected: what you type is kept and sent when the connection is back.")
 NOT_SAID = N_("Not said: {text}")
+NO_TOPIC = N_("Not made the topic: {text}")
 TRIED_AGAIN = N_("It is sent again in a moment.")
 KEPT = N_("Not sent yet: {n}. It is kept, and sent the next time you connect.")
 GONE = N_("Not sent, and not kept: {n}.")
@@ -135,7 +139,7 @@ LEFT, SOMETHING_REFUSED, NO_CONNECTION = 0, 1, 3
 class _Room:
     """What is known of one room that one is in."""
 
-    __slots__ = ("held", "is_loading", "left_out", "seen", "tab")
+    __slots__ = ("held", "is_loading", "left_out", "more", "seen", "tab", "unread")
 
     def __init__(self, name: str) -> None:
         self.tab = Tab(name)
@@ -146,6 +150,10 @@ class _Room:
         self.is_loading = False
         #: The number of the last entry that was shown in an earlier run of the client.
         self.seen: int | None = None
+        #: The last entry that was not shown yet.
+        self.unread: Entry | None = None
+        #: What ``/more`` does once the lines that wait are shown.
+        self.more: Callable[[], None] | None = None
 
 
 class Conversation:
@@ -162,12 +170,14 @@ class Conversation:
         hold: bool = True,
         echoes: bool = False,
         interactive: bool = True,
+        dates: bool = False,
         happened: Callable[[Event], None] | None = None,
     ) -> None:
         """``backlog``: entries to be shown on coming into a room. ``hold``: lines of other
         rooms are shown when one switches there, and not at once. ``echoes``: the terminal shows
         what is typed, so it is not shown again. ``interactive``: there is somebody who sees
-        what is refused, and can choose another name then. ``happened`` is told every event.
+        what is refused, and can choose another name then. ``dates``: a line tells the date where
+        it changes. ``happened`` is told every event.
         """
         #: Fires with the exit status when it is over.
         self.ended: Deferred[int] = Deferred()
@@ -187,6 +197,7 @@ class Conversation:
         self._hold = hold
         self._echoes = echoes
         self._interactive = interactive
+        self._days = Days(time.time()) if dates else None
         self._tell_all = happened
         self._rooms: dict[str, _Room] = {}
         self._next_attempt = 0.0
@@ -222,7 +233,7 @@ class Conversation:
 
     def start(self) -> None:
         """Connect."""
-        self._client.listen(self._happened)
+        self._client.listen(self._happened, dealt_with=False)
         self._client.startService()
 
     # -- for the view -------------------------------------------------------------------------
@@ -256,6 +267,17 @@ class Conversation:
             self._do(line)
         except Refusal as refusal:
             self._show_refusal(refusal)
+        self.view.refresh()
+
+    def pasted(self, lines: Sequence[str]) -> None:
+        if self._is_leaving:
+            return
+        for line in lines:
+            try:
+                self._say(Say(line))
+            except Refusal as refusal:
+                self._show_refusal(refusal)
+                self._show_not_said(Say(line))
         self.view.refresh()
 
     def switch(self, room: str) -> None:
@@ -339,6 +361,7 @@ class Conversation:
             failure.trap(Refusal)
             if not is_asked:  # what the server refuses is told as an event
                 self._show_refusal(cast("Refusal", failure.value))
+                self._show_not_said(request)
 
         self._client.ask(request).addErrback(failed)
         is_asked = True
@@ -494,6 +517,8 @@ class Conversation:
     def _happened(self, event: Event) -> None:
         if self._tell_all is not None:
             self._tell_all(event)
+        if isinstance(event, EntriesRemoved):
+            self._client.dealt_with(event)
         happened = _HAPPENED.get(type(event), Conversation._show)
         happened(self, event)
         if self._when_answered is not None:
@@ -601,16 +626,20 @@ class Conversation:
         def show(page: HistoryShown) -> None:
             room.is_loading = False
             news, room.held = room.held, []
-            before = [self._old_line(entry) for entry in self._wanted(page.entries)]
+            wanted = self._wanted(page.entries)
+            before = [self._old_line(entry) for entry in wanted]
             seen = room.seen
             if seen is not None and page.entries and seen < last:
                 first = page.entries[0].number
-                at = max(0, seen + 1 - first)
+                at = sum(entry.number <= seen for entry in wanted)
                 text = self._translate(NEW)
                 if first > seen + 1:
-                    self._more = lambda: self._ask(ReadHistory(name, BACKLOG, first))
+                    room.more = lambda: self._ask(ReadHistory(name, BACKLOG, first))
                     text = self._translate(NEW_BEFORE, n=first - seen - 1)
+                self._count_unread(room, max(0, first - seen - 1), before[at:])
                 before.insert(at, self._mark(text, name))
+            if page.entries and room.unread is None:
+                room.unread = page.entries[-1]
             room.held = [*self._backlog_starts(name), *before, *news] if before else news
             if not self._is_held(room):
                 self._show_held(room)
@@ -623,6 +652,13 @@ class Conversation:
         request = ReadHistory(name, self._backlog, last + 1, id=new_id())
         self._backlogs.add(request.id)
         self._client.ask(request).addCallbacks(show, go_on)
+
+    def _count_unread(self, room: _Room, more: int, lines: Sequence[Line]) -> None:
+        """What was said since the person read the room last, in an earlier run too."""
+        if room.tab.name != self.room:
+            fresh = [line for line in lines if line.kind in ("said", "act") and not line.own]
+            room.tab.unread += more + len(fresh)
+            room.tab.mentioned |= any(line.mentions for line in fresh)
 
     def _backlog_starts(self, room: str) -> list[Line]:
         if self._hold:
@@ -655,12 +691,21 @@ class Conversation:
             self._typed.discard(str(entry.message_id))
         self._spoke(room, entry.nickname)
         if entry.nickname.casefold() in self._ignored or (is_typed and self._echoes):
+            self._has_read(room, entry)
             return
         line = self._entry_line(entry)
         self._put(room, [line])
+        self._has_read(room, entry)
         if line.mentions:
             room.tab.mentioned = room.tab.mentioned or room.tab.name != self.room
             self.view.alert()
+
+    def _has_read(self, room: _Room, entry: Entry) -> None:
+        """What is held is not read yet: the next run of the client will still call it new."""
+        if self._is_held(room):
+            room.unread = entry
+        else:
+            self._client.dealt_with(entry)
 
     def _spoke(self, room: _Room, nickname: str) -> None:
         people = room.tab.people
@@ -741,7 +786,7 @@ class Conversation:
 
     def _show_private(self, event: Told, nickname: str) -> None:
         text = self._lines("private", event)[0].text
-        self.view.show(
+        self._display(
             [
                 Line(
                     text=text,
@@ -780,9 +825,14 @@ class Conversation:
             return
         self._is_refused = True
         self._show_refusal(event.refusal)
-        text = _text_of(self._client.asked(event.id))
+        self._show_not_said(self._client.asked(event.id))
+
+    def _show_not_said(self, request: Request | None) -> None:
+        """The text that was refused, so that it can be said in another way."""
+        text = _text_of(request)
         if text is not None:
-            self._server("error", self._translate(NOT_SAID, text=visible(text)))
+            sentence = NO_TOPIC if isinstance(request, Topic) else NOT_SAID
+            self._server("error", self._translate(sentence, text=visible(text)))
 
     def _history_shown(self, event: HistoryShown) -> None:
         if event.id in self._backlogs:
@@ -792,6 +842,8 @@ class Conversation:
         if event.entries and event.entries[0].number > event.first:
             count, first = len(event.entries), event.entries[0].number
             self._more = lambda: self._ask(ReadHistory(event.room, count, first))
+        else:
+            self._more = None
 
     def _wanted(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """Those of people who are not ignored."""
@@ -803,6 +855,7 @@ class Conversation:
         found = [pair for pair in found if pair[0] in wanted]
         self._show(_found(event.words, found[:PAGE]))
         rest = found[PAGE:]
+        self._more = None
         if rest:
             self._notice(MORE_FOUND)
             self._more = lambda: self._found(_found(event.words, rest))
@@ -862,7 +915,7 @@ class Conversation:
     def _put(self, room: _Room, lines: Sequence[Line]) -> None:
         """Show lines of a room, now or when it is the current one."""
         if not self._is_held(room):
-            self.view.show(lines)
+            self._display(lines)
             return
         room.held.extend(lines)
         if room.tab.name != self.room:
@@ -876,12 +929,17 @@ class Conversation:
             return
         room.tab.unread = 0
         room.tab.mentioned = False
+        if room.unread is not None:
+            self._client.dealt_with(room.unread)
+            room.unread = None
+        if room.more is not None:
+            self._more, room.more = room.more, None
         held, room.held = room.held, []
         if room.left_out:
             held.insert(0, self._mark(self._translate(NOT_SHOWN, n=room.left_out), room.tab.name))
             room.left_out = 0
         if held:
-            self.view.show(held)
+            self._display(held)
 
     def _entry_line(self, entry: Entry) -> Line:
         own = entry.nickname == self.nickname
@@ -908,9 +966,12 @@ class Conversation:
     def _lines(self, kind: LineKind, event: Event) -> list[Line]:
         room: str | None = getattr(event, "room", None)
         prefixed = not self._hold and room is not None and room != self.room
-        style = Style(self.language, prefixed=prefixed)
+        style = Style(self.language, prefixed=prefixed, local=True)
         rendered = dialect.render([event], style).decode().splitlines()
         return [Line(text=text, kind=kind, room=room) for text in rendered]
+
+    def _display(self, lines: Sequence[Line]) -> None:
+        self.view.show(lines if self._days is None else list(self._days.with_dates(lines)))
 
     def _show(self, event: Event) -> None:
         """Show it as the server would."""

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 CANNOT_CONNECT = N_("cannot connect to {address}: {reason}")
 ALONE = N_(
-    "Another client of yours is connected to this server: this one is somebody else, and keeps "
-    "nothing."
+    "You are connected to this server in another terminal already: here you need another name, and "
+    "what is not sent is not kept. With --nick NAME, it is."
 )
 
 TRUST = (
@@ -269,6 +269,7 @@ class Connect:
             hold=window,
             echoes=not window,
             interactive=is_interactive(),
+            dates=is_interactive(),
             happened=self._happened,
         )
         if window:

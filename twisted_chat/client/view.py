@@ -104,6 +104,9 @@ class Talk(Protocol):
     def typed(self, line: str) -> None:
         """A line was typed and Enter pressed."""
 
+    def pasted(self, lines: Sequence[str]) -> None:
+        """Lines were pasted and are to be said as they are, in their order: none is a command."""
+
     def switch(self, room: str) -> None:
         """Make ``room``, which one is in, the current one, and show what is new in it."""
 

@@ -53,6 +53,7 @@ from twisted.python.failure import Failure
 from twisted_chat.characters import visible
 from twisted_chat.client.bar import GAP, bar, prompt, waiting
 from twisted_chat.client.colours import Look, clip, paint, width
+from twisted_chat.client.commands import as_typed
 from twisted_chat.client.completion import Known, complete
 from twisted_chat.client.view import Line, Talk
 from twisted_chat.language import N_, catalogue
@@ -77,7 +78,8 @@ LEAVING_TIME = 2.0
 INPUT_ROWS = 6
 
 HOW_TO_LEAVE = N_("Press Ctrl-C again to leave. Your line is kept.")
-SEVERAL_LINES = N_("{count} lines; Enter sends them one by one.")
+PASTED = N_("{count} lines pasted: Enter says them as they are, Esc or Ctrl-C discards them.")
+DISCARDED = N_("What was pasted is discarded.")
 SEARCH = N_("Search: ")
 
 _STYLE = Style.from_dict(
@@ -192,6 +194,11 @@ class Window:
         self._closed = False
         self._over = False
         self._leave_again_until = -math.inf
+        #: Whether what is being edited was pasted as several lines: it is text, whatever it looks
+        #: like; and what stood there before.
+        self._is_pasted = "\n" in draft
+        self._before_paste = Document()
+        self._discarded_until = -math.inf
         self._history = InMemoryHistory(list(history))
         self._completer = _TabKey(talk)
         self._output = output or _Terminal.from_pty(sys.stdout, os.environ.get("TERM"))
@@ -213,6 +220,7 @@ class Window:
             input=input,
         )
         self._app.ttimeoutlen = 0.1
+        self._app.timeoutlen = 0.3  # Esc alone, or Alt with another key
         self._app.before_render += lambda _: self._after_resize()
         self._app.after_render += lambda _: self._note_what_is_drawn()
 
@@ -458,8 +466,11 @@ class Window:
         """What is more important than the bar at the moment."""
         if time.monotonic() < self._leave_again_until:
             return self._translate(HOW_TO_LEAVE)
-        count = len(self._lines())
-        return self._translate(SEVERAL_LINES).format(count=count) if count > 1 else None
+        if time.monotonic() < self._discarded_until:
+            return self._translate(DISCARDED)
+        if not self._is_pasted:
+            return None
+        return self._translate(PASTED).format(count=len(self._lines()))
 
     # -- the keys -----------------------------------------------------------------------------
 
@@ -472,6 +483,8 @@ class Window:
         keys.add("tab", filter=editing)(self._tab)
         keys.add(Keys.BracketedPaste, filter=editing)(self._paste)
         keys.add("c-c", filter=editing)(self._interrupt)
+        pasted = Condition(lambda: self._is_pasted)
+        keys.add("escape", filter=editing & pasted)(lambda _: self._discard())
         keys.add("c-d", filter=editing & nothing_typed)(lambda _: self.leave())
         keys.add("c-l")(lambda _: self._draw_again())
         keys.add("c-z", filter=Condition(suspend_to_background_supported))(
@@ -496,6 +509,9 @@ class Window:
 
     def _enter(self, event: KeyPressEvent) -> None:
         lines = self._lines()
+        if self._is_pasted and lines:
+            self._say_pasted(lines)
+            return
         if not lines and self._talk.prompt is not None:
             lines = [""]  # it may be an answer
         self._buffer.reset()
@@ -503,6 +519,19 @@ class Window:
             if self._talk.prompt is None:
                 self._add_to_history(line)
             self._talk.typed(line)
+
+    def _say_pasted(self, lines: list[str]) -> None:
+        if self._talk.prompt is not None:  # one line answers it; the others are still there
+            answer, *others = lines
+            self._buffer.document = Document("\n".join(others))
+            self._talk.typed(answer)
+            return
+        self._buffer.reset()
+        for line in lines:
+            again = as_typed(line)
+            if again is not None:
+                self._add_to_history(again)
+        self._talk.pasted(lines)
 
     def _add_to_history(self, line: str) -> None:
         if self._history.get_strings()[-1:] != [line]:
@@ -523,17 +552,33 @@ class Window:
             buffer.start_completion()
 
     def _paste(self, event: KeyPressEvent) -> None:
-        text = event.data.replace("\r\n", "\n").replace("\r", "\n")
-        self._buffer.insert_text(text.rstrip("\n"))
+        text = event.data.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+        if "\n" in text and not self._is_pasted:
+            self._before_paste = self._buffer.document
+            self._is_pasted = True
+        self._buffer.insert_text(text)
+
+    def _discard(self) -> None:
+        """What was pasted is not to be said; what was typed before stays."""
+        self._is_pasted = False
+        self._buffer.document = self._before_paste
+        self._before_paste = Document()
+        self._discarded_until = time.monotonic() + LEAVING_TIME
+        self._app.invalidate()
 
     def _edited(self, buffer: Buffer) -> None:
-        self._leave_again_until = -math.inf
+        self._leave_again_until = self._discarded_until = -math.inf
+        if not buffer.text:
+            self._is_pasted = False
+            self._before_paste = Document()
         _make_visible(buffer)
         self._save_draft()
 
     def _interrupt(self, event: KeyPressEvent) -> None:
         now = time.monotonic()
-        if not self._buffer.text or now < self._leave_again_until:
+        if self._is_pasted:
+            self._discard()
+        elif not self._buffer.text or now < self._leave_again_until:
             self.leave()
         else:
             self._leave_again_until = now + LEAVING_TIME

@@ -191,8 +191,9 @@ def _prefix(room: str, style: Style) -> str:
     return f"#{visible(room)} " if style.prefixed else ""
 
 
-def _when(time: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=time)
+def _when(time: int, style: Style) -> datetime:
+    when = _EPOCH + timedelta(microseconds=time)
+    return when.astimezone() if style.local else when
 
 
 def _spoken(entry: Entry, style: Style) -> str:
@@ -205,12 +206,12 @@ def _spoken(entry: Entry, style: Style) -> str:
 
 
 def _entry(entry: Entry, style: Style) -> list[str]:
-    time = f"{_when(entry.time):%H:%M} " if style.timestamps else ""
+    time = f"{_when(entry.time, style):%H:%M} " if style.timestamps else ""
     return [f"{time}{_prefix(entry.room, style)}{_spoken(entry, style)}"]
 
 
 def _dated(entry: Entry, style: Style) -> str:
-    return f"{_when(entry.time):%Y-%m-%d %H:%M} {_spoken(entry, style)}"
+    return f"{_when(entry.time, style):%Y-%m-%d %H:%M} {_spoken(entry, style)}"
 
 
 def _greeted(event: Greeted, style: Style) -> list[str]:
@@ -282,7 +283,7 @@ def _renamed(event: Renamed, style: Style) -> list[str]:
 
 
 def _told(event: Told, style: Style) -> list[str]:
-    time = f"{_when(event.time):%H:%M} " if style.timestamps else ""
+    time = f"{_when(event.time, style):%H:%M} " if style.timestamps else ""
     sentence = N_("[to {name}, in private]") if event.own else N_("[{name}, in private]")
     name = event.recipient if event.own else event.sender
     return [f"{time}{_translate(style, sentence, name=name)}: {visible(event.text)}"]
@@ -331,6 +332,8 @@ def _topic_line(topic: str, style: Style) -> list[str]:
 def _replay_starts(event: ReplayStarts, style: Style) -> list[str]:
     if event.resumed:
         sentence = N_("Said while you were away (times are UTC):")
+    elif style.local:
+        sentence = N_("Said before you came (in your local time):")
     else:
         sentence = N_("Said before you came (times are UTC):")
     return [_prefix(event.room, style) + _notice(style, sentence)]
@@ -362,7 +365,10 @@ def _acknowledged(event: Acknowledged, style: Style) -> list[str]:
 def _search_shown(event: SearchShown, style: Style) -> list[str]:
     if not event.entries:
         return [_notice(style, N_("Nothing was found for: {words}"), words=event.words)]
-    lines = [_notice(style, N_("Found, the latest first (times are UTC):"))]
+    sentence = N_("Found, the latest first (times are UTC):")
+    if style.local:
+        sentence = N_("Found, the latest first (in your local time):")
+    lines = [_notice(style, sentence)]
     for entry, snippet in zip(event.entries, event.snippets, strict=False):
         short = structs.replace(entry, text=snippet)
         lines.append(f"  #{visible(entry.room)} {entry.number} {_dated(short, style)}")
@@ -386,7 +392,10 @@ def _pong(event: Pong, style: Style) -> list[str]:
 def _history_shown(event: HistoryShown, style: Style) -> list[str]:
     if not event.entries:
         return [_notice(style, N_("Nothing more was said in #{room}."), room=event.room)]
-    lines = [_notice(style, N_("History of #{room} (times are UTC):"), room=event.room)]
+    sentence = N_("History of #{room} (times are UTC):")
+    if style.local:
+        sentence = N_("History of #{room} (in your local time):")
+    lines = [_notice(style, sentence, room=event.room)]
     lines.extend(f"{entry.number:>6} {_dated(entry, style)}" for entry in event.entries)
     first = event.entries[0].number
     if first > event.first:
@@ -419,6 +428,8 @@ def _language_shown(event: LanguageShown, style: Style) -> list[str]:
 
 
 def _timestamps_set(event: TimestampsSet, style: Style) -> list[str]:
+    if event.on and style.local:
+        return [_notice(style, N_("Each line will show its time (your local time)."))]
     if event.on:
         return [_notice(style, N_("Each line will show its time (UTC)."))]
     return [_notice(style, N_("Lines will not show their time."))]
@@ -438,7 +449,10 @@ def _help_shown(event: HelpShown, style: Style) -> list[str]:
     width = max(len(command.usage(style.language)) for command in chosen)
     for command in chosen:
         usage = command.usage(style.language)
-        lines.append(f"  {usage:<{width}}  {translate(command.help)}")
+        help = command.help
+        if style.local and "timestamps" in command.names:
+            help = N_("Show the time (your local time) of each line.")
+        lines.append(f"  {usage:<{width}}  {translate(help)}")
     if event.command is not None:
         names = ", ".join(f"/{name}" for name in chosen[0].names)
         lines.append("  " + _translate(style, N_("Also called: {names}"), names=names))
