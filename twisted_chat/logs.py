@@ -46,7 +46,7 @@ LIMIT = 10
 #: Events of one kind in one second, with which each further source has only one.
 KIND_LIMIT = 100
 
-#: Kinds and sources that are counted in one second.
+#: Sources of one kind that are counted in one second.
 SOURCES_LIMIT = 1000
 
 #: So many lines of what is printed: each of them is an event, and one traceback is many.
@@ -145,7 +145,7 @@ class Throttle:
         # Twisted's handler of SIGTERM logs, and may interrupt what holds this: see the module.
         self._lock = threading.RLock()
         self._end = seconds() + 1  # of the second at hand; guarded, with the counts
-        self._counts: Counter[tuple[str, str | None]] = Counter()
+        self._counts: dict[str, Counter[str | None]] = {}
         self._passed: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
 
@@ -163,13 +163,14 @@ class Throttle:
             self._observer(event)
 
     def _passes(self, kind: str, source: str | None) -> bool:
-        if len(self._counts) >= SOURCES_LIMIT and (kind, source) not in self._counts:
+        counts = self._counts.setdefault(kind, Counter())
+        if len(counts) >= SOURCES_LIMIT and source not in counts:
             return False
-        self._counts[kind, source] += 1
+        counts[source] += 1
         if source is None:
-            return self._counts[kind, source] <= _limit(kind)
+            return counts[source] <= _limit(kind)
         limit = LIMIT if self._passed[kind] < KIND_LIMIT else 1
-        return self._counts[kind, source] <= limit
+        return counts[source] <= limit
 
     def flush(self, at_once: bool = False) -> None:
         """Tell what was left out, if the second is over."""
@@ -179,7 +180,7 @@ class Throttle:
                 return
             self._end = now + 1
             left_out, self._left_out = self._left_out, Counter()
-            self._counts, self._passed = Counter(), Counter()
+            self._counts, self._passed = {}, Counter()
         for kind, count in left_out.items():
             self._observer(_told("left-out", _LEFT_OUT, self._language, kind=kind, count=count))
 

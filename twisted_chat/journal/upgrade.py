@@ -31,6 +31,9 @@ STEP = 1000
 
 _log = logging.getLogger(__name__)
 
+#: What the lines of the log about an upgrade are known by.
+_UPGRADED = {"event": "upgraded"}
+
 
 def schema_scripts() -> list[str]:
     """The schema's numbered files, in order."""
@@ -53,7 +56,11 @@ def upgrade(connection: sqlite3.Connection, path: str) -> None:
     if version:
         backup = backup_of(path, version)
         _log.warning(
-            "the database %s is upgraded from version %d to %d", path, version, len(scripts)
+            "the database %s is upgraded from version %d to %d",
+            path,
+            version,
+            len(scripts),
+            extra=_UPGRADED,
         )
         _back_up(connection, path, backup)
         # What is overwritten or was removed earlier must not be found in the file afterwards.
@@ -80,6 +87,7 @@ def upgrade(connection: sqlite3.Connection, path: str) -> None:
             "remove it when all is well",
             path,
             backup,
+            extra=_UPGRADED,
         )
 
 
