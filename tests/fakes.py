@@ -19,6 +19,7 @@ from twisted_chat.journal import (
     Draft,
     Failed,
     HistoryReader,
+    KeptPerson,
     Marker,
     Outcome,
     RoomState,
@@ -69,6 +70,12 @@ class StepJournal:
     def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
         end = self.store.runs.common(told)
         self._read(lambda reader: reader.common(positions, end), reply)
+
+    def people(self) -> Sequence[KeptPerson]:
+        return self.store.people()
+
+    def keep(self, people: Sequence[KeptPerson], forgotten: Sequence[bytes]) -> None:
+        self.store.keep(people, forgotten)
 
     def append(self, draft: Draft) -> None:
         self.queue.append(draft)

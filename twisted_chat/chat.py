@@ -30,7 +30,8 @@ from twisted_chat.errors import (
     TopicTooLong,
 )
 from twisted_chat.identities import Identities
-from twisted_chat.journal import Draft, Failed, Found, Journal, Marker, Outcome, Saved
+from twisted_chat.journal import Draft, Failed, Found, Journal, KeptPerson, Marker, Outcome, Saved
+from twisted_chat.kept import Keeper
 from twisted_chat.limits import DEFAULTS, TEXT_LIMIT, Limits
 from twisted_chat.messages import (
     Announced,
@@ -114,6 +115,9 @@ class Person(Member, Hashable, Protocol):
     def heard_from(self, sender: Person) -> None:
         """``sender`` told this person something in private."""
 
+    def kept(self) -> KeptPerson | None:
+        """What is to be kept of this person, so that they can come back after a restart."""
+
     def ignores(self, name: str) -> bool:
         """Whether this person does not want to see what ``name`` says."""
 
@@ -195,6 +199,7 @@ class Chat:
     ) -> None:
         self.registry = registry
         self.identities = identities
+        self.keeper: Keeper[Person] = Keeper(journal, identities)
         self._journal = journal
         self._clock = clock
         self._later = later
@@ -224,6 +229,7 @@ class Chat:
             self._rooms[state.name] = Room(state.name, state.base, state.last, state.topic)
             self._room_names.add(state.name)
         self.default_room = self.room_called(self.default_room)
+        self.keeper.start()
 
     def configure(self, *, motd: tuple[str, ...], history_lines: int, keep_days: float) -> None:
         """Change what can be changed while people are here; as on making it."""
@@ -924,6 +930,7 @@ class Chat:
             self._rooms[name].base = last
 
     def _stopping(self) -> None:
+        self.keeper.save_all()
         for person, _ in self.registry.snapshot():
             for cursor in person.cursors.values():
                 self._close(cursor)

@@ -28,6 +28,10 @@ def _nothing() -> None:
     """Nobody needs to know."""
 
 
+def _nobody(person: object) -> None:
+    """Nobody needs to know."""
+
+
 class Identities(Generic[PersonT]):
     """``window`` is how many seconds somebody who is gone can come back with a code, and
     ``clock`` gives seconds that never go backwards.
@@ -35,7 +39,9 @@ class Identities(Generic[PersonT]):
 
     def __init__(self, window: float, clock: Callable[[], float]) -> None:
         self.window = window
-        self._clock = clock
+        #: Called with each person with a code who is forgotten.
+        self.on_forget: Callable[[PersonT], None] = _nobody
+        self.clock = clock
         self._by_client: dict[bytes, PersonT] = {}
         self._by_code: dict[bytes, PersonT] = {}
         self._clients: dict[PersonT, bytes] = {}
@@ -92,7 +98,7 @@ class Identities(Generic[PersonT]):
         self.forget_old()
         if person not in self._codes:
             return False
-        self._gone[person] = self._clock(), forgotten
+        self._gone[person] = self.clock(), forgotten
         return True
 
     def back(self, person: PersonT) -> None:
@@ -102,8 +108,11 @@ class Identities(Generic[PersonT]):
     def forget(self, person: PersonT) -> None:
         """``person`` cannot come back."""
         _, forgotten = self._gone.pop(person, (0, _nothing))
-        for code in self._codes.pop(person, ()):
+        codes = self._codes.pop(person, None)
+        for code in codes or ():
             del self._by_code[code]
+        if codes is not None:
+            self.on_forget(person)
         if person in self._clients:
             del self._by_client[self._clients.pop(person)]
         forgotten()
@@ -117,9 +126,18 @@ class Identities(Generic[PersonT]):
         self.forget_old()
         return self._by_code.get(hash_code(code))
 
+    def people(self) -> list[PersonT]:
+        """Everybody who has a code."""
+        return list(self._codes)
+
+    def newest_code(self, person: PersonT) -> bytes | None:
+        """The hash of the newest code of ``person``."""
+        codes = self._codes.get(person)
+        return codes[-1] if codes else None
+
     def forget_old(self) -> None:
         """Forget those whose window is over."""
-        end = self._clock() - self.window
+        end = self.clock() - self.window
         while self._gone:
             person, (since, _) = next(iter(self._gone.items()))
             if since >= end:

@@ -33,6 +33,7 @@ from twisted_chat.errors import CannotListen, CannotStart, FileUnwritable, Wrong
 from twisted_chat.identities import Identities
 from twisted_chat.journal.store import Store
 from twisted_chat.journal.writer import GroupCommitJournal
+from twisted_chat.kept import INTERVAL as KEEPING_INTERVAL
 from twisted_chat.language import N_, catalogue
 from twisted_chat.names import ALWAYS_RESERVED, Reserved
 from twisted_chat.notify import ALIVE, READY, STOPPING, Notifier
@@ -144,6 +145,8 @@ class ChatService(Service):
         self._chat.reserved = _reserved(settings)
         self._removal = LoopingCall(self._chat.remove_old)
         self._removal.clock = reactor
+        self._keeping = LoopingCall(self._chat.keeper.look)
+        self._keeping.clock = reactor
         self._reactor = reactor
         self._settings = settings
         self._read_again = read_again
@@ -180,6 +183,7 @@ class ChatService(Service):
             self._fail(error)
         super().startService()
         self._removal.start(REMOVAL_INTERVAL)
+        self._keeping.start(KEEPING_INTERVAL, now=False)
         for port in self._ports:
             self._say(
                 "listening",
@@ -228,8 +232,9 @@ class ChatService(Service):
         """Accept nobody any more, save what was said, tell people, close."""
         super().stopService()
         self._notifier.tell(STOPPING)
-        if self._removal.running:
-            self._removal.stop()
+        for call in (self._removal, self._keeping):
+            if call.running:
+                call.stop()
         saved = self.factory.handle_all(HANDLING_TIMEOUT).addCallback(self._save)
         closed = gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
         return (

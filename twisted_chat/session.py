@@ -33,7 +33,7 @@ from twisted_chat.errors import (
     TooManyRooms,
     UnknownCode,
 )
-from twisted_chat.journal import Draft
+from twisted_chat.journal import Draft, KeptPerson
 from twisted_chat.journal.author import author_key
 from twisted_chat.language import LANGUAGES, match
 from twisted_chat.limits import SEARCH_BYTES, SEARCH_WORDS
@@ -230,6 +230,7 @@ class Session:
         self._absence: object = None
         #: The source that this person counts for while they are away.
         self._absent_from: Source | None = None
+        #: How far each room was seen, when that was looked at last.
         self._positions: Positions = {}
         self._wrong_codes = 0
         #: Whether the code that was shown last has arrived; until then, the one before holds too.
@@ -309,6 +310,7 @@ class Session:
         if self._state is State.CHATTING:
             before = self.nickname.text
             self._in_turn(lambda then: self._chat.rename(self, name, then, request.id))
+            self._chat.keeper.changed(self)
             self._chat.audit("renamed", self.address, name.text, before=before)
         else:
             self._enter(name, {self._chat.default_room: None}, None, request.id)
@@ -374,19 +376,23 @@ class Session:
         given = self.client_id
         if client_id is not None:
             self._be(client_id)
+        elif not self.program:
+            self.code = self._chat.identities.add_code(self)
         try:
             self._in_turn(
                 lambda then: self._chat.enter(self, name, positions, then, id, resumed=resumed)
             )
         except Refusal:
             self._be(given)
+            self._chat.identities.take_code_back(self)
+            self.code = ""
             raise
         self._chat.audit("named", self.address, name.text)
         self._keeps_client_id = client_id is not None
         if client_id is not None:
             self._chat.identities.add_client(self, self.author)
         elif not self.program:
-            self.code = self._chat.identities.add_code(self)
+            self._chat.keeper.save(self, self.kept())
         self._state = State.CHATTING
 
     def _be(self, client_id: bytes) -> None:
@@ -400,6 +406,10 @@ class Session:
         except Refusal:
             self._chat.audit("refused-code", self.address)
             raise
+        kept = self._chat.keeper.take(request.code)
+        if kept is not None:
+            self._come_back_as(kept, request.id)
+            return
         other = self._chat.identities.by_code(request.code)
         if isinstance(other, Session) and other.has_changed(request.code):
             other = None
@@ -412,6 +422,37 @@ class Session:
             self._chat.audit("wrong-code", self.address)
             raise UnknownCode(given=request.code)
         self._hand_over_to(other, {}, request.id)
+
+    def _come_back_as(self, kept: KeptPerson, id: str | None) -> None:
+        """Be somebody who was here before the server was started again.
+
+        :raises Refusal: the nickname is somebody else's by now.
+        """
+        given = self.author
+        self.author = kept.author
+        self._set_style(kept.language, kept.timestamps)
+        try:
+            self._enter(nickname(kept.nickname), dict(kept.rooms), None, id, resumed=True)
+        except Refusal:
+            self.author = given
+            self._chat.keeper.put_back(kept)
+            raise
+        self._chat.audit("resumed", self.address, self.nickname.text)
+
+    def kept(self) -> KeptPerson | None:
+        if self._state is not State.CLOSED:
+            self._positions = _arrived(self._chat.positions(self), self._connection)
+        code = self._chat.identities.newest_code(self)
+        if code is None:
+            return None
+        return KeptPerson(
+            self.author,
+            code,
+            self.nickname.text,
+            self.language,
+            self._style.timestamps,
+            tuple(self._positions.items()),
+        )
 
     def has_changed(self, code: str) -> bool:
         """Whether ``code``, one of this person's, is an old one: the new one has arrived."""
@@ -476,6 +517,7 @@ class Session:
         else:
             connection.put_lines(replaced.take_lines())
         self._tell_not_sent()
+        self._chat.keeper.save(self, self.kept())
         replaced.show((Replaced(),), self._style)
         replaced.close()
 
@@ -536,6 +578,7 @@ class Session:
             return over
         self._go()
         self._positions = _arrived(self._positions, connection)
+        self._chat.keeper.save(self, self.kept())
         return None
 
     def _absence_over(self, absence: object) -> None:
@@ -657,10 +700,12 @@ class Session:
 
     def _join(self, request: Join) -> None:
         self._in_turn(lambda then: self._chat.join(self, request.room, then, request.id))
+        self._chat.keeper.changed(self)
 
     def _leave_room(self, request: Leave) -> None:
         room = self._own_room(request.room)
         self._in_turn(lambda then: self._chat.leave_room(self, room, then, request.id))
+        self._chat.keeper.changed(self)
 
     def _list_rooms(self, request: ListRooms) -> None:
         self.show(structs.replace(self._chat.list_rooms(), id=request.id))

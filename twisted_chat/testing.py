@@ -56,12 +56,14 @@ from twisted_chat.journal import (
     Draft,
     Failed,
     HistoryReader,
+    KeptPerson,
     Marker,
     Outcome,
     RoomState,
     SearchReader,
 )
 from twisted_chat.journal.store import MEMORY, Reader, Store
+from twisted_chat.kept import INTERVAL as KEEPING_INTERVAL
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry
 from twisted_chat.names import room_among
@@ -245,6 +247,7 @@ class ChatServer:
         life = self._running()
         self._life = None
         life.removal.stop()
+        life.keeping.stop()
         life.chat.stop(_nothing)
         self.settle()
         self._drop_all()
@@ -254,6 +257,7 @@ class ChatServer:
         life = self._running()
         self._life = None
         life.removal.stop()
+        life.keeping.stop()
         life.journal.end()
         self._drop_all()
 
@@ -384,6 +388,9 @@ class _Life:
         self.removal = LoopingCall(self.chat.remove_old)
         self.removal.clock = clock
         self.removal.start(REMOVAL_INTERVAL)
+        self.keeping = LoopingCall(self.chat.keeper.look)
+        self.keeping.clock = clock
+        self.keeping.start(KEEPING_INTERVAL, now=False)
 
 
 class _Journal:
@@ -420,6 +427,12 @@ class _Journal:
 
     def mark(self, callback: Callable[[], None]) -> None:
         self._put([Marker(callback)])
+
+    def people(self) -> Sequence[KeptPerson]:
+        return self._store.people()
+
+    def keep(self, people: Sequence[KeptPerson], forgotten: Sequence[bytes]) -> None:
+        self._store.keep(people, forgotten)
 
     def when_space(self, callback: Callable[[], None]) -> None:
         self._soon(callback)

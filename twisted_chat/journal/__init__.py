@@ -68,6 +68,21 @@ class RoomState(msgspec.Struct, frozen=True):
     topic: str
 
 
+class KeptPerson(msgspec.Struct, frozen=True):
+    """What is kept of somebody who can come back with a code after a restart.
+
+    ``code`` is its hash; ``rooms`` has each room with the number of the last entry that arrived,
+    or None, the current one first.
+    """
+
+    author: bytes
+    code: bytes
+    nickname: str
+    language: str
+    timestamps: bool
+    rooms: tuple[tuple[str, int | None], ...]
+
+
 class Found(msgspec.Struct, frozen=True):
     """What a search found, the latest first; of each entry, what stands around the first word."""
 
@@ -165,8 +180,17 @@ class Journal(Protocol):
         of it that is gone.
         """
 
+    def people(self) -> Sequence[KeptPerson]:
+        """Who was kept when the log was closed last: to be asked right after :meth:`start`."""
+
+    def keep(self, people: Sequence[KeptPerson], forgotten: Sequence[bytes]) -> None:
+        """Write ``people``, in place of what was kept of the same authors, and remove those
+        ``forgotten``, behind the commits.
+        """
+
     def stop(self, stopped: Callable[[], None]) -> None:
         """Commit what is queued, deliver it, close the log, then call ``stopped``.
 
-        What is appended after this call comes back as :class:`Failed`.
+        What is appended after this call comes back as :class:`Failed`. What is given to
+        :meth:`keep` while what was queued is delivered is still written.
         """

@@ -25,7 +25,17 @@ from twisted_chat.errors import (
     DatabaseUnusable,
     IdReused,
 )
-from twisted_chat.journal import Draft, Failed, Found, RoomState, Saved, files, search
+from twisted_chat.journal import (
+    Draft,
+    Failed,
+    Found,
+    KeptPerson,
+    RoomState,
+    Saved,
+    files,
+    people,
+    search,
+)
 from twisted_chat.journal.chain import START, link
 from twisted_chat.journal.index import IndexDamaged, SearchIndex, using_index
 from twisted_chat.journal.runs import TOKEN_SIZE, Runs, superfluous
@@ -247,6 +257,21 @@ class Store:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+
+    def people(self) -> list[KeptPerson]:
+        """Those who are kept.
+
+        :raises sqlite3.Error: they cannot be read.
+        """
+        return people.read(self._connection)
+
+    def keep(self, kept: Iterable[KeptPerson], forgotten: Iterable[bytes]) -> None:
+        """Write those who are ``kept``, and remove the authors ``forgotten``.
+
+        :raises sqlite3.Error: nothing was done.
+        """
+        with self._transaction():
+            people.write(self._connection, kept, forgotten)
 
     def unindexed(self) -> int:
         """How many entries are not in the search index yet."""

@@ -23,6 +23,7 @@ from twisted_chat.journal import (
     Failed,
     Found,
     HistoryReader,
+    KeptPerson,
     Marker,
     Outcome,
     RoomState,
@@ -96,6 +97,8 @@ class GroupCommitJournal:
         self._soon = soon
         self._wake = threading.Condition()
         self._jobs: list[Callable[[], None]] = []  # guarded by _wake
+        self._kept: list[tuple[Sequence[KeptPerson], Sequence[bytes]]] = []  # guarded by _wake
+        self._all_delivered = False  # set under _wake
         self._stopping = False  # set under _wake
         self._asleep = False  # set under _wake
         self._end = math.inf  # by time.monotonic: nothing is saved after it
@@ -207,6 +210,18 @@ class GroupCommitJournal:
     def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
         self._put_job(lambda: self._remove(deque(self._store.rooms()), time, removed))
 
+    def people(self) -> Sequence[KeptPerson]:
+        try:
+            return self._store.people()
+        except sqlite3.Error as error:
+            _log.error("who could come back cannot be read: %s", error)
+            return ()
+
+    def keep(self, people: Sequence[KeptPerson], forgotten: Sequence[bytes]) -> None:
+        with self._wake:
+            self._kept.append((people, forgotten))
+            self._wake.notify()
+
     def stop(self, stopped: Callable[[], None]) -> None:
         self._stopped = stopped
         self._end = time.monotonic() + STOPPING_PATIENCE
@@ -243,6 +258,11 @@ class GroupCommitJournal:
                 for callback in waiting:
                     callback()
 
+    def _delivered_all(self) -> None:
+        with self._wake:
+            self._all_delivered = True
+            self._wake.notify()
+
     def _fit_groups(self, size: int, seconds: float) -> None:
         """Limit the next groups, as it took so many ``seconds`` to show one of this ``size``."""
         fitting = int(size * GROUP_SECONDS / max(seconds, 1e-6))
@@ -277,15 +297,17 @@ class GroupCommitJournal:
         while True:
             with self._wake:
                 self._asleep = True  # before the queue is looked at: what comes later wakes us
-                while not (self._queue or self._jobs or self._stopping):
+                while not (self._queue or self._jobs or self._kept or self._stopping):
                     if not self._wake.wait(self._index_delay()):
                         break
                 self._asleep = False
                 jobs, self._jobs = self._jobs, []
+                kept, self._kept = self._kept, []
                 stopping = self._stopping
             size = min(len(self._queue), self._group_limit)
             group = [self._queue.popleft() for _ in range(size)]
             if stopping and not group:
+                self._keep([*kept, *self._last_kept()])
                 break
             if group:
                 self._call_from_thread(self._delivered, self._commit(group))
@@ -294,9 +316,10 @@ class GroupCommitJournal:
                     self._index(2 * len(group))
                 elif not self._queue:
                     self._index_a_little()
+            self._keep(kept)
             for job in jobs:
                 self._do(job)
-            if not group and not jobs:
+            if not (group or jobs or kept):
                 self._index(INDEX_STEP)
         self._readers.close()  # one that is open would keep the log from being written back
         self._do(self._store.close)
@@ -313,6 +336,33 @@ class GroupCommitJournal:
         if not self._unindexed:
             return None
         return INDEX_DELAY if self._unindexed < INDEX_FAR_BEHIND else INDEX_PAUSE
+
+    def _last_kept(self) -> list[tuple[Sequence[KeptPerson], Sequence[bytes]]]:
+        """What is to be kept when all is delivered: who was shown how much of it."""
+        self._call_from_thread(self._delivered_all)
+        with self._wake:
+            while not self._all_delivered and time.monotonic() < self._end:
+                self._wake.wait(max(0.0, self._end - time.monotonic()))
+            kept, self._kept = self._kept, []
+            return kept
+
+    def _keep(self, kept: Sequence[tuple[Sequence[KeptPerson], Sequence[bytes]]]) -> None:
+        """Write who can come back: the last word of each author, in one transaction."""
+        last: dict[bytes, KeptPerson | None] = {}
+        for people, forgotten in kept:
+            last.update((person.author, person) for person in people)
+            last.update(dict.fromkeys(forgotten))
+        if not last:
+            return
+        try:
+            self._store.keep(
+                [person for person in last.values() if person is not None],
+                [author for author, person in last.items() if person is None],
+            )
+        except sqlite3.Error as error:
+            _log.error("who can come back after a restart was not saved: %s", error)
+        except Exception:
+            _log.exception("internal error: who can come back after a restart was not saved")
 
     def _do(self, job: Callable[[], None]) -> None:
         try:

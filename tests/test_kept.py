@@ -1,0 +1,210 @@
+"""A code to come back with outlives the server, also one that is killed."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import Visitor, World
+from tests.processes import Server
+from twisted_chat.identities import hash_code
+from twisted_chat.journal import KeptPerson
+from twisted_chat.journal.store import MEMORY, Store
+
+
+def code_of(visitor: Visitor) -> str:
+    return visitor.session.code
+
+
+def killed(world: World) -> World:
+    """Another server over the same log, of which the first knows nothing."""
+    return World(store=world.journal.store)
+
+
+def stopped(world: World) -> World:
+    world.chat.stop(lambda: None)
+    return killed(world)
+
+
+def said(shown: list[str]) -> list[str]:
+    """The texts of the lines that were said."""
+    return [match[1] for line in shown if (match := re.search(r"\[Bia\]: (.*)", line))]
+
+
+@pytest.mark.parametrize("end", [stopped, killed])
+@pytest.mark.parametrize("left", [False, True])
+def test_after_a_restart_the_code_brings_back_exactly_what_was_missed(
+    end: object, left: bool
+) -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/join cinema", "/lang pt")
+    bia.types("/join cinema", "seen in cinema", "/join lobby", "seen in lobby")
+    ana.types("own")
+    if left:
+        ana.breaks_off()
+        bia.types("missed")
+    world.chat.keeper.look()
+    again_world = stopped(world) if end is stopped else killed(world)
+    (bia,) = again_world.enter("Bia")
+    bia.types("also missed")
+    again = Visitor(again_world)
+    shown = again.types(f"/resume {code_of(ana)}")
+    assert shown[0] == "[SERVIDOR]: Que bom que você voltou, Ana."
+    assert said(shown) == ["missed", "also missed"] if left else ["also missed"]
+    assert "own" not in " ".join(shown)
+    assert again.session.current is not None
+    assert again.session.current.name == "cinema"
+    assert set(again.session.cursors) == {"cinema", "lobby"}
+    assert code_of(again) != code_of(ana)
+
+
+def test_what_had_not_arrived_when_the_server_stopped_is_shown() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    bia.types("seen", "lost 1", "lost 2")
+    ana.connection.unread = 2
+    again = Visitor(stopped(world))
+    assert said(again.types(f"/resume {code_of(ana)}")) == ["lost 1", "lost 2"]
+
+
+def test_an_old_code_does_not_come_back_with_the_server() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    again = Visitor(world)
+    again.types(f"/resume {code_of(ana)}".replace(code_of(ana), first := code_of(ana)))
+    second = code_of(again)
+    assert first != second
+    other = stopped(world)
+    visitor = Visitor(other)
+    visitor.types(f"/resume {first}")
+    assert visitor.connection.refusals() == ["unknown-code"]
+    assert visitor.types(f"/resume {second}")[0] == "[SERVER]: Welcome back, Ana."
+    third = stopped(other)
+    visitor = Visitor(third)
+    visitor.types(f"/resume {second}")
+    assert visitor.connection.refusals() == ["unknown-code"]
+
+
+def test_a_code_is_good_for_the_window_after_the_restart_and_then_forgotten() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    other = stopped(world)
+    other.clock.advance(299)
+    other.chat.keeper.look()
+    assert Visitor(other).types(f"/resume {code_of(bia)}")[0] == "[SERVER]: Welcome back, Bia."
+    other.clock.advance(2)
+    late = Visitor(other)
+    late.types(f"/resume {code_of(ana)}")
+    assert late.connection.refusals() == ["unknown-code"]
+    other.chat.keeper.look()
+    assert [person.nickname for person in other.journal.people()] == ["Bia"]
+
+
+def test_nothing_is_kept_of_those_who_said_goodbye_or_cannot_come_back_any_more() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("sair")
+    bia.breaks_off()
+    world.chat.keeper.look()
+    assert [person.nickname for person in world.journal.people()] == ["Bia"]
+    world.clock.advance(301)
+    world.chat.keeper.look()
+    assert world.journal.people() == []
+
+
+def test_if_the_name_is_somebody_else_s_after_the_restart_the_code_holds_on() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    other = stopped(world)
+    (thief,) = other.enter("Ana")
+    again = Visitor(other)
+    again.types(f"/resume {code_of(ana)}")
+    assert again.connection.refusals() == ["name-taken"]
+    thief.types("sair")
+    assert again.types(f"/resume {code_of(ana)}")[0] == "[SERVER]: Welcome back, Ana."
+
+
+def test_a_little_is_looked_at_each_time_and_written_only_if_it_changed() -> None:
+    world = World()
+    people = world.enter(*(f"name{number}" for number in range(60)))
+    for _ in range(60):
+        world.chat.keeper.look()
+    written: list[int] = []
+    keep = world.journal.keep
+
+    def counting(people: list[KeptPerson], forgotten: list[bytes]) -> None:
+        written.append(len(people))
+        keep(people, forgotten)
+
+    world.journal.keep = counting  # type: ignore[assignment, method-assign]
+    for _ in range(60):
+        world.chat.keeper.look()
+    assert written == []
+    people[0].types("oi")
+    for _ in range(31):
+        world.chat.keeper.look()
+    assert max(written) <= 2
+    assert sum(written) == 60
+
+
+def test_a_program_comes_back_by_its_numbers() -> None:
+    """And nothing of it is kept here."""
+    world = World()
+    ana, _ = world.enter("Ana", "Bia")
+    ana.breaks_off()
+    assert {person.nickname for person in world.journal.people()} == {"Ana", "Bia"}
+
+
+def test_of_a_person_the_database_has_no_code() -> None:
+    store = Store(MEMORY)
+    world = World(store=store)
+    (ana,) = world.enter("Ana")
+    (row,) = store._connection.execute("SELECT * FROM person").fetchall()
+    code = code_of(ana)
+    assert hash_code(code) in row
+    assert code.replace("-", "") not in str(row)
+
+
+def test_a_row_that_cannot_be_understood_is_left_out() -> None:
+    store = Store(MEMORY)
+    World(store=store).enter("Ana", "Bia")
+    store._connection.execute("UPDATE person SET rooms = 'x' WHERE nickname = 'Ana'")
+    assert [person.nickname for person in store.people()] == ["Bia"]
+
+
+# -- with a process ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+def test_the_code_holds_when_the_server_is_started_again(tmp_path: Path, how: str) -> None:
+    from tests.test_limits import phones
+
+    with Server(tmp_path) as server, phones(2, server.port) as (ana, bia):
+        ana.say("Ana")
+        ana.hears("brings you back")
+        (code,) = re.findall(r"/resume (\S+) brings", ana.text)
+        bia.say("Bia")
+        bia.say("seen")
+        ana.hears("[Bia]: seen")
+        if how == "kill":
+            server.process.kill()
+        else:
+            server.process.terminate()
+        server.process.wait()
+    with closing(sqlite3.connect(tmp_path / "chat.db")) as connection:
+        assert len(connection.execute("SELECT * FROM person").fetchall()) == 2
+    with Server(tmp_path) as server, phones(2, server.port) as (bia, ana):
+        bia.say("Bia")
+        bia.hears("brings you back")
+        bia.say("missed")
+        ana.say(f"/resume {code}")
+        ana.hears("[Bia]: missed")
+        assert "Welcome back, Ana." in ana.text
+        if how == "terminate":
+            assert "seen" not in ana.text
