@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.processes import PATIENCE, Server, client_command, environment
+from tests.test_search_index import DESTROYED
 from twisted_chat import cli
 from twisted_chat.archive import progress
 from twisted_chat.archive.database import (
@@ -31,6 +33,7 @@ from twisted_chat.archive.database import (
     open_archive,
 )
 from twisted_chat.archive.export import FORMATS, escaped, guarded
+from twisted_chat.archive.index_check import SearchIndexDamaged
 from twisted_chat.archive.progress import Progress, grouped
 from twisted_chat.archive.verify import EntryStray, Verification
 from twisted_chat.characters import find_unsafe, visible
@@ -394,11 +397,48 @@ def test_an_index_that_differs_from_its_table_is_found(
 
 @pytest.mark.parametrize(
     "statement",
-    ["DELETE FROM entry_text_docsize WHERE id = 3", "UPDATE indexed SET entry = entry - 1"],
+    [
+        *DESTROYED,
+        "DELETE FROM entry_text_docsize WHERE id = 3",
+        "UPDATE indexed SET entry = entry - 1",
+        "INSERT INTO entry_text (rowid, room, text) VALUES (1000, 'r1', 'extra')",
+        "INSERT INTO entry_text (entry_text, rowid, room, text)"
+        " VALUES ('delete', 1, 'r1', 'ola a todos')",
+        "UPDATE entry_text_data SET block ="
+        " CAST(replace(CAST(block AS TEXT), 'todos', 'fodos') AS BLOB) WHERE id > 10",
+    ],
 )
-def test_an_index_of_searches_that_does_not_fit_is_found(path: Path, statement: str) -> None:
+def test_a_search_index_that_does_not_fit_is_found_and_made_anew(
+    capsys: pytest.CaptureFixture[str], path: Path, statement: str
+) -> None:
+    """Missing words and entries, such as there are not, and what SQLite cannot read."""
     change(path, statement)
-    assert damaged(path) == ["the index of searches does not fit the entries"]
+    (finding,) = found(path)
+    assert isinstance(finding, SearchIndexDamaged)
+    assert f"twisted-chat reindex {path} makes it anew" in finding.sentence("en")
+    assert run(capsys, "verify", str(path))[0] == 1
+    told = "The search index was made anew, of 10 entries.\n"
+    assert run(capsys, "reindex", str(path)) == (0, told, "")
+    assert damaged(path) == []
+
+
+def test_an_index_that_lags_behind_is_no_damage(path: Path) -> None:
+    with closing(Store(str(path))) as store:
+        store.commit([Draft("lobby", START, "say", "Ana", "new", None, None, None)])
+    assert damaged(path) == []
+    change(path, "UPDATE indexed SET version = 0", "DELETE FROM entry_text_data")
+    assert damaged(path) == [], "the next start makes it anew"
+
+
+def test_what_cannot_be_indexed_anew(
+    capsys: pytest.CaptureFixture[str], path: Path, tmp_path: Path
+) -> None:
+    assert run(capsys, "reindex", str(tmp_path / "nothing.db"))[0] == 2
+    assert not (tmp_path / "nothing.db").exists()
+    with closing(Store(str(path))):
+        status, out, err = run(capsys, "reindex", str(path))
+    assert (status, out) == (2, "")
+    assert "in use by another server" in err
 
 
 def test_a_malformed_file_is_told_with_status_1(
@@ -580,6 +620,13 @@ def test_markdown(capsys: pytest.CaptureFixture[str], path: Path) -> None:
 
 def test_csv(capsys: pytest.CaptureFixture[str], path: Path) -> None:
     assert exported(capsys, path, "csv", "lobby") == CSV
+
+
+def test_csv_with_a_byte_order_mark(capsys: pytest.CaptureFixture[str], path: Path) -> None:
+    """By which spreadsheets know that it is UTF-8."""
+    arguments = ("export", str(path), "lobby", "--format")
+    assert run(capsys, *arguments, "csv", "--bom") == (0, "\ufeff" + CSV, "")
+    assert run(capsys, *arguments, "jsonl", "--bom")[:2] == (2, "")
 
 
 def test_all_rooms(capsys: pytest.CaptureFixture[str], path: Path) -> None:
@@ -1004,7 +1051,7 @@ def test_output_that_nobody_reads_any_more(tmp_path: Path) -> None:
         assert program.stdout.readline().startswith(b'{"room":"lobby","seq":1,')
         program.stdout.close()
         assert program.stderr.read() == b""
-        assert program.wait(PATIENCE) == 0
+        assert program.wait(PATIENCE) == 128 + signal.SIGPIPE
 
 
 @pytest.mark.slow
@@ -1021,7 +1068,7 @@ def test_closed_files(path: Path, closed: str) -> None:
 @pytest.mark.slow
 @pytest.mark.process
 def test_an_output_that_is_not_unicode(path: Path) -> None:
-    """A history is for the terminal as it is; an export is always UTF-8."""
+    """What others may read later is always UTF-8."""
     settings = {**environment(), "PYTHONIOENCODING": "ascii"}
     history = subprocess.run(
         archive_command("history", str(path), "lobby"),
@@ -1029,7 +1076,7 @@ def test_an_output_that_is_not_unicode(path: Path) -> None:
         capture_output=True,
         check=True,
     )
-    assert b"Ol? a todos" in history.stdout
+    assert "Olá a todos" in history.stdout.decode()
     export = subprocess.run(
         archive_command("export", str(path), "lobby", "--format", "csv"),
         env=settings,

@@ -26,6 +26,8 @@ from twisted_chat.archive.verify import Verification
 from twisted_chat.journal import Draft
 from twisted_chat.journal.store import Store
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 START = 1_795_463_820_000_000
 
 
@@ -56,7 +58,7 @@ def english(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
     """What the command does with them is forgotten afterwards."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -296,6 +298,133 @@ def test_what_is_ended_halfway_leaves_nothing(
         cli.main(["backup", str(database), str(database.parent / "copy.db")])
     assert end.value.code == 128 + number
     assert sorted(database.parent.iterdir()) == before
+
+
+def test_ctrl_c_halfway_leaves_nothing(
+    capsys: pytest.CaptureFixture[str], database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "_sync", lambda path: os.kill(os.getpid(), signal.SIGINT))
+    before = sorted(database.parent.iterdir())
+    assert run(capsys, str(database), str(database.parent / "copy.db")) == (130, "", "")
+    assert sorted(database.parent.iterdir()) == before
+
+
+# -- the words, the status and the disk agree -------------------------------------------------
+
+WELL = "2 rooms, 5 entries: all is well.\n"
+
+
+def test_where_links_are_not_permitted(
+    capsys: pytest.CaptureFixture[str],
+    database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on FAT, and in some containers; and nobody's place is taken either."""
+
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+    copy = tmp_path / "copy.db"
+    assert run(capsys, str(database), str(copy)) == (0, WELL, "")
+    assert whole(copy)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir() if "copy" in path.name) == ["copy.db"]
+    other = tmp_path / "other.db"
+    monkeypatch.setattr(Progress, "start", lambda self: other.write_text("something dear"))
+    status, out, err = run(capsys, str(database), str(other))
+    assert (status, out) == (2, "")
+    assert "exists already" in err
+    assert other.read_text() == "something dear"
+
+
+def test_nothing_is_left_where_it_cannot_get_its_name(
+    capsys: pytest.CaptureFixture[str],
+    database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ "All is well" is not said before."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "rename", refuse)
+    assert "cannot write" in refused(capsys, database, str(tmp_path / "copy.db"))
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure(
+    capsys: pytest.CaptureFixture[str],
+    database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sync = backup._sync
+
+    def fail(path: str) -> None:
+        if os.path.isdir(path):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(path)
+
+    monkeypatch.setattr(backup, "_sync", fail)
+    status, out, err = run(capsys, str(database), str(tmp_path / "copy.db"))
+    assert (status, out) == (0, WELL)
+    assert "cannot be synced" in err
+    assert err.count("\n") == 1
+    assert whole(tmp_path / "copy.db")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_comes_too_late_changes_nothing(
+    capsys: pytest.CaptureFixture[str],
+    database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:
+    place = backup._place
+
+    def interrupted(copy: str, path: str) -> None:
+        place(copy, path)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(backup, "_place", interrupted)
+    assert run(capsys, str(database), str(tmp_path / "copy.db")) == (0, WELL, "")
+    assert whole(tmp_path / "copy.db")
+
+
+def test_a_backup_whose_words_cannot_be_written_is_one(database: Path, tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "twisted_chat.cli", "backup", str(database), "copy.db"],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert b"cannot write stdout" in done.stderr
+    assert whole(tmp_path / "copy.db")
+
+
+def test_a_damaged_search_index_prevents_no_backup(
+    capsys: pytest.CaptureFixture[str], database: Path, tmp_path: Path
+) -> None:
+    """It can be made anew; the log cannot. The copy needs no care."""
+    with closing(Store(str(database))) as store:
+        store.index(100)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DELETE FROM entry_text_data")
+    copy = tmp_path / "copy.db"
+    status, out, err = run(capsys, str(database), str(copy))
+    assert (status, out) == (0, WELL)
+    assert "search index is damaged" in err
+    assert whole(copy)
+    with closing(Store(str(copy))) as store:
+        assert store.search_index.made_anew == 1
 
 
 @pytest.mark.parametrize("name", ["", "copy.db/"])

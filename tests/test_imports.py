@@ -19,6 +19,7 @@ LAYERS = (
     "language",
     "characters",
     "errors",
+    "output",
     "lookalikes",
     "names",
     "flood",

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from twisted_chat import __version__
+from twisted_chat import __version__, output
 from twisted_chat.characters import visible
 from twisted_chat.client.address import DEFAULT_HOST, DEFAULT_PORT, parse_address
 from twisted_chat.client.trust import parse_fingerprint
@@ -56,6 +56,18 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
+    with output.patient_streams():
+        try:
+            status = _run(arguments)
+        except SystemExit as end:  # argparse has printed the help or the version
+            if end.code:
+                raise
+            end.code = output.finish(0, _complain, from_environment())
+            raise
+        return output.finish(status, _complain, from_environment())
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _arguments()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -66,6 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # Ctrl-C where no command has a better way to end
         return INTERRUPTED
     return status
+
+
+def _complain(sentence: str) -> None:
+    if sys.stderr is not None:  # else print would take standard output
+        print(f"twisted-chat: {sentence}", file=sys.stderr, flush=True)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -114,6 +131,21 @@ def _arguments() -> argparse.ArgumentParser:
     export.add_argument(
         "--output", metavar="FILE", help="where to write it [default: standard output]"
     )
+
+    export.add_argument(
+        "--bom",
+        action="store_true",
+        help="with csv, begin with a byte order mark, so that spreadsheets know that it is UTF-8",
+    )
+
+    reindex = commands.add_parser(
+        "reindex",
+        help="make the search index of a database anew",
+        description="Make the search index of a database anew, of the log that is in it, while no "
+        "server has it open. Status 1: the database is damaged; 2: it could not be done.",
+    )
+    reindex.set_defaults(command=_reindex)
+    reindex.add_argument("database", metavar="DB", help="the database of a server that is stopped")
 
     backup = commands.add_parser(
         "backup",
@@ -441,8 +473,19 @@ def _export(options: argparse.Namespace) -> int:
     from twisted_chat.archive import commands
 
     return commands.export(
-        options.database, options.room, options.format, options.output, from_environment()
+        options.database,
+        options.room,
+        options.format,
+        options.output,
+        from_environment(),
+        bom=options.bom,
     )
+
+
+def _reindex(options: argparse.Namespace) -> int:
+    from twisted_chat.archive import commands
+
+    return commands.reindex(options.database, from_environment())
 
 
 def _backup(options: argparse.Namespace) -> int:

@@ -1,26 +1,34 @@
 """``twisted-chat backup``: a copy of a database, whole and checked, while a server goes on.
 
 The copy is of one moment: a read transaction holds it, or else SQLite would begin again
-whenever the server writes. It gets its name when it is on disk and has been verified.
+whenever the server writes. It gets its name when it is on disk and has been verified; from then
+on nothing that happens makes a failure of it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
 import sqlite3
 import tempfile
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 
 from twisted_chat.archive.database import Archive, open_archive
+from twisted_chat.archive.index_check import SearchIndexDamaged
 from twisted_chat.archive.progress import Progress
+from twisted_chat.archive.verify import Verification
 from twisted_chat.characters import visible
 from twisted_chat.errors import CannotStart, Refusal
 from twisted_chat.language import N_
+from twisted_chat.output import CannotWrite
 
 #: Pages (of 4 KiB) that are copied at one go.
 STEP = 1000
+
+#: What ends a program in good order; it comes too late once the copy has its name.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _COPYING = N_("Copying: {percent} %")
 
@@ -30,20 +38,41 @@ class BackupExists(CannotStart):
     template = N_("{path} exists already and is left as it is")
 
 
-class CannotWrite(CannotStart):
-    code = "cannot-write"
-    template = N_("cannot write {path}: {reason}")
-
-
 class LogDamaged(Refusal):
     code = "log-damaged"
     template = N_("No backup was made, as the log itself is damaged.")
 
+    def __init__(self, findings: Sequence[Refusal]) -> None:
+        super().__init__()
+        self.findings = findings
+
+
+class IndexNotCopied(Refusal):
+    code = "index-not-copied"
+    template = N_(
+        "the search index is damaged; a server that starts with the backup makes it anew, and "
+        "twisted-chat reindex does so for the database itself"
+    )
+
+
+class FolderNotSynced(Refusal):
+    code = "folder-not-synced"
+    template = N_(
+        "{path} is there and whole; but its folder cannot be synced ({reason}), so that it could "
+        "be missing after a power cut"
+    )
+
 
 def back_up(
-    archive: Archive, path: str, progress: Progress, is_whole: Callable[[Archive], bool]
+    archive: Archive,
+    path: str,
+    progress: Progress,
+    done: Callable[[Verification, Sequence[Refusal]], None],
 ) -> None:
     """Copy ``archive`` to ``path``, which must be free, and have the copy checked.
+
+    ``done`` is called when the copy has its name, with what was checked and what to know about
+    it; it raises nothing. A signal that comes from then on is dropped.
 
     :raises BackupExists: there is something at ``path``.
     :raises CannotWrite: it cannot be written.
@@ -60,18 +89,72 @@ def back_up(
             os.close(file)
             _copy(archive, copy, progress)
             archive.check_unchanged()
-            with open_archive(copy) as copied:
-                if not is_whole(copied):
-                    raise LogDamaged()
+            verification, warnings = _verify(copy, progress)
             _sync(copy)
-            os.link(copy, path)  # unlike a renaming, this takes nobody's place
+            with _too_late():
+                _place(copy, path)
+                warnings += _sync_folder(folder, path)
+                progress.erase()
+                done(verification, warnings)
         finally:
-            os.unlink(copy)
-        _sync(folder)
+            with suppress(FileNotFoundError):  # it has its name
+                os.unlink(copy)
     except FileExistsError as error:
         raise BackupExists(path=visible(path)) from error
     except OSError as error:
         raise CannotWrite(path=visible(path), reason=error.strerror) from error
+
+
+def _verify(copy: str, progress: Progress) -> tuple[Verification, list[Refusal]]:
+    """What was checked, and what is wrong that does not matter: the search index of the copy.
+
+    :raises LogDamaged: something matters.
+    """
+    progress.start()
+    with open_archive(copy) as archive:
+        verification = Verification(archive, progress)
+        findings = list(verification.findings())
+    if not all(isinstance(finding, SearchIndexDamaged) for finding in findings):
+        raise LogDamaged(findings)
+    if not findings:
+        return verification, []
+    with suppress(sqlite3.Error), closing(sqlite3.connect(copy)) as connection, connection:
+        # So a server makes it anew when it starts with the copy.
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("UPDATE indexed SET version = 0")
+    return verification, [IndexNotCopied()]
+
+
+def _place(copy: str, path: str) -> None:
+    """Give the file ``copy`` its name, which must be free.
+
+    :raises FileExistsError: it is not.
+    """
+    try:
+        os.link(copy, path)  # unlike a renaming, this takes nobody's place
+        return
+    except FileExistsError:
+        raise
+    except OSError:
+        pass  # some file systems have no links, and some systems forbid them
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        os.rename(copy, path)  # over our own empty file
+    except BaseException:
+        os.unlink(path)
+        raise
+
+
+@contextmanager
+def _too_late() -> Iterator[None]:
+    """Inside, signals wait. If what is inside succeeds, they are dropped."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+        while signal.sigtimedwait(_SIGNALS, 0) is not None:
+            pass
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _copy(archive: Archive, path: str, progress: Progress) -> None:
@@ -96,3 +179,12 @@ def _sync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_folder(folder: str, path: str) -> list[Refusal]:
+    """Make the new name last; returns why it may not, if so."""
+    try:
+        _sync(folder)
+    except OSError as error:
+        return [FolderNotSynced(path=visible(path), reason=error.strerror)]
+    return []

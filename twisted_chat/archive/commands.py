@@ -1,4 +1,4 @@
-"""``twisted-chat verify``, ``history``, ``export``, ``backup``: what they print, how they end.
+"""``verify``, ``history``, ``export``, ``backup`` and ``reindex``: what they print, how they end.
 
 Exit status: 0 all is well; 1 something was found to be wrong with the log, or is not in it;
 2 it could not be read, or the output not be written.
@@ -6,6 +6,7 @@ Exit status: 0 all is well; 1 something was found to be wrong with the log, or i
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +14,11 @@ from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from typing import TextIO
 
-from twisted_chat.archive.backup import CannotWrite, back_up
+from twisted_chat.archive.backup import LogDamaged, back_up
 from twisted_chat.archive.database import Archive, Room, open_archive
 from twisted_chat.archive.export import FORMATS
 from twisted_chat.archive.progress import Progress, grouped
+from twisted_chat.archive.reindex import reindex as make_index_anew
 from twisted_chat.archive.verify import Verification
 from twisted_chat.characters import visible
 from twisted_chat.dialects import text as dialect
@@ -24,14 +26,16 @@ from twisted_chat.errors import CannotStart, Refusal
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import Entry, Replayed, Style
 from twisted_chat.names import room_among
+from twisted_chat.output import NOBODY_READS, CannotWrite, forget_output, why_not
 
 #: What belongs to a database besides the file itself.
 _COMPANIONS = ("", "-wal", "-shm", "-journal", ".lock")
 
+#: The byte order mark, by which spreadsheets know UTF-8.
+BOM = "\ufeff"
+
 #: The status of a program that Ctrl-C ended, as a shell has it.
 _INTERRUPTED = 130
-
-STDOUT = 1
 
 
 class OutputIsDatabase(CannotStart):
@@ -39,31 +43,65 @@ class OutputIsDatabase(CannotStart):
     template = N_("{path} belongs to the database itself and is left as it is")
 
 
+class BomForTables(CannotStart):
+    code = "bom-for-tables"
+    template = N_("--bom is for --format csv: other programs would take it for text")
+
+
 def verify(path: str, language: str) -> int:
     """Check the whole log at ``path``; says what is wrong, or what was checked."""
 
     def work(archive: Archive, output: TextIO, progress: Progress) -> int:
-        return 0 if _is_whole(archive, output, progress, language) else 1
+        verification = _check(archive, output, progress, language)
+        if verification is None:
+            return 1
+        print(_all_is_well(verification, language), file=output)
+        return 0
 
     return _run("verify", path, language, work, streams=False)
 
 
 def backup(path: str, copy: str, language: str) -> int:
-    """Copy the database at ``path`` to the file ``copy``; says what was checked of the copy."""
+    """Copy the database at ``path`` to the file ``copy``; says what was checked of the copy.
+
+    Once the copy has its name, the status is 0, also where that cannot be said.
+    """
+
+    def complain(sentence: str) -> None:
+        _complain(f"twisted-chat backup: {sentence}")
 
     def work(archive: Archive, output: TextIO, progress: Progress) -> int:
         if "\0" in copy:
             raise CannotWrite(path=visible(copy), reason="embedded null byte")
         if _belongs(copy, path):
             raise OutputIsDatabase(path=visible(copy))
-        back_up(archive, copy, progress, lambda a: _is_whole(a, output, progress, language))
+
+        def done(verification: Verification, warnings: Sequence[Refusal]) -> None:
+            for warning in warnings:
+                complain(warning.sentence(language))
+            try:
+                print(_all_is_well(verification, language), file=output, flush=True)
+            except OSError as error:
+                _, sentence = why_not(error, language)
+                if sentence:
+                    complain(sentence)
+
+        try:
+            back_up(archive, copy, progress, done)
+        except LogDamaged as damaged:
+            progress.erase()
+            for finding in damaged.findings:
+                print(finding.sentence(language), file=output, flush=True)
+            raise
         return 0
 
     return _run("backup", path, language, work, streams=False)
 
 
-def _is_whole(archive: Archive, output: TextIO, progress: Progress, language: str) -> bool:
-    """Say what is wrong with ``archive``, or what was checked of it."""
+def _check(
+    archive: Archive, output: TextIO, progress: Progress, language: str
+) -> Verification | None:
+    """Say what is wrong with ``archive``; returns what was checked if nothing is."""
     whole = True
     progress.start()
     verification = Verification(archive, progress)
@@ -72,9 +110,7 @@ def _is_whole(archive: Archive, output: TextIO, progress: Progress, language: st
         progress.erase()
         print(finding.sentence(language), file=output, flush=True)
     progress.erase()
-    if whole:
-        print(_all_is_well(verification, language), file=output)
-    return whole
+    return verification if whole else None
 
 
 def _all_is_well(verification: Verification, language: str) -> str:
@@ -85,6 +121,24 @@ def _all_is_well(verification: Verification, language: str) -> str:
         rooms=translate(rooms).format(n=grouped(verification.rooms, language)),
         entries=translate(entries).format(n=grouped(verification.entries, language)),
     )
+
+
+def reindex(path: str, language: str) -> int:
+    """Make the search index of the database at ``path`` anew; says of how many entries."""
+
+    def run() -> int:
+        with _output(None, None, path) as output, _progress(language, busy=False) as progress:
+            entries = make_index_anew(path, progress)
+            progress.erase()
+            sentence = N_("The search index was made anew, of 1 entry.")
+            if entries != 1:
+                sentence = N_("The search index was made anew, of {n} entries.")
+            shown = catalogue(language).gettext(sentence).format(n=grouped(entries, language))
+            print(shown, file=output)
+            return 0
+
+    logging.getLogger("twisted_chat").addHandler(logging.NullHandler())  # it is as was asked for
+    return _status_of(run, "reindex", language)
 
 
 def history(path: str, room: str, last: int | None, language: str) -> int:
@@ -103,14 +157,21 @@ def history(path: str, room: str, last: int | None, language: str) -> int:
     return _run("history", path, language, work)
 
 
-def export(path: str, room: str | None, format: str, output: str | None, language: str) -> int:
+def export(
+    path: str, room: str | None, format: str, output: str | None, language: str, bom: bool = False
+) -> int:
     """Write the entries of ``room``, or of every room, in one of :data:`FORMATS`, in UTF-8.
 
-    They go to the file ``output``, or to standard output.
+    They go to the file ``output``, or to standard output. With ``bom`` comes a byte order mark
+    first, which is for CSV alone.
     """
 
     def work(archive: Archive, output: TextIO, progress: Progress) -> int:
+        if bom and format != "csv":
+            raise BomForTables()
         rooms = archive.rooms() if room is None else [_find(archive, room)]
+        if bom:
+            output.write(BOM)
         for text in FORMATS[format](_counted(archive, rooms, progress), language):
             output.write(text)
         return 0
@@ -154,18 +215,26 @@ def _run(
 
     ``streams``: it writes all the time, and not only where it has erased the progress.
     """
-    try:
+
+    def run() -> int:
         with (
             open_archive(database) as archive,
             _output(output_path, encoding, database) as output,
             _progress(language, busy=streams and output.isatty()) as progress,
         ):
             return work(archive, output, progress)
+
+    return _status_of(run, command, language)
+
+
+def _status_of(run: Callable[[], int], command: str, language: str) -> int:
+    try:
+        return run()
     except Refusal as refusal:
         _complain(f"twisted-chat {command}: {refusal.sentence(language)}")
         return 2 if isinstance(refusal, CannotStart) else 1
     except BrokenPipeError:
-        return 0  # whoever reads it has had enough
+        return NOBODY_READS
     except KeyboardInterrupt:
         return _INTERRUPTED
 
@@ -174,7 +243,7 @@ def _complain(line: str) -> None:
     if sys.stderr is not None:
         if isinstance(sys.stderr, TextIOWrapper):
             sys.stderr.reconfigure(errors="replace")
-        print(line, file=sys.stderr)
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -191,8 +260,7 @@ def _output(path: str | None, encoding: str | None, database: str) -> Iterator[T
             stream.flush()
     except OSError as error:
         if path is None:
-            # The interpreter flushes it at the end, and would complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+            forget_output()
         if isinstance(error, BrokenPipeError):
             raise
         shown = "stdout" if path is None else visible(path)
@@ -202,6 +270,8 @@ def _output(path: str | None, encoding: str | None, database: str) -> Iterator[T
 def _open(path: str | None, encoding: str | None, database: str, stack: ExitStack) -> TextIO:
     if path is None and sys.stdout is not None:
         if isinstance(sys.stdout, TextIOWrapper):
+            if not sys.stdout.isatty():
+                encoding = "utf-8"  # who reads it later may have another locale
             sys.stdout.reconfigure(encoding=encoding, errors="replace")
         return sys.stdout
     if path is None:  # it was closed

@@ -16,6 +16,7 @@ from twisted_chat.archive.database import (
     refusal_for,
     shown,
 )
+from twisted_chat.archive.index_check import IndexCheck
 from twisted_chat.archive.progress import Progress
 from twisted_chat.characters import visible
 from twisted_chat.errors import CannotStart, Refusal
@@ -37,14 +38,6 @@ _STRAYS = """
     WHERE NOT EXISTS (SELECT 1 FROM room WHERE room.id = entry.room)
 """
 
-# Whether the index of searches has the entries up to the one that it says: by their number
-# and sum, as to compare them one by one takes as long as all the rest.
-_INDEX_FITS = """
-    SELECT (SELECT count(*) || ' ' || coalesce(sum(id), 0) FROM entry WHERE id <= indexed.entry)
-         = (SELECT count(*) || ' ' || coalesce(sum(id), 0) FROM entry_text_docsize)
-    FROM indexed
-"""
-
 #: What is wrong where the table has other rows than the index through which it is read.
 WRONG_COUNT = N_("some entries are not in the index of their room")
 
@@ -64,11 +57,6 @@ class EntryStray(Refusal):
     template = N_("entry {number} belongs to room {room}, which does not exist")
 
 
-class SearchIndexDamaged(Refusal):
-    code = "search-index-damaged"
-    template = N_("the index of searches does not fit the entries")
-
-
 class Verification:
     """Reads all of ``archive``; what was read is counted in ``rooms`` and ``entries``."""
 
@@ -77,6 +65,7 @@ class Verification:
         self.entries = 0
         self._archive = archive
         self._progress = progress
+        self._index = IndexCheck(archive)
 
     def findings(self) -> Iterator[Refusal]:
         """What is wrong, the first thing of each room; nothing if all is well."""
@@ -154,6 +143,7 @@ class Verification:
                 previous_id = row_id
                 if content[1] == "topic":
                     set_topic = content[3]
+            self._index.expect(id, rows)
             self._progress.advance(len(rows))
         if expected < last:
             return EntryMissing(room=room, number=expected + 1)
@@ -172,9 +162,7 @@ class Verification:
         ((count,),) = self._archive.rows("SELECT count(*) FROM entry NOT INDEXED")
         if count != self.entries:
             yield DatabaseMalformed(path=visible(self._archive.path), reason=WRONG_COUNT)
-        ((fits,),) = self._archive.rows(_INDEX_FITS)
-        if not fits:
-            yield SearchIndexDamaged()
+        yield from self._index.findings()
 
 
 def _is_sane(base: Any, base_hash: Any, last: Any) -> bool:

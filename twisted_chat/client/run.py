@@ -41,6 +41,7 @@ from twisted_chat.client.wire import as_json
 from twisted_chat.errors import Refusal
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import Event, Welcomed
+from twisted_chat.output import forget_output, why_not
 
 if TYPE_CHECKING:
     from twisted_chat.client.window import Window
@@ -159,11 +160,6 @@ def log_to(path: Path) -> None:
     globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False, discardBuffer=True)
 
 
-def forget_output() -> None:
-    """Nobody reads it; but the interpreter flushes it at the end, and would complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
-
-
 def is_interactive() -> bool:
     """Whether there is a person at a terminal."""
     return os.isatty(STDIN) and os.isatty(STDOUT)
@@ -254,6 +250,8 @@ class Connect:
         self._window: Window | None = None
         #: Where events are printed, for a program.
         self._output: Screen | None = None
+        #: Where lines or events are printed.
+        self._screen: Screen | None = None
 
     async def run(self) -> int:
         """Until the person has left; returns the exit status."""
@@ -283,6 +281,11 @@ class Connect:
             translate = catalogue(self._language).gettext
             reason = translate(conversation.failure)
             complain(translate(CANNOT_CONNECT).format(address=self._place.address, reason=reason))
+        if self._screen is not None and self._screen.error is not None:
+            other, sentence = why_not(self._screen.error, self._language)
+            if sentence:  # or else nobody reads it, and one has left in good order
+                complain(sentence)
+                status = status or other
         return status
 
     async def _make_trusted(self) -> None:
@@ -400,7 +403,7 @@ class Connect:
             forget_output()
             conversation.leave()
 
-        screen = Screen(sys.stdout or StringIO(), output_gone)
+        screen = self._screen = Screen(sys.stdout or StringIO(), output_gone)
         if self._options.json:
             self._output = screen
             view = SilentView(conversation)

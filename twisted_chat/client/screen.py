@@ -10,12 +10,14 @@ from typing import TextIO
 
 
 class Screen:
-    """Writes to ``stream`` at once. When nobody reads it any more, ``gone`` is called, once."""
+    """Writes to ``stream`` at once. When it cannot any more, ``gone`` is called, once, and
+    ``error`` says why.
+    """
 
     def __init__(self, stream: TextIO, gone: Callable[[], None]) -> None:
         self._stream = stream
         self._gone = gone
-        self._is_gone = False
+        self.error: OSError | None = None
         self._amid_line = False
 
     def prompt(self, text: str) -> None:
@@ -39,11 +41,11 @@ class Screen:
             self._write("\n")
 
     def _write(self, text: str) -> None:
-        if self._is_gone:
+        if self.error is not None:
             return
         try:
             self._stream.write(text)
             self._stream.flush()
-        except OSError:
-            self._is_gone = True
+        except OSError as error:
+            self.error = error
             self._gone()

@@ -36,7 +36,6 @@ from twisted_chat.client.run import (
     Security,
     complain,
     find_place,
-    forget_output,
     leave_on_signals,
     prepare_streams,
     run_reactor,
@@ -49,6 +48,7 @@ from twisted_chat.dialects.jsonl import ID_LIMIT
 from twisted_chat.errors import CannotStart, Refusal
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import EntriesRemoved, Entry, Event, Refused, Style, Welcomed
+from twisted_chat.output import forget_output, why_not
 
 NO_ANSWER = N_("no answer from {address} in time: {text} may be saved or not")
 INTERRUPTED_SAYING = N_("interrupted: {text} may be saved or not")
@@ -307,13 +307,7 @@ async def _print_all(events: Events, tailing: Tailing, place: Place, language: s
     translate = catalogue(language).gettext
     has_been_in = False
     style = Style(language, prefixed=len(tailing.rooms) > 1)
-    gone: list[bool] = []
-
-    def output_gone() -> None:
-        gone.append(True)
-        forget_output()
-
-    screen = Screen(sys.stdout or StringIO(), output_gone)
+    screen = Screen(sys.stdout or StringIO(), forget_output)
     async for event in events:
         if isinstance(event, Welcomed):
             has_been_in = True
@@ -331,6 +325,9 @@ async def _print_all(events: Events, tailing: Tailing, place: Place, language: s
         ):
             line = as_json(event) if tailing.json else dialect.render([event], style)
             screen.line(line.decode().rstrip("\n"))
-            if gone:
-                return LEFT
+            if screen.error is not None:
+                status, sentence = why_not(screen.error, language)
+                if sentence:
+                    complain(sentence)
+                return status
     return LEFT

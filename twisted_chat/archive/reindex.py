@@ -1,0 +1,44 @@
+"""``twisted-chat reindex``: the search index of a database, made anew of its entries.
+
+Unlike the rest of this package it writes, so no server may have the database open.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+
+from twisted_chat.archive.database import DatabaseOlder, open_archive, refusal_for
+from twisted_chat.archive.progress import Progress
+from twisted_chat.characters import visible
+from twisted_chat.journal.store import Store
+from twisted_chat.journal.upgrade import schema_scripts
+
+#: Entries that are indexed at one go.
+STEP = 1000
+
+#: Why the index is made anew, in the log.
+ASKED = "an operator asks for it"
+
+
+def reindex(path: str, progress: Progress) -> int:
+    """Make the search index of the database at ``path`` anew; returns the number of its entries.
+
+    :raises CannotStart: it cannot be opened, or a server serves it.
+    :raises DatabaseMalformed: SQLite finds it damaged.
+    """
+    with open_archive(path) as archive:
+        if archive.version() < len(schema_scripts()):
+            raise DatabaseOlder(path=visible(path))
+    entries = 0
+    try:
+        with closing(Store(os.path.realpath(path))) as store:
+            store.search_index.make_anew(ASKED)
+            progress.expect(store.unindexed())
+            while count := store.index(STEP):
+                entries += count
+                progress.advance(count)
+    except sqlite3.Error as error:
+        raise refusal_for(error, path) from error
+    return entries
