@@ -23,6 +23,7 @@ from twisted_chat.characters import visible
 from twisted_chat.errors import CannotStart, Refusal
 from twisted_chat.language import N_
 from twisted_chat.output import CannotWrite
+from twisted_chat.programs import program
 
 #: Pages (of 4 KiB) that are copied at one go.
 STEP = 1000
@@ -51,7 +52,7 @@ class IndexNotCopied(Refusal):
     code = "index-not-copied"
     template = N_(
         "the search index is damaged; a server that starts with the backup makes it anew, and "
-        "twisted-chat reindex does so for the database itself"
+        "{program} reindex does so for the database itself"
     )
 
 
@@ -122,7 +123,7 @@ def _verify(copy: str, progress: Progress) -> tuple[Verification, list[Refusal]]
         # So a server makes it anew when it starts with the copy.
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("UPDATE indexed SET version = 0")
-    return verification, [IndexNotCopied()]
+    return verification, [IndexNotCopied(program=program("twisted-chat"))]
 
 
 def _place(copy: str, path: str) -> None:

@@ -16,6 +16,7 @@ from twisted_chat.errors import Refusal
 from twisted_chat.journal import search
 from twisted_chat.journal.index import IndexDamaged, using_index
 from twisted_chat.language import N_
+from twisted_chat.programs import program
 
 #: The first version of the schema whose index says by which rules it was made.
 SINCE = 4
@@ -48,7 +49,7 @@ _ID, _TEXT = 0, 5
 class SearchIndexDamaged(Refusal):
     code = "search-index-damaged"
     template = N_(
-        "the search index does not fit the log ({reason}); twisted-chat reindex {path} makes it "
+        "the search index does not fit the log ({reason}); {program} reindex {path} makes it "
         "anew, and loses nothing"
     )
 
@@ -108,7 +109,9 @@ class IndexCheck:
                 damage = str(damaged)
         if damage is not None:
             path = visible(self._archive.path)
-            yield SearchIndexDamaged(path=path, reason=visible(damage))
+            yield SearchIndexDamaged(
+                path=path, reason=visible(damage), program=program("twisted-chat")
+            )
 
     def _difference(self) -> str | None:
         """The table that differs from what is expected, or None."""
