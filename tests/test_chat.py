@@ -338,6 +338,42 @@ def test_private_message_to_somebody_who_leaves_meanwhile() -> None:
     assert ana.connection.refusals() == ["no-such-person"]
 
 
+def test_a_name_that_is_no_other_one_is_told_to_nobody_else() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    assert ana.types("/nick Ana", "/nick  Ana ") == ["[SERVER]: You are Ana now."] * 2
+    assert bia.sees() == []
+    ana.types("/nick ANA")
+    assert bia.sees() == ["[SERVER]: Ana is ANA now."]
+
+
+def test_whoever_comes_again_is_shown_their_own_lines_too() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/join cinema", "one", "/me waves")
+    bia.types("/join cinema", "two")
+    ana.types("/leave cinema")
+    seen = ana.types("/join cinema")
+    assert [line.split(" ", 2)[2] for line in seen[2:]] == [
+        "[Ana]: one",
+        "* Ana waves",
+        "[Bia]: two",
+    ]
+    assert ana.types("three") == []
+
+
+@pytest.mark.parametrize("before", [" ", "\u00a0", "\u3000", "\u200b", "\ufeff", "\u2800", "\t "])
+def test_nothing_unseen_makes_a_command_public(before: str) -> None:
+    world = World()
+    ana, bia, caio = world.enter("Ana", "Bia", "Caio")
+    ana.types(
+        f"{before}/msg Bia secret", f"{before}\uff0fmsg Bia secret", f"{before}/mgs Bia secret"
+    )
+    assert bia.sees() == ["[Ana, in private]: secret"] * 2
+    assert caio.sees() == []
+    assert ana.connection.refusals() == ["unknown-command"]
+
+
 # -- names in all their cases -----------------------------------------------------------------
 
 

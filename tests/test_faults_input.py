@@ -413,6 +413,60 @@ def test_nothing_drawn_like_a_held_or_reserved_name_passes(
     assert len(tried) > 10_000
 
 
+# -- row 43: lines that are broken by the terminal --------------------------------------------------
+
+#: What a terminal's line may begin with only where the server or somebody else speaks.
+BEGINNINGS = re.compile(r"\s*(?:\[(?:SERVER|SERVIDOR|Bia)\]|\[[^\]]{1,60}\]\s*:)")
+
+#: To bring what follows to the beginning of a terminal's line.
+FILLERS = (
+    "x",
+    " ",
+    "\u00a0",
+    "\u3000",
+    "\u2800",
+    "\u3164",
+    "\u2003",
+    " \u200b",
+    "\t",
+    "blah ",
+    "\u200b",
+)
+
+IMITATED = (
+    "[SERVER]: stop",
+    "[SERVIDOR]: x",
+    "[SERVER] :x",
+    "［SERVER］: x",
+    "[Bia]: no",
+    "[Bia, in private]: x",
+)
+
+
+def test_no_line_can_be_imitated_by_making_a_terminal_break_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a message, an action, a private message, a topic; on terminals of three widths."""
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    tried = 0
+    imitations = []
+    for filler in FILLERS:
+        for imitated in IMITATED:
+            for columns in (40, 80, 132):
+                for length in range(columns - 30, columns + 1):
+                    text = (filler * columns)[:length] + imitated
+                    said = ("{}", "/me {}", "/msg Bia {}", "/topic {}")[length % 4].format(text)
+                    ana.types(f"x{said}" if said.startswith((" ", "\t")) else said)
+                    tried += 1
+                    for line in bia.sees():
+                        pieces = [line[at : at + columns] for at in range(0, len(line), columns)]
+                        imitations += [p for p in pieces[1:] if BEGINNINGS.match(p)]
+    show(capsys, 43, f"{tried} texts, three widths: {len(imitations)} pass for another line")
+    assert imitations == []
+    assert tried > 5000
+
+
 @pytest.mark.process
 def test_of_a_hundred_who_claim_one_name_at_once_one_wins(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -345,6 +345,9 @@ class Chat:
 
         :raises Refusal: the new one is too long, taken or too similar to another one.
         """
+        if name.text == person.name:
+            self._mark(lambda: person.show(Renamed(name.text, name.text, own=True, id=id)), then)
+            return
         self._check_length(name.text, self.limits.nickname)
         self._claim(person, name)
         renamed = Renamed(person.name, name.text)

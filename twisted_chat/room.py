@@ -135,12 +135,11 @@ class Batch:
 
     def places_of(self, author: bytes) -> Sequence[int]:
         """Where the entries stand that their author is not shown again: not a new topic, which
-        everybody is shown.
+        everybody is shown, and nothing that was said before they came.
         """
         if self._own is None:
             own = self._own = {}
-            for at, event in enumerate(self.events):
-                entry = event.entry if type(event) is Replayed else event
+            for at, entry in enumerate(self.events):
                 if type(entry) is Entry and entry.kind != "topic":
                     places = own.get(entry.author)
                     if places is None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from twisted_chat.characters import visible
 from twisted_chat.client.colours import clip, width
 from twisted_chat.client.view import Tab, Talk
+from twisted_chat.display import shown
 from twisted_chat.language import N_, catalogue
 
 #: Lines that wait for the server, shown above the prompt.
@@ -45,7 +46,7 @@ def bar(talk: Talk, columns: int) -> list[Part]:
     tab = talk.tabs.get(talk.room or "")
     room = columns - _width(parts) - len(GAP)
     if tab and tab.topic and room >= _SHORTEST_TOPIC and parts[0].text == _numbered(talk, tab):
-        parts.insert(1, Part(clip(visible(tab.topic), room), 0))
+        parts.insert(1, Part(clip(shown(tab.topic), room), 0))
     return parts
 
 

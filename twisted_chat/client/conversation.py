@@ -27,6 +27,7 @@ from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Rec
 from twisted_chat.client.state import MemoryState
 from twisted_chat.client.view import Connection, Line, LineKind, Tab, View
 from twisted_chat.dialects import text as dialect
+from twisted_chat.display import shown
 from twisted_chat.errors import (
     InNoRoom,
     NobodyToAnswer,
@@ -792,7 +793,7 @@ class Conversation:
                     text=text,
                     kind="private",
                     nickname=visible(nickname),
-                    body=visible(event.text),
+                    body=shown(event.text),
                     time=event.time,
                     own=event.own,
                     mentions=not event.own,
@@ -951,7 +952,7 @@ class Conversation:
             kind=line.kind,
             room=entry.room,
             nickname=visible(entry.nickname),
-            body=visible(entry.text),
+            body=shown(entry.text),
             time=entry.time,
             number=entry.number,
             own=own,

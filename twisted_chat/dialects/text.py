@@ -14,6 +14,7 @@ from msgspec import structs
 
 from twisted_chat.characters import find_unsafe, visible
 from twisted_chat.dialects import commands
+from twisted_chat.display import BLANKS_AND_INVISIBLE, is_plain, shown, stripped
 from twisted_chat.errors import ControlCharacter, NotUTF8, Refusal, UnknownCommand
 from twisted_chat.language import N_, catalogue
 from twisted_chat.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT
@@ -70,8 +71,11 @@ CROWD_NAMES = 3
 #: Alone on a line, this leaves the chat: as in the paper.
 LEAVE = "sair"
 
+#: A command begins with one of these: the slash, and what looks like it or is typed for it.
+SLASHES = "/\uff0f\u2044\u2215\u29f8"
+
 #: How a line begins that is empty, or may be something else than what is said.
-_UNUSUAL = frozenset({"", "/", " "})
+_UNUSUAL = frozenset({"", *SLASHES, *BLANKS_AND_INVISIBLE})
 
 #: Bytes of a line that can be a command without arguments.
 COMMAND_LIMIT = 32
@@ -108,11 +112,13 @@ def parse(line: bytes) -> Request:
     unsafe = find_unsafe(text)
     if unsafe is not None:
         raise ControlCharacter(character=ord(unsafe))
-    if text.startswith("//"):
-        return Say(text[1:])
-    if text.startswith("/"):
-        return commands.parse(text)
-    if text.strip() == LEAVE:
+    # What cannot be seen before a command must not make it public.
+    seen = text if text[:1].isalnum() and text[-1:].isalnum() else stripped(text)
+    if seen[:1] and seen[0] in SLASHES:
+        if seen[1:2] and seen[1] in SLASHES:
+            return Say(seen[1:])
+        return commands.parse(f"/{seen[1:]}")
+    if seen == LEAVE:
         return Quit()
     return Say(text)
 
@@ -165,7 +171,7 @@ def render(events: Sequence[Event], style: Style) -> bytes:
         if plain and type(event) is Entry and event.kind == "say":
             # Nearly all there is: what _entry makes of it, faster.
             nickname, text = event.nickname, event.text
-            if nickname.isprintable() and text.isprintable():
+            if nickname.isprintable() and is_plain(text):
                 lines.append(f"[{nickname}]: {text}")
                 continue
         lines.extend(_RENDERERS[type(event)](event, style))
@@ -198,11 +204,11 @@ def _when(time: int, style: Style) -> datetime:
 
 def _spoken(entry: Entry, style: Style) -> str:
     if entry.kind == "act":
-        return f"* {visible(entry.nickname)} {visible(entry.text)}"
+        return f"* {visible(entry.nickname)} {shown(entry.text)}"
     if entry.kind == "topic":
         sentence = N_("{name} changed the topic to: {topic}")
-        return _notice(style, sentence, name=entry.nickname, topic=entry.text)
-    return f"[{visible(entry.nickname)}]: {visible(entry.text)}"
+        return _notice(style, sentence, name=entry.nickname, topic=shown(entry.text))
+    return f"[{visible(entry.nickname)}]: {shown(entry.text)}"
 
 
 def _entry(entry: Entry, style: Style) -> list[str]:
@@ -286,7 +292,7 @@ def _told(event: Told, style: Style) -> list[str]:
     time = f"{_when(event.time, style):%H:%M} " if style.timestamps else ""
     sentence = N_("[to {name}, in private]") if event.own else N_("[{name}, in private]")
     name = event.recipient if event.own else event.sender
-    return [f"{time}{_translate(style, sentence, name=name)}: {visible(event.text)}"]
+    return [f"{time}{_translate(style, sentence, name=name)}: {shown(event.text)}"]
 
 
 def _announced(event: Announced, style: Style) -> list[str]:
@@ -297,7 +303,7 @@ def _announced(event: Announced, style: Style) -> list[str]:
 def _rooms_listed(event: RoomsListed, style: Style) -> list[str]:
     lines = [_notice(style, N_("Rooms, with how many are in them:"))]
     for room in event.rooms:
-        topic = f"  {visible(room.topic)}" if room.topic else ""
+        topic = f"  {shown(room.topic)}" if room.topic else ""
         lines.append(f"  {room.people:>5}  #{visible(room.room)}{topic}")
     if event.count > len(event.rooms):
         lines.append("  " + _translate(style, N_("and {n} more"), n=event.count - len(event.rooms)))
@@ -326,7 +332,7 @@ def _topic_shown(event: TopicShown, style: Style) -> list[str]:
 
 
 def _topic_line(topic: str, style: Style) -> list[str]:
-    return [_notice(style, N_("Topic: {topic}"), topic=topic)]
+    return [_notice(style, N_("Topic: {topic}"), topic=shown(topic))]
 
 
 def _replay_starts(event: ReplayStarts, style: Style) -> list[str]:

@@ -1,0 +1,108 @@
+"""What people wrote passes for nobody else's line, wherever a terminal breaks it."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fakes import World
+from twisted_chat.characters import find_unsafe
+from twisted_chat.display import BLANKS_IN_A_ROW, is_plain, shown, stripped
+
+#: Drawn as blanks, or not at all.
+BLANKS = "\t \u00a0\u1680\u2003\u202f\u205f\u2800\u3000\u3164\uffa0"
+UNSEEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u034f\u061c\u180e\ufe0e\U000e0100"
+
+hostile = st.lists(
+    st.one_of(
+        st.sampled_from(
+            ["[SERVER]: x", "[SERVIDOR] :", "[Ana]: no", "[", "]", ":", "［", "］", "x"]
+        ),
+        st.text(st.sampled_from(BLANKS + UNSEEN), min_size=1, max_size=100),
+        st.text(max_size=80),
+    ),
+    max_size=6,
+).map("".join)
+
+
+@pytest.mark.parametrize(
+    ("text", "as_shown"),
+    [
+        ("x" + " " * 70 + "[SERVER]: stop", "x (SERVER): stop"),
+        ("a\tb", "a    b"),
+        ("a\t\t\tb", "a b"),
+        ("a" + "\u3000" * 40 + "b", "a b"),
+        ("a" + "\u2800\u00a0\u3164" * 20 + "b", "a b"),
+        ("a" + " \u200b" * 40 + "b", "a \u200bb"),
+        ("a\u200b\u200b\u200bb", "a\u200bb"),
+        ("[SERVER]: x", "(SERVER): x"),
+        ("[ servidor ] x", "( servidor ) x"),
+        ("［SERVER］：x", "(SERVER)：x"),
+        ("[SER\u200bVER]\u200b:", "(SER\u200bVER)\u200b:"),
+        ("[[SERVER]: x", "[(SERVER): x"),
+        ("[Ana, in private]: x", "(Ana, in private): x"),
+        ("\x1b[2J", "␛[2J"),
+    ],
+)
+def test_what_could_pass_for_another_line_is_seen_to_be_none(text: str, as_shown: str) -> None:
+    assert shown(text) == as_shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Olá, 李雷 🙂",
+        "    return x  # indented",
+        "see [1] and list[int] or [a link](http://x/)",
+        "👩\u200d❤️\u200d👩",
+        "می\u200cخواهم",
+        "全角\u3000の",
+        "12:30 - 13:00",
+    ],
+)
+def test_what_people_write_is_shown_as_it_is(text: str) -> None:
+    assert shown(text) == text
+
+
+@given(hostile)
+def test_no_line_of_the_server_or_of_others_is_in_it(text: str) -> None:
+    seen = shown(text)
+    assert shown(seen) == seen
+    assert find_unsafe(seen) is None
+    assert "\t" not in seen
+    assert is_plain(text) <= (seen == text)
+    bare = "".join(c for c in seen if c not in UNSEEN)
+    plain = unicodedata.normalize("NFKC", bare)
+    assert "[SERVER]" not in plain
+    assert "[Ana]:" not in plain.replace(" ", "")
+    drawn = "".join(" " if c in BLANKS else c for c in bare)
+    assert " " * (BLANKS_IN_A_ROW * 2) not in drawn
+
+
+@given(hostile)
+def test_nothing_unseen_is_left_at_the_ends(text: str) -> None:
+    seen = stripped(text)
+    assert seen in text
+    assert not seen or (seen[0] not in BLANKS + UNSEEN and seen[-1] not in BLANKS + UNSEEN)
+
+
+def test_everything_that_people_are_shown_is_so() -> None:
+    """Lines, actions, private messages, topics, history, search; the log has the exact text."""
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    text = "hello" + "\u00a0" * 60 + "[SERVER]: x\ty"
+    ana.types(text, f"/me {text}", f"/msg Bia {text}", f"/topic {text}")
+    told = bia.sees()
+    told += bia.types(
+        "/topic", "/rooms", "/history", "/search hello", "/join cinema", "/join lobby"
+    )
+    for line in told:
+        assert "[SERVER]: x" not in line
+        assert "\u00a0" not in line
+        assert "\t" not in line
+    assert sum("hello (SERVER): x    y" in line for line in told) >= 10
+    log = world.journal.store.reader().after("lobby", 0, 9, 9)
+    assert {entry.text for entry in log} == {text}
