@@ -9,7 +9,7 @@ import pytest
 from tests.fakes import Visitor, World
 from twisted_chat import chat
 from twisted_chat.chat import CATCH_UP_SECONDS, PAGE, announcement
-from twisted_chat.errors import ControlCharacter, NameInvalid
+from twisted_chat.errors import ControlCharacter, NameInvalid, UnknownCommand
 from twisted_chat.journal import Draft
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.limits import Limits
@@ -366,12 +366,11 @@ def test_whoever_comes_again_is_shown_their_own_lines_too() -> None:
 def test_nothing_unseen_makes_a_command_public(before: str) -> None:
     world = World()
     ana, bia, caio = world.enter("Ana", "Bia", "Caio")
-    ana.types(
-        f"{before}/msg Bia secret", f"{before}\uff0fmsg Bia secret", f"{before}/mgs Bia secret"
-    )
+    ana.types(f"{before}/msg Bia secret", f"{before}\uff0fmsg Bia secret")
+    with pytest.raises(UnknownCommand):
+        ana.types(f"{before}/mgs Bia secret")
     assert bia.sees() == ["[Ana, in private]: secret"] * 2
     assert caio.sees() == []
-    assert ana.connection.refusals() == ["unknown-command"]
 
 
 # -- names in all their cases -----------------------------------------------------------------

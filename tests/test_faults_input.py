@@ -413,7 +413,7 @@ def test_nothing_drawn_like_a_held_or_reserved_name_passes(
     assert len(tried) > 10_000
 
 
-# -- row 43: lines that are broken by the terminal --------------------------------------------------
+# -- row 43: lines that are broken by the terminal ------------------------------------------------
 
 #: What a terminal's line may begin with only where the server or somebody else speaks.
 BEGINNINGS = re.compile(r"\s*(?:\[(?:SERVER|SERVIDOR|Bia)\]|\[[^\]]{1,60}\]\s*:)")
