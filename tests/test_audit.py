@@ -108,6 +108,15 @@ def test_who_comes_back_does_so_from_an_address() -> None:
     assert "aaaa" not in repr(audited.told)
 
 
+def test_who_is_there_when_the_server_stops_is_told_to_leave() -> None:
+    audited = Audited()
+    ana = audited.connect("192.0.2.1", 11)
+    ana.send(b"Ana\n")
+    audited.house.world.chat.stop(lambda: None)
+    audited.house.world.journal.run()
+    assert audited.told[-1][:4] == ("left", "192.0.2.1", 11, "Ana")
+
+
 def test_each_guess_of_a_code_is_told() -> None:
     audited = Audited()
     for port in range(4):

@@ -644,6 +644,8 @@ class Session:
         self.show(NothingWaits())  # or else they would wait in front of it
 
     def dismiss(self) -> None:
+        if self._state is State.CHATTING:
+            self._chat.audit("left", self.address, self.nickname.text)
         self._state = State.CLOSED
         self.lines_dropped(self._connection.drop_lines())
         self.show(ServerStopping())
