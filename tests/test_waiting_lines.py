@@ -164,6 +164,19 @@ def test_lines_of_somebody_who_is_gone_count_for_their_source() -> None:
     assert source.connections == connections - 1
 
 
+def test_after_a_reset_what_need_not_wait_is_said() -> None:
+    """A client that closes and has not read all resets the connection: over TLS, always."""
+    house = House()
+    bia = house.enter("Bia")
+    bia.read()
+    ana = house.connect()
+    ana.protocol.dataReceived(b"Ana\none\ntwo\nhalf a li")
+    ana.protocol.connectionLost(Failure(ConnectionLost()))
+    pass_time(house)
+    assert said(bia) == ["one", "two"]
+    assert house.factory.active == 1
+
+
 # -- another connection -------------------------------------------------------------------------
 
 

@@ -88,6 +88,7 @@ class Outbox:
         "_undelivered",
         "_waiting",
         "error",
+        "is_encrypted",
         "ready",
     )
 
@@ -102,6 +103,8 @@ class Outbox:
         #: What the system said of that, as ``errno``.
         self.error = 0
         handle = getattr(transport, "getHandle", _nothing)()
+        #: Whether something is between this and the socket: TLS.
+        self.is_encrypted = handle is not None and not isinstance(handle, socket.socket)
         self._socket: socket.socket | None = handle if isinstance(handle, socket.socket) else None
         self._send: Callable[[bytes | memoryview], int] = self._write
         if self._socket is not None:

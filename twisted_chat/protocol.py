@@ -166,6 +166,9 @@ class ChatProtocol(LineReceiver):
         self._ended = False
         self._closing = False
         self._gone = False
+        self._was_reset = False
+        #: Lines that were dropped after a reset.
+        self._not_sent = 0
         self._holds = 0
         #: Bytes that were read while others wait.
         self._read_ahead = 0
@@ -261,8 +264,16 @@ class ChatProtocol(LineReceiver):
             self._abort.cancel()
         if self._turned_away:
             return
-        received = self._has_work or self._splitter.partial or self._beginning
-        if received and not (self._ended or reason.check(ConnectionLost, ConnectionAborted)):
+        # Over TLS, a reset is no sign: a client that closes has seldom read all that was sent.
+        lost = ConnectionAborted if self._outbox.is_encrypted else ConnectionLost
+        if not self._ended and reason.check(lost, ConnectionAborted):
+            # A client that closes without having read all resets the connection too: what need
+            # not wait is said.
+            self._ended = self._was_reset = True
+            self._splitter.erase_line()
+            if self._waited:
+                self._drop_after_reset()
+        elif not self._ended and (self._has_work or self._splitter.partial or self._beginning):
             self.readConnectionLost()  # over TLS, it is not told before
         self._gone = True
         self._release_outbox()
@@ -282,7 +293,7 @@ class ChatProtocol(LineReceiver):
         self.allowance.close()
         self._outbox.lost()
         over = self.session.connection_lost(self)
-        self.session.lines_dropped(self._forget_lines())
+        self.session.lines_dropped(self._not_sent + self._forget_lines())
         if over is not None:
             self.factory.reactor.callLater(self.factory.reconnect_grace, over)
         self.factory.disconnected(self, self._address)
@@ -407,6 +418,10 @@ class ChatProtocol(LineReceiver):
             self._cancels = 1
         self._lines.extendleft([None] * costs)
         self.session.lines_dropped(dropped)
+
+    def _drop_after_reset(self) -> None:
+        """Nobody is there any more: they are told when they come back."""
+        self._not_sent += self._forget_lines()
 
     def _forget_lines(self) -> int:
         """Drop all that waits; returns how many lines that were."""
@@ -553,6 +568,9 @@ class ChatProtocol(LineReceiver):
                 self._slowed = False
             self._waited = False
             return True
+        if self._was_reset:
+            self._drop_after_reset()
+            return False
         self._waited = True
         self._holds += 1
         if self._cancels:
@@ -644,7 +662,7 @@ class ChatProtocol(LineReceiver):
             return
         dropped = self._forget_lines()
         if self._gone:
-            self.session.lines_dropped(dropped)
+            self._not_sent += dropped
             self._finish()
             return
         if dropped:
@@ -693,7 +711,11 @@ class ChatProtocol(LineReceiver):
 
     def hung_up(self, error: int) -> None:
         # After the end of what they sent, EPIPE: all of that is received, or still to be read.
-        if (error or self._outbox.error) not in (0, EPIPE):
+        if (error or self._outbox.error) in (0, EPIPE):
+            return
+        if self._outbox.is_encrypted:
+            self.look_ahead()
+        else:
             self.transport.abortConnection()
 
     def vanished(self) -> None:
