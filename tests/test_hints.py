@@ -10,10 +10,13 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from twisted.internet.testing import MemoryReactorClock
 
 from tests.processes import Server
 from twisted_chat.journal.upgrade import APPLICATION_ID, schema_scripts
 from twisted_chat.programs import program
+from twisted_chat.service import ChatService, StartupFailure
+from twisted_chat.settings import load
 from twisted_chat.tap import Options
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +35,13 @@ def test_commands_in_the_documents_have_their_path() -> None:
         literals = re.findall(r"``[^`]+``", text) + re.findall(r"(?m)^ +\S.*$", text)
         wrong = [literal for literal in literals if WITHOUT_PATH.match(literal.strip("` "))]
         assert wrong == [], path.name
+
+
+def test_commands_in_messages_have_their_path() -> None:
+    """Their path is known when they are shown, so it is one of the braces."""
+    catalogue = ROOT / "twisted_chat/locale/pt_BR/LC_MESSAGES/twisted_chat.po"
+    for line in catalogue.read_text(encoding="utf-8").splitlines():
+        assert not WITHOUT_PATH.search(line), line
 
 
 def test_a_program_is_named_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +77,20 @@ def test_the_service_for_the_internet_understands_its_options(tmp_path: Path) ->
     assert "interface=127.0.0.1" in options.settings.metrics
     credentials = set(re.findall(r"LoadCredential=(\S+):/", drop_in))
     assert set(re.findall(r"\$\{CREDENTIALS_DIRECTORY\}/([\w.]+)", tls)) == credentials
+
+
+@pytest.mark.parametrize("name", ["garbage", "missing"])
+def test_a_certificate_that_cannot_be_used_is_said_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    pytest.importorskip("OpenSSL")
+    (tmp_path / "garbage").write_text("no certificate\n")
+    endpoint = f"ssl:0:interface=127.0.0.1:privateKey={tmp_path}/{name}"
+    service = ChatService(MemoryReactorClock(), load({"listen": endpoint}, None))
+    with pytest.raises(StartupFailure) as failure:
+        service.privilegedStartService()
+    assert str(failure.value).startswith(f"cannot listen on {endpoint}: ")
+    assert capfd.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.process

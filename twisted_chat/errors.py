@@ -391,9 +391,21 @@ class FileUnwritable(CannotStart):
     template = N_("{setting}: cannot write {path}: {reason}")
 
 
+class TLSMissing(CannotStart):
+    code = "tls-missing"
+    template = N_("TLS needs more packages: {pip} install 'twisted-chat[tls]'")
+
+
 class CannotListen(CannotStart):
     code = "cannot-listen"
     template = N_("cannot listen on {endpoint}: {reason}")
+
+
+class CertificateUnusable(CannotStart):
+    code = "certificate-unusable"
+    template = N_(
+        "cannot listen on {endpoint}: the private key or the certificate cannot be used: {reason}"
+    )
 
 
 class DatabaseUnusable(LogRefusal, CannotStart):

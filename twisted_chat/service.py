@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -29,7 +30,14 @@ from twisted.python.failure import Failure
 from twisted_chat.addresses import Address
 from twisted_chat.audit import AuditLog
 from twisted_chat.chat import Chat
-from twisted_chat.errors import CannotListen, CannotStart, FileUnwritable, WrongSetting
+from twisted_chat.errors import (
+    CannotListen,
+    CannotStart,
+    CertificateUnusable,
+    FileUnwritable,
+    TLSMissing,
+    WrongSetting,
+)
 from twisted_chat.identities import Identities
 from twisted_chat.journal.store import Store
 from twisted_chat.journal.writer import GroupCommitJournal
@@ -367,8 +375,15 @@ class ChatService(Service):
             raise WrongSetting(
                 setting=option, value=description, expected=LISTEN.expected
             ) from error
-        except (ValueError, ImportError, OSError) as error:
+        except (ValueError, OSError) as error:
             raise CannotListen(endpoint=description, reason=error) from error
+        except ImportError as error:
+            if "ssl:" in description:
+                raise TLSMissing(pip=program("pip")) from error
+            raise CannotListen(endpoint=description, reason=error) from error
+        except Exception as error:  # OpenSSL's are of many kinds, and of an optional package
+            words = ", ".join(re.findall(r"[^\W\d_][\w .]*", str(error)))
+            raise CertificateUnusable(endpoint=description, reason=words) from error
         failures: list[Failure] = []
         ports: list[IListeningPort] = []
         listening.addCallbacks(ports.append, failures.append)

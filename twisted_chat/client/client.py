@@ -40,9 +40,9 @@ from twisted_chat.client.address import TLS, Address, WrongAddress, parse_addres
 from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Receipt
 from twisted_chat.client.protocol import ChatClientProtocol
 from twisted_chat.client.state import Kept, MemoryState, State
-from twisted_chat.client.trust import TLSMissing, Trust
+from twisted_chat.client.trust import Trust
 from twisted_chat.dialects import jsonl
-from twisted_chat.errors import LineTooLong, NotSaved, Refusal
+from twisted_chat.errors import LineTooLong, NotSaved, Refusal, TLSMissing
 from twisted_chat.language import N_
 from twisted_chat.messages import (
     ChooseName,
@@ -85,6 +85,7 @@ from twisted_chat.messages import (
     Welcomed,
 )
 from twisted_chat.names import room_among, room_name
+from twisted_chat.programs import program
 
 #: Seconds until a connection must be there.
 CONNECT_TIMEOUT = 10.0
@@ -169,7 +170,7 @@ def server_endpoint(
     except ImportError as error:
         if (error.name or "").startswith("twisted"):
             raise
-        raise TLSMissing() from error
+        raise TLSMissing(pip=program("pip")) from error
     return tls_endpoint(reactor, address, trust or Trust(), endpoint, language)
 
 

@@ -51,11 +51,6 @@ class AuthoritiesUnreadable(LogRefusal, CannotStart):
     template = N_("cannot read certificates in {path}: {reason}")
 
 
-class TLSMissing(CannotStart):
-    code = "tls-missing"
-    template = N_("TLS needs more packages: pip install 'twisted-chat[tls]'")
-
-
 class Trust(msgspec.Struct, frozen=True, kw_only=True):
     """What makes a certificate trusted.
 
