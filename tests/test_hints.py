@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from textwrap import dedent
@@ -24,9 +25,16 @@ ROOT = Path(__file__).parent.parent
 #: A command with something behind its name, without the folder that it is in. (A program's name
 #: alone is a name.)
 WITHOUT_PATH = re.compile(
-    r"(?<![\w./'-])(?:twisted-chat (?:verify|history|export|backup|send|tail|connect|bench)"
-    r"|pip install|twistd -)(?= ?[\w./'\"#-])"
+    r"(?<![\w./'-])(?:twisted-chat (?:verify|history|export|backup|send|tail|connect|bench) "
+    r"|pip install |twistd (?=-))(?=[\w./'\"#-])"
 )
+
+
+class Reactor(MemoryReactorClock):
+    """In memory; nothing comes from other threads."""
+
+    def callFromThread(self, function: Callable[..., object], *arguments: object) -> None:
+        function(*arguments)
 
 
 def test_commands_in_the_documents_have_their_path() -> None:
@@ -86,7 +94,7 @@ def test_a_certificate_that_cannot_be_used_is_said_in_one_line(
     pytest.importorskip("OpenSSL")
     (tmp_path / "garbage").write_text("no certificate\n")
     endpoint = f"ssl:0:interface=127.0.0.1:privateKey={tmp_path}/{name}"
-    service = ChatService(MemoryReactorClock(), load({"listen": endpoint}, None))
+    service = ChatService(Reactor(), load({"listen": endpoint}, None))
     with pytest.raises(StartupFailure) as failure:
         service.privilegedStartService()
     assert str(failure.value).startswith(f"cannot listen on {endpoint}: ")
