@@ -10,7 +10,16 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -30,6 +39,7 @@ from twisted_chat.errors import (
     TopicTooLong,
 )
 from twisted_chat.identities import Identities
+from twisted_chat.ignoring import IgnoredPeople
 from twisted_chat.journal import Draft, Failed, Found, Journal, KeptPerson, Marker, Outcome, Saved
 from twisted_chat.kept import Keeper
 from twisted_chat.limits import DEFAULTS, TEXT_LIMIT, Limits
@@ -70,8 +80,13 @@ CATCH_UP_LIMIT = 100_000
 #: Whoever speaks in a large room of which most are behind waits for them, but no longer.
 CATCH_UP_SECONDS = 0.25
 
-#: Entries that are read at one go for those who catch up.
+#: Entries that are read at one go for those who catch up, and for a page of history where people
+#: are ignored; for such a page, so often at most.
 READ = 500
+READS = 40
+
+#: What a search finds at most of which what ignored people said is left out.
+FOUND = 1000
 
 
 class Person(Member, Hashable, Protocol):
@@ -118,8 +133,8 @@ class Person(Member, Hashable, Protocol):
     def kept(self) -> KeptPerson | None:
         """What is to be kept of this person, so that they can come back after a restart."""
 
-    def ignores(self, name: str) -> bool:
-        """Whether this person does not want to see what ``name`` says."""
+    def ignores(self, author: bytes | None) -> bool:
+        """Whether this person does not want to see what ``author`` says."""
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
         """What this person said is saved."""
@@ -217,6 +232,8 @@ class Chat:
         self.audit: Audit = _not_audited
         self._rooms: dict[str, Room] = {}
         self._room_names = RoomNames()
+        #: Those whom somebody ignores.
+        self.ignored = IgnoredPeople()
         #: Who waits for the entries of a room that come after a number, while they are read.
         self._reading: dict[tuple[str, int], list[tuple[Cursor, Person]]] = {}
 
@@ -528,24 +545,46 @@ class Chat:
         *,
         before: int | None = None,
         after: int | None = None,
+        without: Container[bytes | None] = (),
     ) -> None:
         """Give ``reply`` a page of the room's log: from after a number, up to before one, or
-        at its end.
+        at its end. What authors ``without`` said is left out, and the page is full nevertheless.
         """
-
-        def page(result: Sequence[Entry] | Refusal) -> None:
-            if isinstance(result, Refusal):
-                reply(result)
-            else:
-                reply(HistoryShown(room.name, tuple(result), room.base + 1))
-
         limit = max(1, min(limit, self.limits.page))
         end = room.last + 1 if before is None else max(0, min(before, room.last + 1))
-        if after is not None:
-            start = max(0, min(after, room.last))
-            self._journal.read_after(room.name, start, end - 1, limit, page)
-        else:
-            self._journal.read_before(room.name, end, limit, page)
+        start = None if after is None else max(0, min(after, room.last))
+        found: list[Entry] = []
+        size = limit
+
+        def read(reads: int) -> None:
+            if start is None:
+                self._journal.read_before(room.name, end, size, partial(page, reads))
+            else:
+                self._journal.read_after(room.name, start, end - 1, size, partial(page, reads))
+
+        def page(reads: int, result: Sequence[Entry] | Refusal) -> None:
+            nonlocal found, start, end, size
+            if isinstance(result, Refusal):
+                reply(result)
+                return
+            wanted = [entry for entry in result if entry.author not in without]
+            is_end = len(result) < size
+            if start is None:
+                found = (wanted + found)[-limit:]
+                end = result[0].number if result else end
+            else:
+                found = (found + wanted)[:limit]
+                start = result[-1].number if result else start
+            if len(found) < limit and not is_end and reads < READS:
+                size = READ
+                read(reads + 1)
+                return
+            more = 0
+            if start is None and len(found) < limit and not is_end and end > room.base + 1:
+                more = end  # so far it was looked
+            reply(HistoryShown(room.name, tuple(found), room.base + 1, before=more))
+
+        read(1)
 
     def search(
         self,
@@ -554,20 +593,32 @@ class Chat:
         limit: int,
         reply: Callable[[SearchShown | Refusal], None],
         source: Hashable = None,
+        without: Container[bytes | None] = (),
     ) -> None:
-        """Give ``reply`` the latest entries that hold all of ``words``.
+        """Give ``reply`` the latest entries that hold all of ``words``, but for those that authors
+        ``without`` said: of the latest :data:`FOUND`, if there are some.
 
         Searches of one ``source`` are made one after the other.
         """
+        limit = max(1, min(limit, self.limits.page))
+        name = None if room is None else room.name
 
-        def found(result: Found | Refusal) -> None:
+        def found(asked: int, result: Found | Refusal) -> None:
             if isinstance(result, Refusal):
                 reply(result)
-            else:
-                reply(SearchShown(words, result.entries, result.snippets))
+                return
+            wanted = [
+                (entry, snippet)
+                for entry, snippet in zip(result.entries, result.snippets, strict=True)
+                if entry.author not in without
+            ][:limit]
+            if len(wanted) < limit and len(result.entries) == asked < FOUND:
+                self._journal.search(words, name, FOUND, partial(found, FOUND), source)
+                return
+            entries = tuple(entry for entry, _ in wanted)
+            reply(SearchShown(words, entries, tuple(snippet for _, snippet in wanted)))
 
-        name = None if room is None else room.name
-        self._journal.search(words, name, max(1, min(limit, self.limits.page)), found, source)
+        self._journal.search(words, name, limit, partial(found, limit), source)
 
     def remove_old(self) -> None:
         """Begin to remove the entries that are older than is to be kept."""
@@ -896,16 +947,14 @@ class Chat:
         but = frozenset((person, *told))
         seconds = room.gathering_time
         if not seconds:
-            room.show(event, but)
+            room.show(event, but, (person,))
         elif room.gather(event, person, but):
             self._later(seconds, room.tell_gathered)
 
     def _renamed(self, person: Person, renamed: Renamed, id: str | None) -> None:
         told: frozenset[Member] = frozenset({person})
         for cursor in person.cursors.values():
-            for member in cursor.room.members:
-                member.follow(renamed)
-            cursor.room.show(renamed, but=told)
+            cursor.room.show(renamed, told, (person,))
             told |= cursor.room.members.keys()
         person.show(Renamed(renamed.old, renamed.new, own=True, id=id))
 
@@ -913,7 +962,7 @@ class Chat:
         if self.registry.find(recipient.nickname) is not recipient:
             person.refuse(NoSuchPerson(name=told.recipient), id)
             return
-        if not recipient.ignores(told.sender):
+        if not recipient.ignores(person.author):
             recipient.heard_from(person)
             recipient.show(told)
         person.show(Told(told.sender, told.recipient, told.text, told.time, own=True, id=id))
@@ -966,6 +1015,7 @@ class Chat:
     def _claim(self, person: Person, name: Nickname) -> None:
         self.identities.forget_old()  # no name is kept for them any more
         self.registry.claim(person, name, person.source.key)
+        self.ignored.called(person.author, name.text)
 
     # -- rooms --------------------------------------------------------------------------------
 

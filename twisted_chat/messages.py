@@ -389,12 +389,17 @@ class EntriesRemoved(Event, frozen=True):
 
 
 class HistoryShown(Event, frozen=True):
-    """A page of a room's log, oldest first; the room's oldest entry kept is ``first``."""
+    """A page of a room's log, oldest first; the room's oldest entry kept is ``first``.
+
+    The page is not full, although there is more, if ``before`` is not 0: up to that number, nearly
+    all was said by people whom one ignores.
+    """
 
     room: str
     entries: tuple[Entry, ...]
     first: int
     id: str | None = None
+    before: int = 0
 
 
 class SearchShown(Event, frozen=True):

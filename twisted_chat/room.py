@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from itertools import accumulate, groupby
 from typing import NamedTuple, Protocol, cast
 
-from twisted_chat.messages import Crowd, Entry, Event, Joined, Left, Renamed, Replayed
+from twisted_chat.messages import Crowd, Entry, Event, Joined, Left, Replayed
 
 #: Entries of each room kept in memory, for those who join and those who fall behind a little;
 #: and for each who is behind, up to a bound, as what is rendered already can be sent to many.
@@ -96,14 +96,16 @@ class Shown:
 class Batch:
     """A run of one room's events, rendered once for each rendering in use.
 
-    It holds entries, or else one event that is not in the log.
+    It holds entries, or else one event that is not in the log; ``about`` are the people of whom
+    that tells something.
     """
 
-    __slots__ = ("_ends", "_own", "events", "ready_made", "room")
+    __slots__ = ("_ends", "_own", "about", "events", "ready_made", "room")
 
-    def __init__(self, room: Room, events: Sequence[Event]) -> None:
+    def __init__(self, room: Room, events: Sequence[Event], about: Sequence[Member] = ()) -> None:
         self.room = room
         self.events = events
+        self.about = about
         #: What :meth:`shown` has made so far.
         self.ready_made: dict[Rendering | None, Shown] = {}
         self._ends: dict[Rendering, list[int]] | None = None
@@ -167,14 +169,15 @@ class Member(Protocol):
         """The nickname, as it is shown."""
 
     @property
+    def author(self) -> bytes:
+        """Their author key, which is in the entries that they wrote."""
+
+    @property
     def outlet(self) -> Outlet:
         """The way to the connection they have now."""
 
     def receive(self, batch: Batch) -> None:
         """Show what is new, but for what is one's own or ignored."""
-
-    def follow(self, renamed: Renamed) -> None:
-        """Whoever is ignored is so under another nickname too."""
 
 
 class _Move(NamedTuple):
@@ -305,18 +308,26 @@ class Room:
             moves = list(some)
             but = frozenset[Member].intersection(*(move.but for move in moves))
             if len(moves) == 1:
-                self.show(moves[0].event, but)
+                self.show(moves[0].event, but, [moves[0].member])
             else:
                 names = tuple(move.event.nickname for move in moves[:NAMES])
-                self.show(Crowd(self.name, came, chat, names, len(moves)), but)
+                self.show(
+                    Crowd(self.name, came, chat, names, len(moves)),
+                    but,
+                    [move.member for move in moves],
+                )
 
-    def show(self, event: Event, but: Collection[Member] = ()) -> None:
-        """Show what is not in the log to everybody who is in and ready, except to ``but``."""
+    def show(
+        self, event: Event, but: Collection[Member] = (), about: Sequence[Member] = ()
+    ) -> None:
+        """Show what is not in the log to everybody who is in and ready, except to ``but``; it tells
+        something of the people ``about``.
+        """
         if self._gathered:
             self.tell_gathered()
         cursors = self.members.values()
         inside = [c for c in cursors if c.position is not None and c.member not in but]
-        self._deliver(Batch(self, (event,)), inside, ())
+        self._deliver(Batch(self, (event,), about), inside, ())
 
     def after(self, position: int, limit: int) -> Batch | None:
         """The entries after ``position``, which is before the end, or the first of them.

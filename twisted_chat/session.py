@@ -33,6 +33,7 @@ from twisted_chat.errors import (
     TooManyRooms,
     UnknownCode,
 )
+from twisted_chat.ignoring import IgnoreList
 from twisted_chat.journal import Draft, KeptPerson
 from twisted_chat.journal.author import author_key
 from twisted_chat.language import LANGUAGES, match
@@ -42,6 +43,7 @@ from twisted_chat.messages import (
     AreYouThere,
     Cancel,
     ChooseName,
+    Crowd,
     Entry,
     Event,
     Goodbye,
@@ -69,7 +71,6 @@ from twisted_chat.messages import (
     ReadHistory,
     ReceiptsSet,
     Refused,
-    Renamed,
     Replaced,
     Replayed,
     Reply,
@@ -90,7 +91,7 @@ from twisted_chat.messages import (
     TopicShown,
     Unignore,
 )
-from twisted_chat.names import Nickname, folded, nickname
+from twisted_chat.names import Nickname, nickname
 from twisted_chat.room import Batch, Cursor, Outlet, Rendering, Room, Shown
 from twisted_chat.sources import Source
 
@@ -240,7 +241,7 @@ class Session:
         #: Lines that were dropped, which was not told.
         self._not_sent = 0
         self._correspondent: tuple[Person, str] | None = None
-        self._ignored: dict[str, Nickname] = {}
+        self._ignored = IgnoreList()
         self._set_style(language, timestamps=False)
         chat.registry.add(self)
 
@@ -678,25 +679,25 @@ class Session:
 
     def _ignore(self, request: Ignore) -> None:
         if request.name is None:
-            people = tuple(name.text for name in self._ignored.values())
+            people = tuple(person.name for person in self._ignored)
             self.show(IgnoredListed(people, request.id))
             return
-        name = self._chat.person(request.name).nickname
-        if name == self.nickname:
+        person = self._chat.person(request.name)
+        if person is self:
             raise NotYourself()
-        if len(self._ignored) >= IGNORED_LIMIT:
+        if len(self._ignored) >= IGNORED_LIMIT and person.author not in self._ignored:
             raise TooManyIgnored(limit=IGNORED_LIMIT)
-        self._ignored[name.folded] = name
+        self._ignored.add(self._chat.ignored.get(person.author, person.name))
         self._chat.restyle(self)
-        self.show(Ignoring(name.text, on=True, id=request.id))
+        self.show(Ignoring(person.name, on=True, id=request.id))
 
     def _unignore(self, request: Unignore) -> None:
         try:
-            name = self._ignored.pop(nickname(request.name).folded)
-        except (Refusal, KeyError):
+            person = self._ignored.remove(request.name)
+        except KeyError:
             raise NotIgnored(name=request.name) from None
         self._chat.restyle(self)
-        self.show(Ignoring(name.text, on=False, id=request.id))
+        self.show(Ignoring(person.name, on=False, id=request.id))
 
     # -- rooms --------------------------------------------------------------------------------
 
@@ -732,7 +733,14 @@ class Session:
         reply = self._later(request.id)
 
         def read() -> None:
-            self._chat.read_history(room, limit, reply, before=request.before, after=request.after)
+            self._chat.read_history(
+                room,
+                limit,
+                reply,
+                before=request.before,
+                after=request.after,
+                without=self._ignored,
+            )
 
         self._after_own_lines(read)
 
@@ -746,7 +754,9 @@ class Session:
         limit = SEARCH_DEFAULT if request.limit is None else request.limit
         source = self._connection.searcher
         reply = self._later(request.id)
-        self._after_own_lines(lambda: self._chat.search(words, room, limit, reply, source))
+        self._after_own_lines(
+            lambda: self._chat.search(words, room, limit, reply, source, self._ignored)
+        )
 
     def _after_own_lines(self, read: Callable[[], None]) -> None:
         """Read the log: whoever has said something before that finds it there."""
@@ -811,6 +821,11 @@ class Session:
 
     def receive(self, batch: Batch) -> None:
         rendering = self._rendering(batch.room)
+        if self._ignored and batch.about:
+            part = self._without_ignored(batch)
+            if part is None:
+                return
+            batch = part
         left_out = self._left_out(batch)
         if not left_out:
             self.outlet.deliver(batch.shown(rendering))
@@ -827,7 +842,19 @@ class Session:
 
     def _ignores_author(self, event: Event) -> bool:
         entry = event.entry if isinstance(event, Replayed) else event
-        return isinstance(entry, Entry) and self.ignores(entry.nickname)
+        return isinstance(entry, Entry) and self.ignores(entry.author)
+
+    def _without_ignored(self, batch: Batch) -> Batch | None:
+        """What it tells of people who are not ignored."""
+        about = [member for member in batch.about if not self.ignores(member.author)]
+        if len(about) == len(batch.about):
+            return batch
+        (event,) = batch.events
+        if not about or not isinstance(event, Crowd):
+            return None
+        named = zip(event.people, batch.about, strict=False)
+        people = tuple(name for name, member in named if not self.ignores(member.author))
+        return Batch(batch.room, (structs.replace(event, people=people, count=len(about)),))
 
     def resume_later(self) -> None:
         self._connection.close()
@@ -842,8 +869,8 @@ class Session:
     def heard_from(self, sender: Person) -> None:
         self._correspondent = sender, sender.name
 
-    def ignores(self, name: str) -> bool:
-        return bool(self._ignored) and folded(name) in self._ignored
+    def ignores(self, author: bytes | None) -> bool:
+        return author in self._ignored
 
     def not_saved(self, draft: Draft, refusal: Refusal) -> None:
         self._unsaved -= 1
@@ -853,11 +880,6 @@ class Session:
         self._unsaved -= len(entries)
         if self.program or self._receipts:
             self.show(Acknowledged(tuple(entries)))
-
-    def follow(self, renamed: Renamed) -> None:
-        if self.ignores(renamed.old):
-            name = nickname(renamed.new)
-            self._ignored[name.folded] = name
 
     # -- helpers ------------------------------------------------------------------------------
 
@@ -878,8 +900,7 @@ class Session:
             if isinstance(answer, Refusal):
                 self.refuse(answer, id)
             else:
-                entries = tuple(e for e in answer.entries if not self.ignores(e.nickname))
-                self.show(structs.replace(answer, id=id, entries=entries))
+                self.show(structs.replace(answer, id=id))
             release()
 
         return reply

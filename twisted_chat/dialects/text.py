@@ -77,6 +77,9 @@ SLASHES = "/\uff0f\u2044\u2215\u29f8"
 #: How a line begins that is empty, or may be something else than what is said.
 _UNUSUAL = frozenset({"", *SLASHES, *BLANKS_AND_INVISIBLE})
 
+#: Lines of history that are suggested where none could be shown.
+SHORT_PAGE = 20
+
 #: Bytes of a line that can be a command without arguments.
 COMMAND_LIMIT = 32
 
@@ -396,17 +399,18 @@ def _pong(event: Pong, style: Style) -> list[str]:
 
 
 def _history_shown(event: HistoryShown, style: Style) -> list[str]:
-    if not event.entries:
+    first = event.entries[0].number if event.entries else event.first
+    before = event.before or (first if first > event.first else 0)
+    if not event.entries and not before:
         return [_notice(style, N_("Nothing more was said in #{room}."), room=event.room)]
     sentence = N_("History of #{room} (times are UTC):")
     if style.local:
         sentence = N_("History of #{room} (in your local time):")
     lines = [_notice(style, sentence, room=event.room)]
     lines.extend(f"{entry.number:>6} {_dated(entry, style)}" for entry in event.entries)
-    first = event.entries[0].number
-    if first > event.first:
+    if before:
         sentence = N_("/history {room} {n} before {first} shows what came before.")
-        details = {"n": len(event.entries), "first": first}
+        details = {"n": len(event.entries) or SHORT_PAGE, "first": before}
         lines.append(_notice(style, sentence, room=event.room, **details))
     return lines
 

@@ -1,0 +1,126 @@
+"""A person is ignored, not a name."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.fakes import Visitor, World
+from twisted_chat import chat
+from twisted_chat.room import LARGE
+from twisted_chat.session import IGNORED_LIMIT
+
+
+def code_of(visitor: Visitor) -> str:
+    return visitor.session.code
+
+
+def test_ignoring_follows_the_person_and_not_the_name() -> None:
+    """Also if they take another name where nobody sees it, and somebody else takes the old one."""
+    world = World()
+    ana, troll = world.enter("Ana", "Troll")
+    ana.types("/ignore troll")
+    troll.types("/leave lobby", "/nick Elf", "/join lobby", "one", "/msg Ana psst")
+    (other,) = world.enter("Troll")
+    other.types("hello", "/msg Ana hi")
+    assert ana.sees() == [
+        "[SERVER]: Troll joined the chat.",
+        "[Troll]: hello",
+        "[Troll, in private]: hi",
+    ]
+    assert ana.types("/ignore") == ["[SERVER]: You are ignoring: Elf."]
+    assert ana.types("/unignore Elf") == ["[SERVER]: You will see again what Elf says."]
+    troll.types("two")
+    assert ana.sees() == ["[Elf]: two"]
+
+
+def test_what_an_ignored_person_does_is_not_told() -> None:
+    world = World()
+    ana, troll, caio = world.enter("Ana", "Troll", "Caio")
+    ana.types("/ignore Troll")
+    troll.types("/leave lobby", "/join lobby", "/nick Elf", "/topic x", "/quit")
+    assert ana.sees() == []
+    assert len(caio.sees()) == 5
+
+
+def test_in_a_large_room_others_who_come_are_told_without_them() -> None:
+    world = World()
+    ana, troll, *others = world.enter("Ana", "Troll", *(f"u{n}" for n in range(LARGE + 5)))
+    ana.types("/ignore Troll")
+    world.clock.advance(2)
+    ana.sees()
+    for person in (troll, *others[:3]):
+        person.types("/leave lobby")
+    world.clock.advance(2)
+    assert ana.sees() == ["[SERVER]: u0, u1, u2 left the room."]
+    troll.types("/join lobby")
+    world.clock.advance(2)
+    assert ana.sees() == []
+
+
+def test_renames_do_not_fill_the_list() -> None:
+    world = World()
+    ana, troll = world.enter("Ana", "Troll")
+    for n in range(IGNORED_LIMIT + 50):
+        ana.types(f"/ignore {troll.session.name}")
+        troll.types(f"/nick t{n}")
+    assert ana.connection.refusals() == []
+    last = f"t{IGNORED_LIMIT + 49}"
+    assert ana.types("/ignore") == [f"[SERVER]: You are ignoring: {last}."]
+    assert ana.types("/unignore troll") == [f"[SERVER]: You will see again what {last} says."]
+
+
+def test_history_and_search_go_on_behind_what_ignored_people_said() -> None:
+    world = World()
+    ana, troll, bia = world.enter("Ana", "Troll", "Bia")
+    bia.types("word 1", "word 2", "word 3")
+    for n in range(700):
+        troll.types(f"word noise {n}")
+    bia.types("word 4")
+    ana.types("/ignore Troll")
+    page = ana.types("/history lobby 3")
+    assert [line.split()[0] for line in page[1:4]] == ["2", "3", "704"]
+    assert page[4] == "[SERVER]: /history lobby 3 before 2 shows what came before."
+    assert ana.types("/history lobby 3 before 2")[1].startswith("     1 ")
+    assert [line.split()[1] for line in ana.types("/search word")[1:]] == ["704", "3", "2", "1"]
+    assert len(ana.types("/search noise")) == 1
+
+
+def test_where_very_much_was_said_by_them_the_page_says_where_to_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chat, "READ", 5)
+    monkeypatch.setattr(chat, "READS", 3)
+    world = World()
+    ana, troll, bia = world.enter("Ana", "Troll", "Bia")
+    bia.types("first")
+    for n in range(30):
+        troll.types(f"noise {n}")
+    ana.types("/ignore Troll")
+    pages = [ana.types("/history lobby 2")]
+    while match := re.search(r"/history lobby \d+ before (\d+)", pages[-1][-1]):
+        pages.append(ana.types(f"/history lobby 2 before {match[1]}"))
+    assert [len(page) for page in pages] == [2, 2, 2]
+    assert pages[-1][1].endswith("[Bia]: first")
+
+
+def test_whoever_comes_back_stays_ignored() -> None:
+    world = World()
+    ana, troll = world.enter("Ana", "Troll")
+    ana.types("/ignore Troll")
+    code = code_of(troll)
+    troll.breaks_off()
+    world.journal.run()
+    again = Visitor(world)
+    again.types(f"/resume {code}", "boo", "/nick Elf")
+    assert ana.sees() == []
+    assert ana.types("/ignore") == ["[SERVER]: You are ignoring: Elf."]
+
+
+def test_what_they_said_before_is_hidden_from_whoever_comes_into_the_room() -> None:
+    world = World()
+    ana, troll = world.enter("Ana", "Troll")
+    troll.types("/join cinema", "boo", "/nick Elf", "boo again")
+    ana.types("/ignore Elf")
+    assert not [line for line in ana.types("/join cinema") if "boo" in line]
