@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from functools import cache, lru_cache
+from functools import cache
 
 #: Grows when a text gets other tokens than before: then the index is made anew.
 VERSION = 1
@@ -133,24 +133,36 @@ def query(words: str, room: int | None) -> str | None:
 def snippets(words: str) -> Callable[[str], str]:
     """A function that cuts a long text to what stands around the first of ``words`` in it."""
     wanted = [folded for word in words.split() if (folded := _folded(word))]
+    alike = [word.lower() for word in words.split()]
 
     def snippet(text: str) -> str:
         if len(text) <= _BEFORE + _AFTER:
             return text
-        folded = _folded(text)
-        found = [at for word in wanted if (at := folded.find(word)) >= 0]
-        first = min(found, default=0)
+        first = _first(text.lower(), alike)
+        if first is None:
+            first = _first(_folded(text), wanted) or 0
         start, end = max(0, first - _BEFORE), min(len(text), first + _AFTER)
         return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
 
     return snippet
 
 
+def _first(text: str, words: Iterable[str]) -> int | None:
+    """Where the first of ``words`` is in ``text``."""
+    return min((at for word in words if (at := text.find(word)) >= 0), default=None)
+
+
 def _folded(text: str) -> str:
     """``text`` without case and accents, character by character."""
-    return text.lower() if text.isascii() else "".join(map(_folded_character, text))
+    return (text if text.isascii() else text.translate(_bases())).lower()
 
 
-@lru_cache(maxsize=4096)
-def _folded_character(character: str) -> str:
-    return unicodedata.normalize("NFKD", character)[0].lower()[:1] or character
+@cache
+def _bases() -> dict[int, str]:
+    """The letter of each letter with accents, of Latin, Greek and Cyrillic, and of full width."""
+    bases = {code: chr(code) for code in range(0x80)}  # as what is not in a table takes longer
+    for code in (*range(0xC0, 0x530), *range(0x1E00, 0x2000), *range(0xFF00, 0xFFF0)):
+        base = unicodedata.normalize("NFKD", chr(code))[0]
+        if ord(base) != code:
+            bases[code] = base
+    return bases

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
+from time import sleep
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -57,6 +58,11 @@ CHECKPOINT = 4000
 
 #: Seconds that one attempt waits for another process that holds the database locked.
 BUSY_TIMEOUT = 1.0
+
+#: Snippets after which a search pauses, and for how many seconds: so the reactor's thread need not
+#: wait until the interpreter takes its lock away from the one that searches.
+PAUSE_EVERY = 10
+PAUSE = 0.0002
 
 _INSERT = """
     INSERT INTO entry (room, number, time, kind, nickname, text, client_id, message_id, hash)
@@ -494,7 +500,12 @@ class Reader:
         """What :meth:`search` gives, with a snippet of each entry."""
         entries = self.search(words, room, limit)
         snippet = search.snippets(words)
-        return Found(tuple(entries), tuple(snippet(entry.text) for entry in entries))
+        snippets = []
+        for number, entry in enumerate(entries, 1):
+            snippets.append(snippet(entry.text))
+            if number % PAUSE_EVERY == 0:
+                sleep(PAUSE)
+        return Found(tuple(entries), tuple(snippets))
 
     def interrupt(self) -> None:
         """End a search that runs on another thread: it raises :class:`sqlite3.OperationalError`."""
