@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from twisted_chat.client import config as module
+from twisted_chat.client.address import Address
 from twisted_chat.client.config import (
     CannotRemember,
     Config,
@@ -18,8 +19,10 @@ from twisted_chat.client.config import (
     config_path,
     read,
     remember,
+    remember_name,
     state_path,
 )
+from twisted_chat.client.run import Security, find_place
 from twisted_chat.errors import CannotStart
 
 HOME = {"HOME": "/home/ana"}
@@ -190,7 +193,7 @@ def test_an_unknown_key_is_told_with_those_there_are(path: Path) -> None:
     refused = refusal(path)
     assert isinstance(refused, UnknownKey)
     assert "nick;" in str(refused)
-    assert "nickname, server, ca, bell" in str(refused)
+    assert "nickname, nicknames, server, ca, bell" in str(refused)
 
 
 def test_a_key_cannot_disturb_the_terminal(path: Path) -> None:
@@ -315,3 +318,29 @@ def test_a_mark_at_the_beginning_of_the_file_is_no_part_of_it(tmp_path: Path) ->
     remember(path, nickname="Ana")
     assert read(path) == Config(server="example.org", nickname="Ana")
     assert b"# mine\r\n" in path.read_bytes()
+
+
+def test_a_name_is_remembered_for_one_server(tmp_path: Path) -> None:
+    path = tmp_path / "client.toml"
+    path.write_text('nickname = "A"  # mine\n')
+    remember_name(path, "example.org:50000", "Ana")
+    remember_name(path, "[::1]:1", "Bia")
+    configured = read(path)
+    assert configured.nicknames == {"example.org:50000": "Ana", "[::1]:1": "Bia"}
+    assert "# mine" in path.read_text()
+    environ = {"HOME": str(tmp_path)}
+
+    def name(host: str, port: int, given: str | None = None) -> tuple[str | None, bool]:
+        place = find_place(Address(host, port), Security(), given, configured, environ)
+        return place.nickname, place.is_own
+
+    assert name("EXAMPLE.org", 50000) == ("Ana", True)
+    assert name("::1", 1, "Bia") == ("Bia", True)
+    assert name("::1", 1, "A") == ("A", False)
+    assert name("::1", 2) == ("A", True)
+
+
+@pytest.mark.parametrize("value", ['""', "3", '"a\\u001bb"'])
+def test_a_wrong_name_of_a_server_is_told(value: str, path: Path) -> None:
+    write(path, f'[nicknames]\n"a:1" = {value}')
+    assert "nicknames" in str(refusal(path))

@@ -275,6 +275,30 @@ def test_nothing_dangerous_reaches_the_terminal(sends: bytes, tmp_path: Path) ->
             connection.close()
 
 
+@pytest.mark.slow
+def test_a_server_that_renames_changes_no_configuration(tmp_path: Path) -> None:
+    """The name that was typed is remembered, for this server."""
+    home = tmp_path / "ana"
+    with socket.create_server(("127.0.0.1", 0)) as hostile:
+        port = hostile.getsockname()[1]
+        with client(port, home) as ana:
+            connection, _ = hostile.accept()
+            threading.Thread(target=drain, args=(connection,), daemon=True).start()
+            ana.wait_for("username")
+            ana.enter("Ana")
+            ana.press("Enter")
+            connection.sendall(
+                b'{"type":"welcome","nickname":"Mallory","client":"' + b"0" * 32
+                + b'","resumed":false,"rooms":{"lobby":0}}\n'
+            )  # fmt: skip
+            ana.wait_for("You are Mallory now")
+            ana.press("C-d")
+            ana.wait_for_end()
+            connection.close()
+    written = (home / ".config/twisted-chat/client.toml").read_text()
+    assert written == f'[nicknames]\n"127.0.0.1:{port}" = "Ana"\n'
+
+
 def drain(connection: socket.socket) -> None:
     """Read and forget."""
     try:

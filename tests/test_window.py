@@ -316,7 +316,7 @@ def test_an_empty_line_is_nothing_unless_it_answers_a_question() -> None:
 def test_each_line_of_a_paste_is_a_line_once_enter_is_pressed() -> None:
     async def scenario(running: Running) -> None:
         running.press("\x1b[200~one\r\ntwo\r\rthree\r\n\x1b[201~")
-        await running.until(lambda: "3 lines" in running.output)
+        await running.until(lambda: "Pasted lines: 3" in running.output)
         assert running.talk.told == []
         running.press("\r")
         await running.until(lambda: len(running.talk.texts) == 3)
@@ -334,11 +334,13 @@ def test_pasted_lines_are_text_whatever_they_look_like() -> None:
     async def scenario(running: Running) -> None:
         running.press(f"\x1b[200~{BLOCK}\n\x1b[201~\r")
         await running.until(lambda: running.talk.texts != [])
+        running.press("/quit\r")  # what is typed next is typed
+        await running.until(lambda: running.talk.told != [])
 
     talk = converse(scenario, remember=remembered.append).talk
-    assert (talk.texts, talk.told, talk.left) == (BLOCK.split("\n"), [], 0)
+    assert (talk.texts, talk.told, talk.left) == (BLOCK.split("\n"), ["/quit"], 0)
     # From the history they are typed, so they are kept as what has to be typed.
-    assert remembered == ["#!/bin/sh", "//usr/bin/env", "  /quit now"]
+    assert remembered == ["#!/bin/sh", "//usr/bin/env", "  /quit now", "/quit"]
 
 
 def test_one_pasted_line_goes_into_the_line_that_is_typed() -> None:
@@ -355,7 +357,7 @@ def test_a_wrong_paste_is_discarded(key: str) -> None:
 
     async def scenario(running: Running) -> None:
         running.press(f"half\x1b[200~{BLOCK}\x1b[201~")
-        await running.until(lambda: "4 lines pasted" in running.output)
+        await running.until(lambda: "Pasted lines: 4" in running.output)
         running.press(key)
         await running.until(lambda: "is discarded" in running.output)
         running.press(" typed\r")
@@ -837,7 +839,7 @@ class TestTerminal:
     def test_pasted_lines_are_counted_and_said_one_by_one(self, tmp_path: Path) -> None:
         with client(tmp_path) as one:
             one.terminal.paste("one\ntwo \x1b[31mred\n")
-            one.terminal.wait_for("2 lines")
+            one.terminal.wait_for("Pasted lines: 2")
             one.terminal.press("Enter")
             rows = one.terminal.wait_for("[me]: two")
             assert rows[:2] == ["[me]: one", "[me]: two ␛[31mred"]

@@ -100,8 +100,15 @@ WINDOW = 50
 #: Messages that wait to be sent before :meth:`ChatClient.ready` asks for patience.
 MANY = 200
 
+#: Rooms that a server can take us to without being asked; with the rooms we are in already.
+ROOMS = 1000
+
 #: Events that wait for whoever iterates over them: nothing more is read meanwhile.
 EVENTS = 500
+
+#: Bytes of events that wait for an answer to come behind them; a server that sends more before it
+#: answers loses the connection.
+EVENTS_SIZE = 2**26
 
 # Why there is no connection.
 REASONS: tuple[tuple[type[Exception], str], ...] = (
@@ -112,6 +119,8 @@ REASONS: tuple[tuple[type[Exception], str], ...] = (
     (error.TimeoutError, N_("no answer")),
     (defer.TimeoutError, N_("no answer")),
 )
+TOO_MANY_ROOMS = N_("the server takes us to too many rooms")
+TOO_MUCH = N_("the server sends too much before it answers")
 REPLACED = N_("you have come in from somewhere else, with the same name")
 
 # What is logged, where no person would be told.
@@ -796,6 +805,9 @@ class ChatClient(Service):
 
     def received(self, connection: ChatClientProtocol, event: Event) -> None:
         """For :class:`.ChatClientProtocol`."""
+        if isinstance(event, (Welcomed, Entered)) and self._are_too_many(event):
+            connection.close(TOO_MANY_ROOMS)
+            return
         if isinstance(event, Entry):
             last = self.rooms.get(event.room)
             if last is not None and event.number > last:
@@ -814,6 +826,25 @@ class ChatClient(Service):
             self.try_again(event.refusal)
         if outgoing is not None:
             self._answer(outgoing, event)
+
+    def _are_too_many(self, event: Welcomed | Entered) -> bool:
+        """Whether the rooms that ``event`` takes us to, and nobody asked for, are too many."""
+        new = event.rooms.keys() if isinstance(event, Welcomed) else {event.room}
+        new = new - self.rooms.keys()
+        if len(self.rooms) + len(self._unwanted) + len(new) <= ROOMS:
+            return False
+        joining = {o.request.room for o in self._outgoing.values() if type(o.request) is Join}
+        return bool(new - joining)
+
+    @property
+    def _size(self) -> int:
+        """Bytes of the line that is being told."""
+        return 0 if self._connection is None else self._connection.size
+
+    def _too_much(self) -> None:
+        """More waits to be read by the program than there is room for."""
+        if self._connection is not None:
+            self._connection.close(TOO_MUCH)
 
     def dealt_with(self, event: Event) -> None:
         """It need not come again, should the process end now."""
@@ -1010,7 +1041,8 @@ class Events:
 
     def __init__(self, client: ChatClient) -> None:
         self._client = client
-        self._events: deque[Event] = deque()
+        self._events: deque[tuple[Event, int]] = deque()
+        self._size = 0
         self._waiting: Deferred[None] | None = None
         self._last: Event | None = None
         self._is_full = False
@@ -1031,14 +1063,19 @@ class Events:
                 raise StopAsyncIteration
             self._waiting = Deferred()
             await self._waiting
-        self._last = self._events.popleft()
+        self._last, size = self._events.popleft()
+        self._size -= size
         if self._is_full and len(self._events) < EVENTS // 2:
             self._is_full = False
             self._client.resume()
         return self._last
 
     def _add(self, event: Event) -> None:
-        self._events.append(event)
+        size = self._client._size
+        self._events.append((event, size))
+        self._size += size
+        if self._size > EVENTS_SIZE:
+            self._client._too_much()
         self._is_over |= isinstance(event, Disconnected) and event.retry is None
         if len(self._events) >= EVENTS and not self._is_full:
             self._is_full = True

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +42,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The name to take.
     nickname: str | None = None
+    #: The name to take on one server, by ``HOST:PORT``.
+    nicknames: Mapping[str, str] = msgspec.field(default_factory=dict)
     #: ``[tls:]HOST[:PORT]``, as :func:`~twisted_chat.client.address.parse_address` reads it.
     server: str | None = None
     #: A file of the authorities that may sign the server's certificate, instead of the system's.
@@ -57,6 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 #: What is said of a value that is not one.
 _EXPECTED = {
     "nickname": N_("a nickname in quotes"),
+    "nicknames": N_('[nicknames] with "HOST:PORT" = "NAME"'),
     "server": N_('"HOST", "HOST:PORT" or "tls:HOST:PORT"'),
     "ca": N_("the path of a file in quotes"),
     "bell": "true | false",
@@ -164,14 +167,25 @@ def remember(path: Path, **values: str) -> None:
 
     :raises CannotRemember: the file is as it was.
     """
+    _change(path, lambda document: document.update(values))
+
+
+def _change(path: Path, change: Callable[[tomlkit.TOMLDocument], object]) -> None:
     try:
         document = tomlkit.parse(_text(path) if path.exists() else "")
-        for key, value in values.items():
-            document[key] = value
+        change(document)
         # What a link points to is replaced, not the link.
         _replace(Path(os.path.realpath(path)), tomlkit.dumps(document).encode())
     except (OSError, ValueError, TOMLKitError) as error:
         raise CannotRemember(path=visible(str(path)), reason=_reason(error)) from error
+
+
+def remember_name(path: Path, server: str, nickname: str) -> None:
+    """Put the ``nickname`` of one ``server`` into the file, as :func:`remember` does.
+
+    :raises CannotRemember: the file is as it was.
+    """
+    _change(path, lambda document: document.setdefault("nicknames", {}).update({server: nickname}))
 
 
 def _base(environ: Mapping[str, str], variable: str, *default: str) -> Path:
@@ -213,6 +227,8 @@ def _check(path: Path, key: str, value: Any) -> None:
         msgspec.convert({key: value}, Config)
         if key == "server":
             parse_address(value)
+        if key == "nicknames" and any(not name or find_unsafe(name) for name in value.values()):
+            raise ValueError(value)
         if key == "ca" and not value:
             raise ValueError(value)
         if key == "nickname" and (not value or find_unsafe(value)):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, cast
 
 import msgspec
@@ -95,6 +96,9 @@ BACKLOG = 50
 #: Lines of a room that is not the current one that are kept until it is; the oldest go first,
 #: and are in the room's history.
 HELD = 1000
+
+#: Bytes, about, of the lines that are kept for all rooms together.
+HELD_SIZE = 2**23
 
 #: People of a room that are known by name, for completion.
 PEOPLE = 500
@@ -203,6 +207,8 @@ class Conversation:
         self._rooms: dict[str, _Room] = {}
         self._next_attempt = 0.0
         self._asks_for_name = False
+        #: The name that the person typed when they were asked for one.
+        self.name_typed: str | None = None
         #: Whether the person was asked for a name.
         self._is_new = False
         self._has_been_in = False
@@ -219,6 +225,8 @@ class Conversation:
         self._typing: list[Deferred[None]] = []
         self._typed: set[str] = set()
         self._backlogs: set[str | None] = set()
+        #: Bytes of what is held for all rooms.
+        self._held_size = 0
         self._has_entered = False
         #: The room that one is going to, and how many moves have no answer yet.
         self._heading: str | None = None
@@ -353,7 +361,8 @@ class Conversation:
     def _introduce(self, name: str) -> None:
         self._asks_for_name = False
         self._is_new = True
-        self._client.introduce(visible(name.strip()))
+        self.name_typed = visible(name.strip())
+        self._client.introduce(self.name_typed)
 
     def _ask(self, request: Request) -> None:
         is_asked = False
@@ -616,7 +625,7 @@ class Conversation:
             self.room = event.room
             self._heading = None
         self._put(room, self._lines("notice", event))
-        if self._backlog and event.last:
+        if self._backlog and event.last and len(self._backlogs) < ROOMS:
             self._load(room, event.last)
 
     def _load(self, room: _Room, last: int) -> None:
@@ -642,10 +651,12 @@ class Conversation:
             if page.entries and room.unread is None:
                 room.unread = page.entries[-1]
             room.held = [*self._backlog_starts(name), *before, *news] if before else news
+            self._held_size += sum(map(_size, room.held)) - sum(map(_size, news))
             if not self._is_held(room):
                 self._show_held(room)
 
         def go_on(_: object) -> None:
+            self._backlogs.discard(request.id)
             room.is_loading = False
             if not self._is_held(room):
                 self._show_held(room)
@@ -674,7 +685,9 @@ class Conversation:
         return msgspec.structs.replace(line, text=self._lines("said", Replayed(entry))[0].text)
 
     def _left_room(self, event: RoomLeft) -> None:
-        self._rooms.pop(event.room, None)
+        left = self._rooms.pop(event.room, None)
+        if left is not None:
+            self._leave_out(left, len(left.held))
         if self.room == event.room:
             self.room = next(reversed(self._rooms), None)
         self._show(RoomLeft(event.room, self.room))
@@ -742,7 +755,8 @@ class Conversation:
 
     def _come(self, room: _Room, names: Iterable[str]) -> None:
         people = room.tab.people
-        people.extend(name for name in names if name not in people and name != self.nickname)
+        new = dict.fromkeys(name for name in islice(names, PEOPLE) if name != self.nickname)
+        people.extend(new.keys() - frozenset(people))
         del people[PEOPLE:]
 
     def _go(self, room: _Room, names: Iterable[str], count: int) -> None:
@@ -919,11 +933,20 @@ class Conversation:
             self._display(lines)
             return
         room.held.extend(lines)
+        self._held_size += sum(map(_size, lines))
         if room.tab.name != self.room:
             room.tab.unread += sum(line.kind in ("said", "act") for line in lines)
         if len(room.held) > HELD:
-            room.left_out += len(room.held) - HELD
-            del room.held[: len(room.held) - HELD]
+            self._leave_out(room, len(room.held) - HELD)
+        while self._held_size > HELD_SIZE:
+            largest = max(self._rooms.values(), key=lambda one: len(one.held))
+            self._leave_out(largest, 1 + len(largest.held) // 2)
+
+    def _leave_out(self, room: _Room, count: int) -> None:
+        """The oldest lines that are kept of a room are in its history."""
+        self._held_size -= sum(map(_size, room.held[:count]))
+        room.left_out += min(count, len(room.held))
+        del room.held[:count]
 
     def _show_held(self, room: _Room) -> None:
         if room.is_loading:
@@ -936,6 +959,7 @@ class Conversation:
         if room.more is not None:
             self._more, room.more = room.more, None
         held, room.held = room.held, []
+        self._held_size -= sum(map(_size, held))
         if room.left_out:
             held.insert(0, self._mark(self._translate(NOT_SHOWN, n=room.left_out), room.tab.name))
             room.left_out = 0
@@ -1009,6 +1033,11 @@ def _nothing() -> None:
 def _found(words: str, found: Sequence[tuple[Entry, str]]) -> SearchShown:
     """What was found, of pairs of an entry and its snippet."""
     return SearchShown(words, tuple(entry for entry, _ in found), tuple(cut for _, cut in found))
+
+
+def _size(line: Line) -> int:
+    """Bytes that a line takes, about: it is kept as a whole and in parts."""
+    return 500 + 2 * len(line.text)
 
 
 def _text_of(request: Request | None) -> str | None:

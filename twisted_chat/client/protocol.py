@@ -79,6 +79,8 @@ class ChatClientProtocol(LineReceiver):
         """``clock`` provides IReactorTime."""
         #: Seconds between the last question and its answer, if there was one.
         self.delay: float | None = None
+        #: Bytes of the line that is being told.
+        self.size = 0
         self._clock = clock
         self._receiver = receiver
         self._reason: str | None = None
@@ -162,6 +164,7 @@ class ChatClientProtocol(LineReceiver):
             self.close(LINE_TOO_LONG)
 
     def lineReceived(self, line: bytes) -> None:
+        self.size = len(line)
         if len(line) > self.MAX_LENGTH:
             self.close(LINE_TOO_LONG)
             return

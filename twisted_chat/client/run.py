@@ -106,6 +106,11 @@ class Place(msgspec.Struct, frozen=True):
     def address(self) -> str:
         return format_address(*self.server)
 
+    @property
+    def key(self) -> str:
+        """What the server is called in the configuration."""
+        return server_key(self.server)
+
 
 def find_place(
     address: Address | None,
@@ -121,17 +126,23 @@ def find_place(
     host, port, is_secure = address or parse_address(configured.server or DEFAULT_HOST)
     is_secure |= security.tls or security.ca is not None or security.pin is not None
     pin_file = config.pin_path(environ, host, port)
-    is_own = nick is None or nick == configured.nickname
+    known = configured.nicknames.get(server_key(Address(host, port)), configured.nickname)
+    is_own = nick is None or nick == known
     name = _OWN if nick is None or is_own else nick
     state = config.state_path(environ, host, port, name)
     return Place(
         Address(host, port, is_secure),
         _trust(security, configured, pin_file) if is_secure else Trust(),
         pin_file,
-        nick or configured.nickname,
+        nick or known,
         is_own,
         state,
     )
+
+
+def server_key(server: Address) -> str:
+    """A server as the configuration names it: the same over TLS and without."""
+    return format_address(server.host.lower(), server.port)
 
 
 def _trust(security: Security, configured: Config, pin_file: Path) -> Trust:
@@ -247,6 +258,7 @@ class Connect:
             options.address, options.security, options.nick, configured, environ
         )
         self._client: ChatClient
+        self._conversation: Conversation
         self._window: Window | None = None
         #: Where events are printed, for a program.
         self._output: Screen | None = None
@@ -258,7 +270,7 @@ class Connect:
         window = wants_window(self._options, self._environ)
         await self._make_trusted()
         kept = await self._open()
-        conversation = Conversation(
+        conversation = self._conversation = Conversation(
             self._client,
             self._reactor,
             language=self._language,
@@ -360,13 +372,15 @@ class Connect:
             self._client.pause()
             self._window.when_ready(self._client.resume)
         if isinstance(event, Welcomed) and self._options.nick is None and is_interactive():
-            self._remember(event.nickname)
+            self._remember(self._conversation.name_typed)
 
-    def _remember(self, nickname: str) -> None:
-        """The first name that somebody is known by is theirs from now on."""
-        if self._config.nickname is None:
-            self._config = msgspec.structs.replace(self._config, nickname=nickname)
-            remembering = deferToThread(config.remember, self._path, nickname=nickname)
+    def _remember(self, nickname: str | None) -> None:
+        """The name that the person typed is theirs on this server; what that says is not."""
+        server = self._place.key
+        if nickname is not None and server not in self._config.nicknames:
+            nicknames = {**self._config.nicknames, server: nickname}
+            self._config = msgspec.structs.replace(self._config, nicknames=nicknames)
+            remembering = deferToThread(config.remember_name, self._path, server, nickname)
             remembering.addErrback(self._not_remembered)
 
     def _not_remembered(self, failure: Failure) -> None:

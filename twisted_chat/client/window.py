@@ -78,7 +78,7 @@ LEAVING_TIME = 2.0
 INPUT_ROWS = 6
 
 HOW_TO_LEAVE = N_("Press Ctrl-C again to leave. Your line is kept.")
-PASTED = N_("{count} lines pasted: Enter says them as they are, Esc or Ctrl-C discards them.")
+PASTED = N_("Pasted lines: {count}. Enter says them as they are, Esc or Ctrl-C discards them.")
 DISCARDED = N_("What was pasted is discarded.")
 SEARCH = N_("Search: ")
 
@@ -527,6 +527,8 @@ class Window:
             self._talk.typed(answer)
             return
         self._buffer.reset()
+        self._is_pasted = False
+        self._before_paste = Document()
         for line in lines:
             again = as_typed(line)
             if again is not None:

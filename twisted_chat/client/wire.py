@@ -68,6 +68,14 @@ _Time = Annotated[int, msgspec.Meta(ge=0, lt=253_370_764_800_000_000)]
 #: The number of an entry in its room.
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
+#: A nickname or the name of a room, a text or a topic: longer ones than any server has are not
+#: kept, however long they are. In characters.
+_Name = Annotated[str, msgspec.Meta(max_length=256)]
+_Text = Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)]
+
+#: Lines that a server greets with.
+MOTD_LINES = 1000
+
 
 class NotUnderstood(ValueError):
     """What came is not a line of this dialect."""
@@ -99,11 +107,11 @@ class _Line(msgspec.Struct, tag_field="type", gc=False):
 
 
 class _Said(_Line, tag="said"):
-    room: str
+    room: _Name
     seq: _Number
     time: _Time
-    nickname: str
-    text: Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)]
+    nickname: _Name
+    text: _Text
     kind: str = "say"
     id: str | None = None
 
@@ -116,7 +124,7 @@ class _Said(_Line, tag="said"):
 
 class _Ack(_Line, tag="ack"):
     id: str | None
-    room: str
+    room: _Name
     seq: _Number
     time: _Time
 
@@ -134,11 +142,11 @@ class _Error(_Line, tag="error"):
 
 
 class _Welcome(_Line, tag="welcome"):
-    nickname: str
+    nickname: _Name
     client: str
     resumed: bool
-    rooms: dict[str, _Number]
-    motd: tuple[str, ...] = ()
+    rooms: dict[_Name, _Number]
+    motd: Annotated[tuple[_Text, ...], msgspec.Meta(max_length=MOTD_LINES)] = ()
     version: int = jsonl.VERSION
     limits: Limits = DEFAULTS
     id: str | None = None
@@ -162,9 +170,9 @@ class _Welcome(_Line, tag="welcome"):
 
 
 class _Entered(_Line, tag="entered"):
-    room: str
-    topic: str
-    people: tuple[str, ...]
+    room: _Name
+    topic: _Text
+    people: tuple[_Name, ...]
     count: int
     last: _Number
     keep_days: float = 0
@@ -187,7 +195,7 @@ class _Entered(_Line, tag="entered"):
 
 
 class _Exited(_Line, tag="exited"):
-    room: str
+    room: _Name
     id: str | None = None
 
     def event(self) -> Event:
@@ -195,8 +203,8 @@ class _Exited(_Line, tag="exited"):
 
 
 class _Joined(_Line, tag="joined"):
-    room: str
-    nickname: str
+    room: _Name
+    nickname: _Name
     arrived: bool
 
     def event(self) -> Event:
@@ -204,8 +212,8 @@ class _Joined(_Line, tag="joined"):
 
 
 class _Left(_Line, tag="left"):
-    room: str
-    nickname: str
+    room: _Name
+    nickname: _Name
     departed: bool
 
     def event(self) -> Event:
@@ -213,10 +221,10 @@ class _Left(_Line, tag="left"):
 
 
 class _Crowd(_Line, tag="crowd"):
-    room: str
+    room: _Name
     came: bool
     chat: bool
-    people: tuple[str, ...]
+    people: tuple[_Name, ...]
     count: int
 
     def event(self) -> Event:
@@ -224,8 +232,8 @@ class _Crowd(_Line, tag="crowd"):
 
 
 class _Renamed(_Line, tag="renamed"):
-    old: str
-    new: str
+    old: _Name
+    new: _Name
     own: bool = False
     id: str | None = None
 
@@ -234,7 +242,7 @@ class _Renamed(_Line, tag="renamed"):
 
 
 class _Told(_Line, tag="told"):
-    nickname: str
+    nickname: _Name
     text: str
     time: _Time
 
@@ -243,7 +251,7 @@ class _Told(_Line, tag="told"):
 
 
 class _Delivered(_Line, tag="delivered"):
-    name: str
+    name: _Name
     time: _Time
     id: str | None = None
 
@@ -252,7 +260,7 @@ class _Delivered(_Line, tag="delivered"):
 
 
 class _History(_Line, tag="history"):
-    room: str
+    room: _Name
     first: _Number
     entries: tuple[_Said, ...]
     id: str | None = None
@@ -286,8 +294,8 @@ class _Rooms(_Line, tag="rooms"):
 
 
 class _People(_Line, tag="people"):
-    room: str
-    people: tuple[str, ...]
+    room: _Name
+    people: tuple[_Name, ...]
     count: int
     id: str | None = None
 
@@ -296,8 +304,8 @@ class _People(_Line, tag="people"):
 
 
 class _Topic(_Line, tag="topic"):
-    room: str
-    topic: str
+    room: _Name
+    topic: _Text
     id: str | None = None
 
     def event(self) -> Event:
@@ -305,7 +313,7 @@ class _Topic(_Line, tag="topic"):
 
 
 class _Removed(_Line, tag="removed"):
-    room: str
+    room: _Name
     first: _Number
 
     def event(self) -> Event:
@@ -314,14 +322,14 @@ class _Removed(_Line, tag="removed"):
 
 class _Announced(_Line, tag="announced"):
     text: str
-    room: str | None = None
+    room: _Name | None = None
 
     def event(self) -> Event:
         return Announced(self.text, self.room)
 
 
 class _Ignoring(_Line, tag="ignoring"):
-    nickname: str
+    nickname: _Name
     on: bool
     id: str | None = None
 
@@ -330,7 +338,7 @@ class _Ignoring(_Line, tag="ignoring"):
 
 
 class _Ignored(_Line, tag="ignored"):
-    people: tuple[str, ...]
+    people: tuple[_Name, ...]
     id: str | None = None
 
     def event(self) -> Event:
