@@ -5,18 +5,20 @@ the table in ``docs/reliability.rst``. Each prints its figure.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults import Bot, Subject, connect, show, verify
+from tests.faults import Bot, Subject, connect, show, stored, verify, wait_until
 from tests.processes import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
@@ -25,6 +27,61 @@ pytestmark = [pytest.mark.slow, pytest.mark.process]
 def stop(server: Subject) -> None:
     server.process.send_signal(signal.SIGTERM)
     server.process.wait(10)
+
+
+# -- row 36: the database grows without end --------------------------------------------------------
+
+
+def test_the_database_has_a_ceiling_of_which_the_operator_is_told_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At it, nothing is acknowledged that is not saved; reading goes on; more can be allowed."""
+    config = tmp_path / "chat.toml"
+    config.write_text('max-database = "16M"\n', encoding="utf-8")
+    acknowledged = refused = 0
+    ids = count()
+    with (
+        Subject(tmp_path, "--rate=off", f"--config={config}") as server,
+        Bot(server.port, "Ana") as ana,
+    ):
+
+        def say(lines: int) -> None:
+            nonlocal acknowledged, refused
+            for _ in range(lines):
+                ana.send({"type": "say", "text": "x" * 4000, "id": str(next(ids))})
+            for _ in range(lines):
+                answer = ana.read()
+                while answer is not None and answer["type"] not in ("ack", "error"):
+                    answer = ana.read()
+                assert answer is not None
+                acknowledged += answer["type"] == "ack"
+                refused += answer.get("code") == "not-saved"
+
+        while not refused:
+            say(20)
+        largest = sum(file.stat().st_size for file in tmp_path.glob("chat.db*"))
+        history = ana.ask(type="history", id="h", limit=10)
+        log = server.raw_log()
+        config.write_text('max-database = "64M"\n', encoding="utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "settings were read again" in server.raw_log(), "settings")
+        before = refused
+        say(100)
+        again = refused - before
+        stop(server)
+    kept = len(stored(tmp_path / "chat.db"))
+    warnings = [part for part in (80, 90) if re.search(f"{part // 10}\\d % of what", log)]
+    show(
+        capsys,
+        36,
+        f"--max-database 16M: {largest / 2**20:.1f} MB at most, told at {warnings} %; "
+        f"{refused} lines refused, {acknowledged - kept} acknowledged and not saved; "
+        f"{again} of 100 refused once 64M are allowed",
+    )
+    assert kept == acknowledged
+    assert len(history["entries"]) == 10
+    assert largest < 20 * 2**20
+    assert (warnings, again) == ([80, 90], 0)
 
 
 # -- row 46: another user of the machine reads the files ------------------------------------------

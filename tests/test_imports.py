@@ -40,6 +40,7 @@ LAYERS = (
     "journal.files",
     "journal.upgrade",
     "journal.people",
+    "journal.guard",
     "journal.store",
     "journal.readers",
     "journal.writer",

@@ -57,6 +57,9 @@ class _Looked(Collector):
         yield _gauge("slow_readers", "Connections that do not take all they are sent.", slow)
         yield _gauge("queue_depth", "What waits to be saved.", self._journal.outstanding)
         yield _gauge("queue_limit", "With so much, senders are not read.", QUEUE_LIMIT)
+        yield _gauge("database_bytes", "Bytes of the database.", self._journal.size)
+        most = self._journal.max_size
+        yield _gauge("database_limit_bytes", "Bytes that it may have; 0 is any number.", most)
         yield _counter("deliveries", "Entries handed to connections.", chat.deliveries)
         refused = CounterMetricFamily(
             f"{PREFIX}refused", "What was refused, by its reason.", labels=["reason"]

@@ -70,6 +70,7 @@ CHANGING = (
     "motd",
     "history_lines",
     "keep",
+    "max_database",
     "language",
     "greeting_delay",
     "reconnect_grace",
@@ -127,6 +128,7 @@ class ChatService(Service):
             partial(Store, settings.database, settings.durability),
             reactor.callFromThread,
             partial(reactor.callLater, 0),
+            max_size=settings.max_database,
         )
         self._chat = Chat(
             self._journal,
@@ -232,7 +234,7 @@ class ChatService(Service):
         """Why nobody should be sent here now; empty if there is nothing."""
         if not self.running:
             return "stopping"
-        return "" if self._journal.is_open else "the log is not open"
+        return self._journal.obstacle
 
     # -- stopping -----------------------------------------------------------------------------
 
@@ -342,6 +344,8 @@ class ChatService(Service):
         self._chat.configure(
             motd=settings.motd, history_lines=settings.history_lines, keep_days=settings.keep
         )
+        self._journal.max_size = settings.max_database
+        self._chat.remove_old()
         self.factory.greeting_delay = settings.greeting_delay
         self.factory.limits = settings.limits
         self.factory.sources.trusted = settings.trusted_networks

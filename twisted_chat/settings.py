@@ -53,6 +53,12 @@ SLOWEST = 0.001
 COUNT_LIMIT = 1_000_000_000
 
 
+#: What stands after a number of bytes, and how many that is.
+UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+#: The smallest database that can be set: its write-ahead log alone grows to 16 MB.
+LEAST_SIZE = 16 * UNITS["M"]
+
 #: The fields of :class:`Settings` that are limits, by their names there.
 LIMITS = {
     "text": "line_length",
@@ -98,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_waiting: int
     write_timeout: float
     keep: float
+    max_database: int
     reconnect_grace: float
     resume_window: float
     metrics: str
@@ -154,6 +161,14 @@ def _number(least: int, most: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def _size(text: str) -> int:
+    unit = UNITS.get(text[-1:].upper(), 1)
+    size = float(text[:-1] if unit > 1 else text) * unit
+    if size and not LEAST_SIZE <= size < math.inf:
+        raise ValueError(text)
+    return int(size)
 
 
 def _clients(text: str) -> int:
@@ -418,6 +433,13 @@ SETTINGS = (
         "For how many days what is said is kept; 0 is for ever.",
         N_("a number of days, or 0"),
         _period,
+    ),
+    Setting(
+        "max-database",
+        "0",
+        "How large the database can become, such as 10G; then nothing is saved. 0 is any size.",
+        N_("a number of bytes from 16M, such as 500M or 10G, or 0"),
+        _size,
     ),
     Setting(
         "reconnect-grace",

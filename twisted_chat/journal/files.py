@@ -139,8 +139,8 @@ class Place:
         return [_identity(path) for path in self._paths]
 
 
-def size(database: str) -> int:
-    """Bytes of a database's write-ahead log."""
+def log_size(database: str) -> int:
+    """Bytes of the write-ahead log of the database with the real path ``database``."""
     try:
         return os.stat(f"{database}-wal").st_size
     except OSError:

@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from twisted_chat.errors import (
+    CannotStart,
     DatabaseForeign,
     DatabaseNewer,
     DatabaseUnusable,
@@ -124,6 +125,7 @@ class Store:
         self._lock: files.Lock | None = None
         self._made = False
         self._readers: list[sqlite3.Connection] = []
+        self._real_path = os.path.realpath(path)
         opened = ExitStack()
         try:
             if not self.in_memory:
@@ -135,6 +137,10 @@ class Store:
             self.search_index = SearchIndex(self._connection, self._transaction)
             self._prepare_index()
             self.begin_run()
+            if not self.in_memory:
+                self._place = files.Place(self._real_path)
+                # Where the files are not ours any more, it holds what is there: see close.
+                self._holder = opened.enter_context(closing(self._open_holder()))
             opened.pop_all()
         except BaseException as error:
             opened.close()
@@ -358,10 +364,53 @@ class Store:
         readers, self._readers = self._readers, []
         for reader in readers:
             reader.close()
-        if not self.in_memory:
+        if self.in_memory:
+            self._connection.close()
+        elif self._place.is_kept():
+            self._holder.close()
             self._write_back()
-        self._connection.close()
+            self._connection.close()
+        else:
+            # The last connection that can write removes the log by its name, whose ever that is by
+            # now. So it must not be the last one: the holder can only read.
+            self._connection.close()
+            self._holder.close()
         self._release()
+
+    def _open_holder(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            _read_only(self.path), uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT
+        )
+        connection.execute("SELECT count(*) FROM log").fetchone()  # from here on, it holds a lock
+        return connection
+
+    def is_in_place(self) -> bool:
+        """Whether the files at their paths are those that are written, and no other server can
+        take them; for a database that is a file.
+        """
+        assert self._lock is not None
+        if not self._lock.is_held:  # somebody has tidied up
+            try:
+                lock = files.Lock(self.path)
+            except CannotStart:
+                return False
+            self._lock.release()
+            self._lock = lock
+        return self._place.is_kept()
+
+    def size(self) -> int:
+        """Bytes of the database and of its write-ahead log."""
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        (page_size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        log = 0 if self.in_memory else files.log_size(self._real_path)
+        return int(pages * page_size + log)
+
+    def shorten_log(self) -> None:
+        """Write the write-ahead log back into the database, unless somebody reads."""
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_TIMEOUT)}")
 
     def _write_back(self) -> None:
         with suppress(sqlite3.Error):  # whatever it is: the next start will read the log
@@ -387,7 +436,7 @@ class Store:
         except OSError as error:
             raise DatabaseUnusable(path=self.path, reason=error.strerror) from error
         for suffix in files.COMPANIONS:
-            files.tighten(f"{os.path.realpath(self.path)}{suffix}")
+            files.tighten(f"{self._real_path}{suffix}")
         for version in range(1, len(schema_scripts())):
             files.tighten(backup_of(self.path, version))
 

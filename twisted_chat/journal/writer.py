@@ -29,6 +29,7 @@ from twisted_chat.journal import (
     RoomState,
     SearchReader,
 )
+from twisted_chat.journal.guard import Guard
 from twisted_chat.journal.index import IndexDamaged
 from twisted_chat.journal.readers import STOPPING, Readers, result_of
 from twisted_chat.journal.store import Reader, Store
@@ -91,8 +92,11 @@ class GroupCommitJournal:
         open_store: Callable[[], Store],
         call_from_thread: Callable[..., object],
         soon: Callable[[Callable[[], None]], object],
+        *,
+        max_size: int = 0,
     ) -> None:
         self._open_store = open_store
+        self._max_size = max_size
         self._call_from_thread = call_from_thread
         self._soon = soon
         self._wake = threading.Condition()
@@ -124,6 +128,8 @@ class GroupCommitJournal:
 
     def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
         self._store = self._open_store()
+        self.guard = Guard(self._store)
+        self.guard.most = self._max_size
         rooms = self._store.rooms()
         self._unindexed = self._store.unindexed()
         self._made_anew = self._store.search_index.made_anew
@@ -166,6 +172,30 @@ class GroupCommitJournal:
     def is_open(self) -> bool:
         """Whether the log takes what it is given."""
         return self._thread.is_alive() and not self._stopping
+
+    @property
+    def size(self) -> int:
+        """Bytes of the log on disk, as they were a moment ago."""
+        return self.guard.size
+
+    @property
+    def max_size(self) -> int:
+        """Bytes that the log may have on disk; 0 is any number."""
+        return self._max_size
+
+    @max_size.setter
+    def max_size(self, size: int) -> None:
+        self._max_size = self.guard.most = size
+        self._put_job(self.guard.look)
+
+    @property
+    def obstacle(self) -> str:
+        """Why the log takes nothing now, in English; empty if it does."""
+        if not self.is_open:
+            return "the log is not open"
+        if self.guard.obstacle:
+            self._put_job(self.guard.look)  # nobody may be sent here before it is known to be gone
+        return self.guard.obstacle
 
     def when_space(self, callback: Callable[[], None]) -> None:
         self._waiting_for_space.append(callback)
@@ -418,6 +448,7 @@ class GroupCommitJournal:
                 _log.error("old entries were not removed: %s", error)
                 return
             self._look_whether_anew()
+            self.guard.look()
             if not more:
                 rooms.popleft()
             if last:
@@ -443,7 +474,13 @@ class GroupCommitJournal:
         if time.monotonic() > self._end:
             return _failed(drafts, STOPPING)
         try:
-            return self._commit_when_unlocked(drafts)
+            allowed, reason = self.guard.allows(drafts)
+            if allowed == len(drafts):
+                return self._commit_when_unlocked(drafts)
+            return [
+                *(self._commit_when_unlocked(drafts[:allowed]) if allowed else ()),
+                *_failed(drafts[allowed:], reason),
+            ]
         except sqlite3.Error as error:
             _log.error("%d messages were not saved: %s", len(drafts), error, extra=_NOT_SAVED)
             return _failed(drafts, str(error))
