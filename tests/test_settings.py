@@ -103,6 +103,7 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         max-waiting = 0
         write-timeout = 0
         keep = 0.5
+        max-database = "10G"
         reconnect-grace = 0
         resume-window = 86400
         metrics = "tcp:9150:interface=127.0.0.1"
