@@ -56,11 +56,13 @@ class Guarded(Protocol):
 class Guard:
     """Of one open log. ``clock`` gives seconds that never go backwards."""
 
-    def __init__(self, store: Guarded, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Guarded, clock: Callable[[], float] = time.monotonic, *, most: int = 0
+    ) -> None:
         self._store = store
         self._clock = clock
         #: Bytes that the database may have; 0 is any number. It can change at any time.
-        self.most = 0
+        self.most = most
         #: Bytes that it had at last.
         self.size = store.size()
         #: Why nothing is saved now; empty if there is nothing. In English.

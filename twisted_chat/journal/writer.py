@@ -97,6 +97,8 @@ class GroupCommitJournal:
     ) -> None:
         self._open_store = open_store
         self._max_size = max_size
+        #: What keeps the log from taking entries; None before the start.
+        self.guard: Guard | None = None
         self._call_from_thread = call_from_thread
         self._soon = soon
         self._wake = threading.Condition()
@@ -128,8 +130,7 @@ class GroupCommitJournal:
 
     def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
         self._store = self._open_store()
-        self.guard = Guard(self._store)
-        self.guard.most = self._max_size
+        self.guard = Guard(self._store, most=self._max_size)
         rooms = self._store.rooms()
         self._unindexed = self._store.unindexed()
         self._made_anew = self._store.search_index.made_anew
@@ -175,8 +176,8 @@ class GroupCommitJournal:
 
     @property
     def size(self) -> int:
-        """Bytes of the log on disk, as they were a moment ago."""
-        return self.guard.size
+        """Bytes of the log on disk, as they were a moment ago; 0 before the start."""
+        return 0 if self.guard is None else self.guard.size
 
     @property
     def max_size(self) -> int:
@@ -185,13 +186,15 @@ class GroupCommitJournal:
 
     @max_size.setter
     def max_size(self, size: int) -> None:
-        self._max_size = self.guard.most = size
-        self._put_job(self.guard.look)
+        self._max_size = size
+        if self.guard is not None:
+            self.guard.most = size
+            self._put_job(self.guard.look)
 
     @property
     def obstacle(self) -> str:
         """Why the log takes nothing now, in English; empty if it does."""
-        if not self.is_open:
+        if not self.is_open or self.guard is None:
             return "the log is not open"
         if self.guard.obstacle:
             self._put_job(self.guard.look)  # nobody may be sent here before it is known to be gone
@@ -448,6 +451,7 @@ class GroupCommitJournal:
                 _log.error("old entries were not removed: %s", error)
                 return
             self._look_whether_anew()
+            assert self.guard is not None
             self.guard.look()
             if not more:
                 rooms.popleft()
@@ -474,6 +478,7 @@ class GroupCommitJournal:
         if time.monotonic() > self._end:
             return _failed(drafts, STOPPING)
         try:
+            assert self.guard is not None
             allowed, reason = self.guard.allows(drafts)
             if allowed == len(drafts):
                 return self._commit_when_unlocked(drafts)
