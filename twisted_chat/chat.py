@@ -32,6 +32,7 @@ from twisted_chat.errors import (
     NameTooLong,
     NoSuchPerson,
     NoSuchRoom,
+    NotConfirmed,
     NotInRoom,
     NotReading,
     Refusal,
@@ -70,6 +71,7 @@ from twisted_chat.names import ALWAYS_RESERVED, Nickname, Reserved, RoomNames, n
 from twisted_chat.registry import Registry
 from twisted_chat.room import Batch, Cursor, Member, Rendering, Room, runs
 from twisted_chat.sources import Source
+from twisted_chat.unconfirmed import LOOKS, Shown
 
 #: Entries in memory that are shown at once to whoever catches up.
 PAGE = 100
@@ -124,11 +126,20 @@ class Person(Member, Hashable, Protocol):
     def show(self, *events: Event) -> None:
         """Show events that are for this person alone."""
 
+    def show_surely(self, event: Event) -> Shown:
+        """Show ``event``, which is not in the log, and again if it does not arrive and the person
+        comes back.
+        """
+
     def refuse(self, refusal: Refusal, id: str | None = None) -> None:
         """Show why something was not done; ``id`` is that of the request."""
 
     def heard_from(self, sender: Person) -> None:
         """``sender`` told this person something in private."""
+
+    @property
+    def away(self) -> bool:
+        """Whether there is no connection at the moment."""
 
     def kept(self) -> KeptPerson | None:
         """What is to be kept of this person, so that they can come back after a restart."""
@@ -962,10 +973,29 @@ class Chat:
         if self.registry.find(recipient.nickname) is not recipient:
             person.refuse(NoSuchPerson(name=told.recipient), id)
             return
-        if not recipient.ignores(person.author):
+        delivered = Told(told.sender, told.recipient, told.text, told.time, own=True, id=id)
+        if recipient.ignores(person.author):
+            person.show(delivered)
+        elif not recipient.outlet.ready:  # any more
+            person.refuse(NotReading(name=told.recipient), id)
+        else:
             recipient.heard_from(person)
-            recipient.show(told)
-        person.show(Told(told.sender, told.recipient, told.text, told.time, own=True, id=id))
+            self._confirm(person, delivered, recipient.show_surely(told), iter(LOOKS))
+
+    def _confirm(
+        self, person: Person, delivered: Told, shown: Shown, looks: Iterator[float]
+    ) -> None:
+        """Tell ``person`` that their message was delivered, as soon as it has arrived, or that it
+        may not have been.
+        """
+        if shown.has_arrived():
+            person.show(delivered)
+            return
+        seconds = next(looks, None)
+        if seconds is None:
+            person.refuse(NotConfirmed(name=delivered.recipient), delivered.id)
+        else:
+            self._later(seconds, partial(self._confirm, person, delivered, shown, looks))
 
     def _announced(self, announced: Announced) -> None:
         if announced.room is not None:
@@ -974,8 +1004,8 @@ class Chat:
                 room.show(structs.replace(announced, room=room.name))
             return
         for person, name in self.registry.snapshot():
-            if name is not None and person.outlet.ready:
-                person.show(announced)
+            if name is not None and (person.outlet.ready or person.away):
+                person.show_surely(announced)
 
     def _removed(self, name: str, last: int) -> None:
         if name in self._rooms:

@@ -168,6 +168,14 @@ class NotReading(Refusal):
     template = N_("{name} is not reading at the moment. Your message was not delivered.")
 
 
+class NotConfirmed(Refusal):
+    code = "not-confirmed"
+    template = N_(
+        "{name} may not have got your message: their side has not confirmed it. "
+        "They are shown it again if they come back in time."
+    )
+
+
 class NobodyToAnswer(Refusal):
     code = "nobody-to-answer"
     template = N_("Nobody has sent you a private message yet.")

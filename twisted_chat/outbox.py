@@ -152,19 +152,23 @@ class Outbox:
     def arrival(self) -> Callable[[], bool]:
         """Whether all that was delivered until now has arrived: a function that tells, later.
 
+        Under TLS it tells so a turn of the loop after it was asked for the first time.
         Where the system does not say what the other side has confirmed, all counts as arrived.
         """
         if self._kernel() is None:
             return _yes
         end = before = self._delivered()
 
+        asked = False
+
         def arrived() -> bool:
-            nonlocal before
+            nonlocal asked, before
             if self._socket is not None or self._undelivered is not None:
                 return self._delivered() - self._unconfirmed() >= end
             # TLS gathers small pieces until the next turn of the loop: what was delivered before
             # the last look is not among them any more.
-            done = before - (self._unconfirmed() - BUFFER) >= end
+            done = asked and before - (self._unconfirmed() - BUFFER) >= end
+            asked = True
             before = self._delivered()
             return done
 

@@ -94,6 +94,8 @@ from twisted_chat.messages import (
 from twisted_chat.names import Nickname, nickname
 from twisted_chat.room import Batch, Cursor, Outlet, Rendering, Room, Shown
 from twisted_chat.sources import Source
+from twisted_chat.unconfirmed import Shown as Sent
+from twisted_chat.unconfirmed import Unconfirmed
 
 IGNORED_LIMIT = 100
 
@@ -240,6 +242,7 @@ class Session:
         self._unsaved = 0
         #: Lines that were dropped, which was not told.
         self._not_sent = 0
+        self._unconfirmed = Unconfirmed()
         self._correspondent: tuple[Person, str] | None = None
         self._ignored = IgnoreList()
         self._set_style(language, timestamps=False)
@@ -470,6 +473,7 @@ class Session:
     def _code_was_shown(self) -> None:
         if self.code:
             self._code_arrived = self._connection.arrival()
+            self._code_arrived()  # it tells no sooner than when it is asked again
 
     def _hand_over_to(self, other: Person, positions: Positions, id: str | None) -> Session:
         """The person at our connection turns out to be ``other``: they go on there."""
@@ -502,6 +506,7 @@ class Session:
                     positions = _arrived(self._chat.positions(self), replaced)
                 self._chat.come_back(self, positions, id)
                 self._code_was_shown()
+                self._show_again()
         except Refusal:
             self._connection = replaced
             if code:
@@ -526,6 +531,7 @@ class Session:
         def enter(then: Callable[[], None]) -> None:
             def entered() -> None:
                 self._code_was_shown()
+                self._show_again()
                 then()
 
             self._chat.enter(self, self.nickname, self._positions, entered, id, resumed=True)
@@ -874,7 +880,30 @@ class Session:
 
     def not_saved(self, draft: Draft, refusal: Refusal) -> None:
         self._unsaved -= 1
-        self.refuse(refusal, draft.message_id)
+        if self.program:  # it says again what was not acknowledged
+            self.refuse(refusal, draft.message_id)
+        else:
+            self._chat.refused[refusal.code] += 1
+            self.show_surely(Refused(refusal))
+
+    @property
+    def away(self) -> bool:
+        return isinstance(self._connection, _NoConnection)
+
+    def show_surely(self, event: Event) -> Sent:
+        shown = self._unconfirmed.add(event)
+        self._send(shown)
+        return shown
+
+    def _send(self, shown: Sent) -> None:
+        if not self.away:
+            self.show(shown.event)
+            shown.sent(self._connection.arrival())
+
+    def _show_again(self) -> None:
+        """Somebody who is back is shown what did not arrive."""
+        for shown in self._unconfirmed.missing():
+            self._send(shown)
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
         self._unsaved -= len(entries)
