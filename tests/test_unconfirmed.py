@@ -66,7 +66,7 @@ def test_a_message_to_somebody_whose_host_has_vanished_is_not_reported_as_delive
     again = Visitor(world)
     again.types(f"/resume {ana.session.code}")
     assert of(again) == ["oi", "tudo bem?"]
-    again.types("/r agora sim")
+    again.types("/reply agora sim")
     assert of(bia) == ["agora sim"]
     third = Visitor(world)
     third.types(f"/resume {again.session.code}")
