@@ -197,7 +197,8 @@ def test_every_request_is_answered_in_every_state(request_type: type[Request]) -
     assert ("name-first" in early.connection.refusals()) is not legal_early
     (later,) = world.enter("Ana")
     later.ask(request_type(**fields))
-    assert later.connection.holds == 0
+    # After Quit, nothing more is taken.
+    assert later.connection.holds == 0 or later.connection.closed
 
 
 # -- rooms ------------------------------------------------------------------------------------

@@ -152,7 +152,6 @@ class ChatService(Service):
             reconnect_grace=settings.reconnect_grace,
         )
         self.factory.sources.trusted = settings.trusted_networks
-        self._chat.reserved = _reserved(settings)
         self._removal = LoopingCall(self._chat.remove_old)
         self._removal.clock = reactor
         self._keeping = LoopingCall(self._chat.keeper.look)
@@ -344,6 +343,7 @@ class ChatService(Service):
         self._chat.configure(
             motd=settings.motd, history_lines=settings.history_lines, keep_days=settings.keep
         )
+        self._chat.reserved = _reserved(settings)
         self._journal.max_size = settings.max_database
         self._chat.remove_old()
         self.factory.greeting_delay = settings.greeting_delay

@@ -43,7 +43,7 @@ class LogDamaged(Refusal):
     code = "log-damaged"
     template = N_("No backup was made, as the log itself is damaged.")
 
-    def __init__(self, findings: Sequence[Refusal]) -> None:
+    def __init__(self, findings: Sequence[Refusal] = ()) -> None:
         super().__init__()
         self.findings = findings
 
