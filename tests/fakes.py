@@ -105,7 +105,8 @@ class StepJournal:
         reply: SearchReader,
         source: Hashable = None,
     ) -> None:
-        self.store.index(1_000_000)
+        while self.store.index(1_000_000):
+            pass
         self._read(lambda reader: reader.find(words, room, limit), reply)
 
     def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:

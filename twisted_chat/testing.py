@@ -454,7 +454,8 @@ class _Journal:
         source: Hashable = None,
     ) -> None:
         def job() -> None:
-            self._store.index(MANY)
+            while self._store.index(MANY):
+                pass
             self._read(lambda reader: reader.find(words, room, limit), reply)
 
         self.mark(job)

@@ -70,16 +70,19 @@ def tokens(text: str) -> list[str]:
     if text.isascii():
         return _WORD.findall(text.lower())
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    folded = _IGNORED.sub("", folded).translate(_LETTERS)
-    folded = _THAI_TONE.sub(r"\2\1", folded)
-    pattern, digits = _patterns()
-    folded = digits.sub(_digit, folded)
+    folded = _IGNORED.sub("", folded)
+    if folded.isascii():  # a text of Europe, nearly always
+        return _WORD.findall(folded)
+    pattern, special, digits = _patterns()
+    if special.search(folded):
+        folded = _THAI_TONE.sub(r"\2\1", folded).translate(_LETTERS)
+        folded = digits.sub(_digit, folded)
     return pattern.findall(unicodedata.normalize("NFC", folded))
 
 
 @cache
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What is a token, and what is a digit but for those of ASCII.
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """What is a token; what must be replaced before; and of that, the digits.
 
     With the tables of the interpreter, and only once a text needs them.
     """
@@ -93,7 +96,9 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     mark = f"[{_ranges(marks)}]"
     letter = f"[^\\W_{_UNSPACED}]"
     pattern = f"[{_UNSPACED}]{mark}*|{letter}(?:{letter}|{mark})*"
-    return re.compile(pattern), re.compile(f"[{_ranges(digits)}]")
+    digit = _ranges(digits)
+    special = f"[{digit}ı\u0e48-\u0e4b\u0ec8-\u0ecb]"
+    return re.compile(pattern), re.compile(special), re.compile(f"[{digit}]")
 
 
 def _ranges(codes: Iterable[int]) -> str:
