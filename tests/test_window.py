@@ -30,6 +30,7 @@ from tests.test_characters import any_text
 from tests.tmux import PATIENCE, Tmux, needs_tmux
 from twisted_chat.characters import find_unsafe
 from twisted_chat.client.bar import WAITING_SHOWN, Part, bar, fit, prompt, waiting
+from twisted_chat.client.clusters import clusters, simplified
 from twisted_chat.client.colours import Look, width
 from twisted_chat.client.view import Connection, Line, Tab
 from twisted_chat.client.window import PIECE, QUEUE_LIMIT, Window
@@ -404,6 +405,45 @@ def test_pasted_control_characters_are_neither_sent_nor_obeyed() -> None:
 
 def test_a_control_character_that_is_quoted_is_not_sent_either() -> None:
     assert typed("a\x11\x02b") == ["a\u2402b"]
+
+
+RAINBOW, THUMB, FLAG, E, KA = "🏳️‍🌈", "👍🏽", "🇧🇷", "e\u0301", "कि"
+
+
+@pytest.mark.parametrize("character", [RAINBOW, THUMB, FLAG, E, KA, "1️⃣", "❤️", "x", "語"])
+def test_one_character_is_erased_and_passed_over_as_one(character: str) -> None:
+    """Of however many code points it is."""
+    assert typed(f"a{character}b{character}\x7f") == [f"a{character}b"]
+    assert typed(f"a{character}\x1b[D!") == [f"a!{character}"]
+    assert typed(f"a{character}b\x01\x1b[C\x1b[C!") == [f"a{character}!b"]
+    assert typed(f"a{character}b\x01\x1b[C\x1b[3~") == ["ab"]
+    assert typed(f"a{character}b\x01\x1b[C\x04") == ["ab"]
+
+
+def test_nothing_is_erased_where_nothing_is() -> None:
+    assert typed("\x7f\x1b[D\x1b[C\x1b[3~a") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        (RAINBOW, "🏳"),
+        (THUMB, "👍"),
+        (FLAG, "BR"),
+        ("1️⃣", "1"),
+        (E, E),
+        (KA, KA),
+        ("한글 ไทย", "한글 ไทย"),
+    ],
+)
+def test_what_terminals_disagree_about_is_drawn_simply(text: str, drawn: str) -> None:
+    assert simplified(f"a{text}b") == f"a{drawn}b"
+
+
+@given(any_text)
+def test_simple_text_loses_no_letter(text: str) -> None:
+    assert "".join(clusters(text)) == text
+    assert simplified(simplified(text)) == simplified(text)
 
 
 def test_tab_completes_and_what_is_typed_next_stands_behind_it() -> None:

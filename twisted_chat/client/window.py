@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from prompt_toolkit.completion import Completion as Offer
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, has_completions, has_focus, is_searching
 from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.formatted_text.utils import fragment_list_to_text
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -41,7 +43,11 @@ from prompt_toolkit.layout.processors import (
     BeforeInput,
     HighlightIncrementalSearchProcessor,
     HighlightSelectionProcessor,
+    Processor,
+    Transformation,
+    TransformationInput,
 )
+from prompt_toolkit.layout.utils import explode_text_fragments
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
@@ -52,6 +58,7 @@ from twisted.python.failure import Failure
 
 from twisted_chat.characters import visible
 from twisted_chat.client.bar import GAP, bar, prompt, waiting
+from twisted_chat.client.clusters import after, before, clusters, simple, simplified
 from twisted_chat.client.colours import Look, clip, paint, width
 from twisted_chat.client.commands import as_typed
 from twisted_chat.client.completion import Known, complete
@@ -107,6 +114,34 @@ class _TabKey(Completer):
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> list[Offer]:
         found = complete(document.current_line_before_cursor, known(self._talk))
         return [Offer(text, -found.length, display=text.strip(" :")) for text in found.candidates]
+
+
+class _Simplified(Processor):
+    """Shows what is typed so that every terminal has the cursor where it is drawn."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        fragments = transformation_input.fragments
+        if fragment_list_to_text(fragments).isascii():
+            return Transformation(fragments)
+        exploded = explode_text_fragments(fragments)
+        shown: StyleAndTextTuples = []
+        places: list[int] = []  # where each code point is shown
+        at = 0
+        for cluster in clusters(fragment_list_to_text(exploded)):
+            text = simple(cluster)
+            start = sum(len(fragment[1]) for fragment in shown)
+            shown.append((exploded[at][0], text))
+            places += [start + min(step, len(text)) for step in range(len(cluster))]
+            at += len(cluster)
+        places.append(sum(len(fragment[1]) for fragment in shown))
+
+        def display(source: int) -> int:
+            return places[min(source, len(places) - 1)] + max(0, source - len(places) + 1)
+
+        def source(display: int) -> int:
+            return bisect_left(places, display)
+
+        return Transformation(shown, display, source)
 
 
 def known(talk: Talk) -> Known:
@@ -413,6 +448,7 @@ class Window:
                 [
                     HighlightIncrementalSearchProcessor(),
                     HighlightSelectionProcessor(),
+                    _Simplified(),
                     BeforeInput(self._prompt),
                 ],
                 include_default_input_processors=False,
@@ -446,10 +482,11 @@ class Window:
         return catalogue(self._talk.language).gettext(text)
 
     def _prompt(self) -> StyleAndTextTuples:
-        return [("class:prompt", prompt(self._talk, self._columns()))]
+        return [("class:prompt", simplified(prompt(self._talk, self._columns())))]
 
     def _waiting(self) -> StyleAndTextTuples:
-        return [("class:waiting", "\n".join(waiting(self._talk, self._columns())))]
+        rows = waiting(self._talk, self._columns())
+        return [("class:waiting", simplified("\n".join(rows)))]
 
     def _bar(self) -> StyleAndTextTuples:
         columns = self._columns() - 1
@@ -459,7 +496,7 @@ class Window:
         fragments: StyleAndTextTuples = []
         for part in bar(self._talk, columns):
             fragments.extend([("", GAP)] if fragments else [])
-            fragments.append((part.style, part.text))
+            fragments.append((part.style, simplified(part.text)))
         return fragments
 
     def _message(self) -> str | None:
@@ -481,6 +518,13 @@ class Window:
 
         keys.add("enter", filter=editing)(self._enter)
         keys.add("tab", filter=editing)(self._tab)
+        keys.add("backspace", filter=editing)(self._erase_before)
+        keys.add("delete", filter=editing)(self._erase_after)
+        keys.add("c-d", filter=editing & ~nothing_typed)(self._erase_after)
+        for key in ("left", "c-b"):
+            keys.add(key, filter=editing)(self._go_left)
+        for key in ("right", "c-f"):
+            keys.add(key, filter=editing)(self._go_right)
         keys.add(Keys.BracketedPaste, filter=editing)(self._paste)
         keys.add("c-c", filter=editing)(self._interrupt)
         pasted = Condition(lambda: self._is_pasted)
@@ -496,6 +540,25 @@ class Window:
         for digit in "123456789":
             keys.add("escape", digit)(self._switch)
         return keys
+
+    # What a person takes for one character is erased, and passed over, as one.
+
+    def _erase_before(self, event: KeyPressEvent) -> None:
+        for _ in range(event.arg):
+            buffer = self._buffer
+            buffer.delete_before_cursor(before(buffer.text, buffer.cursor_position))
+
+    def _erase_after(self, event: KeyPressEvent) -> None:
+        for _ in range(event.arg):
+            self._buffer.delete(after(self._buffer.text, self._buffer.cursor_position))
+
+    def _go_left(self, event: KeyPressEvent) -> None:
+        buffer = self._buffer
+        buffer.cursor_position -= before(buffer.text, buffer.cursor_position)
+
+    def _go_right(self, event: KeyPressEvent) -> None:
+        buffer = self._buffer
+        buffer.cursor_position += after(buffer.text, buffer.cursor_position)
 
     def _switch(self, event: KeyPressEvent) -> None:
         place = int(event.key_sequence[-1].key) - 1
