@@ -206,7 +206,10 @@ _safe_text = st.text(max_size=40).filter(lambda each: find_unsafe(each) is None)
 def _requests(cls: type[Request]) -> st.SearchStrategy[Any]:
     strategies: dict[str, st.SearchStrategy[Any]] = {}
     for name, hint in get_type_hints(cls).items():
-        if name == "resume":
+        if name == "ignored":
+            people = st.dictionaries(_safe_text, _safe_text, max_size=3)
+            strategies[name] = st.one_of(st.none(), people)
+        elif name == "resume":
             strategies[name] = st.dictionaries(_safe_text, st.integers(0, 10_000), max_size=3)
         elif name == "client":
             strategies[name] = st.sampled_from([None, CLIENT])

@@ -277,6 +277,29 @@ def test_ignoring_lasts_and_follows(server: ChatServer) -> None:
     assert again.screen.take() == ["[Bea]: at last"]
 
 
+def test_somebody_else_with_the_name_of_an_ignored_person_is_not_ignored(
+    server: ChatServer,
+) -> None:
+    """Also after the server has forgotten who one is, and under another name."""
+    state = MemoryState()
+    ana = Person(server, state=state)
+    troll = server.enter("Troll")
+    ana.types("/ignore Troll")
+    ana.types("sair")
+    ana.wait(20)
+    troll.rename("Elf")
+    server.settle()
+    again = Person(server, state=state)
+    again.screen.take()
+    troll.say("boo", "lobby")
+    troll.tell("Ana", "boo")
+    server.say("lobby", "Troll", "hello")
+    assert [line for line in again.screen.take() if "[" in line and "joined" not in line] == [
+        "[Troll]: hello"
+    ]
+    assert again.types("/ignore") == ["[SERVER]: You are ignoring: Elf."]
+
+
 # -- rooms ------------------------------------------------------------------------------------
 
 

@@ -30,11 +30,10 @@ class IgnoredPeople:
         self._people: WeakValueDictionary[bytes, Ignored] = WeakValueDictionary()
 
     def get(self, author: bytes, name: str) -> Ignored:
-        """The one with this author key, who is called ``name``."""
+        """The one with this author key, who is called ``name`` if that is not known better."""
         found = self._people.get(author)
         if found is None:
             found = self._people[author] = Ignored(author, name)
-        found.name = name
         return found
 
     def called(self, author: bytes, name: str) -> None:

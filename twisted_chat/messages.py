@@ -53,7 +53,8 @@ class Hello(Request, frozen=True):
 
     ``client`` is its client id, 16 bytes in hex: whoever comes again with the same one is
     the same person. ``resume`` has the number of the last entry that it saw in each room, and
-    ``log`` what :class:`Welcomed` told of the log that those numbers are of.
+    ``log`` what :class:`Welcomed` told of the log that those numbers are of. ``ignored`` are the
+    people whom it ignores, with a name for each: see :class:`Ignoring`.
     """
 
     nickname: str
@@ -61,6 +62,7 @@ class Hello(Request, frozen=True):
     language: str | None = None
     resume: dict[str, int] = msgspec.field(default_factory=dict)
     log: str = ""
+    ignored: dict[str, str] | None = None
 
 
 class Resume(Request, frozen=True):
@@ -463,11 +465,15 @@ class IgnoredListed(Event, frozen=True):
 
 
 class Ignoring(Event, frozen=True):
-    """``nickname`` is ignored from now on, or no longer if not ``on``."""
+    """``nickname`` is ignored from now on, or no longer if not ``on``.
+
+    ``person`` is the author key of who that is, in hexadecimal, which stays theirs.
+    """
 
     nickname: str
     on: bool
     id: str | None = None
+    person: str = ""
 
 
 class LanguageShown(Event, frozen=True):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from msgspec import structs
 
+from twisted_chat.characters import visible
 from twisted_chat.chat import Chat, Person, Positions
 from twisted_chat.errors import (
     AlreadyHere,
@@ -91,13 +93,15 @@ from twisted_chat.messages import (
     TopicShown,
     Unignore,
 )
-from twisted_chat.names import Nickname, nickname
+from twisted_chat.names import NICKNAME_LIMIT, Nickname, nickname
 from twisted_chat.room import Batch, Cursor, Outlet, Rendering, Room, Shown
 from twisted_chat.sources import Source
 from twisted_chat.unconfirmed import Shown as Sent
 from twisted_chat.unconfirmed import Unconfirmed
 
 IGNORED_LIMIT = 100
+
+_AUTHOR_KEY = re.compile("[0-9a-f]{32}")
 
 #: Entries that ``/history`` shows when no number is given.
 HISTORY_DEFAULT = 20
@@ -356,6 +360,7 @@ class Session:
         if other is None:
             self._chat.reserved.check(name)
             self.replaced = replaced
+            self._ignore_too(request.ignored or {})
             self._set_style(language, timestamps=False)
             positions: dict[str, int | None] = dict(resume)
             if len(resume) < self._chat.limits.rooms:
@@ -364,6 +369,7 @@ class Session:
             return
         assert isinstance(other, Session)
         other.replaced |= replaced
+        other._ignore_too(request.ignored or {})
         session = self._hand_over_to(other, resume, request.id)
         session._set_style(language, timestamps=False)
         if name != session.nickname:
@@ -695,7 +701,18 @@ class Session:
             raise TooManyIgnored(limit=IGNORED_LIMIT)
         self._ignored.add(self._chat.ignored.get(person.author, person.name))
         self._chat.restyle(self)
-        self.show(Ignoring(person.name, on=True, id=request.id))
+        key = person.author.hex()
+        self.show(Ignoring(person.name, on=True, id=request.id, person=key))
+
+    def _ignore_too(self, people: Mapping[str, str]) -> None:
+        """Ignore people by their author keys, with the names by which they were known."""
+        for key, name in people.items():
+            if len(self._ignored) < IGNORED_LIMIT and _AUTHOR_KEY.fullmatch(key):
+                author = bytes.fromhex(key)
+                person = self._chat.identities.by_client(author)
+                known = visible(name[:NICKNAME_LIMIT]) if person is None else person.name
+                self._ignored.add(self._chat.ignored.get(author, known))
+        self._chat.restyle(self)
 
     def _unignore(self, request: Unignore) -> None:
         try:
@@ -703,7 +720,8 @@ class Session:
         except KeyError:
             raise NotIgnored(name=request.name) from None
         self._chat.restyle(self)
-        self.show(Ignoring(person.name, on=False, id=request.id))
+        key = person.author.hex()
+        self.show(Ignoring(person.name, on=False, id=request.id, person=key))
 
     # -- rooms --------------------------------------------------------------------------------
 

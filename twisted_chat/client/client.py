@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -130,6 +131,13 @@ NO_CONNECTION = "no connection for {nickname}: {reason}"
 
 #: Seconds for which a connection has to last, or else the next attempt is made later and later.
 STEADY = 10.0
+
+#: People whom one can ignore, and characters of the name of each that the server is told again:
+#: with the rooms, this has place in a line.
+IGNORED_LIMIT = 100
+SHORT_NAME = 12
+
+_AUTHOR_KEY = re.compile("[0-9a-f]{32}")
 
 #: Seconds until messages are sent again that the server could not save.
 SAVE_RETRY = 5.0
@@ -316,6 +324,8 @@ class ChatClient(Service):
         #: The number of the last entry that was told, in each room that one is in, in the order
         #: in which one came; None until it is known.
         self.rooms: dict[str, int | None] = {}
+        #: The people whom the server is told to ignore, by author key, with their names.
+        self._ignored: dict[str, str] = {}
         numbers = rooms if isinstance(rooms, Mapping) else dict.fromkeys(rooms)
         for room, number in numbers.items():
             self.rooms[room_name(room)] = number
@@ -605,6 +615,9 @@ class ChatClient(Service):
         return waiting
 
     def _restore(self, kept: Kept) -> Kept:
+        for person, _, name in (item.partition(" ") for item in kept.ignored):
+            if _AUTHOR_KEY.fullmatch(person):
+                self._ignored.setdefault(person, name)
         self._log_told = kept.log
         for room, number in kept.rooms.items():
             if self.rooms.get(room) is None:
@@ -724,6 +737,7 @@ class ChatClient(Service):
             language=self.language,
             resume=resume,
             log=self._log_told,
+            ignored={key: name[:SHORT_NAME] for key, name in self._ignored.items()} or None,
         )
         self._unplaced = set(resume)
         connection.hello(hello)
@@ -916,6 +930,16 @@ class ChatClient(Service):
             self._unplaced.discard(event.room)
             self._follow_log()
 
+    def _ignoring(self, event: Ignoring) -> None:
+        if not _AUTHOR_KEY.fullmatch(event.person):
+            return
+        self._ignored.pop(event.person, None)
+        if event.on:
+            self._ignored[event.person] = event.nickname
+            if len(self._ignored) > IGNORED_LIMIT:
+                del self._ignored[next(iter(self._ignored))]
+        self.state.ignore([f"{person} {name}" for person, name in self._ignored.items()])
+
     def _room_left(self, event: RoomLeft) -> None:
         self.rooms.pop(event.room, None)
         self.state.left(event.room)
@@ -1016,6 +1040,7 @@ class ChatClient(Service):
 _FOLLOW: dict[type[Event], Callable[[ChatClient, Any], None]] = {
     Entered: ChatClient._entered,
     EntriesRemoved: ChatClient._removed,
+    Ignoring: ChatClient._ignoring,
     Renamed: ChatClient._renamed,
     Replaced: ChatClient._replaced,
     RoomLeft: ChatClient._room_left,

@@ -33,7 +33,6 @@ from twisted_chat.errors import (
     InNoRoom,
     NobodyToAnswer,
     NoSuchLanguage,
-    NotIgnored,
     NotInRoom,
     NotSaved,
     Refusal,
@@ -50,9 +49,6 @@ from twisted_chat.messages import (
     Help,
     HelpShown,
     HistoryShown,
-    Ignore,
-    IgnoredListed,
-    Ignoring,
     Join,
     Joined,
     LanguageShown,
@@ -85,7 +81,6 @@ from twisted_chat.messages import (
     TimestampsSet,
     Told,
     Topic,
-    Unignore,
     Welcomed,
 )
 from twisted_chat.names import room_among
@@ -232,7 +227,6 @@ class Conversation:
         self._heading: str | None = None
         self._moves = 0
         self._correspondent: str | None = None
-        self._ignored: dict[str, str] = {}
         self._more: Callable[[], None] | None = None
         #: While leaving: for how long to wait for an answer, what ends it, and how many wait.
         self._seconds = 0.0
@@ -460,25 +454,6 @@ class Conversation:
         room = request.room and self._room_called(request.room)
         self._ask(Search(request.words, room, FOUND))
 
-    def _ignore(self, request: Ignore) -> None:
-        if request.name is None:
-            self._show(IgnoredListed(tuple(self._ignored.values())))
-            return
-        name = visible(request.name)
-        self._ignored[name.casefold()] = name
-        self._keep_ignored()
-        self._show(Ignoring(name, on=True))
-
-    def _unignore(self, request: Unignore) -> None:
-        name = self._ignored.pop(request.name.casefold(), None)
-        if name is None:
-            raise NotIgnored(name=visible(request.name))
-        self._keep_ignored()
-        self._show(Ignoring(name, on=False))
-
-    def _keep_ignored(self) -> None:
-        self._client.state.ignore(list(self._ignored.values()))
-
     def _set_language(self, request: SetLanguage) -> None:
         changed = request.language is not None
         if request.language is not None:
@@ -589,7 +564,6 @@ class Conversation:
             self.ended.callback(SOMETHING_REFUSED if failed else LEFT)
 
     def _welcomed(self, event: Welcomed) -> None:
-        kept = self._client.kept
         self.connection = "online"
         self.nickname = event.nickname
         self._has_told_away = False
@@ -598,8 +572,6 @@ class Conversation:
             self._notice(BACK, plain=True)
             return
         self._has_been_in = True
-        if kept is not None:
-            self._ignored = {name.casefold(): name for name in kept.ignored}
         self._show_lines("notice", [visible(line) for line in event.motd])
         greeting = N_("You are {name} now. /help shows the commands; sair leaves.")
         self._server("notice", self._translate(greeting, name=visible(event.nickname)))
@@ -636,12 +608,11 @@ class Conversation:
         def show(page: HistoryShown) -> None:
             room.is_loading = False
             news, room.held = room.held, []
-            wanted = self._wanted(page.entries)
-            before = [self._old_line(entry) for entry in wanted]
+            before = [self._old_line(entry) for entry in page.entries]
             seen = room.seen
             if seen is not None and page.entries and seen < last:
                 first = page.entries[0].number
-                at = sum(entry.number <= seen for entry in wanted)
+                at = sum(entry.number <= seen for entry in page.entries)
                 text = self._translate(NEW)
                 if first > seen + 1:
                     room.more = lambda: self._ask(ReadHistory(name, BACKLOG, first))
@@ -704,7 +675,7 @@ class Conversation:
         if is_typed:
             self._typed.discard(str(entry.message_id))
         self._spoke(room, entry.nickname)
-        if entry.nickname.casefold() in self._ignored or (is_typed and self._echoes):
+        if is_typed and self._echoes:
             self._has_read(room, entry)
             return
         line = self._entry_line(entry)
@@ -776,17 +747,11 @@ class Conversation:
         for room in self._rooms.values():
             people = room.tab.people
             room.tab.people = [event.new if name == event.old else name for name in people]
-        ignored = self._ignored.pop(event.old.casefold(), None)
-        if ignored is not None:
-            self._ignored[event.new.casefold()] = event.new
-            self._keep_ignored()
         self._show(event)
 
     def _told(self, event: Told) -> None:
         if event.own:
             self._show_delivered(event)
-            return
-        if event.sender.casefold() in self._ignored:
             return
         self._correspondent = event.sender
         self._show_private(event, event.sender)
@@ -853,21 +818,17 @@ class Conversation:
         if event.id in self._backlogs:
             self._backlogs.discard(event.id)
             return
-        self._show(msgspec.structs.replace(event, entries=self._wanted(event.entries)))
-        if event.entries and event.entries[0].number > event.first:
-            count, first = len(event.entries), event.entries[0].number
-            self._more = lambda: self._ask(ReadHistory(event.room, count, first))
+        self._show(event)
+        first = event.entries[0].number if event.entries else event.first
+        before = event.before or (first if first > event.first else 0)
+        if before:
+            count = len(event.entries) or None
+            self._more = lambda: self._ask(ReadHistory(event.room, count, before))
         else:
             self._more = None
 
-    def _wanted(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        """Those of people who are not ignored."""
-        return tuple(e for e in entries if e.nickname.casefold() not in self._ignored)
-
     def _found(self, event: SearchShown) -> None:
-        wanted = set(self._wanted(event.entries))
         found = list(zip(event.entries, event.snippets, strict=True))
-        found = [pair for pair in found if pair[0] in wanted]
         self._show(_found(event.words, found[:PAGE]))
         rest = found[PAGE:]
         self._more = None
@@ -1050,7 +1011,6 @@ _ANSWERS_HERE: dict[type[Request], Callable[[Conversation, Any], None]] = {
     Cancel: Conversation._resume,
     ChooseName: Conversation._choose_name,
     Help: Conversation._help,
-    Ignore: Conversation._ignore,
     Join: Conversation._join,
     Leave: Conversation._leave_room,
     ListPeople: Conversation._list_people,
@@ -1065,7 +1025,6 @@ _ANSWERS_HERE: dict[type[Request], Callable[[Conversation, Any], None]] = {
     SetReceipts: Conversation._set_receipts,
     SetTimestamps: Conversation._set_timestamps,
     Topic: Conversation._topic,
-    Unignore: Conversation._unignore,
 }
 
 #: What is not only shown.
@@ -1076,7 +1035,6 @@ _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     Entered: Conversation._entered,
     Entry: Conversation._entry,
     HistoryShown: Conversation._history_shown,
-    Ignoring: Conversation._silent,
     Joined: Conversation._joined,
     LanguageShown: Conversation._silent,
     Left: Conversation._left,

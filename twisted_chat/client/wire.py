@@ -264,10 +264,11 @@ class _History(_Line, tag="history"):
     first: _Number
     entries: tuple[_Said, ...]
     id: str | None = None
+    before: _Number = 0
 
     def event(self) -> Event:
         entries = tuple(said.event() for said in self.entries)
-        return HistoryShown(self.room, entries, self.first, self.id)
+        return HistoryShown(self.room, entries, self.first, self.id, self.before)
 
 
 class _Found(_Line, tag="found"):
@@ -332,9 +333,10 @@ class _Ignoring(_Line, tag="ignoring"):
     nickname: _Name
     on: bool
     id: str | None = None
+    person: str = ""
 
     def event(self) -> Event:
-        return Ignoring(self.nickname, self.on, self.id)
+        return Ignoring(self.nickname, self.on, self.id, self.person)
 
 
 class _Ignored(_Line, tag="ignored"):

@@ -400,13 +400,14 @@ def _refused(event: Refused, style: Style) -> dict[str, Any]:
 
 
 def _history_shown(event: HistoryShown, style: Style) -> dict[str, Any]:
-    return {
+    fields = {
         "type": "history",
         "id": event.id,
         "room": event.room,
         "first": event.first,
         "entries": [_said(entry, style) for entry in event.entries],
     }
+    return {**fields, "before": event.before} if event.before else fields
 
 
 def _search_shown(event: SearchShown, style: Style) -> dict[str, Any]:
@@ -452,7 +453,7 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     Entry: _said,
     HistoryShown: _history_shown,
     IgnoredListed: _fields("ignored", id="id", people="people"),
-    Ignoring: _fields("ignoring", id="id", nickname="nickname", on="on"),
+    Ignoring: _fields("ignoring", id="id", nickname="nickname", on="on", person="person"),
     Joined: _fields("joined", room="room", nickname="nickname", arrived="arrived"),
     LanguageShown: _fields("language", id="id", language="language", languages="languages"),
     Left: _fields("left", room="room", nickname="nickname", departed="departed"),
