@@ -349,6 +349,15 @@ def test_ctrl_d_in_telnet_leaves() -> None:
     assert ana.transport.disconnecting
 
 
+def test_what_comes_after_a_subnegotiation_without_end_is_not_looked_at() -> None:
+    house = House()
+    ana = house.enter("Ana")
+    ana.send(b"\xff\xf1" * 2000 + b"\xff\xfa" + b"x" * 5000 + b"\n")
+    house.clock.advance(0)
+    assert ana.transport.disconnected
+    assert not ana.protocol.busy
+
+
 def test_a_subnegotiation_without_end_closes() -> None:
     house = House()
     ana = house.enter("Ana")

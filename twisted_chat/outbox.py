@@ -211,6 +211,11 @@ class Outbox:
         # Who holds this is not held by it: a connection that is gone is no garbage in a circle.
         self._owner = _NOBODY
 
+    @property
+    def unacknowledged(self) -> bool:
+        """Whether the other side's system has not yet confirmed all, and its end."""
+        return bool(self._kernel())
+
     # -- sending --------------------------------------------------------------------------------
 
     def _write(self, data: bytes | memoryview) -> int:
@@ -285,7 +290,12 @@ class Outbox:
             self._undelivered = self._unconfirmed()
         self._closing = False
         self._transport.unregisterProducer()
-        self._transport.loseConnection()
+        # Closed as a whole, a socket is reset if something that came is unread.
+        close_half = getattr(self._transport, "loseWriteConnection", None)
+        if self._socket is not None and close_half is not None:
+            close_half()
+        else:
+            self._transport.loseConnection()
 
     # -- what may not have arrived --------------------------------------------------------------
 

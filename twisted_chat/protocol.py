@@ -69,6 +69,10 @@ from twisted_chat.watch import Watch
 #: Seconds for what was written to be read by the other side, once the connection is closing.
 CLOSE_TIMEOUT = 5.0
 
+#: Seconds from the end of what is sent until the connection is reset. OpenBSD's netcat on a
+#: terminal shows the end at once, but waits for Enter until then.
+LINGER = 0.5
+
 #: Seconds from one look whether all lines are handled, when the server stops, to the next.
 HASTE_INTERVAL = 0.02
 
@@ -165,6 +169,8 @@ class ChatProtocol(LineReceiver):
         self._heard = False
         self._ended = False
         self._closing = False
+        #: When it is cut off, once it is closing.
+        self._close_by = 0.0
         self._gone = False
         self._was_reset = False
         #: Lines that were dropped after a reset.
@@ -242,6 +248,9 @@ class ChatProtocol(LineReceiver):
     def readConnectionLost(self) -> None:
         """The other side has said all it will say, and still reads."""
         if self._closing:
+            self._ended = True
+            if self._close_by:
+                self.transport.loseConnection()
             return
         if self._dialect is None:
             self._speak(_TEXT)
@@ -254,7 +263,21 @@ class ChatProtocol(LineReceiver):
             self._go_on()
 
     def writeConnectionLost(self) -> None:
-        """Only we close that half, and all of it."""
+        """All is sent, and that it is all. What comes meanwhile is dropped."""
+        if self._ended:
+            self.transport.loseConnection()
+        elif self._abort is not None and self._abort.active():
+            self._abort.cancel()
+            self._abort = self.factory.reactor.callLater(LINGER, self._let_go)
+            self.transport.resumeProducing()
+
+    def _let_go(self) -> None:
+        """Reset the connection, once the end has arrived: netcat waits for Enter otherwise."""
+        now = self.factory.reactor.seconds()
+        if self._outbox.unacknowledged and now < self._close_by:
+            self._abort = self.factory.reactor.callLater(LINGER, self._let_go)
+        else:
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._greeting is not None:
@@ -468,7 +491,7 @@ class ChatProtocol(LineReceiver):
                 # Some commands take as long as many lines.
                 done = max(done + 1, int((seconds() - began) * LINES_A_SECOND))
         finally:
-            self.busy = self._has_work and not self._holds
+            self.busy = self._has_work and not (self._holds or self._closing)
         if not (self._has_work or self._holds or self._closing):
             if self._ended and not self._end_told:
                 self._end_told = True
@@ -670,6 +693,7 @@ class ChatProtocol(LineReceiver):
         self._closing = True
         self.factory.watch.release(self)
         self.factory.slow_readers.stop(self)
+        self._close_by = self.factory.reactor.seconds() + CLOSE_TIMEOUT
         self._outbox.close()
         self._abort = self.factory.reactor.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
 

@@ -94,7 +94,8 @@ class _Proxied(HAProxyProtocolWrapper):
             self.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Only we close that half, and all of it."""
+        if self._served and IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
+            self.wrappedProtocol.writeConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel()
