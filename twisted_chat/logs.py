@@ -240,8 +240,8 @@ class Bridge(logging.Handler):
 class TwistdLog:
     """The log of a ``twistd`` process, by twistd's options: where its own would be, our lines.
 
-    Lines are written on a thread of their own from :meth:`start` on, which is for the process that
-    stays: twistd forks. :meth:`reopen` is for signal handlers.
+    Lines are written on a thread of their own: where twistd forks, from :meth:`start` on, which is
+    for the process that stays. :meth:`reopen` is for signal handlers.
 
     :raises OSError: the log file cannot be opened.
     """
@@ -256,11 +256,13 @@ class TwistdLog:
         self._language = language
         self.writer = LogWriter(self._output, lost)
         self.observer = Throttle(Lines(self.writer, line), language)
+        atexit.register(self.writer.finish)
+        if twistd.get("nodaemon"):
+            self.writer.start()
 
     def start(self, reactor: Any) -> None:
         """Write without keeping the reactor waiting, until the process ends."""
         self.writer.start()
-        atexit.register(self.writer.finish)
         LoopingCall(self.observer.flush).start(1.0, now=False)
         reactor.addSystemEventTrigger("during", "shutdown", self.observer.flush, True)
         # twistd ends with a signal, and functions of atexit are not called then.
