@@ -109,7 +109,9 @@ class StepJournal:
             pass
         self._read(lambda reader: reader.find(words, room, limit), reply)
 
-    def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
+    def remove_before(
+        self, time: int, removed: Callable[[str, int], None], now: int | None = None
+    ) -> None:
         for state in self.store.rooms():
             last, _ = self.store.remove_before(state.name, time, 1_000_000)
             if last:

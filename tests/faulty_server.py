@@ -17,6 +17,8 @@ built in:
     bytes of memory are left (``sys.getallocatedblocks()`` and a number, a line each).
 ``clock``
     Seconds by which SIGUSR1 moves the wall clock.
+``ahead``
+    Seconds by which the wall clock is ahead from the start.
 """
 
 from __future__ import annotations
@@ -50,6 +52,9 @@ def run() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (faults["descriptors"],) * 2)
     if "clock" in faults:
         _move_clock(faults["clock"])  # before Twisted takes the clock for its own
+    if "ahead" in faults:
+        _move_clock(faults["ahead"])
+        os.kill(os.getpid(), signal.SIGUSR1)
     if "failing_commits" in faults:
         _fail_commits(faults["failing_commits"])
     if "kept" in faults:

@@ -11,7 +11,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ import pytest
 
 from tests.faults import Bot, Subject, connect, show, stored, verify, wait_until
 from tests.processes import environment
+from twisted_chat.journal import Draft
+from twisted_chat.journal.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
@@ -218,3 +223,44 @@ def replaced(folder: Path, make: Callable[[Path, Path], None] | None) -> str:
         said += len(expected)
         missed += len(set(expected) - set(program.texts.values()))
     return f"{missed} of {said} missed, told {program.told} of 2 times"
+
+
+# -- row 48: the clock is wrong at a start ---------------------------------------------------------
+
+DAY = 86_400
+
+
+def test_a_clock_that_is_wrong_removes_nothing_and_keeps_nothing_for_ever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A year ahead at one start, until it is confirmed; and one entry that is ten years ahead."""
+    database = tmp_path / "chat.db"
+    today = time.time_ns() // 1000
+    with closing(Store(str(database))) as store:
+        for day in range(400):
+            ahead = 3650 if day == 10 else 0
+            when = today + (ahead + day - 399) * DAY * 1_000_000
+            store.commit([Draft("lobby", when, "say", "Ana", str(day), None, None, None)])
+
+    def kept(*options: str, ahead: int = 0) -> int:
+        with Subject(tmp_path, *options, faults={"ahead": ahead * DAY}) as server:
+            time.sleep(0.5)
+            stop(server)
+            logs.append(server.raw_log())
+        return len(stored(database))
+
+    logs: list[str] = []
+    right = kept()
+    wrong = kept(ahead=366)
+    told = logs[-1].count("confirm it with --clock-confirmed")
+    date = datetime.fromtimestamp(time.time() + 366 * DAY, timezone.utc).date()
+    confirmed = kept(f"--clock-confirmed={date}", ahead=366)
+    verify(database)
+    show(
+        capsys,
+        48,
+        f"of 400 entries of 400 days, one of them ten years ahead, {right} are kept for 365; "
+        f"at a start 366 days ahead {wrong}, told {told} time; once confirmed {confirmed}",
+    )
+    assert (right, wrong, told, confirmed) == (right, right, 1, 1)
+    assert right in (365, 366)

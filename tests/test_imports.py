@@ -41,6 +41,7 @@ LAYERS = (
     "journal.upgrade",
     "journal.people",
     "journal.guard",
+    "journal.retention",
     "journal.store",
     "journal.readers",
     "journal.writer",

@@ -60,6 +60,7 @@ def test_the_defaults() -> None:
         write_timeout=60,
         keep=365,
         max_database=0,
+        clock_confirmed=0,
         reconnect_grace=10,
         resume_window=300,
         metrics="",
@@ -104,6 +105,7 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         write-timeout = 0
         keep = 0.5
         max-database = "10G"
+        clock-confirmed = "2027-01-31"
         reconnect-grace = 0
         resume-window = 86400
         metrics = "tcp:9150:interface=127.0.0.1"
@@ -140,6 +142,7 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         write_timeout=0,
         keep=0.5,
         max_database=10 * 2**30,
+        clock_confirmed=1_801_439_999_000_000,
         reconnect_grace=0,
         resume_window=86400,
         metrics="tcp:9150:interface=127.0.0.1",

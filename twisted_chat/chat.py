@@ -635,7 +635,8 @@ class Chat:
         """Begin to remove the entries that are older than is to be kept."""
         if self._keep_days:
             age = int(self._keep_days * 86_400_000_000)
-            self._journal.remove_before(self._clock() - age, self._removed)
+            now = self._clock()
+            self._journal.remove_before(now - age, self._removed, now)
 
     def in_turn(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when all that was said until now is saved and shown."""

@@ -71,6 +71,7 @@ CHANGING = (
     "history_lines",
     "keep",
     "max_database",
+    "clock_confirmed",
     "language",
     "greeting_delay",
     "reconnect_grace",
@@ -130,6 +131,7 @@ class ChatService(Service):
             partial(reactor.callLater, 0),
             max_size=settings.max_database,
         )
+        self._journal.confirmed = settings.clock_confirmed
         self._chat = Chat(
             self._journal,
             Registry(),
@@ -345,6 +347,7 @@ class ChatService(Service):
         )
         self._chat.reserved = _reserved(settings)
         self._journal.max_size = settings.max_database
+        self._journal.confirmed = settings.clock_confirmed
         self._chat.remove_old()
         self.factory.greeting_delay = settings.greeting_delay
         self.factory.limits = settings.limits

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NoReturn
@@ -105,6 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     write_timeout: float
     keep: float
     max_database: int
+    clock_confirmed: int
     reconnect_grace: float
     resume_window: float
     metrics: str
@@ -169,6 +171,13 @@ def _size(text: str) -> int:
     if size and not LEAST_SIZE <= size < math.inf:
         raise ValueError(text)
     return int(size)
+
+
+def _date(text: str) -> int:
+    if not text:
+        return 0
+    day = datetime.fromisoformat(f"{date.fromisoformat(text)}T23:59:59+00:00")
+    return int(day.timestamp()) * 1_000_000
 
 
 def _clients(text: str) -> int:
@@ -440,6 +449,13 @@ SETTINGS = (
         "How large the database can become, such as 10G; then nothing is saved. 0 is any size.",
         N_("a number of bytes from 16M, such as 500M or 10G, or 0"),
         _size,
+    ),
+    Setting(
+        "clock-confirmed",
+        "",
+        "The date, where the clock was set far ahead and is right: old entries are removed again.",
+        N_("a date, such as 2027-01-31"),
+        _date,
     ),
     Setting(
         "reconnect-grace",

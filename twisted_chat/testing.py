@@ -460,7 +460,9 @@ class _Journal:
 
         self.mark(job)
 
-    def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
+    def remove_before(
+        self, time: int, removed: Callable[[str, int], None], now: int | None = None
+    ) -> None:
         for state in self._store.rooms():
             last, _ = self._store.remove_before(state.name, time, MANY)
             if last:

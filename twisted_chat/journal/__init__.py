@@ -173,8 +173,13 @@ class Journal(Protocol):
         Searches of one ``source`` are made one after the other.
         """
 
-    def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
+    def remove_before(
+        self, time: int, removed: Callable[[str, int], None], now: int | None = None
+    ) -> None:
         """Begin to remove entries from before ``time``, in small steps behind the commits.
+
+        If the clock says ``now``, and that is too far from what it said last, nothing is removed:
+        see :mod:`twisted_chat.journal.retention`.
 
         After each step, ``removed`` is called with a room and the number of the last entry
         of it that is gone.

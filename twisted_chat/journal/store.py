@@ -13,7 +13,6 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from itertools import takewhile
 from pathlib import Path
 from time import sleep
 from typing import Any, Literal, NamedTuple
@@ -297,10 +296,11 @@ class Store:
         return self.search_index.bring_on(limit)
 
     def remove_before(self, room: str, time: int, limit: int) -> tuple[int, bool]:
-        """Remove the oldest entries of ``room``, up to ``limit``, as long as they are from
-        before ``time``; returns the last number that is gone, and whether more are left.
+        """Remove the oldest entries of ``room``, up to ``limit``, that are from before ``time``;
+        returns the last number that is gone, and whether more are left.
 
-        The last entry of a room stays: it carries the numbering on.
+        An entry is no newer than those after it, whatever its time says: the clock was wrong
+        then. The last entry of a room stays: it carries the numbering on.
 
         :raises sqlite3.Error: nothing was done.
         """
@@ -310,7 +310,10 @@ class Store:
             " AND number < ? ORDER BY number LIMIT ?",
             (head.id, head.number, limit),
         )
-        old = list(takewhile(lambda row: row[2] < time, rows))
+        old = rows.fetchall()
+        if not self._has_older(head, time, limit):
+            while old and old[-1][2] >= time:
+                old.pop()
         if not old:
             return 0, False
         try:
@@ -322,6 +325,54 @@ class Store:
         with suppress(sqlite3.Error):  # the entries are gone; the space can wait for the next time
             self._connection.executescript(f"PRAGMA incremental_vacuum({4 * limit})")
         return last, len(old) == limit
+
+    def _has_older(self, head: _Head, time: int, step: int) -> bool:
+        """Whether some entry behind the oldest ``step`` ones of a room is from before ``time``.
+
+        Not all are looked at: each time twice as far on. So many wrong times are passed over sooner
+        or later, and one at once.
+        """
+        (number,) = self._connection.execute(
+            "SELECT base FROM room WHERE id = ?", (head.id,)
+        ).fetchone()
+        while (number := number + step) < head.number:
+            row = self._connection.execute(
+                "SELECT time FROM entry WHERE room = ? AND number = ?", (head.id, number)
+            ).fetchone()
+            if row is not None and row[0] < time:
+                return True
+            step *= 2
+        return False
+
+    def has_before(self, time: int) -> bool:
+        """Whether :meth:`remove_before` would remove anything, from whichever room."""
+        row = self._connection.execute(
+            "SELECT 1 FROM room JOIN entry ON entry.room = room.id AND entry.number = room.base + 1"
+            " WHERE entry.time < ? AND entry.number < room.last LIMIT 1",
+            (time,),
+        ).fetchone()
+        return row is not None
+
+    def clock_seen(self, now: int) -> int:
+        """The last time at which the clock was believed. Where that is not known: the time of the
+        newest entry, or else ``now``.
+        """
+        row = self._connection.execute("SELECT seen FROM clock").fetchone()
+        if row is None:
+            row = self._connection.execute(
+                "SELECT min(time, ?) FROM entry ORDER BY id DESC LIMIT 1", (now,)
+            ).fetchone()
+        return now if row is None else int(row[0])
+
+    def see_clock(self, now: int) -> None:
+        """The clock is believed when it says ``now``.
+
+        :raises sqlite3.Error: that is not kept.
+        """
+        with self._transaction():
+            if self._connection.execute("UPDATE clock SET seen = max(seen, ?)", (now,)).rowcount:
+                return
+            self._connection.execute("INSERT INTO clock VALUES (?)", (now,))
 
     def _remove(self, room: int, old: Sequence[tuple[Any, ...]]) -> int:
         """Remove the rows ``old``, which are the oldest of ``room``; returns the last number."""

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -28,6 +29,7 @@ from twisted_chat.journal import (
     Outcome,
     RoomState,
     SearchReader,
+    retention,
 )
 from twisted_chat.journal.guard import Guard
 from twisted_chat.journal.index import IndexDamaged
@@ -79,6 +81,20 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
+@dataclass
+class _Removal:
+    """How far the removal of old entries has come."""
+
+    rooms: deque[RoomState]
+    time: int
+    removed: Callable[[str, int], None]
+    #: How many entries are gone, and of how many rooms that are done with.
+    entries: int = 0
+    emptied: int = 0
+    #: The number of the last entry of the room at hand that is gone.
+    last: int = 0
+
+
 class GroupCommitJournal:
     """A :class:`twisted_chat.journal.Journal` over the :class:`Store` that ``open_store`` opens.
 
@@ -97,6 +113,10 @@ class GroupCommitJournal:
     ) -> None:
         self._open_store = open_store
         self._max_size = max_size
+        #: A time, in microseconds since 1970 UTC, that the operator says has been reached; 0 is
+        #: none. It can change at any time.
+        self.confirmed = 0
+        self._doubted = ""  # the date for which the clock was not believed, as was told
         #: What keeps the log from taking entries; None before the start.
         self.guard: Guard | None = None
         self._call_from_thread = call_from_thread
@@ -240,8 +260,17 @@ class GroupCommitJournal:
 
         self.mark(lambda: self._put_job(job))  # behind what is in the queue by now
 
-    def remove_before(self, time: int, removed: Callable[[str, int], None]) -> None:
-        self._put_job(lambda: self._remove(deque(self._store.rooms()), time, removed))
+    def remove_before(
+        self, time: int, removed: Callable[[str, int], None], now: int | None = None
+    ) -> None:
+        def begin() -> None:
+            try:
+                if now is None or self._believes(now, now - time):
+                    self._remove(_Removal(deque(self._store.rooms()), time, removed))
+            except sqlite3.Error as error:
+                _log.error("old entries were not removed: %s", error)
+
+        self._put_job(begin)
 
     def people(self) -> Sequence[KeptPerson]:
         try:
@@ -439,26 +468,56 @@ class GroupCommitJournal:
             end = time.monotonic()
             self._index_again = end + (end - start) / INDEX_SHARE
 
-    def _remove(
-        self, rooms: deque[RoomState], time: int, removed: Callable[[str, int], None]
-    ) -> None:
+    def _remove(self, removal: _Removal) -> None:
         """Remove a step of old entries; what is left is another job, behind the next commits."""
-        while rooms:
-            room = rooms[0].name
+        while removal.rooms:
+            room = removal.rooms[0]
             try:
-                last, more = self._store.remove_before(room, time, REMOVE_STEP)
+                last, more = self._store.remove_before(room.name, removal.time, REMOVE_STEP)
             except sqlite3.Error as error:
                 _log.error("old entries were not removed: %s", error)
                 return
             self._look_whether_anew()
             assert self.guard is not None
             self.guard.look()
-            if not more:
-                rooms.popleft()
             if last:
-                self._call_from_thread(removed, room, last)
-                self._put_job(lambda: self._remove(rooms, time, removed))
+                removal.entries += last - max(room.base, removal.last)
+                removal.last = last
+            if not more:
+                removal.rooms.popleft()
+                removal.emptied += bool(removal.last)
+                removal.last = 0
+            if last:
+                self._call_from_thread(removal.removed, room.name, last)
+                self._put_job(lambda: self._remove(removal))
                 return
+        if removal.entries:
+            _log.info(
+                "%d entries from before %s were removed, in %d rooms",
+                removal.entries,
+                retention.date(removal.time),
+                removal.emptied,
+            )
+
+    def _believes(self, now: int, age: int) -> bool:
+        """Whether the clock may say ``now``; where not, the operator is told what to do, once."""
+        seen = self._store.clock_seen(now)
+        if retention.is_believed(now, seen, age, self.confirmed):
+            self._store.see_clock(now)
+            self._doubted = ""
+            return True
+        date = retention.date(now)
+        if self._store.has_before(now - age) and self._doubted != date:
+            self._doubted = date
+            _log.critical(
+                "old entries are not removed: the clock says %s, and when they were removed last it"
+                " said %s; if it is right, confirm it with --clock-confirmed %s, or else set it"
+                " right",
+                date,
+                retention.date(seen),
+                date,
+            )
+        return False
 
     def _commit(self, group: Sequence[Draft | Marker]) -> Sequence[Outcome]:
         """What became of each item of ``group``, in its order."""

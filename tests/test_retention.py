@@ -1,0 +1,148 @@
+"""Old entries are removed, and a wrong clock removes none: nor does it keep one for ever."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.test_store import commit, log_of
+from tests.test_writer import Setup
+from tests.test_writer import draft as say
+from twisted_chat.journal.retention import DAY, date, is_believed, patience
+from twisted_chat.journal.store import MEMORY, Store
+
+NOW = 1_795_464_000_000_000  # 2026-11-23
+YEAR = 365 * DAY
+
+
+def test_a_jump_is_believed_that_a_pause_explains() -> None:
+    """A weekend, always; a month, where entries are kept for a year."""
+    assert patience(1 * DAY) == patience(30 * DAY) == 3 * DAY
+    assert patience(YEAR) == patience(10 * YEAR) == 30 * DAY
+    assert is_believed(NOW + 30 * DAY, NOW, YEAR, 0)
+    assert not is_believed(NOW + 31 * DAY, NOW, YEAR, 0)
+    assert is_believed(NOW - YEAR, NOW, YEAR, 0)  # a clock that was set back removes less
+
+
+def test_what_the_operator_confirms_is_believed_but_not_what_comes_long_after() -> None:
+    confirmed = NOW + 366 * DAY
+    assert is_believed(NOW + 366 * DAY, NOW, YEAR, confirmed)
+    assert not is_believed(NOW + 400 * DAY, NOW, YEAR, confirmed)
+    assert not is_believed(NOW + 366 * DAY, NOW, YEAR, NOW - DAY)  # an old one, left in the file
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_any_time_can_be_told(time: int) -> None:
+    assert date(time)
+
+
+class Days:
+    """A log in which somebody says something each day, and a clock."""
+
+    def __init__(self, path: str = MEMORY, days: int = 400) -> None:
+        self.setup = Setup(path)
+        self.setup.say(*(say(str(day), time=NOW - (days - day) * DAY) for day in range(days)))
+
+    def remove(self, now: int, keep: int = YEAR) -> int:
+        """Remove what is old by a clock that says ``now``; returns how many entries are gone."""
+        before = len(self.setup.read_all())
+        steps: list[int] = []
+        self.setup.journal.remove_before(now - keep, lambda _, last: steps.append(last), now)
+        seen = -1
+        while seen != len(steps):
+            seen = len(steps)
+            self.setup.search("a job that comes behind the next step")
+        return before - len(self.setup.read_all())
+
+
+def test_a_clock_a_year_ahead_removes_nothing_and_the_operator_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    days = Days()
+    assert days.remove(NOW) == 35
+    assert "35 entries from before 2025-11-23 were removed, in 1 rooms" in caplog.text
+    caplog.clear()
+    for _ in range(3):
+        assert days.remove(NOW + 366 * DAY) == 0
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        "old entries are not removed: the clock says 2027-11-24, and when they were removed last "
+        "it said 2026-11-23; if it is right, confirm it with --clock-confirmed 2027-11-24, or else "
+        "set it right"
+    )
+    assert days.remove(NOW + DAY) == 1  # it was set right
+    days.setup.journal.confirmed = NOW + 366 * DAY
+    assert days.remove(NOW + 366 * DAY) > 300
+    days.setup.journal.confirmed = 0
+    assert days.remove(NOW + 367 * DAY) == 0  # nothing but the last is left; and it is believed
+    days.setup.stop()
+
+
+def test_what_was_said_while_the_clock_was_wrong_does_not_make_it_right(tmp_path: Path) -> None:
+    """Nor does a restart."""
+    path = str(tmp_path / "chat.db")
+    days = Days(path)
+    assert days.remove(NOW) == 35
+    days.setup.say(say("in a year", time=NOW + 366 * DAY))
+    days.setup.stop()
+    days.setup = Setup(path)
+    assert days.remove(NOW + 366 * DAY) == 0
+    days.setup.stop()
+
+
+def test_a_log_without_a_record_of_the_clock_begins_with_its_newest_entry() -> None:
+    days = Days()
+    assert days.remove(NOW + 366 * DAY) == 0
+    days.setup.stop()
+
+
+def test_where_nothing_would_be_removed_nobody_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    days = Days(days=10)
+    assert days.remove(NOW + 300 * DAY) == 0
+    assert caplog.records == []
+    days.setup.stop()
+
+
+# -- entries with wrong times -----------------------------------------------------------------
+
+
+def removed(times: list[int], before: int, limit: int = 200) -> int:
+    """How many of entries with these times are removed, where ``limit`` go at one go."""
+    store = Store(MEMORY)
+    commit(store, *(say(str(time), time=time) for time in times))
+    while store.remove_before("lobby", before, limit)[1]:
+        pass
+    kept = len(log_of(store))
+    store.close()
+    return len(times) - kept
+
+
+def test_one_entry_ten_years_ahead_keeps_nothing() -> None:
+    """It goes with those around it: an entry is no newer than those after it."""
+    times = list(range(1000))
+    times[3] = 10**9
+    assert removed(times, 900) == 900
+
+
+def test_an_entry_that_is_new_keeps_what_is_newer() -> None:
+    assert removed([1, 2, 50, 51, 52], 40) == 2
+
+
+@pytest.mark.parametrize("wrong", [1, 150, 500, 3000])
+def test_many_entries_with_a_wrong_time_are_passed_over(wrong: int) -> None:
+    times = [10**9] * wrong + list(range(3 * wrong + 1000))
+    assert removed(times, 10**8) == len(times) - 1
+
+
+@given(st.lists(st.integers(0, 50), min_size=2, max_size=60), st.integers(0, 50))
+def test_what_is_removed_is_old_or_before_something_old(times: list[int], before: int) -> None:
+    gone = removed(times, before, 7)
+    assert gone == 0 or times[gone - 1] < before
+    assert gone < len(times)
+    if times == sorted(times):
+        assert gone == min(sum(time < before for time in times), len(times) - 1)
