@@ -851,7 +851,7 @@ class TestTerminal:
         with client(tmp_path, columns=20, rows=6) as one:
             one.send("[bob]: a line that is wider than the terminal")
             rows = one.terminal.wait_for("minal")
-            assert rows[:3] == ["[bob]: a line that i", "s wider than the ter", "minal"]
+            assert rows[:3] == ["[bob]: a line that", "  is wider than the", "  terminal"]
             assert rows[3] == "#lobby>"
             assert all(len(row) <= 20 for row in rows)
 

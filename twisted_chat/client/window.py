@@ -59,10 +59,11 @@ from twisted.python.failure import Failure
 from twisted_chat.characters import visible
 from twisted_chat.client.bar import GAP, bar, prompt, waiting
 from twisted_chat.client.clusters import after, before, clusters, simple, simplified
-from twisted_chat.client.colours import Look, clip, paint, width
+from twisted_chat.client.colours import Look, clip, paint
 from twisted_chat.client.commands import as_typed
 from twisted_chat.client.completion import Known, complete
 from twisted_chat.client.view import Line, Talk
+from twisted_chat.client.wrapping import ROW_END, hanging, rows, wrap
 from twisted_chat.language import N_, catalogue
 
 #: Seconds for which lines are gathered, to be written together.
@@ -407,22 +408,28 @@ class Window:
         room = size.rows - (screen.height if screen else 1)
         lines: list[str] = []
         for line in reversed(self._kept):
-            columns = width(visible(line.text)) + len("HH:MM ")
-            room -= max(1, math.ceil(columns / size.columns))
+            painted = self._paint(line)
+            room -= rows(painted, size.columns)
             if room < 0:
                 break
-            lines.append(self._paint(line))
+            lines.append(painted)
         self._erase()
         self._output.cursor_goto(1, 1)
         for text in reversed(lines):
-            self._output.write_raw(text)
-            self._output.erase_end_of_line()
-            self._output.write_raw("\r\n")
+            for row in text.split(ROW_END):
+                self._output.write_raw(row)
+                self._output.erase_end_of_line()
+                self._output.write_raw(ROW_END)
         self._output.erase_down()
         self._render()
 
     def _paint(self, line: Line) -> str:
-        return paint(line, self._look, self._columns(), timestamps=self._talk.timestamps)
+        columns, timestamps = self._columns(), self._talk.timestamps
+        painted = paint(line, self._look, columns, timestamps=timestamps)
+        if line.kind == "mark":
+            return painted
+        clock = len("HH:MM ") if timestamps and line.time is not None else 0
+        return wrap(painted, columns, clock + hanging(visible(line.text), columns))
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
