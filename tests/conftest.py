@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+#: The same examples in each run, so that a failure is one of the change at hand. CI runs the tests
+#: a second time, with --hypothesis-seed and a number that it prints.
+REPEATABLE = "repeatable"
+settings.register_profile(REPEATABLE, derandomize=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -10,3 +16,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kills", type=int, default=50, help="how often the slow kill loop kills the server"
     )
     parser.addoption("--seed", type=int, default=None, help="repeat a kill loop's random choices")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--hypothesis-seed") is None and not config.getoption(
+        "--hypothesis-profile"
+    ):
+        settings.load_profile(REPEATABLE)

@@ -34,6 +34,9 @@ MANY = 1_000_000
 #: What a private message may meet with; anything else that is refused is a defect.
 UNDELIVERED = {"not-delivered", "no-such-person", "not-reading"}
 
+#: What is said to a client whose first line has been on its way for too long; it tries again.
+TOO_LATE = "login-deadline"
+
 names = st.sampled_from(NAMES)
 rooms = st.sampled_from(ROOMS)
 ends = st.sampled_from([0, 1])
@@ -163,7 +166,7 @@ class Process:
         elif isinstance(event, Told) and not event.own:
             self.told.append(event.text)
         elif isinstance(event, Refused):
-            if event.refusal.code not in UNDELIVERED:
+            if event.refusal.code not in {*UNDELIVERED, TOO_LATE}:
                 self.problems.append(event.refusal)
         elif isinstance(event, (LogReplaced, Replaced)) or (
             isinstance(event, Disconnected) and event.retry is None

@@ -16,6 +16,7 @@ from twisted_chat.limits import Limits
 from twisted_chat.messages import (
     Acknowledged,
     ChooseName,
+    Crowd,
     Entered,
     EntriesRemoved,
     Entry,
@@ -23,6 +24,7 @@ from twisted_chat.messages import (
     Hello,
     Join,
     Joined,
+    Left,
     LinesSkipped,
     Quit,
     Refused,
@@ -32,7 +34,7 @@ from twisted_chat.messages import (
     Say,
     Welcomed,
 )
-from twisted_chat.room import TAIL
+from twisted_chat.room import GATHER_SECONDS, TAIL
 from twisted_chat.session import WRONG_CODES_LIMIT
 from twisted_chat.sources import Source, Sources
 
@@ -727,8 +729,10 @@ def test_those_who_are_away_count_for_their_source_and_the_first_to_go_is_forgot
         visitor.breaks_off()
     here = [client.name for client, name in world.registry.snapshot() if name is not None]
     assert here == ["Bia", *(f"Bot{number}" for number in range(24, 40))]
-    left = [line for line in bia.sees() if "left the chat" in line]
-    assert left == [f"[SERVER]: Bot{number} left the chat." for number in range(24)]
+    world.clock.advance(GATHER_SECONDS)
+    left = [event.nickname for event in of(bia, Left)]
+    left += [name for event in of(bia, Crowd) if not event.came for name in event.people]
+    assert left == [f"Bot{number}" for number in range(24)]
     again = from_one_address(world, program=True, like=first)
     again.ask(Hello("Bot30", f"{30:032x}"))
     assert of(again, Welcomed)[0].resumed

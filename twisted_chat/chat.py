@@ -9,18 +9,10 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections import Counter
-from collections.abc import (
-    Callable,
-    Collection,
-    Container,
-    Hashable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections import Counter, deque
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from msgspec import structs
@@ -51,9 +43,7 @@ from twisted_chat.messages import (
     Entry,
     Event,
     HistoryShown,
-    Joined,
     Kind,
-    Left,
     LinesSkipped,
     PeopleListed,
     Renamed,
@@ -68,6 +58,7 @@ from twisted_chat.messages import (
     Welcomed,
 )
 from twisted_chat.names import ALWAYS_RESERVED, Nickname, Reserved, RoomNames, nickname, room_name
+from twisted_chat.presence import Move
 from twisted_chat.registry import Registry
 from twisted_chat.room import Batch, Cursor, Member, Rendering, Room, runs
 from twisted_chat.sources import Source
@@ -157,12 +148,6 @@ class Person(Member, Hashable, Protocol):
         """Tell this person that the server stops, and close their connection."""
 
 
-def _who_was_told(rooms: Sequence[Room]) -> Iterator[tuple[Room, Collection[Member]]]:
-    """Each room, with those who are in one before it: they are told there."""
-    for at, room in enumerate(rooms):
-        yield room, frozenset().union(*(earlier.members for earlier in rooms[:at]))
-
-
 class _Fresh(NamedTuple):
     """What is new in one room, and who said it."""
 
@@ -245,6 +230,11 @@ class Chat:
         self._room_names = RoomNames()
         #: Those whom somebody ignores.
         self.ignored = IgnoredPeople()
+        #: Rooms whose turn it will be to tell who came, left and was renamed.
+        self._ended_moments: deque[Room] = deque()
+        self._is_telling = False
+        #: Rooms that somebody left without that being told, or that was told meanwhile.
+        self._left_untold: dict[Person, list[Room]] = {}
         #: Who waits for the entries of a room that come after a number, while they are read.
         self._reading: dict[tuple[str, int], list[tuple[Cursor, Person]]] = {}
 
@@ -546,7 +536,8 @@ class Chat:
 
     def list_people(self, room: Room) -> PeopleListed:
         """Who is in ``room``, at most a page of them."""
-        return PeopleListed(room.name, self._people(room), len(room.members))
+        known = map(room.presence.known_name, room.members)
+        return PeopleListed(room.name, tuple(islice(known, self.limits.page)), len(room.members))
 
     def read_history(
         self,
@@ -851,8 +842,10 @@ class Chat:
         id: str | None,
     ) -> None:
         rooms = [cursor.room for cursor, _ in starts]
-        for room, told in _who_was_told(rooms):
-            self._tell(room, Joined(room.name, person.name, arrived=True), person, told)
+        move = Move(len(rooms))
+        for room in rooms:
+            room.presence.came(person, True, move)
+            self._tell_presence(room, person)
         come_back_meanwhile = any(
             person.cursors.get(cursor.room.name, cursor) is not cursor for cursor, _ in starts
         )
@@ -878,7 +871,8 @@ class Chat:
         self, person: Person, cursor: Cursor, position: int | None, id: str | None
     ) -> None:
         room = cursor.room
-        self._tell(room, Joined(room.name, person.name, arrived=False), person)
+        room.presence.came(person, False, Move())
+        self._tell_presence(room, person)
         self._start(person, cursor, position, id)
 
     def _start(self, person: Person, cursor: Cursor, position: int | None, id: str | None) -> None:
@@ -920,8 +914,8 @@ class Chat:
         room = cursor.room
         last = self._position(cursor)
         assert last is not None  # it has its place
-        others = self._people(room, but=person)
-        people_count = len(room.members) - 1
+        others = tuple(islice(room.presence.roster(room.members, person), self.limits.page))
+        people_count = room.presence.roster_size(room.members, person)
         replaced = room.name in person.replaced
         person.replaced.discard(room.name)
         person.show(
@@ -941,39 +935,68 @@ class Chat:
     def _left_room(self, person: Person, cursor: Cursor, id: str | None) -> None:
         room = cursor.room
         self._close(cursor)
-        self._tell(room, Left(room.name, person.name, departed=False), person)
+        room.presence.left(person, False, Move())
+        self._tell_presence(room, person)
+        if person in room.presence:
+            left = self._left_untold.setdefault(person, [])
+            left[:] = [other for other in left if person in other.presence] + [room]
         person.show(RoomLeft(room.name, person.current.name if person.current else None, id))
         self._tidy(room)
 
     def _departed(self, person: Person, rooms: Sequence[Room]) -> None:
-        for room, told in _who_was_told(rooms):
-            self._tell(room, Left(room.name, person.name, departed=True), person, told)
+        self._left_untold.pop(person, None)
+        move = Move(len(rooms))
+        for room in rooms:
+            room.presence.left(person, True, move)
+            self._tell_presence(room, person)
             self._tidy(room)
 
-    def _tell(
-        self, room: Room, event: Joined | Left, person: Person, told: Collection[Member] = ()
-    ) -> None:
-        """Tell those in ``room``, but for ``person`` and who was ``told``; in a large one, of
-        several people at once.
-        """
-        but = frozenset((person, *told))
-        seconds = room.gathering_time
-        if not seconds:
-            room.show(event, but, (person,))
-        elif room.gather(event, person, but):
-            self._later(seconds, room.tell_gathered)
+    def _tell_presence(self, room: Room, person: Person) -> None:
+        """Tell the others what changed about ``person``: at once, or together with more."""
+        presence = room.presence
+        if not room.is_large and not presence.is_loud(person.source):
+            room.tell_presence(person)
+        if presence.needs_time and not presence.is_timed:
+            presence.is_timed = True
+            self._later(room.moment, partial(self._end_moment, room))
+
+    def _end_moment(self, room: Room) -> None:
+        """Tell what is to be told in ``room``: of one room in each turn of the reactor."""
+        self._ended_moments.append(room)
+        if not self._is_telling:
+            self._tell_next()
+
+    def _tell_next(self) -> None:
+        self._is_telling = bool(self._ended_moments)
+        if not self._ended_moments:
+            return
+        room = self._ended_moments.popleft()
+        room.presence.is_timed = False
+        room.tell_presence()
+        room.presence.end_moment()
+        if room.presence.needs_time:
+            room.presence.is_timed = True
+            self._later(room.moment, partial(self._end_moment, room))
+        self._later(0, self._tell_next)
 
     def _renamed(self, person: Person, renamed: Renamed, id: str | None) -> None:
-        told: frozenset[Member] = frozenset({person})
+        for room in self._left_untold.pop(person, ()):
+            room.tell_presence(person)  # it was under the old name
+        move = Move(len(person.cursors))
         for cursor in person.cursors.values():
-            cursor.room.show(renamed, told, (person,))
-            told |= cursor.room.members.keys()
+            room = cursor.room
+            room.presence.renamed(person, renamed.old, renamed.new, move)
+            self._tell_presence(room, person)
         person.show(Renamed(renamed.old, renamed.new, own=True, id=id))
 
     def _told(self, person: Person, recipient: Person, told: Told, id: str | None) -> None:
         if self.registry.find(recipient.nickname) is not recipient:
             person.refuse(NoSuchPerson(name=told.recipient), id)
             return
+        for cursor in person.cursors.values():
+            room = cursor.room
+            if person in room.presence and recipient in room.members:
+                room.tell_presence()  # nobody speaks before it is told that they came
         delivered = Told(told.sender, told.recipient, told.text, told.time, own=True, id=id)
         if recipient.ignores(person.author):
             person.show(delivered)
@@ -1084,12 +1107,3 @@ class Chat:
         if not room.members and not room.last and self._rooms.get(room.name) is room:
             del self._rooms[room.name]
             self._room_names.remove(room.name)
-
-    def _people(self, room: Room, but: Member | None = None) -> tuple[str, ...]:
-        names = []
-        for member in room.members:
-            if member is not but:
-                names.append(member.name)
-            if len(names) == self.limits.page:
-                break
-        return tuple(names)

@@ -8,11 +8,12 @@ it must not decide who may come in.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Sequence, Set
-from itertools import accumulate, groupby
-from typing import NamedTuple, Protocol, cast
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from itertools import accumulate
+from typing import Protocol, cast
 
-from twisted_chat.messages import Crowd, Entry, Event, Joined, Left, Replayed
+from twisted_chat.messages import Crowd, Entry, Event, Joined, Left, Renamed, Replayed
+from twisted_chat.presence import Change, Presence, Somebody
 
 #: Entries of each room kept in memory, for those who join and those who fall behind a little;
 #: and for each who is behind, up to a bound, as what is rendered already can be sent to many.
@@ -29,13 +30,18 @@ SHORT_RUN = 50
 #: A room of more people than this is large.
 LARGE = 30
 
-#: In large rooms, who comes and goes is told for several at once; after a second for so many
-#: people in the room, and no later than after so many seconds.
+#: In large rooms, who comes, goes and is renamed is told for several at once; after a second for
+#: so many people in the room, and no later than after so many seconds. That long it takes in small
+#: rooms too, where a source does not stop.
 GATHER_PEOPLE = 1000
 GATHER_SECONDS = 1.0
 
 #: Names of those who came or went that are told.
 NAMES = 100
+
+#: When more than so many changes are told at once, those who are in several rooms with somebody
+#: may be told in each of them.
+FEW = 10
 
 
 def runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
@@ -96,16 +102,24 @@ class Shown:
 class Batch:
     """A run of one room's events, rendered once for each rendering in use.
 
-    It holds entries, or else one event that is not in the log; ``about`` are the people of whom
-    that tells something.
+    It holds entries, or else events that are not in the log, each of which is one line.
     """
 
-    __slots__ = ("_ends", "_own", "about", "events", "ready_made", "room")
+    __slots__ = ("_ends", "_own", "about", "events", "hidden", "ready_made", "room")
 
-    def __init__(self, room: Room, events: Sequence[Event], about: Sequence[Member] = ()) -> None:
+    def __init__(
+        self,
+        room: Room,
+        events: Sequence[Event],
+        about: Sequence[Sequence[Member]] = (),
+        hidden: Mapping[Member, Sequence[int]] | None = None,
+    ) -> None:
         self.room = room
         self.events = events
+        #: Of each event, the people of whom it tells something.
         self.about = about
+        #: Where the events stand that a member is not shown.
+        self.hidden: Mapping[Member, Sequence[int]] = hidden or {}
         #: What :meth:`shown` has made so far.
         self.ready_made: dict[Rendering | None, Shown] = {}
         self._ends: dict[Rendering, list[int]] | None = None
@@ -161,12 +175,8 @@ class Outlet(Protocol):
         """Send it, after all that was sent before."""
 
 
-class Member(Protocol):
+class Member(Somebody, Protocol):
     """What a room knows of somebody in it."""
-
-    @property
-    def name(self) -> str:
-        """The nickname, as it is shown."""
 
     @property
     def author(self) -> bytes:
@@ -178,20 +188,6 @@ class Member(Protocol):
 
     def receive(self, batch: Batch) -> None:
         """Show what is new, but for what is one's own or ignored."""
-
-
-class _Move(NamedTuple):
-    """``member`` came or left, which those ``but`` are not told."""
-
-    event: Joined | Left
-    member: Member
-    but: frozenset[Member]
-
-    def kind(self) -> tuple[bool, bool]:
-        """Whether somebody came, and whether into the chat or out of it."""
-        if isinstance(self.event, Joined):
-            return True, self.event.arrived
-        return False, self.event.departed
 
 
 class Cursor:
@@ -252,15 +248,16 @@ class Room:
         self.waiting: list[Callable[[], None]] = []
         self._tail: list[Batch] = []  # the last runs that were published
         self._tail_ends: list[int] = []  # the number of the last entry of each
-        self._gathered: list[_Move] = []
+        #: Who came, left and was renamed without that being told.
+        self.presence: Presence[Member] = Presence()
 
     def publish(self, entries: Sequence[Entry], authors: Set[Member]) -> None:
         """Show committed entries, the next ones of the log, to everybody who is live.
 
         ``authors`` are those who said them.
         """
-        if self._gathered and not authors.isdisjoint(move.member for move in self._gathered):
-            self.tell_gathered()  # nobody speaks before it is told that they came
+        if self.presence and not self.presence.isdisjoint(authors):
+            self.tell_presence()  # nobody speaks before it is told that they came
         alone = {cursor for author in authors if (cursor := self.members.get(author))}
         for run in runs(entries):
             before = self.last
@@ -289,45 +286,67 @@ class Room:
         return readers > LARGE and 2 * len(self.live) < readers
 
     @property
-    def gathering_time(self) -> float:
-        """How many seconds to gather before it is told who came and who left; 0 is not at all."""
+    def moment(self) -> float:
+        """For how many seconds changes of presence are coalesced."""
         people = len(self.members)
-        return min(GATHER_SECONDS, people / GATHER_PEOPLE) if people > LARGE else 0
+        return min(GATHER_SECONDS, people / GATHER_PEOPLE) if self.is_large else GATHER_SECONDS
 
-    def gather(self, event: Joined | Left, member: Member, but: frozenset[Member]) -> bool:
-        """Keep what is to be told of ``member``, but not to those ``but``, a moment; returns
-        whether it is the first.
-        """
-        self._gathered.append(_Move(event, member, but))
-        return len(self._gathered) == 1
+    @property
+    def is_large(self) -> bool:
+        """Whether there are so many people that no change of presence is told at once."""
+        return len(self.members) > LARGE
 
-    def tell_gathered(self) -> None:
-        """Tell who came and who left since it was told last."""
-        gathered, self._gathered = self._gathered, []
-        for (came, chat), some in groupby(gathered, _Move.kind):
-            moves = list(some)
-            but = frozenset[Member].intersection(*(move.but for move in moves))
-            if len(moves) == 1:
-                self.show(moves[0].event, but, [moves[0].member])
+    def tell_presence(self, member: Member | None = None) -> None:
+        """Tell who came, left and was renamed since it was told last; or only of ``member``."""
+        presence = self.presence
+        changes = presence.take() if member is None else presence.take_one(member)
+        if not changes:
+            return
+        news: list[tuple[Event, list[tuple[Member, Change]]]] = []
+        groups: dict[tuple[bool, bool], list[tuple[Member, Change]]] = {}
+        for who, change in changes:
+            if change.told is None or change.now is None:
+                groups.setdefault((change.came, change.chat), []).append((who, change))
             else:
-                names = tuple(move.event.nickname for move in moves[:NAMES])
-                self.show(
-                    Crowd(self.name, came, chat, names, len(moves)),
-                    but,
-                    [move.member for move in moves],
-                )
+                news.append((Renamed(change.told, change.now), [(who, change)]))
+        for (came, chat), some in groups.items():
+            names = tuple(change.now or change.told or "" for _, change in some)
+            event = (
+                Crowd(self.name, came, chat, names[:NAMES], len(names))
+                if len(names) > 1
+                else (Joined if came else Left)(self.name, names[0], chat)
+            )
+            news.append((event, some))
+        about = [[who for who, _ in some] for _, some in news]
+        self._show(Batch(self, [event for event, _ in news], about, self._hidden(news)))
+        for _, change in changes:
+            change.move.tell(change, self.members)
 
-    def show(
-        self, event: Event, but: Collection[Member] = (), about: Sequence[Member] = ()
-    ) -> None:
-        """Show what is not in the log to everybody who is in and ready, except to ``but``; it tells
-        something of the people ``about``.
+    def _hidden(
+        self, news: Sequence[tuple[Event, list[tuple[Member, Change]]]]
+    ) -> dict[Member, Sequence[int]]:
+        """Where the events stand that are about a member itself, or that it was told in another
+        room.
         """
-        if self._gathered:
-            self.tell_gathered()
-        cursors = self.members.values()
-        inside = [c for c in cursors if c.position is not None and c.member not in but]
-        self._deliver(Batch(self, (event,), about), inside, ())
+        hidden: dict[Member, list[int]] = {}
+        for place, (_, some) in enumerate(news):
+            if len(some) > 1:
+                continue
+            ((who, change),) = some
+            told = self.members.keys() & change.move.told(change) if len(news) <= FEW else set()
+            for member in told | {who}:
+                if member in self.members:
+                    hidden.setdefault(member, []).append(place)
+        return dict(hidden)
+
+    def show(self, event: Event) -> None:
+        """Show what is not in the log to everybody who is in and ready."""
+        self._show(Batch(self, (event,)))
+
+    def _show(self, batch: Batch) -> None:
+        inside = [c for c in self.members.values() if c.position is not None]
+        alone = {self.members[member] for member in batch.hidden if member in self.members}
+        self._deliver(batch, inside, alone)
 
     def after(self, position: int, limit: int) -> Batch | None:
         """The entries after ``position``, which is before the end, or the first of them.

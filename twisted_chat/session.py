@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
+from itertools import compress
 from typing import Any, Protocol
 
 from msgspec import structs
@@ -858,7 +859,10 @@ class Session:
 
     def _left_out(self, batch: Batch) -> Sequence[int]:
         """The places of what is one's own or ignored."""
-        own = () if self.program else batch.places_of(self.author)
+        if batch.hidden:
+            own = batch.hidden.get(self, ())
+        else:
+            own = () if self.program else batch.places_of(self.author)
         if not self._ignored:
             return own
         ignored = (at for at, event in enumerate(batch.events) if self._ignores_author(event))
@@ -870,15 +874,19 @@ class Session:
 
     def _without_ignored(self, batch: Batch) -> Batch | None:
         """What it tells of people who are not ignored."""
-        about = [member for member in batch.about if not self.ignores(member.author)]
-        if len(about) == len(batch.about):
+        if all(not self.ignores(member.author) for about in batch.about for member in about):
             return batch
-        (event,) = batch.events
-        if not about or not isinstance(event, Crowd):
-            return None
-        named = zip(event.people, batch.about, strict=False)
-        people = tuple(name for name, member in named if not self.ignores(member.author))
-        return Batch(batch.room, (structs.replace(event, people=people, count=len(about)),))
+        hidden = batch.hidden.get(self, ())
+        events: list[Event] = []
+        for place, (event, about) in enumerate(zip(batch.events, batch.about, strict=True)):
+            wanted = [not self.ignores(member.author) for member in about]
+            if place in hidden or not any(wanted):
+                continue
+            if isinstance(event, Crowd):
+                people = tuple(compress(event.people, wanted))
+                event = structs.replace(event, people=people, count=sum(wanted))
+            events.append(event)
+        return Batch(batch.room, events) if events else None
 
     def resume_later(self) -> None:
         self._connection.close()
