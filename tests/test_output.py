@@ -50,6 +50,16 @@ def test_nothing_is_lost_where_the_descriptor_does_not_wait() -> None:
     assert received.decode() == text
 
 
+def test_what_is_no_terminal_is_written_in_utf_8(tmp_path: Path) -> None:
+    """Whatever the locale: who reads it later may have another one."""
+    with (tmp_path / "out").open("w", encoding="ascii") as plain:
+        stream = output.patient(plain)
+        assert stream is not None
+        stream.write("é")
+        stream.flush()
+    assert (tmp_path / "out").read_bytes() == "é".encode()
+
+
 def test_a_stream_in_memory_stays_as_it_is() -> None:
     stream = io.StringIO()
     assert output.patient(stream) is stream
@@ -122,7 +132,9 @@ def test_tail_loses_nothing_and_says_so_when_it_cannot_print(tmp_path: Path) -> 
         command += [f"--server=127.0.0.1:{server.port}"]
         received = bytearray()
         writing, reader = slow_pipe(received)
-        program = subprocess.Popen(command, stdout=writing, env=environment())
+        program = subprocess.Popen(
+            command, stdout=writing, env={**environment(), "PYTHONIOENCODING": "ascii"}
+        )
         try:
             os.close(writing)
             end = time.monotonic() + PATIENCE

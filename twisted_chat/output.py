@@ -65,7 +65,10 @@ class PatientFile(io.RawIOBase):
 
 
 def patient(stream: TextIO | None) -> TextIO | None:
-    """``stream``, which writes to a descriptor, made to wait where that is full."""
+    """``stream``, which writes to a descriptor, made to wait where that is full.
+
+    What is no terminal is written in UTF-8: who reads it later may have another locale.
+    """
     if not isinstance(stream, io.TextIOWrapper):
         return stream  # it is closed, or no file
     try:
@@ -75,7 +78,7 @@ def patient(stream: TextIO | None) -> TextIO | None:
     stream.flush()
     return io.TextIOWrapper(
         io.BufferedWriter(PatientFile(descriptor)),
-        encoding=stream.encoding,
+        encoding=stream.encoding if stream.isatty() else "utf-8",
         errors=stream.errors,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
