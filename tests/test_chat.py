@@ -294,9 +294,9 @@ def test_topics() -> None:
     changed = ["[SERVER]: Ana changed the topic to: Films"]
     assert ana.types("/topic Films") == changed
     assert bia.sees() == changed
-    assert bia.types("/assunto") == ["[SERVER]: Topic: Films"]
+    assert bia.types("/assunto") == ["[SERVER]: Topic, set by Ana: Films"]
     caio = Visitor(world)
-    assert "[SERVER]: Topic: Films" in caio.types("Caio")
+    assert "[SERVER]: Topic, set by Ana: Films" in caio.types("Caio")
     ana.types("/topic " + "x" * (Limits().topic + 1))
     assert ana.connection.refusals() == ["topic-too-long"]
 
@@ -515,7 +515,7 @@ def test_history_survives_a_restart_with_topics_and_numbers() -> None:
     ana.types("one", "/topic T", "two")
     (bia,) = World(store=store).enter("Bia")
     assert bia.types("/topic", "three", "/history 2") == [
-        "[SERVER]: Topic: T",
+        "[SERVER]: Topic, set by Ana: T",
         "[SERVER]: History of #lobby (times are UTC):",
         "     3 2026-11-23 19:57 [Ana]: two",
         "     4 2026-11-23 19:57 [Bia]: three",

@@ -113,7 +113,7 @@ def test_a_hostile_text_is_only_a_text(memory: Store, text: str) -> None:
     (entry,) = commit(memory, given_)
     assert log_of(memory, text) == [entry]
     assert (entry.room, entry.nickname, entry.text, entry.message_id) == (text,) * 4
-    assert memory.rooms() == [RoomState(text, 0, 1, text)]
+    assert memory.rooms() == [RoomState(text, 0, 1, text, text)]
 
 
 @given(
@@ -1238,10 +1238,10 @@ def test_an_upgrade_keeps_everything_and_makes_it_searchable(path: Path) -> None
 def test_an_upgrade_keeps_the_topic(path: Path) -> None:
     made_by_the_first_version(path, ["one", "two"], topic="Films")
     with closing(Store(str(path))) as store:
-        assert store.rooms() == [RoomState("lobby", 0, 3, "Films")]
+        assert store.rooms() == [RoomState("lobby", 0, 3, "Films", "Ana")]
         remove_all_before(store, 2**62)
     with closing(Store(str(path))) as store:
-        assert store.rooms() == [RoomState("lobby", 2, 3, "Films")]
+        assert store.rooms() == [RoomState("lobby", 2, 3, "Films", "Ana")]
 
 
 def test_the_schema_of_the_first_version_is_upgraded_to_that_of_a_fresh_one(path: Path) -> None:

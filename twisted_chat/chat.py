@@ -244,7 +244,9 @@ class Chat:
         :raises Refusal: it cannot be opened.
         """
         for state in self._journal.start(self._committed):
-            self._rooms[state.name] = Room(state.name, state.base, state.last, state.topic)
+            self._rooms[state.name] = Room(
+                state.name, state.base, state.last, state.topic, state.topic_by
+            )
             self._room_names.add(state.name)
         self.default_room = self.room_called(self.default_room)
         self.keeper.start()
@@ -929,6 +931,7 @@ class Chat:
                 id,
                 not self._journal.lasts,
                 replaced,
+                room.topic_by,
             )
         )
 

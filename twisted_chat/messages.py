@@ -256,6 +256,7 @@ class Entered(Event, frozen=True):
     were shown. Entries are kept for ``keep_days``, 0 for ever; if ``until_stop``, until the
     server stops at the latest. If ``replaced``, the log is not the one that a program saw: what it
     saw after ``last`` is not in it, and other entries have those numbers or will have them.
+    ``topic_by`` set the topic, if that is known.
     """
 
     room: str
@@ -267,6 +268,7 @@ class Entered(Event, frozen=True):
     id: str | None = None
     until_stop: bool = False
     replaced: bool = False
+    topic_by: str = ""
 
 
 class RoomLeft(Event, frozen=True):
@@ -357,6 +359,7 @@ class TopicShown(Event, frozen=True):
     room: str
     topic: str
     id: str | None = None
+    topic_by: str = ""
 
 
 class ReplayStarts(Event, frozen=True):

@@ -231,12 +231,16 @@ class Cursor:
 class Room:
     """One room: who is in it, and the end of its log."""
 
-    def __init__(self, name: str, base: int = 0, last: int = 0, topic: str = "") -> None:
+    def __init__(
+        self, name: str, base: int = 0, last: int = 0, topic: str = "", topic_by: str = ""
+    ) -> None:
         self.name = name
         #: Entries ``base + 1`` to ``last`` are kept.
         self.base = base
         self.last = last
         self.topic = topic
+        #: Who set it, as they were called; empty if that is not known.
+        self.topic_by = topic_by
         #: Entries that were handed to somebody's connection.
         self.deliveries = 0
         #: Everybody who is in the room or on the way in, with their cursors.
@@ -267,7 +271,7 @@ class Room:
             self._tail_ends.append(self.last)
             for entry in run:
                 if entry.kind == "topic":
-                    self.topic = entry.text
+                    self.topic, self.topic_by = entry.text, entry.nickname
             ready = len(self.live)
             behind = self._deliver(batch, self.live, alone)
             self.deliveries += len(run) * (ready - len(behind))

@@ -745,7 +745,7 @@ class Session:
     def _topic(self, request: Topic) -> None:
         room = self._own_room(request.room)
         if request.text is None:
-            self.show(TopicShown(room.name, room.topic, request.id))
+            self.show(TopicShown(room.name, room.topic, request.id, room.topic_by))
         else:
             self._chat.set_topic(self, room, request.text, self._message_id(request))
             self._put_drafts(room)

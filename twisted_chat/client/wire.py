@@ -179,6 +179,7 @@ class _Entered(_Line, tag="entered"):
     id: str | None = None
     until_stop: bool = False
     replaced: bool = False
+    topic_by: _Name = ""
 
     def event(self) -> Event:
         return Entered(
@@ -191,6 +192,7 @@ class _Entered(_Line, tag="entered"):
             self.id,
             self.until_stop,
             self.replaced,
+            self.topic_by,
         )
 
 
@@ -308,9 +310,10 @@ class _Topic(_Line, tag="topic"):
     room: _Name
     topic: _Text
     id: str | None = None
+    topic_by: _Name = ""
 
     def event(self) -> Event:
-        return TopicShown(self.room, self.topic, self.id)
+        return TopicShown(self.room, self.topic, self.id, self.topic_by)
 
 
 class _Removed(_Line, tag="removed"):

@@ -378,7 +378,13 @@ def _entered(event: Entered, style: Style) -> dict[str, Any]:
         "keep_days": event.keep_days,
         **({"until_stop": True} if event.until_stop else {}),
         **({"replaced": True} if event.replaced else {}),
+        **({"topic_by": event.topic_by} if event.topic_by else {}),
     }
+
+
+def _topic_shown(event: TopicShown, style: Style) -> dict[str, Any]:
+    fields = {"type": "topic", "id": event.id, "room": event.room, "topic": visible(event.topic)}
+    return {**fields, "topic_by": event.topic_by} if event.topic_by else fields
 
 
 def _told(event: Told, style: Style) -> dict[str, Any]:
@@ -470,7 +476,7 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     ServerStopping: _fields("stopping"),
     Slowed: _fields("slowed", burst="burst", per_second="per_second"),
     Told: _told,
-    TopicShown: _fields("topic", id="id", room="room", topic="topic"),
+    TopicShown: _topic_shown,
     Welcomed: _welcomed,
 }
 

@@ -254,7 +254,7 @@ def _entered(event: Entered, style: Style) -> list[str]:
         kept = N_("What is said here is kept for {days} days.") if event.keep_days else ""
     if kept:
         line += " " + _translate(style, kept, days=f"{event.keep_days:g}")
-    return [line, *(_topic_line(event.topic, style) if event.topic else ())]
+    return [line, *(_topic_line(event.topic, event.topic_by, style) if event.topic else ())]
 
 
 def _room_left(event: RoomLeft, style: Style) -> list[str]:
@@ -330,11 +330,13 @@ def _some(people: Sequence[str], count: int, style: Style) -> str:
 
 def _topic_shown(event: TopicShown, style: Style) -> list[str]:
     if event.topic:
-        return _topic_line(event.topic, style)
+        return _topic_line(event.topic, event.topic_by, style)
     return [_notice(style, N_("#{room} has no topic. /topic TEXT sets one."), room=event.room)]
 
 
-def _topic_line(topic: str, style: Style) -> list[str]:
+def _topic_line(topic: str, by: str, style: Style) -> list[str]:
+    if by:
+        return [_notice(style, N_("Topic, set by {name}: {topic}"), name=by, topic=shown(topic))]
     return [_notice(style, N_("Topic: {topic}"), topic=shown(topic))]
 
 

@@ -60,12 +60,16 @@ Outcome = Saved | Failed | Marker
 
 
 class RoomState(msgspec.Struct, frozen=True):
-    """What the log knows of a room: entries ``base + 1`` to ``last`` are kept."""
+    """What the log knows of a room: entries ``base + 1`` to ``last`` are kept.
+
+    ``topic_by`` set the topic; empty if that is not kept any more.
+    """
 
     name: str
     base: int
     last: int
     topic: str
+    topic_by: str = ""
 
 
 class KeptPerson(msgspec.Struct, frozen=True):

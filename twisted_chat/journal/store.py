@@ -155,7 +155,11 @@ class Store:
 
     def rooms(self) -> list[RoomState]:
         """The rooms that have a log, with the numbers that are kept and their topic."""
-        rows = self._connection.execute("SELECT name, base, last, topic FROM room ORDER BY id")
+        rows = self._connection.execute(
+            "SELECT name, base, last, topic, coalesce((SELECT nickname FROM entry"
+            " WHERE entry.room = room.id AND kind = 'topic' ORDER BY number DESC LIMIT 1), '')"
+            " FROM room ORDER BY id"
+        )
         return [RoomState(*row) for row in rows]
 
     def begin_run(self) -> None:
