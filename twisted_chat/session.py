@@ -428,10 +428,11 @@ class Session:
             self.source.count_wrong_guess()
             self._connection.wrong_code()
             self._wrong_codes += 1
+            self._chat.audit("wrong-code", self.address)
+            self.refuse(UnknownCode(given=request.code), request.id)
             if self._wrong_codes >= WRONG_CODES_LIMIT:
                 self._connection.close()
-            self._chat.audit("wrong-code", self.address)
-            raise UnknownCode(given=request.code)
+            return
         self._hand_over_to(other, {}, request.id)
 
     def _come_back_as(self, kept: KeptPerson, id: str | None) -> None:
