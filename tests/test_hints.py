@@ -25,7 +25,8 @@ ROOT = Path(__file__).parent.parent
 #: A command with something behind its name, without the folder that it is in. (A program's name
 #: alone is a name.)
 WITHOUT_PATH = re.compile(
-    r"(?<![\w./'-])(?:twisted-chat (?:verify|history|export|backup|send|tail|connect|bench) "
+    r"(?<![\w./'-])(?:twisted-chat "
+    r"(?:verify|history|export|backup|reindex|send|tail|connect|bench) "
     r"|pip install |twistd (?=-))(?=[\w./'\"#-])"
 )
 
@@ -69,7 +70,7 @@ def test_a_program_is_named_where_it_is(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_service_for_the_internet_understands_its_options(tmp_path: Path) -> None:
     """The drop-in that is shipped, with the settings that ``docs/security.rst`` recommends."""
     document = (ROOT / "docs/security.rst").read_text(encoding="utf-8")
-    block = re.search(r"chat\.toml``.*?::\n\n((?: {11}.*\n)+)", document)
+    block = re.search(r"chat\.toml``(?s:.*?)::\n\n((?: {11}.*\n)+)", document)
     assert block is not None
     config = tmp_path / "chat.toml"
     config.write_text(dedent(block[1]).replace("/etc/twisted-chat", str(tmp_path)))
