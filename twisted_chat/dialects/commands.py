@@ -80,7 +80,8 @@ def find(name: str) -> Command:
     key = _key(name.removeprefix("/"))
     if key in _BY_NAME:
         return _BY_NAME[key]
-    near = difflib.get_close_matches(key, _BY_NAME, n=1)
+    # What is much longer than any name is near to none; to compare it takes time.
+    near = difflib.get_close_matches(key, _BY_NAME, n=1) if len(key) <= 2 * _LONGEST else []
     if near:
         raise UnknownCommandNear(command=f"/{name}", nearest=f"/{near[0]}")
     raise UnknownCommand(command=f"/{name}")
@@ -327,3 +328,4 @@ COMMANDS = (
 )
 
 _BY_NAME = {name: command for command in COMMANDS for name in command.names}
+_LONGEST = max(map(len, _BY_NAME))

@@ -139,6 +139,7 @@ class GroupCommitJournal:
         # index some between groups again.
         self._unindexed = 0
         self._made_anew = 0
+        self._index_fails = False
         self._index_again = 0.0
         # The rest belongs to the thread that owns the chat.
         self._deliver: Callable[[Sequence[Outcome]], None] = _nobody
@@ -397,7 +398,8 @@ class GroupCommitJournal:
         """Seconds of quiet after which the index goes on; None if it need not."""
         if not self._unindexed:
             return None
-        return INDEX_DELAY if self._unindexed < INDEX_FAR_BEHIND else INDEX_PAUSE
+        is_far_behind = self._unindexed >= INDEX_FAR_BEHIND and not self._index_fails
+        return INDEX_PAUSE if is_far_behind else INDEX_DELAY
 
     def _last_kept(self) -> list[tuple[Sequence[KeptPerson], Sequence[bytes]]]:
         """What is to be kept when all is delivered: who was shown how much of it."""
@@ -434,6 +436,7 @@ class GroupCommitJournal:
 
     def _index(self, limit: int) -> bool:
         """Bring the search index on by up to ``limit`` entries; returns whether that went well."""
+        self._index_fails = True
         try:
             done = self._store.index(limit)
         except sqlite3.Error as error:
@@ -442,6 +445,7 @@ class GroupCommitJournal:
         except Exception:
             _log.exception("a defect: the search index was not brought on")
             return False
+        self._index_fails = False
         has_more = done == limit or self._store.search_index.has_more
         self._unindexed = max(1, self._unindexed - done) if has_more else 0
         self._look_whether_anew()
