@@ -946,19 +946,33 @@ def goes_silent(connection: socket.socket) -> None:
 @pytest.mark.slow
 @pytest.mark.process
 def test_peers_that_are_gone_are_found_within_two_minutes(tmp_path: Path) -> None:
-    """One to whom nothing is said, and one to whom something is."""
-    with Server(tmp_path) as server, phones(3, server.port) as (idle, addressed, bia):
-        for phone, name in ((idle, "Ana"), (addressed, "Caio"), (bia, "Bia")):
+    """One to whom nothing is said, one to whom something is, and one to whom something is said when
+    keepalive has nearly found out: the limits of both add up.
+    """
+    with Server(tmp_path) as server, phones(4, server.port) as (idle, addressed, late, bia):
+        names = ("Ana", "Caio", "Duda", "Bia")
+        for phone, name in zip((idle, addressed, late, bia), names, strict=True):
             phone.say(name)
             phone.hears("In #lobby")
-        idle.say("/leave")
-        idle.hears("You left #lobby")
+        for phone in (idle, late):
+            phone.say("/leave")
+            phone.hears("You left #lobby")
+        for phone in (late, bia):
+            phone.say("/join x")
+            phone.hears("In #x")
         begin = time.monotonic()
-        goes_silent(idle.socket)
-        goes_silent(addressed.socket)
+        for phone in (idle, addressed, late):
+            goes_silent(phone.socket)
+        bia.say("/join lobby")
         bia.say("are you there?")
-        for found in (1, 2):
+        bia.say("/join x")
+        said = False
+        for found in (1, 2, 3):
             while count_of(server, r"\[CONNECTION CLOSED\]") < found:
-                assert time.monotonic() - begin < 125
+                passed = time.monotonic() - begin
+                if passed > 100 and not said:
+                    said = True
+                    bia.say("and you?")
+                assert passed < 125
                 time.sleep(0.5)
             print(f"peer {found} found to be gone after {time.monotonic() - begin:.0f} s")
