@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from functools import lru_cache
 
 from twisted_chat.characters import visible
 from twisted_chat.names import RESERVED
@@ -43,7 +44,9 @@ _CLOSING = "]\uff3d\u2046\u27e7\u301b\u298c\u298e\u2990\u2773\u2e23\u2309\u23a4"
 _COLON = ":\uff1a\u2236\ua789\u02d0\u02f8\u0589\u05c3\ufe13\ufe55"
 
 _LONG = " " * (BLANKS_IN_A_ROW + 1)
-_BLANK_RUN = re.compile(f"[{BLANKS}][{BLANKS}{INVISIBLE}]*[{BLANKS}]|\t")
+_LONG_BLANK_RUN = re.compile(
+    f"[{BLANKS}][{BLANKS}{INVISIBLE}]{{{BLANKS_IN_A_ROW - 1},}}[{BLANKS}]"
+)
 _INVISIBLE_RUN = re.compile(f"([{_WITHOUT_WIDTH}])[{_WITHOUT_WIDTH}]+")
 _BRACKETS = re.compile(
     f"[{re.escape(_OPENING)}]([^{re.escape(_OPENING + _CLOSING)}]{{1,80}})[{re.escape(_CLOSING)}]"
@@ -78,7 +81,8 @@ def shown(text: str) -> str:
     if is_plain(text):
         return text
     text = _INVISIBLE_RUN.sub(r"\1", visible(text))
-    return _BRACKETS.sub(_rounded, _BLANK_RUN.sub(_blanks, text))
+    text = _LONG_BLANK_RUN.sub(" ", text.replace("\t", _TAB))
+    return _BRACKETS.sub(_rounded, text)
 
 
 def stripped(text: str) -> str:
@@ -91,11 +95,6 @@ def stripped(text: str) -> str:
     return text[start:end]
 
 
-def _blanks(found: re.Match[str]) -> str:
-    run = found.group().replace("\t", _TAB)
-    return run if len(run) <= BLANKS_IN_A_ROW else " "
-
-
 def _rounded(found: re.Match[str]) -> str:
     inside, colon = found.groups()
     if colon is None and _is_server(inside):
@@ -105,6 +104,7 @@ def _rounded(found: re.Match[str]) -> str:
     return f"({inside}){colon}"
 
 
+@lru_cache(maxsize=1024)
 def _is_server(name: str) -> bool:
     if not name.isascii():
         name = unicodedata.normalize("NFKC", _UNSEEN.sub("", name))
