@@ -44,9 +44,7 @@ _CLOSING = "]\uff3d\u2046\u27e7\u301b\u298c\u298e\u2990\u2773\u2e23\u2309\u23a4"
 _COLON = ":\uff1a\u2236\ua789\u02d0\u02f8\u0589\u05c3\ufe13\ufe55"
 
 _LONG = " " * (BLANKS_IN_A_ROW + 1)
-_LONG_BLANK_RUN = re.compile(
-    f"[{BLANKS}][{BLANKS}{INVISIBLE}]{{{BLANKS_IN_A_ROW - 1},}}[{BLANKS}]"
-)
+_LONG_BLANK_RUN = re.compile(f"[{BLANKS}][{BLANKS}{INVISIBLE}]{{{BLANKS_IN_A_ROW - 1},}}[{BLANKS}]")
 _INVISIBLE_RUN = re.compile(f"([{_WITHOUT_WIDTH}])[{_WITHOUT_WIDTH}]+")
 _BRACKETS = re.compile(
     f"[{re.escape(_OPENING)}]([^{re.escape(_OPENING + _CLOSING)}]{{1,80}})[{re.escape(_CLOSING)}]"
