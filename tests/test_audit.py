@@ -19,12 +19,15 @@ from twisted.python.failure import Failure
 
 from tests.faults import show
 from tests.processes import Server, free_port
+from tests.test_hints import Reactor
 from tests.test_protocol import Client, House
 from twisted_chat import audit
 from twisted_chat.addresses import Address
 from twisted_chat.audit import AuditLog, DailyFile
 from twisted_chat.limits import Limits
 from twisted_chat.protocol import describe
+from twisted_chat.service import ChatService, StartupFailure
+from twisted_chat.settings import load
 
 #: Noon of a day, UTC: seconds since 1970.
 NOON = 1_764_072_000.0
@@ -264,6 +267,18 @@ def test_what_cannot_be_written_is_counted_and_the_log_says_so(tmp_path: Path) -
     assert {line.get("nickname") for line in kept.lines()} >= {"Ana"}
     kept.log("named", at("192.0.2.1"), "late")
     assert [line["what"] for line in kept.lines()] == what, "nothing comes after the end"
+
+
+def test_a_file_that_cannot_be_opened_is_said_before_anybody_comes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "missing" / "audit"
+    given = {"listen": "tcp:0", "audit-log": str(path), "database": str(tmp_path / "chat.db")}
+    service = ChatService(Reactor(), load(given, None))
+    with pytest.raises(StartupFailure):
+        service.startService()
+    assert f"--audit-log: cannot write {path}: No such file" in capfd.readouterr().err
+    assert not (tmp_path / "chat.db").exists()
 
 
 # -- row 42 -----------------------------------------------------------------------------------

@@ -77,6 +77,12 @@ def test_a_request_may_come_in_pieces() -> None:
     assert b" 200 " in peer.asks(*(bytes([byte]) for byte in request))
 
 
+def test_lines_may_end_with_lf_alone() -> None:
+    for request in (b"GET /page HTTP/1.0\n\n", b"HEAD /page HTTP/1.1\nHost: x\n\r\n"):
+        peer = Port().connect()
+        assert b" 200 " in peer.asks(*(bytes([byte]) for byte in request))
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [

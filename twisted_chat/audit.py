@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -49,8 +50,9 @@ class DailyFile(File):
         super().__init__(path, mode=0o600)
         self._days = days
         self._seconds = seconds
-        os.fchmod(self._descriptor, 0o600)
         status = os.fstat(self._descriptor)
+        if stat.S_ISREG(status.st_mode):
+            os.fchmod(self._descriptor, 0o600)
         self._day = _day(status.st_mtime if status.st_size else seconds())
         self._remove_old()
 

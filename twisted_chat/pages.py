@@ -8,6 +8,7 @@ whoever asks at once gets an answer. It must not know what the pages say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -34,6 +35,11 @@ DISCARD_LIMIT = 2**18
 Content = tuple[int, str, bytes]
 
 TEXT = "text/plain; charset=utf-8"
+
+
+#: People who try it with netcat send LF alone (RFC 9112, 2.2).
+_LINE_END = re.compile(rb"\r?\n")
+_END = re.compile(rb"\r?\n\r?\n")
 
 
 class _Refused(Exception):
@@ -80,7 +86,8 @@ class _Request(Protocol):
             return
         searched = max(0, len(self._head) - 3)
         self._head += data
-        end = self._head.find(b"\r\n\r\n", searched)
+        found = _END.search(self._head, searched)
+        end = found.start() if found else -1
         if end < 0 and len(self._head) <= HEAD_LIMIT:
             return
         try:
@@ -96,7 +103,7 @@ class _Request(Protocol):
 
     def _understand(self, head: bytes) -> tuple[bytes, Content]:
         """The method and the page that is asked for."""
-        line, *fields = head.split(b"\r\n")
+        line, *fields = _LINE_END.split(head)
         parts = line.split(b" ")
         if len(parts) != 3 or not parts[2].startswith(b"HTTP/1."):
             raise _Refused(HTTPStatus.BAD_REQUEST)
