@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
@@ -151,6 +153,30 @@ def test_who_sends_and_closes_at_once_has_all_of_it_saved() -> None:
         pass_time(house)
     assert [line for line in bia.lines() if "[Ana]" in line] == ["#lobby [Ana]: one", "[Ana]: two"]
     assert house.factory.active == 1
+
+
+@pytest.mark.parametrize("more", [b"", b"\xff\xf1" * 3000 + b"\xff\xfa" + b"x" * 3000])
+def test_nothing_is_left_of_a_reader_who_stopped_and_is_gone(more: bytes) -> None:
+    house, bia, ana = house_with()
+    producer: Any = ana.transport.producer
+    producer.pauseProducing()
+    ana.send(numbers(8) + more)
+    ana.half_close()
+    ana.protocol.connectionLost(Failure(ConnectionLost()))
+    for _ in range(200):
+        pass_time(house, 1)
+    assert said(bia) == [str(number) for number in range(8)]
+    assert house.factory.active == 1
+
+
+def test_nothing_is_told_in_private_to_somebody_who_is_gone_and_still_heard() -> None:
+    house, bia, ana = house_with()
+    ana.send(numbers(8))
+    ana.protocol.connectionLost(Failure(ConnectionDone()))
+    bia.read()
+    bia.send(b"/msg Ana are you there?\n")
+    pass_time(house)
+    assert any("Ana" in line and "read" in line for line in bia.lines())
 
 
 def test_lines_of_somebody_who_is_gone_count_for_their_source() -> None:

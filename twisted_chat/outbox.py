@@ -207,6 +207,7 @@ class Outbox:
     def lost(self) -> None:
         """The connection is gone: take no more."""
         self._closed = True
+        self.ready = False
         self._waiting = None
         # Who holds this is not held by it: a connection that is gone is no garbage in a circle.
         self._owner = _NOBODY

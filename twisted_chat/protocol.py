@@ -305,6 +305,7 @@ class ChatProtocol(LineReceiver):
         if self._ended and self._has_work and not self._closing:
             # All that they had to say was received: it is said.
             self.factory.watch.close(self)
+            self.factory.slow_readers.stop(self)
             if not self._holds:
                 self._go_on()
         else:
@@ -376,7 +377,10 @@ class ChatProtocol(LineReceiver):
             found, answer = self._telnet.feed(data)
         except SubnegotiationTooLong:
             self._closing = True
-            self.transport.abortConnection()
+            if self._gone:
+                self._finish()
+            else:
+                self.transport.abortConnection()
             return
         if answer:
             self._outbox.deliver(Shown(answer))

@@ -66,7 +66,7 @@ class Turns:
         (self._with_few if worker.waiting <= FEW else self._with_many).append(worker)
 
     def _let(self, worker: Worker) -> None:
-        self._left -= worker.work(SLICE)
+        self._left -= max(1, worker.work(SLICE))  # or a defect could keep the thread for ever
         if worker.busy:
             self._append(worker)
 
