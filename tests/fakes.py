@@ -86,6 +86,10 @@ class StepJournal:
     def mark(self, callback: Callable[[], None]) -> None:
         self.queue.append(Marker(callback))
 
+    def find(self, room: str, reply: Callable[[RoomState | None], None]) -> None:
+        state = self.store.room(room)
+        self.mark(lambda: reply(state))
+
     def when_space(self, callback: Callable[[], None]) -> None:
         self.waiting.append(callback)
 

@@ -33,7 +33,17 @@ from twisted_chat.errors import (
 )
 from twisted_chat.identities import Identities
 from twisted_chat.ignoring import IgnoredPeople
-from twisted_chat.journal import Draft, Failed, Found, Journal, KeptPerson, Marker, Outcome, Saved
+from twisted_chat.journal import (
+    Draft,
+    Failed,
+    Found,
+    Journal,
+    KeptPerson,
+    Marker,
+    Outcome,
+    RoomState,
+    Saved,
+)
 from twisted_chat.kept import Keeper
 from twisted_chat.limits import DEFAULTS, TEXT_LIMIT, Limits
 from twisted_chat.messages import (
@@ -1035,8 +1045,12 @@ class Chat:
                 person.show_surely(announced)
 
     def _removed(self, name: str, last: int) -> None:
-        if name in self._rooms:
-            self._rooms[name].base = last
+        room = self._rooms.get(name)
+        if room is not None:
+            room.base = last
+            if room.base >= room.last:
+                room.topic = ""
+            self._tidy(room)
 
     def _stopping(self) -> None:
         self.keeper.save_all()
@@ -1081,7 +1095,14 @@ class Chat:
         if room is None:
             room = self._rooms[name] = Room(name)
             self._room_names.add(name)
+            self._journal.find(name, partial(self._found, room))
         return room
+
+    def _found(self, room: Room, state: RoomState | None) -> None:
+        """What the log knows of a room that was not in memory: its numbers go on."""
+        if state is not None and state.last > room.last:
+            room.base, room.last = state.base, state.last
+            room.topic, room.topic_by = state.topic, state.topic_by
 
     def _add(self, person: Person, name: str) -> Cursor:
         room = self._room(name)
@@ -1106,7 +1127,8 @@ class Chat:
             del cursor.room.members[cursor.member]
 
     def _tidy(self, room: Room) -> None:
-        """Forget a room that nobody is in and in which nothing was ever said."""
-        if not room.members and not room.last and self._rooms.get(room.name) is room:
+        """Forget a room that nobody is in and in which nothing is kept."""
+        empty = not room.members and room.base >= room.last
+        if empty and self._rooms.get(room.name) is room:
             del self._rooms[room.name]
             self._room_names.remove(room.name)

@@ -434,6 +434,10 @@ class _Journal:
     def keep(self, people: Sequence[KeptPerson], forgotten: Sequence[bytes]) -> None:
         self._store.keep(people, forgotten)
 
+    def find(self, room: str, reply: Callable[[RoomState | None], None]) -> None:
+        state = self._store.room(room)
+        self.mark(lambda: reply(state))
+
     def when_space(self, callback: Callable[[], None]) -> None:
         self._soon(callback)
 

@@ -166,10 +166,10 @@ class Verification:
 
 
 def _is_sane(base: Any, base_hash: Any, last: Any) -> bool:
-    """Whether a room's record can be true: the last entry of a room is always kept."""
+    """Whether a room's record can be true; where nothing is kept, ``base`` is ``last``."""
     if not (isinstance(base, int) and isinstance(last, int) and isinstance(base_hash, bytes)):
         return False
-    return 0 <= base < last
+    return 0 <= base <= last > 0
 
 
 def _called(number: Any, expected: int) -> int:

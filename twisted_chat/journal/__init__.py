@@ -53,6 +53,8 @@ class Marker(msgspec.Struct, frozen=True):
     """Something that is not stored but has its place in the order, such as a join."""
 
     callback: Callable[[], None]
+    #: Called before the group is written, on the thread that writes.
+    before: Callable[[], None] | None = None
 
 
 #: What comes back of a group, in the order in which it was put in.
@@ -116,7 +118,8 @@ class Journal(Protocol):
     """What the chat needs of a log. Every method is called on the reactor thread."""
 
     def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
-        """Open the log and say which rooms it has; ``deliver`` gets each committed group.
+        """Open the log and say in which rooms there is anything; ``deliver`` gets each committed
+        group.
 
         :raises Refusal: it cannot be opened.
         """
@@ -129,6 +132,11 @@ class Journal(Protocol):
 
     def mark(self, callback: Callable[[], None]) -> None:
         """Put a :class:`Marker` in the queue: it comes back in its place."""
+
+    def find(self, room: str, reply: Callable[[RoomState | None], None]) -> None:
+        """Put a :class:`Marker` in the queue that tells what the log knows of ``room`` then: also
+        of one in which nothing is kept any more, and whose numbers go on.
+        """
 
     @property
     def told(self) -> str:

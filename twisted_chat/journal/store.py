@@ -56,6 +56,9 @@ MEMORY = ":memory:"
 #: load, SQLite's own 1000 cost a quarter of the throughput.
 CHECKPOINT = 4000
 
+#: Rooms of which the last number and hash are kept in memory.
+HEADS_KEPT = 10_000
+
 #: Seconds that one attempt waits for another process that holds the database locked.
 BUSY_TIMEOUT = 1.0
 
@@ -87,6 +90,14 @@ _SELECT = """
     FROM entry WHERE room = (SELECT id FROM room WHERE name = ?)
 """
 
+
+#: A room, with who set its topic as long as that is known.
+_ROOM = """
+    SELECT name, base, last, topic, CASE WHEN topic = '' THEN '' ELSE coalesce(
+        (SELECT nickname FROM entry WHERE entry.room = room.id AND kind = 'topic'
+         ORDER BY number DESC LIMIT 1), '') END
+    FROM room
+"""
 
 #: What makes a message that comes again known: its author and message id.
 MessageKey = tuple[bytes | None, str | None]
@@ -132,7 +143,7 @@ class Store:
                 self._lock = files.Lock(path)
                 self._make_private()
             self._connection = opened.enter_context(closing(_connect(path, durability)))
-            self._heads = self._read_heads()
+            self._heads: dict[str, _Head] = {}  # the last ones used, the latest last
             self.search_index = SearchIndex(self._connection, self._transaction)
             self._prepare_index()
             self.begin_run()
@@ -154,13 +165,14 @@ class Store:
         return self.path == MEMORY
 
     def rooms(self) -> list[RoomState]:
-        """The rooms that have a log, with the numbers that are kept and their topic."""
-        rows = self._connection.execute(
-            "SELECT name, base, last, topic, coalesce((SELECT nickname FROM entry"
-            " WHERE entry.room = room.id AND kind = 'topic' ORDER BY number DESC LIMIT 1), '')"
-            " FROM room ORDER BY id"
-        )
+        """The rooms in which anything is kept, with the numbers that are kept and their topic."""
+        rows = self._connection.execute(f"{_ROOM} WHERE base < last ORDER BY id")
         return [RoomState(*row) for row in rows]
+
+    def room(self, name: str) -> RoomState | None:
+        """What is known of a room, also of one in which nothing is kept any more."""
+        row = self._connection.execute(f"{_ROOM} WHERE name = ?", (name,)).fetchone()
+        return None if row is None else RoomState(*row)
 
     def begin_run(self) -> None:
         """A server starts with this log: clients that knew it earlier can tell.
@@ -224,7 +236,11 @@ class Store:
                 "UPDATE room SET last = ?, topic = coalesce(?, topic) WHERE id = ?",
                 [(head.number, head.topic, head.id) for head in heads.values()],
             )
-        self._heads.update(heads)
+        for room, head in heads.items():
+            self._heads.pop(room, None)
+            self._heads[room] = head
+        while len(self._heads) > HEADS_KEPT:
+            del self._heads[next(iter(self._heads))]
         self._unwritten_run = None
         return outcomes
 
@@ -304,15 +320,22 @@ class Store:
         returns the last number that is gone, and whether more are left.
 
         An entry is no newer than those after it, whatever its time says: the clock was wrong
-        then. The last entry of a room stays: it carries the numbering on.
+        then. The last entry of the log stays, as the ids of entries must go on; of a room in which
+        nothing is left, the record stays, with the last number and hash, which go on too.
 
         :raises sqlite3.Error: nothing was done.
         """
-        head = self._heads[room]
+        known = self._known_head(room)
+        if known is None:
+            return 0, False
+        head = known
+        (newest,) = self._connection.execute(
+            "SELECT room FROM entry ORDER BY id DESC LIMIT 1"
+        ).fetchone() or (None,)
         rows = self._connection.execute(
             "SELECT id, number, time, CAST(text AS BLOB), hash FROM entry WHERE room = ?"
-            " AND number < ? ORDER BY number LIMIT ?",
-            (head.id, head.number, limit),
+            " AND number <= ? ORDER BY number LIMIT ?",
+            (head.id, head.number - (head.id == newest), limit),
         )
         old = rows.fetchall()
         if not self._has_older(head, time, limit):
@@ -352,7 +375,7 @@ class Store:
         """Whether :meth:`remove_before` would remove anything, from whichever room."""
         row = self._connection.execute(
             "SELECT 1 FROM room JOIN entry ON entry.room = room.id AND entry.number = room.base + 1"
-            " WHERE entry.time < ? AND entry.number < room.last LIMIT 1",
+            " WHERE entry.time < ? AND entry.id < (SELECT max(id) FROM entry) LIMIT 1",
             (time,),
         ).fetchone()
         return row is not None
@@ -387,7 +410,9 @@ class Store:
                 "DELETE FROM entry WHERE room = ? AND number <= ?", (room, last)
             )
             self._connection.execute(
-                "UPDATE room SET base = ?, base_hash = ? WHERE id = ?", (last, last_hash, room)
+                "UPDATE room SET base = ?1, base_hash = ?2,"
+                " topic = CASE WHEN last > ?1 THEN topic ELSE '' END WHERE id = ?3",
+                (last, last_hash, room),
             )
         return int(last)
 
@@ -408,7 +433,6 @@ class Store:
         """A log in memory that is as this one is now, as if a backup of it was put back."""
         copied = Store(MEMORY)
         self._connection.backup(copied._connection)
-        copied._heads = copied._read_heads()
         copied.begin_run()
         return copied
 
@@ -497,7 +521,7 @@ class Store:
 
     def _head(self, room: str) -> _Head:
         """A copy of the end of a room's log, to be kept if the transaction succeeds."""
-        known = self._heads.get(room)
+        known = self._known_head(room)
         if known is not None:
             return _Head(known.id, known.number, known.hash)
         cursor = self._connection.execute(
@@ -506,15 +530,17 @@ class Store:
         assert cursor.lastrowid is not None
         return _Head(cursor.lastrowid, 0, START)
 
-    def _read_heads(self) -> dict[str, _Head]:
-        rows = self._connection.execute(
-            "SELECT room.name, room.id, coalesce(last.number, room.base),"
-            " coalesce(last.hash, room.base_hash)"
-            " FROM room LEFT JOIN entry AS last ON last.room = room.id AND last.number ="
-            " (SELECT max(number) FROM entry WHERE entry.room = room.id)"
-            " ORDER BY room.id"
-        )
-        return {name: _Head(*head) for name, *head in rows}
+    def _known_head(self, room: str) -> _Head | None:
+        known = self._heads.get(room)
+        if known is not None:
+            return known
+        row = self._connection.execute(
+            "SELECT room.id, coalesce(entry.number, base), coalesce(entry.hash, base_hash)"
+            " FROM room LEFT JOIN entry ON entry.room = room.id"
+            " WHERE room.name = ? ORDER BY entry.number DESC LIMIT 1",
+            (room,),
+        ).fetchone()
+        return None if row is None else _Head(*row)
 
     def _release(self) -> None:
         if self._made:

@@ -169,6 +169,14 @@ class GroupCommitJournal:
     def mark(self, callback: Callable[[], None]) -> None:
         self._put((Marker(callback),))
 
+    def find(self, room: str, reply: Callable[[RoomState | None], None]) -> None:
+        found: list[RoomState | None] = []
+
+        def look() -> None:
+            found.append(self._store.room(room))
+
+        self._put((Marker(lambda: reply(found[0] if found else None), look),))
+
     @property
     def told(self) -> str:
         return self._store.runs.told
@@ -527,6 +535,9 @@ class GroupCommitJournal:
         """What became of each item of ``group``, in its order."""
         drafts = [item for item in group if type(item) is Draft]
         saved: Sequence[Outcome] = ()
+        for item in group if len(drafts) < len(group) else ():
+            if type(item) is Marker and item.before is not None:
+                self._do(item.before)
         if drafts:
             start = time.perf_counter()
             saved = self._save(drafts)
