@@ -1049,7 +1049,7 @@ class Chat:
         if room is not None:
             room.base = last
             if room.base >= room.last:
-                room.topic = ""
+                room.topic = room.topic_by = ""
             self._tidy(room)
 
     def _stopping(self) -> None:

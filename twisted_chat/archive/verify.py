@@ -128,6 +128,8 @@ class Verification:
         set_topic = topic if base else ""  # what set it may not be kept any more
         expected, previous, previous_id = base, base_hash, -math.inf
         for rows in self._archive.batches(_ENTRIES, id):
+            if base == last:
+                return RoomDamaged(room=room)  # nothing should be there any more
             for row_id, number, *content, hash in rows:
                 expected += 1
                 if number != expected:
