@@ -22,16 +22,20 @@ from twisted_chat.messages import (
     Entry,
     Event,
     Hello,
+    HistoryShown,
     Join,
     Joined,
     Left,
     LinesSkipped,
     Quit,
+    ReadHistory,
     Refused,
     Replaced,
     Replayed,
     Resume,
     Say,
+    Search,
+    SearchShown,
     Welcomed,
 )
 from twisted_chat.room import GATHER_SECONDS, TAIL
@@ -691,6 +695,25 @@ def test_a_search_for_very_much_is_refused() -> None:
 def test_how_long_it_is_kept_is_told_on_joining() -> None:
     world = World(keep_days=365)
     assert Visitor(world).types("Ana")[-1].endswith("What is said here is kept for 365 days.")
+
+
+def test_a_page_of_long_lines_is_shorter() -> None:
+    """To show it is the work of one turn; the next page begins where it ends."""
+    world = World(limits=Limits(rate=None))
+    (ana,) = world.enter("Ana")
+    ana.types(*("word " + "x" * 3995 for _ in range(30)))
+    ana.connection.events.clear()
+    ana.ask(ReadHistory(limit=100))
+    ana.ask(ReadHistory(limit=100, before=6))
+    ana.ask(ReadHistory(limit=100, after=0))
+    latest, rest, first = of(ana, HistoryShown)
+    assert [entry.number for entry in latest.entries] == list(range(6, 31))
+    assert [entry.number for entry in rest.entries] == list(range(1, 6))
+    assert [entry.number for entry in first.entries] == list(range(1, 26))
+    ana.ask(Search("word", limit=100))
+    (found,) = of(ana, SearchShown)
+    assert [entry.number for entry in found.entries] == list(range(30, 5, -1))
+    assert len(found.snippets) == 25
 
 
 def test_history_read_right_after_a_line_has_the_line() -> None:

@@ -45,7 +45,7 @@ from twisted_chat.journal import (
     Saved,
 )
 from twisted_chat.kept import Keeper
-from twisted_chat.limits import DEFAULTS, TEXT_LIMIT, Limits
+from twisted_chat.limits import DEFAULTS, PAGE_TEXT, TEXT_LIMIT, Limits
 from twisted_chat.messages import (
     Announced,
     Entered,
@@ -596,7 +596,8 @@ class Chat:
             more = 0
             if start is None and len(found) < limit and not is_end and end > room.base + 1:
                 more = end  # so far it was looked
-            reply(HistoryShown(room.name, tuple(found), room.base + 1, before=more))
+            shown = _page_of(found, latest=start is None)
+            reply(HistoryShown(room.name, shown, room.base + 1, before=more))
 
         read(1)
 
@@ -629,8 +630,9 @@ class Chat:
             if len(wanted) < limit and len(result.entries) == asked < FOUND:
                 self._journal.search(words, name, FOUND, partial(found, FOUND), source)
                 return
-            entries = tuple(entry for entry, _ in wanted)
-            reply(SearchShown(words, entries, tuple(snippet for _, snippet in wanted)))
+            entries = _page_of([entry for entry, _ in wanted], latest=False)
+            snippets = tuple(snippet for _, snippet in wanted)
+            reply(SearchShown(words, entries, snippets[: len(entries)]))
 
         self._journal.search(words, name, limit, partial(found, limit), source)
 
@@ -1132,3 +1134,15 @@ class Chat:
         if empty and self._rooms.get(room.name) is room:
             del self._rooms[room.name]
             self._room_names.remove(room.name)
+
+
+def _page_of(entries: Sequence[Entry], latest: bool) -> tuple[Entry, ...]:
+    """As many of ``entries`` as a page may hold, the ``latest`` or the first, but one at least."""
+    shown: list[Entry] = []
+    size = 0
+    for entry in reversed(entries) if latest else entries:
+        size += len(entry.text)
+        if shown and size > PAGE_TEXT:
+            break
+        shown.append(entry)
+    return tuple(reversed(shown) if latest else shown)

@@ -22,6 +22,10 @@ TEXT_LIMIT = 4096
 PAGE_LIMIT = 100
 
 
+#: Characters of what was said in one page of history: 25 of the longest lines. To show a page
+#: is the work of one turn of the reactor's loop.
+PAGE_TEXT = 100_000
+
 #: Words (apart by blanks) and bytes of what is searched for at once. More of them take longer,
 #: and hardly find anything.
 SEARCH_WORDS = 16
