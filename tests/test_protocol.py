@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import socket
@@ -381,6 +382,20 @@ def test_half_close_says_the_last_line_and_gets_the_replies() -> None:
         "[Ana]: oi",
         "[SERVER]: Ana left the chat.",
     ]
+
+
+def test_a_reset_of_which_only_what_was_sent_to_it_knew_is_no_half_close() -> None:
+    """A send takes the socket's error, and what is read then looks like an end."""
+    house = House(rate=Rate(2, 1))
+    bia = house.enter("Bia")
+    ana = house.connect()
+    ana.send(b"Ana\nwhole\nhalf a li")
+    ana.protocol._outbox.error = errno.ECONNRESET
+    ana.half_close()
+    ana.lose()
+    house.clock.advance(10)
+    house.world.journal.run()
+    assert [line for line in bia.lines() if line.startswith("[Ana]")] == ["[Ana]: whole"]
 
 
 def test_half_close_after_flood_control_says_everything() -> None:

@@ -254,6 +254,12 @@ class ChatProtocol(LineReceiver):
             return
         if self._dialect is None:
             self._speak(_TEXT)
+        if self._outbox.error:
+            # It was reset, and what was sent to it took the error: what it began is no line.
+            self._reset()
+            if not self._holds:
+                self._go_on()
+            return
         self._ended = True
         if self._beginning:
             self._raw, self._beginning = self._beginning, None
@@ -292,10 +298,7 @@ class ChatProtocol(LineReceiver):
         if not self._ended and reason.check(lost, ConnectionAborted):
             # A client that closes without having read all resets the connection too: what need
             # not wait is said.
-            self._ended = self._was_reset = True
-            self._splitter.erase_line()
-            if self._waited:
-                self._drop_after_reset()
+            self._reset()
         elif not self._ended and (self._has_work or self._splitter.partial or self._beginning):
             self.readConnectionLost()  # over TLS, it is not told before
         self._gone = True
@@ -310,6 +313,12 @@ class ChatProtocol(LineReceiver):
                 self._go_on()
         else:
             self._finish()
+
+    def _reset(self) -> None:
+        self._ended = self._was_reset = True
+        self._splitter.erase_line()
+        if self._waited:
+            self._drop_after_reset()
 
     def _finish(self) -> None:
         """The connection is gone, and nothing of it waits any more."""
