@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +15,8 @@ from hypothesis import strategies as st
 from tests.test_store import commit, log_of
 from tests.test_writer import Setup
 from tests.test_writer import draft as say
+from twisted_chat.errors import DatabaseUnusable
+from twisted_chat.journal import writer
 from twisted_chat.journal.retention import DAY, date, is_believed, patience
 from twisted_chat.journal.store import MEMORY, Store
 
@@ -146,3 +151,36 @@ def test_what_is_removed_is_old_or_before_something_old(times: list[int], before
     assert gone < len(times)
     if times == sorted(times):
         assert gone == min(sum(time < before for time in times), len(times) - 1)
+
+
+def test_many_rooms_are_looked_at_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Senders do not wait for all of them, also where there is nothing to be removed."""
+    monkeypatch.setattr(writer, "REMOVE_ROOMS", 10)
+    setup = Setup(MEMORY)
+    setup.say(*(say("x", f"r{room}", time=room % 2) for room in range(100)))
+    jobs: list[int] = []
+    monkeypatch.setattr(setup.journal, "_remove", counted(setup.journal._remove, jobs))
+    gone = setup.remove_before(1)
+    assert len(gone) == 50
+    assert len(jobs) >= 10
+    setup.stop()
+
+
+def counted(step: Callable[[Any], None], jobs: list[int]) -> Callable[[Any], None]:
+    def run(removal: Any) -> None:
+        jobs.append(len(removal.rooms))
+        step(removal)
+
+    return run
+
+
+def test_a_log_that_cannot_be_read_at_the_start_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: Store) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Store, "rooms", failing)
+    with pytest.raises(DatabaseUnusable, match="disk I/O error"):
+        Setup(str(tmp_path / "chat.db"))
+    assert [file.name for file in tmp_path.iterdir()] == ["chat.db"]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from twisted_chat.errors import NotSaved, Refusal, SearchNotReady
+from twisted_chat.errors import DatabaseUnusable, NotSaved, Refusal, SearchNotReady
 from twisted_chat.journal import (
     CommonReader,
     Draft,
@@ -70,6 +70,9 @@ STOPPING_PATIENCE = 5.0
 
 #: Entries that are removed at one go; senders may wait for that.
 REMOVE_STEP = 200
+
+#: Rooms that are looked at in one step.
+REMOVE_ROOMS = 100
 
 #: Characters of a message that was not saved, shown to its author.
 EXCERPT = 60
@@ -152,8 +155,12 @@ class GroupCommitJournal:
     def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
         self._store = self._open_store()
         self.guard = Guard(self._store, most=self._max_size)
-        rooms = self._store.rooms()
-        self._unindexed = self._store.unindexed()
+        try:
+            rooms = self._store.rooms()
+            self._unindexed = self._store.unindexed()
+        except sqlite3.Error as error:
+            self._store.close()
+            raise DatabaseUnusable(path=self._store.path, reason=error) from error
         self._made_anew = self._store.search_index.made_anew
         self._deliver = deliver
         self._thread.start()
@@ -482,7 +489,7 @@ class GroupCommitJournal:
 
     def _remove(self, removal: _Removal) -> None:
         """Remove a step of old entries; what is left is another job, behind the next commits."""
-        while removal.rooms:
+        for _ in range(min(REMOVE_ROOMS, len(removal.rooms))):
             room = removal.rooms[0]
             try:
                 last, more = self._store.remove_before(room.name, removal.time, REMOVE_STEP)
@@ -503,7 +510,9 @@ class GroupCommitJournal:
                 self._call_from_thread(removal.removed, room.name, last)
                 self._put_job(lambda: self._remove(removal))
                 return
-        if removal.entries:
+        if removal.rooms:
+            self._put_job(lambda: self._remove(removal))
+        elif removal.entries:
             _log.info(
                 "%d entries from before %s were removed, in %d rooms",
                 removal.entries,
