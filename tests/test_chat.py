@@ -259,11 +259,10 @@ def test_a_room_exists_while_somebody_is_in_it_or_it_has_history() -> None:
     world = World()
     (ana,) = world.enter("Ana")
     ana.types("/join silent", "/join spoken", "words", "/leave spoken", "/leave silent")
-    assert ana.types("/rooms") == [
-        "[SERVER]: Rooms, with how many are in them:",
-        "      1  #lobby",
-        "      0  #spoken",
-    ]
+    listed = "[SERVER]: Rooms, with how many people are in them ({} in all):"
+    assert ana.types("/rooms") == [listed.format(1), "      1  #lobby"]
+    both = ["      1  #lobby", "      0  #spoken"]
+    assert ana.types("/rooms all") == [listed.format(2), *both]
     ana.types("/who silent")
     assert ana.connection.refusals() == ["no-such-room"]
 
@@ -284,7 +283,8 @@ def test_lists_are_one_page_long() -> None:
         person.types(f"/join r{n}")
     lines = people[0].types("/rooms")
     assert len(lines) == 1 + PAGE + 1
-    assert lines[-1].strip() == "and 6 more"
+    assert lines[-1].strip() == "/rooms after r93 shows those that follow."
+    assert len(people[0].types("/rooms after r93")) == 1 + 6
 
 
 def test_topics() -> None:

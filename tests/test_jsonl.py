@@ -651,6 +651,7 @@ def test_lists_are_answers_to_a_request() -> None:
             "id": "q",
             "rooms": [{"room": "cinema", "people": 3, "topic": "Films"}],
             "count": 7,
+            "more": False,
         }
     ]
 

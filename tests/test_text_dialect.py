@@ -576,11 +576,11 @@ def test_lists_say_how_many_more_there_are() -> None:
         "[SERVER]: In #cinema (5): Ana, Bia and 3 more."
     ]
     rooms = (RoomSummary("lobby", 12, ""), RoomSummary("cinema", 3, "Films"))
-    assert lines(RoomsListed(rooms, 7)) == [
-        "[SERVER]: Rooms, with how many are in them:",
+    assert lines(RoomsListed(rooms, 7, more=True)) == [
+        "[SERVER]: Rooms, with how many people are in them (7 in all):",
         "     12  #lobby",
         "      3  #cinema  Films",
-        "  and 5 more",
+        "  /rooms after cinema shows those that follow.",
     ]
 
 

@@ -7,7 +7,6 @@ It must not know bytes, dialects or the reactor. Everything here runs on one thr
 
 from __future__ import annotations
 
-import heapq
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -61,7 +60,6 @@ from twisted_chat.messages import (
     ReplayStarts,
     RoomLeft,
     RoomsListed,
-    RoomSummary,
     Say,
     SearchShown,
     Told,
@@ -71,6 +69,7 @@ from twisted_chat.names import ALWAYS_RESERVED, Nickname, Reserved, RoomNames, n
 from twisted_chat.presence import Move
 from twisted_chat.registry import Registry
 from twisted_chat.room import Batch, Cursor, Member, Rendering, Room, runs
+from twisted_chat.rooms import Rooms
 from twisted_chat.sources import Source
 from twisted_chat.unconfirmed import LOOKS, Shown
 
@@ -236,7 +235,7 @@ class Chat:
         self.refused: Counter[str] = Counter()
         #: Where the operator wants to know who had which name.
         self.audit: Audit = _not_audited
-        self._rooms: dict[str, Room] = {}
+        self._rooms = Rooms(later)
         self._room_names = RoomNames()
         #: Those whom somebody ignores.
         self.ignored = IgnoredPeople()
@@ -253,11 +252,11 @@ class Chat:
 
         :raises Refusal: it cannot be opened.
         """
+        states = []
         for state in self._journal.start(self._committed):
-            self._rooms[state.name] = Room(
-                state.name, state.base, state.last, state.topic, state.topic_by
-            )
+            states.append((state.name, state.base, state.last, state.topic, state.topic_by))
             self._room_names.add(state.name)
+        self._rooms.start(states)
         self.default_room = self.room_called(self.default_room)
         self.keeper.start()
 
@@ -514,9 +513,10 @@ class Chat:
         :raises Refusal: there is none.
         """
         name = self.room_called(name)
-        if name not in self._rooms:
+        room = self._rooms.get(name)
+        if room is None:
             raise NoSuchRoom(room=name)
-        return self._rooms[name]
+        return room
 
     def own_room(self, person: Person, name: str) -> Room:
         """The room of this name, in which ``person`` is.
@@ -536,15 +536,16 @@ class Chat:
     @property
     def deliveries(self) -> int:
         """How many entries were handed to connections since the start, each as often as it was."""
-        return sum(room.deliveries for room in self._rooms.values())
+        return self._rooms.deliveries
 
-    def list_rooms(self) -> RoomsListed:
-        """The rooms there are, the fullest first, at most a page of them."""
-        fullest = heapq.nsmallest(
-            self.limits.page, self._rooms.values(), key=lambda r: (-len(r.members), r.name)
-        )
-        summaries = (RoomSummary(r.name, len(r.members), r.topic) for r in fullest)
-        return RoomsListed(tuple(summaries), len(self._rooms))
+    def list_rooms(
+        self, word: str = "", after: str = "", *, with_empty: bool = False
+    ) -> RoomsListed:
+        """A page of the rooms that have people in them, the fullest first, or of all.
+
+        Those with ``word`` in their name or topic, and which come ``after`` the room of this name.
+        """
+        return self._rooms.page(self.limits.page, word, after, with_empty)
 
     def list_people(self, room: Room) -> PeopleListed:
         """Who is in ``room``, at most a page of them."""
@@ -837,7 +838,9 @@ class Chat:
                 _log.exception("a defect: something was not done in its turn")
 
     def _publish(self, room: str, news: _Fresh) -> None:
-        self._room(room).publish(news.entries, news.authors)
+        there = self._room(room)
+        there.publish(news.entries, news.authors)
+        self._tidy(there)
 
     def _mark(self, step: Callable[[], None], then: Callable[[], None]) -> None:
         def in_place() -> None:
@@ -1047,12 +1050,8 @@ class Chat:
                 person.show_surely(announced)
 
     def _removed(self, name: str, last: int) -> None:
-        room = self._rooms.get(name)
-        if room is not None:
-            room.base = last
-            if room.base >= room.last:
-                room.topic = room.topic_by = ""
-            self._tidy(room)
+        if not self._rooms.removed(name, last):
+            self._room_names.remove(name)
 
     def _stopping(self) -> None:
         self.keeper.save_all()
@@ -1093,11 +1092,12 @@ class Chat:
     # -- rooms --------------------------------------------------------------------------------
 
     def _room(self, name: str) -> Room:
-        room = self._rooms.get(name)
-        if room is None:
-            room = self._rooms[name] = Room(name)
+        if name not in self._rooms:
             self._room_names.add(name)
+            room = self._rooms.wake(name)
             self._journal.find(name, partial(self._found, room))
+        else:
+            room = self._rooms.wake(name)
         return room
 
     def _found(self, room: Room, state: RoomState | None) -> None:
@@ -1129,10 +1129,8 @@ class Chat:
             del cursor.room.members[cursor.member]
 
     def _tidy(self, room: Room) -> None:
-        """Forget a room that nobody is in and in which nothing is kept."""
-        empty = not room.members and room.base >= room.last
-        if empty and self._rooms.get(room.name) is room:
-            del self._rooms[room.name]
+        """Of a room that nobody is in keep little, and nothing if nothing in it is kept."""
+        if not self._rooms.rest(room):
             self._room_names.remove(room.name)
 
 

@@ -109,7 +109,15 @@ class Leave(Request, frozen=True):
 
 
 class ListRooms(Request, frozen=True):
-    pass
+    """The rooms with people in them, the fullest first; with ``all``, the empty ones too.
+
+    Those with ``word`` in their name or topic, if one is given, and which come ``after`` the room
+    of this name in that order.
+    """
+
+    word: str = ""
+    after: str = ""
+    all: bool = False
 
 
 class ListPeople(Request, frozen=True):
@@ -343,9 +351,14 @@ class RoomSummary(Message, frozen=True):
 
 
 class RoomsListed(Event, frozen=True):
+    """A page of the rooms that were asked for; ``count`` is how many there are of them, and there
+    are ``more`` after these.
+    """
+
     rooms: tuple[RoomSummary, ...]
     count: int
     id: str | None = None
+    more: bool = False
 
 
 class PeopleListed(Event, frozen=True):

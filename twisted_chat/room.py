@@ -21,6 +21,9 @@ TAIL = 128
 TAIL_FOR_EACH = 64
 TAIL_BEHIND = 50_000
 
+#: Bytes of text of these, whoever is behind: each may be kept in several renderings besides.
+TAIL_BYTES = 4_000_000
+
 #: Characters of what is given to a member at once, about.
 RUN = 131_072
 
@@ -252,6 +255,8 @@ class Room:
         self.waiting: list[Callable[[], None]] = []
         self._tail: list[Batch] = []  # the last runs that were published
         self._tail_ends: list[int] = []  # the number of the last entry of each
+        self._tail_sizes: list[int] = []  # of the texts of each
+        self._tail_size = 0
         #: Who came, left and was renamed without that being told.
         self.presence: Presence[Member] = Presence()
 
@@ -269,6 +274,8 @@ class Room:
             batch = Batch(self, run)
             self._tail.append(batch)
             self._tail_ends.append(self.last)
+            self._tail_sizes.append(sum(len(entry.text) for entry in run))
+            self._tail_size += self._tail_sizes[-1]
             for entry in run:
                 if entry.kind == "topic":
                     self.topic, self.topic_by = entry.text, entry.nickname
@@ -400,13 +407,21 @@ class Room:
             return None
         return self._tail_ends[at] - len(self._tail[at].events) + 1
 
+    def forget_tail(self) -> None:
+        """Nobody needs the end of the log in memory."""
+        self._tail, self._tail_ends, self._tail_sizes, self._tail_size = [], [], [], 0
+
     def _trim(self) -> None:
         """Forget the oldest runs: more slowly while somebody needs them."""
         behind = len(self.members) - self.away - len(self.live)
         limit = max(TAIL, min(TAIL_BEHIND, TAIL_FOR_EACH * behind))
         count = 0
-        while count < len(self._tail) and self.last - self._tail_ends[count] >= limit:
+        while count < len(self._tail) and (
+            self.last - self._tail_ends[count] >= limit or self._tail_size > TAIL_BYTES
+        ):
+            self._tail_size -= self._tail_sizes[count]
             count += 1
         if count:
             del self._tail[:count]
             del self._tail_ends[:count]
+            del self._tail_sizes[:count]

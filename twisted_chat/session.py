@@ -737,7 +737,9 @@ class Session:
         self._chat.keeper.changed(self)
 
     def _list_rooms(self, request: ListRooms) -> None:
-        self.show(structs.replace(self._chat.list_rooms(), id=request.id))
+        after = request.after and self._chat.room_called(request.after)
+        listed = self._chat.list_rooms(request.word, after, with_empty=request.all)
+        self.show(structs.replace(listed, id=request.id))
 
     def _list_people(self, request: ListPeople) -> None:
         people = self._chat.list_people(self._any_room(request.room))

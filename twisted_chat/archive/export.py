@@ -103,7 +103,8 @@ def _spoken(entry: Entry, language: str) -> str:
     if entry.kind == "act":
         return f"\\* {name} {text}"
     if entry.kind == "topic":
-        sentence = N_("{name} changed the topic to: {topic}")
+        changed = N_("{name} changed the topic to: {topic}")
+        sentence = changed if entry.text else N_("{name} cleared the topic.")
         return catalogue(language).gettext(sentence).format(name=name, topic=text)
     return f"{name}: {text}"
 

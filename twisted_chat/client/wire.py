@@ -291,9 +291,10 @@ class _Rooms(_Line, tag="rooms"):
     rooms: tuple[RoomSummary, ...]
     count: int
     id: str | None = None
+    more: bool = False
 
     def event(self) -> Event:
-        return RoomsListed(self.rooms, self.count, self.id)
+        return RoomsListed(self.rooms, self.count, self.id, self.more)
 
 
 class _People(_Line, tag="people"):

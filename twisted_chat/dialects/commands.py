@@ -188,6 +188,8 @@ def _search(rest: str) -> Request:
 
 
 _BEFORE = frozenset({"before", "antes"})
+_AFTER = {"after", "depois", "apos"}
+_ALL = {"all", "todas"}
 
 #: More digits than any entry's number has: what is longer is not a number but a mistake.
 _DIGITS = 18
@@ -210,6 +212,20 @@ def _history(rest: str) -> Request:
     return ReadHistory(room, limit, before)
 
 
+def _rooms(rest: str) -> Request:
+    words = rest.split()
+    wants_all = bool(words) and _key(words[0]) in _ALL
+    if wants_all:
+        words.pop(0)
+    after = ""
+    if len(words) > 1 and _key(words[-2]) in _AFTER:
+        after = words.pop()
+        words.pop()
+    if len(words) > 1:
+        raise _BadArguments()
+    return ListRooms(words[0] if words else "", after, wants_all)
+
+
 def _is_number(word: str) -> bool:
     return word.isascii() and word.isdecimal() and len(word) <= _DIGITS
 
@@ -224,15 +240,20 @@ COMMANDS = (
         _one(Join),
     ),
     Command(("leave", "deixar", "part"), N_("[ROOM]"), N_("Leave a room."), _optional(Leave)),
-    Command(("rooms", "salas", "list"), "", N_("List the rooms."), _nothing(ListRooms)),
+    Command(
+        ("rooms", "salas", "list"),
+        N_("[all] [WORD] [after ROOM]"),
+        N_("List the rooms with people in them, or all; those with a word in their name or topic."),
+        _rooms,
+    ),
     Command(
         ("who", "quem", "names"), N_("[ROOM]"), N_("Show who is in a room."), _optional(ListPeople)
     ),
     Command(
         ("topic", "assunto", "topico"),
-        N_("[TEXT]"),
-        N_("Show the room's topic, or set it."),
-        lambda rest: Topic(rest or None),
+        N_("[TEXT | -]"),
+        N_("Show the room's topic, or set it; /topic - clears it."),
+        lambda rest: Topic("" if rest == "-" else rest or None),
     ),
     Command(
         ("msg", "privado", "mensagem", "query"),

@@ -428,7 +428,13 @@ def _search_shown(event: SearchShown, style: Style) -> dict[str, Any]:
 
 def _rooms_listed(event: RoomsListed, style: Style) -> dict[str, Any]:
     rooms = [{"room": r.room, "people": r.people, "topic": r.topic} for r in event.rooms]
-    return {"type": "rooms", "id": event.id, "rooms": rooms, "count": event.count}
+    return {
+        "type": "rooms",
+        "id": event.id,
+        "rooms": rooms,
+        "count": event.count,
+        "more": event.more,
+    }
 
 
 def _people_listed(event: PeopleListed, style: Style) -> dict[str, Any]:

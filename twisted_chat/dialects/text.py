@@ -208,6 +208,8 @@ def _when(time: int, style: Style) -> datetime:
 def _spoken(entry: Entry, style: Style) -> str:
     if entry.kind == "act":
         return f"* {visible(entry.nickname)} {shown(entry.text)}"
+    if entry.kind == "topic" and not entry.text:
+        return _notice(style, N_("{name} cleared the topic."), name=entry.nickname)
     if entry.kind == "topic":
         sentence = N_("{name} changed the topic to: {topic}")
         return _notice(style, sentence, name=entry.nickname, topic=shown(entry.text))
@@ -304,12 +306,16 @@ def _announced(event: Announced, style: Style) -> list[str]:
 
 
 def _rooms_listed(event: RoomsListed, style: Style) -> list[str]:
-    lines = [_notice(style, N_("Rooms, with how many are in them:"))]
+    if not event.rooms:
+        return [_notice(style, N_("There are no such rooms. /rooms all shows the empty ones too."))]
+    sentence = N_("Rooms, with how many people are in them ({n} in all):")
+    lines = [_notice(style, sentence, n=event.count)]
     for room in event.rooms:
         topic = f"  {shown(room.topic)}" if room.topic else ""
         lines.append(f"  {room.people:>5}  #{visible(room.room)}{topic}")
-    if event.count > len(event.rooms):
-        lines.append("  " + _translate(style, N_("and {n} more"), n=event.count - len(event.rooms)))
+    if event.more:
+        more = N_("/rooms after {room} shows those that follow.")
+        lines.append("  " + _translate(style, more, room=event.rooms[-1].room))
     return lines
 
 

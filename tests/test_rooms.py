@@ -1,0 +1,107 @@
+"""The rooms there are: lists of them, and what those cost in which nobody is."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from typing import Any
+
+from tests.fakes import Visitor, World
+from twisted_chat.messages import ListRooms, RoomsListed, TopicShown
+from twisted_chat.room import GATHER_SECONDS, TAIL_BYTES, Room
+from twisted_chat.rooms import Rooms
+
+
+def listed(visitor: Visitor, **fields: Any) -> tuple[list[str], int]:
+    """The names that are listed, and of how many."""
+    visitor.connection.events.clear()
+    visitor.ask(ListRooms(**fields))
+    (event,) = (e for e in visitor.connection.events if isinstance(e, RoomsListed))
+    return [room.room for room in event.rooms], event.count
+
+
+def rooms_of(number: int) -> Rooms:
+    rooms = Rooms(lambda seconds, callback: None)
+    rooms.start((f"room{n:06}", 0, 5, f"topic {n % 10}", "Ana") for n in range(number))
+    return rooms
+
+
+def test_rooms_are_listed_by_their_people_and_the_empty_ones_if_wanted() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/join old", "words", "/leave old", "/join cinema", "/topic Films of the week")
+    bia.types("/join games")
+    assert listed(ana) == (["lobby", "cinema", "games"], 3)
+    assert listed(ana, all=True) == (["lobby", "cinema", "games", "old"], 4)
+    assert listed(ana, after="cinema") == (["games"], 3)
+    assert listed(ana, after="games", all=True) == (["old"], 4)
+    assert listed(ana, word="FILMS") == (["cinema"], 1)
+    assert listed(ana, word="ol", all=True) == (["old"], 1)
+    assert listed(ana, word="nothing") == ([], 0)
+
+
+def test_all_pages_together_are_all_rooms_once() -> None:
+    rooms = rooms_of(250)
+    for n in (7, 70, 170):
+        rooms.wake(f"room{n:06}").members[object()] = object()  # type: ignore[index, assignment]
+    names: list[str] = []
+    while page := rooms.page(100, "", names[-1] if names else "", True).rooms:
+        names += [room.room for room in page]
+    assert len(names) == len(set(names)) == 250
+    assert names[:4] == ["room000007", "room000070", "room000170", "room000000"]
+
+
+def test_a_list_among_very_many_rooms_costs_no_look_at_each() -> None:
+    rooms = rooms_of(100_000)
+    start = time.process_time()
+    for _ in range(100):
+        assert rooms.page(100, "", "room050000", True).count == 100_000
+        rooms.page(100, "5", "", True)
+    assert time.process_time() - start < 5  # 10 ms for each would be 100,000 looks
+
+
+def test_a_topic_can_be_cleared() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/topic Films", "/topic -")
+    assert bia.sees()[-1] == "[SERVER]: Ana cleared the topic."
+    ana.types("/topic")
+    assert isinstance(ana.connection.events[-1], TopicShown)
+    assert ana.connection.events[-1].topic == ""
+
+
+def test_a_room_without_members_costs_little() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    text = "x" * 4000
+    tracemalloc.start()
+    try:
+        ana.types("/join warm", text, "/leave warm")
+        ana.connection.events.clear()
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(25):
+            ana.types(f"/join room{number}", text, f"/leave room{number}")
+            ana.connection.events.clear()
+            world.clock.advance(GATHER_SECONDS)
+            world.journal.run()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The journal of these tests keeps what was said in memory itself, as SQLite does.
+    assert (after - before) / 25 < 4000
+    assert world.chat.room_count == 27
+    bia = Visitor(world)
+    bia.types("Bia")
+    assert f"[Ana]: {text}" in bia.types("/join room7")[-1]
+
+
+def test_the_end_of_a_log_in_memory_is_bounded_in_bytes_too() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    bia.connection.ready = False
+    for _ in range(20):
+        ana.types(*["x" * 4000] * 100)
+        ana.connection.events.clear()
+    room: Room = world.chat.room("lobby")
+    assert room._tail_size <= TAIL_BYTES
+    assert room._tail_size == sum(len(entry.text) for run in room._tail for entry in run.events)  # type: ignore[attr-defined,misc]
