@@ -50,9 +50,7 @@ class Rooms:
 
     def start(self, states: Iterable[tuple[str, int, int, str, str]]) -> None:
         """These rooms are in the log: name, base, last number, topic and its author of each."""
-        for name, *state in states:
-            base, last, topic, topic_by = state
-            self._resting[name] = base, last, topic, topic_by
+        self._resting = {name: (base, last, topic, by) for name, base, last, topic, by in states}
         self._names = sorted(self._resting)
 
     def get(self, name: str) -> Room | None:
@@ -73,8 +71,8 @@ class Rooms:
         return room
 
     def rest(self, room: Room) -> bool:
-        """If nobody is in ``room`` any more: keep its numbers only. False if none of its entries are
-        kept, and it is forgotten.
+        """If nobody is in ``room`` any more: keep its numbers only. False if none of its entries
+        are kept, and it is forgotten.
         """
         if room.members or self._awake.get(room.name) is not room:
             return True
