@@ -473,7 +473,7 @@ def test_of_a_hundred_who_claim_one_name_at_once_one_wins(
 ) -> None:
     """Ten times, over connections. (``test_registry.py`` does it from 100 threads.)"""
     winners = []
-    with Subject(tmp_path) as server:
+    with Subject(tmp_path, "--rate=off") as server:  # which is that of all of them
         for turn in range(10):
             names = (f"Ian{turn}", f"lan{turn}", f"IAN{turn}")  # which are one name
             with ExitStack() as stack:
