@@ -14,8 +14,8 @@ Pure functions. What is stored, and what programs are sent, is the exact text.
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 
 from twisted_chat.characters import visible
@@ -53,11 +53,18 @@ _BRACKETS = re.compile(
 _UNSEEN = re.compile(f"[{BLANKS}{INVISIBLE}]")
 _SERVER = frozenset(name.casefold() for name in RESERVED)
 
+
+def _members(ranges: str) -> Iterator[str]:
+    """The characters of a class of :mod:`re`."""
+    for first, last in re.findall("(.)(?:-(.))?", ranges, re.DOTALL):
+        yield from map(chr, range(ord(first), ord(last or first) + 1))
+
+
 #: What of all this is printable, beyond ASCII.
 _SUSPECT = frozenset(_OPENING[1:]) | {
     character
-    for character in map(chr, range(0x80, sys.maxunicode))
-    if character.isprintable() and _UNSEEN.match(character)
+    for character in _members(BLANKS + INVISIBLE)
+    if character > "\x7f" and character.isprintable()
 }
 
 #: Every character that cannot be seen, or is seen as a blank, and is printable.
