@@ -6,7 +6,7 @@ like a line of its own. So, in texts (not in names, which cannot hold any of it)
 * a long run of blanks becomes one, and TAB is blanks: nothing is moved to the next line unseen;
 * a run of characters without width becomes one;
 * ``[anything]:``, and the server's name in brackets, are shown in round brackets, which no line
-  of the server and no one's name begins with.
+  of the server and no nickname begins with.
 
 Pure functions. What is stored, and what programs are sent, is the exact text.
 """
@@ -60,7 +60,7 @@ def _members(ranges: str) -> Iterator[str]:
         yield from map(chr, range(ord(first), ord(last or first) + 1))
 
 
-#: What of all this is printable, beyond ASCII.
+#: The printable ones of all these characters, beyond ASCII.
 _SUSPECT = frozenset(_OPENING[1:]) | {
     character
     for character in _members(BLANKS + INVISIBLE)

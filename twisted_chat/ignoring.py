@@ -1,4 +1,4 @@
-"""Who ignores whom: a person is ignored, not a name.
+"""Ignore lists: a person is ignored, not a name.
 
 A person is known by their author key, which stays theirs whatever they call themselves and over
 whatever connection they come back; somebody else who takes their name is not ignored. It must not

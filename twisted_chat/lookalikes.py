@@ -155,7 +155,7 @@ def _unmarked(text: str) -> str:
 
 
 def _read_now() -> None:
-    """On start: later it would hold up whoever logs in first."""
+    """On start: later it would delay the first login."""
     _prototypes()
     _variants()
 
