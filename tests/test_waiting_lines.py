@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import ECONNRESET, EPIPE
 from typing import Any
 
 import pytest
@@ -188,6 +189,18 @@ def test_lines_of_somebody_who_is_gone_count_for_their_source() -> None:
     for _ in range(20):
         pass_time(house)
     assert source.connections == connections - 1
+
+
+@pytest.mark.parametrize(("error", "names"), [(ECONNRESET, ["Bia"]), (EPIPE, ["Bia", "half"])])
+def test_an_error_that_was_told_when_something_was_sent(error: int, names: list[str]) -> None:
+    """The system tells it once: a reset is no end, but EPIPE comes after all that was sent."""
+    house = House()
+    house.enter("Bia")
+    client = house.connect()
+    client.protocol.dataReceived(b"half")
+    client.protocol.outlet.error = error
+    client.protocol.readConnectionLost()
+    assert [person.nickname for person in house.factory.snapshot() if person.nickname] == names
 
 
 def test_after_a_reset_what_need_not_wait_is_said() -> None:

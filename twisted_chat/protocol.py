@@ -254,7 +254,7 @@ class ChatProtocol(LineReceiver):
             return
         if self._dialect is None:
             self._speak(_TEXT)
-        if self._outbox.error:
+        if self._outbox.error not in (0, EPIPE):  # EPIPE: it had sent its end before
             # It was reset, and what was sent to it took the error: what it began is no line.
             self._reset()
             if not self._holds:
