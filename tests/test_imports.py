@@ -42,6 +42,7 @@ LAYERS = (
     "journal.people",
     "journal.guard",
     "journal.retention",
+    "journal.reader",
     "journal.store",
     "journal.readers",
     "journal.writer",

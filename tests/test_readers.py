@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from twisted_chat.errors import HistoryUnavailable, Refusal, SearchBusy, SearchTooSlow
 from twisted_chat.journal import Draft, readers
 from twisted_chat.journal.fair_queue import FairQueue
+from twisted_chat.journal.reader import Reader
 from twisted_chat.journal.readers import Readers
-from twisted_chat.journal.store import Reader, Store
+from twisted_chat.journal.store import Store
 
 PATIENCE = 10
 

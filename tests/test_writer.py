@@ -15,8 +15,9 @@ import pytest
 
 from twisted_chat.errors import HistoryUnavailable, IdReused, NotSaved, Refusal, SearchNotReady
 from twisted_chat.journal import Draft, Failed, Found, Marker, Outcome, Saved, writer
+from twisted_chat.journal.reader import Reader
 from twisted_chat.journal.readers import STOPPING
-from twisted_chat.journal.store import Reader, Store
+from twisted_chat.journal.store import Store
 from twisted_chat.journal.writer import QUEUE_LIMIT, GroupCommitJournal
 from twisted_chat.messages import Entry
 

@@ -62,7 +62,8 @@ from twisted_chat.journal import (
     RoomState,
     SearchReader,
 )
-from twisted_chat.journal.store import MEMORY, Reader, Store
+from twisted_chat.journal.reader import Reader
+from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.kept import INTERVAL as KEEPING_INTERVAL
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from twisted_chat.errors import HistoryUnavailable, Refusal, SearchBusy, SearchTooSlow
 from twisted_chat.journal.fair_queue import FairQueue
-from twisted_chat.journal.store import Reader
+from twisted_chat.journal.reader import Reader
 from twisted_chat.language import N_
 
 #: Threads that read pages of the log, and threads that search.

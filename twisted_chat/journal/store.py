@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import errno
 import logging
-import math
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from pathlib import Path
-from time import sleep
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -29,16 +26,15 @@ from twisted_chat.errors import (
 from twisted_chat.journal import (
     Draft,
     Failed,
-    Found,
     KeptPerson,
     RoomState,
     Saved,
     files,
     people,
-    search,
 )
 from twisted_chat.journal.chain import START, link
-from twisted_chat.journal.index import IndexDamaged, SearchIndex, using_index
+from twisted_chat.journal.index import IndexDamaged, SearchIndex
+from twisted_chat.journal.reader import Reader, read_only
 from twisted_chat.journal.runs import TOKEN_SIZE, Runs, superfluous
 from twisted_chat.journal.upgrade import (
     APPLICATION_ID,
@@ -62,11 +58,6 @@ HEADS_KEPT = 10_000
 #: Seconds that one attempt waits for another process that holds the database locked.
 BUSY_TIMEOUT = 1.0
 
-#: Snippets after which a search pauses, and for how many seconds: so the reactor's thread need not
-#: wait until the interpreter takes its lock away from the one that searches.
-PAUSE_EVERY = 10
-PAUSE = 0.0002
-
 _INSERT = """
     INSERT INTO entry (room, number, time, kind, nickname, text, client_id, message_id, hash)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -80,16 +71,6 @@ _SELECT_MESSAGE = """
     FROM entry JOIN room ON room.id = entry.room
     WHERE client_id = ? AND message_id = ? AND message_id IS NOT NULL
 """
-_FOUND = "SELECT rowid FROM entry_text WHERE entry_text MATCH ? ORDER BY rowid DESC LIMIT ?"
-_ENTRIES = """
-    SELECT room.name, number, time, kind, nickname, text, client_id, message_id, hash
-    FROM entry JOIN room ON room.id = entry.room WHERE entry.id IN ({}) ORDER BY entry.id DESC
-"""
-_SELECT = """
-    SELECT number, time, kind, nickname, text, client_id, message_id, hash
-    FROM entry WHERE room = (SELECT id FROM room WHERE name = ?)
-"""
-
 
 #: A room, with who set its topic as long as that is known.
 _ROOM = """
@@ -424,7 +405,7 @@ class Store:
         if self.in_memory:
             return Reader(self._connection, shared=True)
         connection = sqlite3.connect(
-            _read_only(self.path), uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT
+            read_only(self.path), uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT
         )
         self._readers.append(connection)
         return Reader(connection)
@@ -458,7 +439,7 @@ class Store:
 
     def _open_holder(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            _read_only(self.path), uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT
+            read_only(self.path), uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT
         )
         connection.execute("SELECT count(*) FROM log").fetchone()  # from here on, it holds a lock
         return connection
@@ -551,101 +532,6 @@ class Store:
             self._lock.release()
 
 
-class Reader:
-    """Runs of entries, oldest first."""
-
-    def __init__(self, connection: sqlite3.Connection, shared: bool = False) -> None:
-        self._connection = connection
-        self._shared = shared
-
-    def after(self, room: str, after: int, through: int, limit: int) -> list[Entry]:
-        """The first ``limit`` entries numbered above ``after``, up to ``through``."""
-        rows = self._connection.execute(
-            _SELECT + "AND number > ? AND number <= ? ORDER BY number LIMIT ?",
-            (room, after, through, limit),
-        )
-        return _entries(room, rows)
-
-    def before(self, room: str, before: int, limit: int) -> list[Entry]:
-        """The last ``limit`` entries numbered below ``before``."""
-        rows = self._connection.execute(
-            _SELECT + "AND number < ? ORDER BY number DESC LIMIT ?", (room, before, limit)
-        )
-        return _entries(room, rows)[::-1]
-
-    def common(self, positions: Mapping[str, int], end: float) -> dict[str, int]:
-        """How much of what a client saw, up to ``positions``, is the same here: the number of the
-        last such entry of each room, where ``end`` is what :meth:`.Runs.common` says.
-        """
-        return {room: self._common(room, number, end) for room, number in positions.items()}
-
-    def _common(self, room: str, number: int, end: float) -> int:
-        row = self._connection.execute(
-            "SELECT id, base, last FROM room WHERE name = ?", (room,)
-        ).fetchone()
-        if row is None or not end:
-            return 0
-        id, base, last = row
-        if number <= base:
-            return number  # all that is kept comes after it
-
-        def is_common(number: int) -> bool:
-            entry = self._connection.execute(
-                "SELECT id FROM entry WHERE room = ? AND number = ?", (id, number)
-            ).fetchone()
-            return entry is not None and bool(entry[0] <= end)
-
-        if number <= last and (end == math.inf or is_common(number)):
-            return number
-        # The last number for which that holds is from low on, and before high.
-        low, high = base, min(number, last + 1)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if is_common(middle) else (low, middle)
-        return int(low)
-
-    def search(self, words: str, room: str | None, limit: int) -> list[Entry]:
-        """The latest ``limit`` entries that hold all of ``words``, the latest first.
-
-        :raises IndexDamaged: the index cannot be read.
-        """
-        id = None
-        if room is not None:
-            row = self._connection.execute("SELECT id FROM room WHERE name = ?", (room,)).fetchone()
-            if row is None:
-                return []
-            (id,) = row
-        wanted = search.query(words, id)
-        if wanted is None:
-            return []
-        with using_index():
-            found = self._connection.execute(_FOUND, (wanted, limit)).fetchall()
-        if not found:
-            return []
-        marks = ", ".join("?" * len(found))
-        rows = self._connection.execute(_ENTRIES.format(marks), [id for (id,) in found])
-        return [Entry(*row) for row in rows]
-
-    def find(self, words: str, room: str | None, limit: int) -> Found:
-        """What :meth:`search` gives, with a snippet of each entry."""
-        entries = self.search(words, room, limit)
-        snippet = search.snippets(words)
-        snippets = []
-        for number, entry in enumerate(entries, 1):
-            snippets.append(snippet(entry.text))
-            if number % PAUSE_EVERY == 0:
-                sleep(PAUSE)
-        return Found(tuple(entries), tuple(snippets))
-
-    def interrupt(self) -> None:
-        """End a search that runs on another thread: it raises :class:`sqlite3.OperationalError`."""
-        self._connection.interrupt()
-
-    def close(self) -> None:
-        if not self._shared:
-            self._connection.close()
-
-
 def _next_entry(head: _Head, draft: Draft) -> Entry:
     number = head.number = head.number + 1
     room, time, kind, nickname = draft.room, draft.time, draft.kind, draft.nickname
@@ -661,10 +547,6 @@ def _again(draft: Draft, entry: Entry) -> Saved | Failed:
     if (entry.room, entry.kind, entry.text) == (draft.room, draft.kind, draft.text):
         return Saved(draft, entry, fresh=False)
     return Failed(draft, IdReused(id=draft.message_id))
-
-
-def _entries(room: str, rows: Iterable[Any]) -> list[Entry]:
-    return [Entry(room, *row) for row in rows]
 
 
 def _connect(path: str, durability: Durability) -> sqlite3.Connection:
@@ -691,7 +573,7 @@ def _look(path: str) -> None:
         return
     if not os.path.isfile(path):
         raise DatabaseUnusable(path=path, reason=os.strerror(errno.EISDIR))
-    uri = _read_only(path)
+    uri = read_only(path)
     if not os.path.exists(f"{os.path.realpath(path)}-wal"):
         uri += "&immutable=1"  # or else it would make one, and leave it
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)
@@ -711,7 +593,3 @@ def _check_ours(connection: sqlite3.Connection, path: str) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(schema_scripts()):
         raise DatabaseNewer(path=path)
-
-
-def _read_only(path: str) -> str:
-    return Path(path).absolute().as_uri() + "?mode=ro"

@@ -33,8 +33,9 @@ from twisted_chat.journal import (
 )
 from twisted_chat.journal.guard import Guard
 from twisted_chat.journal.index import IndexDamaged
+from twisted_chat.journal.reader import Reader
 from twisted_chat.journal.readers import STOPPING, Readers, result_of
-from twisted_chat.journal.store import Reader, Store
+from twisted_chat.journal.store import Store
 
 #: Places in the queue, drafts and markers alike. When it is full, senders are not read.
 QUEUE_LIMIT = 10_000
