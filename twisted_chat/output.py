@@ -11,7 +11,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from twisted_chat.errors import CannotStart
@@ -80,7 +80,7 @@ def patient(stream: TextIO | None) -> TextIO | None:
         io.BufferedWriter(PatientFile(descriptor)),
         encoding=stream.encoding if stream.isatty() else "utf-8",
         errors=stream.errors,
-        line_buffering=stream.line_buffering,
+        line_buffering=stream.line_buffering or stream.write_through,
         write_through=stream.write_through,
     )
 
@@ -98,6 +98,10 @@ def patient_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = map(patient, before)
         yield
     finally:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                with suppress(OSError, ValueError):  # it was told, or it is closed
+                    stream.flush()
         sys.stdout, sys.stderr = before
 
 
