@@ -63,7 +63,8 @@ def test_what_is_no_terminal_is_written_in_utf_8(tmp_path: Path) -> None:
 def test_what_is_not_buffered_is_written_line_by_line(tmp_path: Path) -> None:
     """As standard error always is, and all with PYTHONUNBUFFERED."""
     with (tmp_path / "out").open("wb", buffering=0) as raw:
-        stream = output.patient(io.TextIOWrapper(raw, write_through=True))
+        plain = io.TextIOWrapper(raw, write_through=True)
+        stream = output.patient(plain)
         assert stream is not None
         stream.write("a line\n")
         assert (tmp_path / "out").read_bytes() == b"a line\n"
