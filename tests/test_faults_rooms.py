@@ -174,7 +174,7 @@ def test_lists_of_very_many_rooms_delay_nobody(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ten connections ask for 100,000 rooms, as fast as they are answered."""
-    with closing(Store(tmp_path / "chat.db")) as store:
+    with closing(Store(str(tmp_path / "chat.db"))) as store:
         for start in range(0, 100_000, 5000):
             store.commit(
                 [
