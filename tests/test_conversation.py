@@ -128,6 +128,7 @@ def test_a_script_whose_name_is_refused_ends(server: ChatServer) -> None:
     bot.wait(1)
     assert bot.statuses == [SOMETHING_REFUSED]
     assert bot.talk.prompt is None
+    assert bot.types("oi") == []
 
 
 def test_no_server(server: ChatServer) -> None:

@@ -8,13 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.processes import PATIENCE, Server, environment
-from twisted_chat import output
+from twisted_chat import cli, output
+from twisted_chat.client import run
 from twisted_chat.journal import Draft
 from twisted_chat.journal.store import Store
 
@@ -48,6 +51,27 @@ def test_nothing_is_lost_where_the_descriptor_does_not_wait() -> None:
         stream.flush()
     reader.join(PATIENCE)
     assert received.decode() == text
+
+
+@pytest.mark.parametrize("complain", [run.complain, cli._complain])
+def test_complaints_that_cannot_be_written_change_no_exit_status(
+    monkeypatch: pytest.MonkeyPatch, complain: Callable[[str], None]
+) -> None:
+    with open("/dev/full", "wb", buffering=0) as full:
+        stream = io.TextIOWrapper(full, write_through=True)
+        monkeypatch.setattr(sys, "stderr", stream)
+        complain("wrong")
+        stream.detach()
+
+
+@pytest.mark.parametrize("how", ["line_buffering", "write_through"])
+def test_a_line_is_written_at_once_where_python_does_so(tmp_path: Path, how: str) -> None:
+    """Python does with standard error, and with all streams where PYTHONUNBUFFERED is set."""
+    options: dict[str, Any] = {how: True}
+    with (tmp_path / "out").open("wb") as file, io.TextIOWrapper(file, **options) as plain:
+        stream = output.patient(plain)
+        print("wrong", file=stream)
+        assert (tmp_path / "out").read_bytes() == b"wrong\n"
 
 
 def test_what_is_no_terminal_is_written_in_utf_8(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import PATIENCE, Server, environment, free_port
+from twisted_chat.client import scripts
 from twisted_chat.client.scripts import numbered
 from twisted_chat.dialects.jsonl import ID_LIMIT
 
@@ -235,6 +236,17 @@ def test_what_is_not_utf8_is_not_said(server: Server) -> None:
     result = run("send", server.port, "--nick=Bot", os.fsdecode(b"caf\xe9"))
     assert result.returncode == 1
     assert "not valid UTF-8" in result.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("user", "name"), [("ana", "ana"), ("root", "script"), ("www data", "script")]
+)
+def test_a_script_has_the_name_of_its_user_if_a_server_gives_it(
+    monkeypatch: pytest.MonkeyPatch, user: str, name: str
+) -> None:
+    """Also that of root, from cron."""
+    monkeypatch.setenv("LOGNAME", user)
+    assert scripts._user() == name
 
 
 def test_further_lines_have_ids_of_their_own() -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
+from tests.certificates import Certificate, certificate
 from tests.faults import stored, wait_until
 from tests.processes import PATIENCE, Server, free_port
 
@@ -19,41 +18,8 @@ pytest.importorskip("OpenSSL", reason="twisted[tls] is not installed")
 pytestmark = pytest.mark.process
 
 
-def certificate(folder: Path) -> Path:
-    """A file with a key and a certificate that it signed itself."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    address = ip_address("127.0.0.1")
-    now = datetime.datetime.now(datetime.timezone.utc)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(address)]), False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "server.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + signed.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
-def connect(port: int, pem: Path) -> ssl.SSLSocket:
-    context = ssl.create_default_context(cafile=str(pem))
+def connect(port: int, server: Certificate) -> ssl.SSLSocket:
+    context = ssl.create_default_context(cafile=str(server.certificate))
     plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
     return context.wrap_socket(plain, server_hostname="127.0.0.1")
 
@@ -78,13 +44,11 @@ def test_who_sends_over_tls_and_closes_at_once_has_all_of_it_saved(
     tmp_path: Path, close: Callable[[ssl.SSLSocket], None], count: int
 ) -> None:
     """Also lines that wait for flood control."""
-    pem, port = certificate(tmp_path), free_port()
+    own, port = certificate(tmp_path), free_port()
     database = tmp_path / "chat.db"
     half = [str(number) for number in range(count // 2)]
-    with Server(
-        tmp_path, f"--listen=ssl:{port}:privateKey={pem}:interface=127.0.0.1", "--rate=10:20"
-    ) as server:
-        client = connect(port, pem)
+    with Server(tmp_path, f"--listen={own.endpoint(port)}", "--rate=10:20") as server:
+        client = connect(port, own)
         client.sendall("".join(f"{line}\n" for line in ("Ana", *half, "/join x", *half)).encode())
         close(client)
 

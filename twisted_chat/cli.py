@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from twisted_chat import __version__, output
@@ -82,7 +83,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _complain(sentence: str) -> None:
     if sys.stderr is not None:  # else print would take standard output
-        print(f"twisted-chat: {sentence}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # the exit status tells it, too
+            print(f"twisted-chat: {sentence}", file=sys.stderr, flush=True)
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -80,8 +80,8 @@ def patient(stream: TextIO | None) -> TextIO | None:
         io.BufferedWriter(PatientFile(descriptor)),
         encoding=stream.encoding if stream.isatty() else "utf-8",
         errors=stream.errors,
+        # With PYTHONUNBUFFERED, as many containers set it, a stream writes through.
         line_buffering=stream.line_buffering or stream.write_through,
-        write_through=stream.write_through,
     )
 
 

@@ -797,6 +797,7 @@ class Conversation:
             self._show_refusal(event.refusal)
             self._asks_for_name = self._interactive and not self._is_leaving
             if not self._interactive:
+                self._is_leaving = True
                 self._client.stopService()
             return
         if event.refusal.code == NotSaved.code:

@@ -38,6 +38,7 @@ from twisted_chat.client.screen import Screen
 from twisted_chat.client.state import FileState, Kept, MemoryState, State, StateInUse, StateUnusable
 from twisted_chat.client.trust import CertificateUnknown, NotTrusted, Trust
 from twisted_chat.client.wire import as_json
+from twisted_chat.client.wrapping import ROW_END, wrap
 from twisted_chat.errors import Refusal
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import Event, Welcomed
@@ -156,9 +157,15 @@ def _trust(security: Security, configured: Config, pin_file: Path) -> Trust:
 
 
 def complain(text: str) -> None:
-    """Tell in one line what is wrong, apart from what is said."""
-    if sys.stderr is not None:  # else print would take standard output
-        print(f"twisted-chat: {text}", file=sys.stderr)
+    """Tell in one line what is wrong, apart from what is said; on a terminal, broken at blanks."""
+    line = f"twisted-chat: {text}"
+    if sys.stderr is None:  # print would take standard output
+        return
+    with contextlib.suppress(OSError):  # the exit status tells it, too
+        if sys.stderr.isatty():
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
+            line = wrap(line, columns, 2).replace(ROW_END, "\n")
+        print(line, file=sys.stderr, flush=True)
 
 
 def log_to(path: Path) -> None:

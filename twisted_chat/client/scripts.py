@@ -48,6 +48,7 @@ from twisted_chat.dialects.jsonl import ID_LIMIT
 from twisted_chat.errors import CannotStart, Refusal
 from twisted_chat.language import N_, catalogue
 from twisted_chat.messages import EntriesRemoved, Entry, Event, Refused, Style, Welcomed
+from twisted_chat.names import ALWAYS_RESERVED, Reserved, nickname
 from twisted_chat.output import forget_output, why_not
 
 NO_ANSWER = N_("no answer from {address} in time: {text} may be saved or not")
@@ -64,6 +65,8 @@ class SomebodyElse(CannotStart):
 
 #: The room that is meant where none is named.
 LOBBY = "lobby"
+
+_RESERVED = Reserved(ALWAYS_RESERVED)
 
 #: Seconds between two attempts to be somebody whom another process is at the moment.
 _IN_USE_RETRY = 0.1
@@ -169,11 +172,13 @@ def tail(reactor: Any, tailing: Tailing, language: str, environ: Mapping[str, st
 
 
 def _user() -> str:
-    """Who runs this, for a name."""
+    """Who runs this, for a name; root's is one that no server gives."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # nobody whom the system knows
+        user = getpass.getuser()
+        _RESERVED.check(nickname(user))
+    except (KeyError, OSError, Refusal):  # nobody whom the system knows, or no name of anybody
         return "script"
+    return user
 
 
 def _find_place(given: Sending | Tailing, environ: Mapping[str, str]) -> Place:

@@ -33,7 +33,7 @@ def wrap(painted: str, columns: int, indent: int) -> str:
     """
     if columns < NARROWEST or width(plain(painted)) <= columns:
         return painted
-    indent = min(indent, columns // 2)
+    indent = min(indent, _deepest(columns))
     rows: list[str] = []
     row, used = "", 0  # the row that is being filled, and its columns
     word, size, blanks = "", 0, ""  # what comes next, and the blanks before it
@@ -64,6 +64,11 @@ def wrap(painted: str, columns: int, indent: int) -> str:
     return ROW_END.join([*rows, row])
 
 
+def _deepest(columns: int) -> int:
+    """The deepest indent: at 80 columns, that of the table of ``/help``."""
+    return columns // 2 + 5
+
+
 def rows(painted: str, columns: int) -> int:
     """How many rows it takes."""
     return sum(max(1, -(-width(plain(row)) // columns)) for row in painted.split(ROW_END))
@@ -72,6 +77,6 @@ def rows(painted: str, columns: int) -> int:
 def hanging(text: str, columns: int) -> int:
     """The indent of the second row: below the second column of a table, or else two columns."""
     table = re.match(r"( +\S.*?  +)\S", text)
-    if table and width(table[1]) <= columns // 2 + 5:
+    if table and width(table[1]) <= _deepest(columns):
         return width(table[1])
     return len(text) - len(text.lstrip(" ")) + 2
