@@ -31,7 +31,7 @@ from twisted_chat.deadlines import AT_ONCE, Deadlines
 from twisted_chat.flood import Rate
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Told
-from twisted_chat.protocol import CLOSE_TIMEOUT, TELL_SLOWED_INTERVAL
+from twisted_chat.protocol import CLOSE_TIMEOUT, REJECTED_AT_ONCE, TELL_SLOWED_INTERVAL
 from twisted_chat.sockets import DEAD_AFTER, keep_alive
 from twisted_chat.sources import source_of
 
@@ -390,6 +390,16 @@ def test_somebody_who_is_turned_away_and_does_not_go_is_dropped() -> None:
     away = house.connect()
     house.clock.advance(CLOSE_TIMEOUT)
     assert away.transport.disconnected
+
+
+def test_those_who_are_turned_away_hold_few_descriptors() -> None:
+    """A client that does not go on with its handshake of TLS never gets the reason."""
+    house = House(limits=structs.replace(NO_RATE, max_clients=1))
+    house.enter("Ana")
+    away = [house.connect() for _ in range(REJECTED_AT_ONCE + 1)]
+    assert [client.transport.disconnected for client in away[-2:]] == [False, True]
+    away[0].lose()
+    assert not house.connect().transport.disconnected
 
 
 def test_however_many_are_turned_away_the_log_has_a_line_a_second() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable, Iterator
 from errno import ECONNRESET, EPIPE
 from typing import Any
 
@@ -11,6 +13,7 @@ from twisted.python.failure import Failure
 
 from tests.test_protocol import HELLO, Client, House
 from twisted_chat.flood import Rate
+from twisted_chat.protocol import LOOK_AHEAD
 
 SLOW = Rate(3, 5)
 
@@ -243,6 +246,93 @@ def test_a_program_that_comes_back_is_told_what_was_dropped() -> None:
     for _ in range(20):
         pass_time(house)
     assert b'{"type":"not-sent","count":8}\n' in again.read()
+
+
+def test_lines_that_go_on_again_and_again_do_not_pile_up() -> None:
+    house, _bia, ana = house_with()
+    for _ in range(5):
+        code = ana.protocol.session.code
+        ana.send(b"abc\n" * (LOOK_AHEAD // 4))
+        ana = house.connect()
+        ana.send(f"/resume {code}\n".encode())
+        pass_time(house, 30)
+    assert ana.protocol.waiting <= LOOK_AHEAD // 4
+    assert b"[SERVER]: Lines of yours that were not sent:" in ana.read()
+
+
+# -- what the system has received, and nobody has read -------------------------------------------
+
+
+@pytest.fixture
+def unread() -> Iterator[Callable[[Client, bytes], None]]:
+    """A function that has the system hold what a client sent."""
+    opened: list[socket.socket] = []
+
+    def receive(client: Client, data: bytes) -> None:
+        theirs, ours = socket.socketpair()
+        opened.extend((theirs, ours))
+        theirs.sendall(data)
+        transport: Any = client.transport
+        transport.socket = ours
+        ours.setblocking(False)
+        transport.doRead = lambda: client.protocol.dataReceived(ours.recv(2**16))
+
+    yield receive
+    for end in opened:
+        end.close()
+
+
+def test_what_nobody_has_read_goes_on_over_the_connection_of_resume(
+    unread: Callable[[Client, bytes], None],
+) -> None:
+    house, bia, ana = house_with()
+    code = ana.protocol.session.code
+    ana.send(numbers(10))
+    unread(ana, numbers(10, 10))
+    again = house.connect()
+    again.send(f"/resume {code}\nnew\n".encode())
+    for _ in range(60):
+        pass_time(house)
+    assert said(bia) == [*(str(number) for number in range(20)), "new"]
+
+
+@pytest.mark.parametrize("how", ["cut off", "reset", "quit"])
+def test_what_nobody_has_read_is_told_as_not_sent(
+    unread: Callable[[Client, bytes], None], how: str
+) -> None:
+    house, bia, ana = house_with()
+    code = ana.protocol.session.code
+    if how == "quit":
+        ana.protocol.dataReceived(b"/quit\n")
+    else:
+        ana.send(numbers(10))
+    unread(ana, numbers(10, 10))
+    pass_time(house, 0)
+    if how == "quit":
+        assert "[SERVER]: Lines of yours that were not sent: 10." in ana.lines()
+        return
+    spoken = said(bia)
+    if how == "reset":
+        ana.protocol.hung_up(ECONNRESET)
+    else:
+        ana.protocol.vanished()
+    ana.protocol.connectionLost(Failure(ConnectionLost()))
+    again = house.connect()
+    again.send(f"/resume {code}\n".encode())
+    for _ in range(20):
+        pass_time(house)
+    assert f"[SERVER]: Lines of yours that were not sent: {20 - len(spoken)}." in again.lines()
+    assert said(bia) == []
+
+
+def test_another_protocol_is_not_told_how_much_of_it_was_dropped(
+    unread: Callable[[Client, bytes], None],
+) -> None:
+    house, _bia, _ana = house_with()
+    browser = house.connect()
+    unread(browser, b"Host: here\r\n\r\n")
+    browser.send(b"GET / HTTP/1.1\r\n")
+    assert b"not sent" not in browser.read()
 
 
 # -- what closes on our side ----------------------------------------------------------------------

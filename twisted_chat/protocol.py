@@ -92,8 +92,15 @@ _REQUESTS: dict[Signal, Request] = {
     Signal.INTERRUPT: Interrupt(),
 }
 
-#: Bytes that are read of somebody whose lines have to wait, to find a request to drop them.
+#: Bytes that are read of somebody whose lines have to wait, to find a request to drop them; and
+#: bytes of lines that go on over another connection, as there may be one after the other.
 LOOK_AHEAD = 2**17
+
+#: Times that a connection is read, once it takes no more lines, to count those that it has.
+READS_TO_COUNT = 128
+
+#: Rejected connections that are open until the client has the reason; where that takes time.
+REJECTED_AT_ONCE = 100
 
 #: Bytes with telnet commands among them that are looked through before others have their turn.
 TELNET_SLICE = 2048
@@ -175,6 +182,8 @@ class ChatProtocol(LineReceiver):
         self._was_reset = False
         #: Lines that were dropped after a reset.
         self._not_sent = 0
+        #: While lines are counted that nobody has read, and are dropped: how many there are.
+        self._unread: int | None = None
         self._holds = 0
         #: Bytes that were read while others wait.
         self._read_ahead = 0
@@ -216,8 +225,13 @@ class ChatProtocol(LineReceiver):
         self._turned_away = self._closing = True
         factory.turned_away(refusal, self._address)
         line = text.render([Refused(refusal)], Style(factory.language))
-        if not close_with(self.transport, line):
-            self._abort = factory.reactor.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
+        if close_with(self.transport, line):
+            return
+        if len(factory.rejected) >= REJECTED_AT_ONCE:
+            self.transport.abortConnection()
+            return
+        factory.rejected.add(self)
+        self._abort = factory.reactor.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
 
     def limits_changed(self) -> None:
         """Those of the factory are to be respected from now on."""
@@ -292,6 +306,7 @@ class ChatProtocol(LineReceiver):
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
         if self._turned_away:
+            self.factory.rejected.discard(self)
             return
         # Over TLS, a reset is no sign: a client that closes has seldom read all that was sent.
         lost = ConnectionAborted if self._outbox.is_encrypted else ConnectionLost
@@ -334,6 +349,9 @@ class ChatProtocol(LineReceiver):
     # -- bytes in -----------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
+        if self._unread is not None:
+            self._unread += data.count(b"\n")
+            return
         if self._closing:
             return  # also if the person goes on over another connection
         self._read_ahead += len(data)
@@ -462,13 +480,29 @@ class ChatProtocol(LineReceiver):
         self._not_sent += self._forget_lines()
 
     def _forget_lines(self) -> int:
-        """Drop all that waits; returns how many lines that were."""
+        """Drop all that waits, here and in the system; returns how many lines that were."""
         lines = [line for line in self._lines if isinstance(line, bytes) and line.strip()]
         count = len(lines) + self._raw.count(b"\n")
         self._lines.clear()
         self._raw = b""
         self._cancels = 0
+        return count + self._drop_unread()
+
+    def _drop_unread(self) -> int:
+        """Drop what the system has received and nobody has read; returns how many lines that is."""
+        self._unread = 0
+        for _ in range(READS_TO_COUNT):
+            if not self._read_more():
+                break
+        count, self._unread = self._unread, None
         return count
+
+    def _read_more(self) -> bool:
+        """Read now what the system has received; returns whether there was anything."""
+        if not has_unread(self.handle):
+            return False
+        # Under TLS, it is that of the connection below. An end is told again, in its turn.
+        return self.transport.doRead() is None
 
     def _go_on(self) -> None:
         """Handle what has been received, in turn with others, or else receive more."""
@@ -675,10 +709,19 @@ class ChatProtocol(LineReceiver):
         return self._forget_lines()
 
     def take_lines(self) -> list[bytes]:
+        self._holds += 1  # for good: it is closed next
+        while self._read_ahead < LOOK_AHEAD and not self._closing and self._read_more():
+            pass
         while self._raw and not self._closing:
             self._frame_rest()
-        lines = [line.removesuffix(b"\r") for line in self._lines if isinstance(line, bytes)]
-        self._forget_lines()
+        lines: list[bytes] = []
+        left = LOOK_AHEAD
+        while self._lines and left > 0:
+            line = self._lines.popleft()
+            if isinstance(line, bytes):
+                left -= len(line) + 1
+                lines.append(line.removesuffix(b"\r"))
+        self.session.lines_dropped(self._forget_lines())
         return lines
 
     def put_lines(self, lines: Sequence[bytes]) -> None:
@@ -734,6 +777,7 @@ class ChatProtocol(LineReceiver):
         self.factory.refused[reason] += 1
         self.factory.say(sentence, event=reason, peer=self._address, **details)
         self._closing = True
+        self._not_sent += self._forget_lines()
         self._outbox.abort()
 
     # -- being watched --------------------------------------------------------------------------
@@ -755,6 +799,7 @@ class ChatProtocol(LineReceiver):
         if self._outbox.is_encrypted:
             self.look_ahead()
         else:
+            self._not_sent += self._drop_unread()
             self.transport.abortConnection()
 
     def vanished(self) -> None:
@@ -848,6 +893,8 @@ class ChatFactory(ServerFactory):
         self.pace = Pace.BY_RATE
         self.watch = Watch(reactor)
         self._connections: set[ChatProtocol] = set()
+        #: Connections that were rejected, and are open until the client has the reason.
+        self.rejected: set[ChatProtocol] = set()
         #: Since the last lines in the log about that, by source: how many, and the last of them.
         self._turned_away: dict[str, tuple[int, Address, Refusal]] = {}
         self._telling_turned_away = False
