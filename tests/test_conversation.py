@@ -202,6 +202,19 @@ def test_what_waits_is_told_and_sent_later(server: ChatServer, ana: Person) -> N
     assert [line.text for line in server.log("lobby")] == ["one", "two"]
 
 
+def test_what_waits_is_dropped(server: ChatServer, ana: Person) -> None:
+    assert ana.types("/cancel") == ["[None of your lines waits to be sent.]"]
+    server.kill()
+    ana.types("one", "two")
+    assert ana.types("/cancel") == ["[Not sent, and dropped: 2.]"]
+    assert list(ana.talk.waiting) == []
+    server.start()
+    ana.wait(60)
+    assert ana.screen.take() == ["[Connected again.]"]
+    server.commits_at_once = False
+    assert ana.types("three", "/cancel") == ["[Sent, and perhaps still said: 1.]"]
+
+
 @pytest.mark.parametrize(
     ("typed", "told"),
     [

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -62,16 +61,6 @@ def test_complaints_that_cannot_be_written_change_no_exit_status(
         monkeypatch.setattr(sys, "stderr", stream)
         complain("wrong")
         stream.detach()
-
-
-@pytest.mark.parametrize("how", ["line_buffering", "write_through"])
-def test_a_line_is_written_at_once_where_python_does_so(tmp_path: Path, how: str) -> None:
-    """Python does with standard error, and with all streams where PYTHONUNBUFFERED is set."""
-    options: dict[str, Any] = {how: True}
-    with (tmp_path / "out").open("wb") as file, io.TextIOWrapper(file, **options) as plain:
-        stream = output.patient(plain)
-        print("wrong", file=stream)
-        assert (tmp_path / "out").read_bytes() == b"wrong\n"
 
 
 def test_what_is_no_terminal_is_written_in_utf_8(tmp_path: Path) -> None:

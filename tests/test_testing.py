@@ -33,6 +33,7 @@ from twisted_chat.client import (
     LogReplaced,
     MemoryState,
     NotDelivered,
+    NotSent,
     PeopleListed,
     Receipt,
     Refused,
@@ -43,6 +44,8 @@ from twisted_chat.client import (
     RoomsListed,
     SearchShown,
     ServerStopping,
+    Slowed,
+    TakenBack,
     TakenOver,
     Told,
     TopicShown,
@@ -642,7 +645,53 @@ def flood_control_makes_it_slow_and_loses_nothing(kit: Kit) -> None:
     kit.server.settle()
     assert len(texts(kit.server)) < 10
     kit.server.clock.advance(30)
+    assert [(told.burst, told.per_second) for told in bot.all(Slowed)] == [(5, 1)]
     assert texts(kit.server) == [str(number) for number in range(20)]
+
+
+@scenario
+def what_waited_at_the_server_when_the_connection_broke_is_sent_again(kit: Kit) -> None:
+    kit.server = ChatServer(rate=Rate(5, 1))
+    bot = kit.online()
+    for number in range(20):
+        bot.say(str(number), "lobby")
+    kit.server.settle()
+    kit.server.cut("Bot")
+    kit.server.clock.advance(60)
+    assert [told.count > 0 for told in bot.all(NotSent)] == [True]
+    assert texts(kit.server) == [str(number) for number in range(20)]
+
+
+@scenario
+def what_was_never_sent_is_taken_back(kit: Kit) -> None:
+    bot = kit.online()
+    kit.server.kill()
+    kit.answer(bot.open())
+    state = bot.state
+    saying = [bot.say(text, "lobby") for text in ("one", "two")]
+    assert bot.take_back() == 2
+    assert [type(kit.refusal(one)) for one in saying] == [TakenBack, TakenBack]
+    assert bot.take_back() == 0
+    assert not bot.waiting
+    kit.server.start()
+    kit.server.clock.advance(60)
+    assert texts(kit.server) == []
+    assert isinstance(state, MemoryState)
+
+
+@scenario
+def what_may_have_arrived_is_not_taken_back(kit: Kit) -> None:
+    bot = kit.online()
+    kit.server.commits_at_once = False
+    saying = bot.say("one", "lobby")
+    kit.server.settle()
+    assert bot.take_back() == 0
+    kit.server.kill()
+    assert bot.take_back() == 0
+    kit.server.commits_at_once = True
+    kit.server.start()
+    kit.server.clock.advance(60)
+    assert kit.answer(saying).number == 1
 
 
 @scenario

@@ -164,6 +164,11 @@ class ClientStopped(Refusal):
     template = N_("The client was stopped before there was an answer.")
 
 
+class TakenBack(Refusal):
+    code = "taken-back"
+    template = N_("It was taken back before it was sent.")
+
+
 def new_id() -> str:
     """An id for a request: no other one of this client is the same."""
     return secrets.token_hex(8)
@@ -232,7 +237,7 @@ _MAY_BE_SENT = b"sent "
 class _Outgoing:
     """A request that has no answer yet."""
 
-    __slots__ = ("answers", "is_kept", "is_marked", "is_sent", "line", "request")
+    __slots__ = ("answers", "is_kept", "is_marked", "is_sent", "line", "may_arrive", "request")
 
     def __init__(self, request: Request, line: bytes) -> None:
         self.request = request
@@ -245,6 +250,8 @@ class _Outgoing:
         self.is_marked = False
         #: Whether it was sent over the connection that there is.
         self.is_sent = False
+        #: Whether the server may have it, over whatever connection.
+        self.may_arrive = False
 
     @property
     def is_message(self) -> bool:
@@ -533,7 +540,7 @@ class ChatClient(Service):
         if outgoing.is_message:
             outgoing.is_kept = False
             # Where nothing can be kept at all, whoever opened or started is told.
-            self.open().addCallbacks(lambda _: self._keep(outgoing), lambda _: None)
+            self.open().addCallbacks(lambda _: self._keep_new(outgoing), lambda _: None)
         self._send()
         self._flow()
         return answer
@@ -556,6 +563,22 @@ class ChatClient(Service):
         if len(line) > jsonl.LINE_LIMIT:
             raise LineTooLong(limit=jsonl.LINE_LIMIT)
         return _Outgoing(request, line)
+
+    def take_back(self) -> int:
+        """Drop the messages that were never sent; each fails with :class:`TakenBack`. Returns how
+        many: others are on their way, or may have arrived over an earlier connection.
+        """
+        unsent = {
+            id: outgoing
+            for id, outgoing in self._outgoing.items()
+            if outgoing.is_message and not outgoing.may_arrive
+        }
+        for id, outgoing in unsent.items():
+            self._done(id)
+            outgoing.fail(TakenBack())
+        self._flow()
+        self._let_more()
+        return len(unsent)
 
     def introduce(self, nickname: str) -> None:
         """Try another nickname, after one was refused."""
@@ -637,6 +660,7 @@ class ChatClient(Service):
             if isinstance(request, (Say, Topic)) and request.room is not None:
                 # It was about to be joined.
                 self.rooms.setdefault(room_among(request.room, self.rooms), None)
+            outgoing.may_arrive = True
             restored[id] = outgoing
         for id, asked in self._outgoing.items():
             same = restored.setdefault(id, asked)
@@ -798,8 +822,12 @@ class ChatClient(Service):
                 outgoing.is_marked = True
                 self._keep(outgoing)  # and then here again
                 return
-            outgoing.is_sent = True
+            outgoing.is_sent = outgoing.may_arrive = True
             self._connection.send_line(outgoing.line)
+
+    def _keep_new(self, outgoing: _Outgoing) -> None:
+        if outgoing.request.id in self._outgoing:  # it was not taken back meanwhile
+            self._keep(outgoing)
 
     def _keep(self, outgoing: _Outgoing) -> None:
         mark = _MAY_BE_SENT if outgoing.is_marked else b""
@@ -989,7 +1017,7 @@ class ChatClient(Service):
         if id is None or outgoing is None or not _is_answer(event, outgoing.request):
             return None
         if isinstance(event, Refused) and event.refusal.code == NotSaved.code:
-            outgoing.is_sent = False
+            outgoing.is_sent = outgoing.may_arrive = False
             if self._saving is None:
                 self._saving = self._reactor.callLater(SAVE_RETRY, self._save_again)
             return None

@@ -119,6 +119,9 @@ NO_TOPIC = N_("Not made the topic: {text}")
 TRIED_AGAIN = N_("It is sent again in a moment.")
 KEPT = N_("Not sent yet: {n}. It is kept, and sent the next time you connect.")
 GONE = N_("Not sent, and not kept: {n}.")
+TAKEN_BACK = N_("Not sent, and dropped: {n}.")
+ON_ITS_WAY = N_("Sent, and perhaps still said: {n}.")
+NOTHING_WAITS = N_("None of your lines waits to be sent.")
 BEFORE = N_("[Said before you came:]")
 NEW = N_("new")
 NEW_BEFORE = N_("new, and {n} before these; /more shows them")
@@ -479,13 +482,23 @@ class Conversation:
             return
         self._show(HelpShown(request.command))
         if request.command is None:
-            help = self._translate(MORE.help)
-            self._show_lines("notice", [f"  {MORE.usage(self.language)}  {help}"])
+            width = max(len(one.usage(self.language)) for one in commands.COMMANDS)
+            usage, help = MORE.usage(self.language), self._translate(MORE.help)
+            self._show_lines("notice", [f"  {usage:<{width}}  {help}"])
             if self._hold:
                 self._notice(KEYS)
 
     def _resume(self, request: Resume) -> None:
         self._notice(NOT_HERE)
+
+    def _cancel(self, request: Cancel) -> None:
+        dropped, sent = self._client.take_back(), len(self.waiting)
+        if dropped:
+            self._notice(TAKEN_BACK, n=dropped)
+        if sent:
+            self._notice(ON_ITS_WAY, n=sent)
+        if not dropped and not sent:
+            self._notice(NOTHING_WAITS)
 
     def _quit(self, request: Quit) -> None:
         self.leave()
@@ -1009,7 +1022,7 @@ def _text_of(request: Request | None) -> str | None:
 
 #: What is not only passed on to the server, but for the room that is meant.
 _ANSWERS_HERE: dict[type[Request], Callable[[Conversation, Any], None]] = {
-    Cancel: Conversation._resume,
+    Cancel: Conversation._cancel,
     ChooseName: Conversation._choose_name,
     Help: Conversation._help,
     Join: Conversation._join,
@@ -1040,7 +1053,7 @@ _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     LanguageShown: Conversation._silent,
     Left: Conversation._left,
     LogReplaced: Conversation._log_replaced,
-    NotSent: Conversation._silent,
+    NotSent: Conversation._silent,  # they wait again, and are sent
     PeopleListed: Conversation._people_listed,
     Pong: Conversation._silent,
     Receipt: Conversation._receipt,
