@@ -350,6 +350,8 @@ def talk(port: int, data: bytes) -> bytes:
             connection.shutdown(socket.SHUT_WR)
             while piece := connection.recv(65536):
                 received += piece
-        except (BrokenPipeError, ConnectionResetError):
+        except TimeoutError:
+            raise
+        except OSError:  # ENOTCONN of shutdown(2) is not one of Python's ConnectionErrors
             pass  # it closed before all was sent
         return received
