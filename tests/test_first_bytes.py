@@ -109,6 +109,28 @@ def test_who_has_a_name_may_talk_of_http() -> None:
     assert bia.lines() == ["[Ana]: GET / HTTP/1.1", "[Ana]: Host: x"]
 
 
+@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"Ana\n", b"You are Ana now"),
+        (b'{"type":"hello","nickname":"Ana"}\n', b'"type":"welcome"'),
+        (b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+    ],
+)
+def test_a_byte_order_mark_is_no_part_of_what_follows(
+    data: bytes, expected: bytes, size: int
+) -> None:
+    """A file for netcat, as some editors write it: nc HOST PORT <FILE."""
+    house = House()
+    client = house.connect()
+    data = "\ufeff".encode() + data
+    for start in range(0, len(data), size):
+        client.send(data[start : start + size])
+    house.clock.advance(1)
+    assert expected in client.read()
+
+
 def test_who_waits_for_the_greeting_is_greeted_although_a_verb_has_begun() -> None:
     house = House()
     person = house.connect()
@@ -122,6 +144,9 @@ def test_who_waits_for_the_greeting_is_greeted_although_a_verb_has_begun() -> No
     ("data", "verdict"),
     [
         (b"", UNDECIDED),
+        (b"\xef", UNDECIDED),
+        (b"\xef\xbb", UNDECIDED),
+        (b"\xef\xbc\xa1na", None),
         (b"PO", UNDECIDED),
         (b"POST", UNDECIDED),
         (b"POST ", Foreign.HTTP),

@@ -6,6 +6,7 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,16 @@ def test_a_line_without_end_is_not_kept_whole() -> None:
         splitter.feed(b"x" * LINE_LIMIT)
     (line,) = splitter.feed(b"\n")
     assert len(line) == LINE_LIMIT
+
+
+@pytest.mark.parametrize("size", [1, 100])
+@pytest.mark.parametrize("rest", ["one\n\ufefftwo\nthree", "one", ""])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(size: int, rest: str) -> None:
+    splitter = LineSplitter()
+    data = ("\ufeff" + rest).encode()
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    lines = [line for piece in pieces for line in splitter.feed(piece)] + splitter.end()
+    assert "\n".join(lines) == rest
 
 
 def test_reading_a_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
+from codecs import BOM_UTF8
 
 from twisted_chat.language import N_, catalogue
 
@@ -58,7 +59,12 @@ _LEADING = b" \t\r\n\0\xef\xbb\xbf"
 
 
 def recognise(data: bytes) -> Foreign | Undecided | None:
-    """The protocol of a connection that begins with ``data``; None if it may be the chat's."""
+    """The protocol of a connection that begins with ``data``; None if it may be the chat's.
+
+    A byte order mark, which says nothing about the protocol, has to be taken away before.
+    """
+    if BOM_UTF8.startswith(data):
+        return UNDECIDED
     for beginning, foreign in _BEGINNINGS.items():
         if data.startswith(beginning):
             return foreign

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 import math
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from errno import EPIPE
@@ -374,6 +375,7 @@ class ChatProtocol(LineReceiver):
 
     def _recognise(self, data: bytes) -> bytes:
         """What of ``data``, which the connection began with, is to be looked at now."""
+        data = data.removeprefix(BOM_UTF8)  # some editors put it at the beginning of a file
         foreign = first_bytes.recognise(data)
         if foreign is first_bytes.UNDECIDED:
             self._beginning = data

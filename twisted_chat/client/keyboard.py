@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable
 
 #: No server takes a longer line: what lies beyond, in bytes, is not kept.
@@ -14,10 +15,14 @@ LINE_LIMIT = 65536
 
 
 class LineSplitter:
-    """Makes lines of pieces that end anywhere, also amid a character."""
+    """Makes lines of pieces that end anywhere, also amid a character.
+
+    A byte order mark, with which files begin that some editors wrote, is no part of the first.
+    """
 
     def __init__(self) -> None:
         self._partial = b""
+        self._has_begun = False
 
     def feed(self, data: bytes) -> list[str]:
         """The lines that are complete with ``data``, without their LF or CRLF.
@@ -27,12 +32,18 @@ class LineSplitter:
         """
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()[:LINE_LIMIT]
-        return [_decode(line) for line in lines]
+        return [self._decode(line) for line in lines]
 
     def end(self) -> list[str]:
         """What stood after the last line break, if anything did."""
         rest, self._partial = self._partial, b""
-        return [_decode(rest)] if rest else []
+        return [self._decode(rest)] if rest else []
+
+    def _decode(self, line: bytes) -> str:
+        if not self._has_begun:
+            self._has_begun = True
+            line = line.removeprefix(BOM_UTF8)
+        return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
 
 
 def read_lines(
@@ -57,7 +68,3 @@ def _read(descriptor: int) -> bytes:
         return os.read(descriptor, 65536)
     except OSError:  # there is no input, or the terminal is gone
         return b""
-
-
-def _decode(line: bytes) -> str:
-    return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
