@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -31,6 +32,17 @@ def english(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     return tmp_path / "chat.toml"
+
+
+def test_the_readme_has_each_option_with_its_default() -> None:
+    readme = (Path(__file__).parent.parent / "README.rst").read_text(encoding="utf-8")
+    table = readme[readme.index("\nOptions\n") : readme.index("\nWhat is stored")]
+    rows = dict(re.findall(r"(?ms)^``--([a-z-]+)(.*?)(?=^``--|^=====)", table))
+    assert set(rows) == {setting.name for setting in SETTINGS}
+    for setting in SETTINGS:
+        if setting.default[:1].isdigit():
+            told = " ".join(rows[setting.name].replace("`", "").split())
+            assert re.search(rf"Default: {re.escape(setting.default)}[.,]", told), setting.name
 
 
 def test_the_defaults() -> None:

@@ -1,9 +1,12 @@
-"""Over TLS, a client that sends and closes at once is heard as over plain TCP."""
+"""TLS: a client that sends and closes at once is heard; what the system forbids is said."""
 
 from __future__ import annotations
 
+import ctypes
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,10 +15,15 @@ import pytest
 
 from tests.certificates import Certificate, certificate
 from tests.faults import stored, wait_until
-from tests.processes import PATIENCE, Server, free_port
+from tests.processes import PATIENCE, Server, environment, free_port
 
 pytest.importorskip("OpenSSL", reason="twisted[tls] is not installed")
 pytestmark = pytest.mark.process
+
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+
+#: From <linux/prctl.h>.
+PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
 
 
 def connect(port: int, server: Certificate) -> ssl.SSLSocket:
@@ -58,3 +66,31 @@ def test_who_sends_over_tls_and_closes_at_once_has_all_of_it_saved(
         wait_until(lambda: len(texts("x")) == len(half), "all is saved")
         assert texts("lobby") == texts("x") == half
         server.wait_for_log(r"CONNECTION CLOSED")
+
+
+def deny_write_execute() -> None:
+    """No memory is both written and executed: prctl(2), PR_SET_MDWE, as systemd's option does."""
+    if ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
+        raise OSError("this system cannot")
+
+
+def test_tls_that_the_system_forbids_is_said_at_the_start(tmp_path: Path) -> None:
+    """Each connection would fail."""
+    endpoint = certificate(tmp_path).endpoint(0)
+    try:
+        subprocess.run(["true"], check=True, preexec_fn=deny_write_execute)
+    except subprocess.SubprocessError:
+        pytest.skip("this system cannot forbid it so")
+    done = subprocess.run(
+        [*TWISTD, "-n", "--pidfile=", "chat", "--listen", endpoint],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        preexec_fn=deny_write_execute,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "MemoryDenyWriteExecute=no" in line
+    assert "Traceback" not in done.stdout

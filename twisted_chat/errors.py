@@ -409,6 +409,14 @@ class CannotListen(CannotStart):
     template = N_("cannot listen on {endpoint}: {reason}")
 
 
+class TLSForbidden(CannotStart):
+    code = "tls-forbidden"
+    template = N_(
+        "cannot listen on {endpoint}: TLS needs memory that it can write and execute; in a unit of "
+        "systemd, MemoryDenyWriteExecute=no allows it"
+    )
+
+
 class CertificateUnusable(CannotStart):
     code = "certificate-unusable"
     template = N_(

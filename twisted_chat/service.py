@@ -35,6 +35,7 @@ from twisted_chat.errors import (
     CannotStart,
     CertificateUnusable,
     FileUnwritable,
+    TLSForbidden,
     TLSMissing,
     WrongSetting,
 )
@@ -376,14 +377,21 @@ class ChatService(Service):
                 endpoint = serverFromString(self._reactor, description.removeprefix(PROXIED))
                 listening = endpoint.listen(ProxiedFactory(self._reactor, factory))
             else:
-                listening = serverFromString(self._reactor, description).listen(factory)
+                endpoint = serverFromString(self._reactor, description)
+                _try_tls(endpoint)
+                listening = endpoint.listen(factory)
         except (TypeError, KeyError, IndexError) as error:
             # What Twisted's parsers raise of themselves for arguments that do not fit.
             raise WrongSetting(
                 setting=option, value=description, expected=LISTEN.expected
             ) from error
-        except (ValueError, OSError) as error:
+        except OSError as error:  # a file of a certificate
+            reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+            raise CannotListen(endpoint=description, reason=reason) from error
+        except ValueError as error:
             raise CannotListen(endpoint=description, reason=error) from error
+        except MemoryError as error:  # of cffi, with which pyOpenSSL makes its callbacks
+            raise TLSForbidden(endpoint=description) from error
         except ImportError as error:
             if "ssl:" in description:
                 raise TLSMissing(pip=program("pip")) from error
@@ -418,6 +426,13 @@ class ChatService(Service):
 
     def _said(self, *arguments: Any) -> None:
         self.factory.said(*arguments)
+
+
+def _try_tls(endpoint: Any) -> None:
+    """Make what TLS is spoken with, if it is spoken: Twisted does not before somebody connects."""
+    tls = getattr(endpoint, "_sslContextFactory", None)
+    if tls is not None:
+        tls.getContext()
 
 
 def _reserved(settings: Settings) -> Reserved:
