@@ -386,8 +386,8 @@ class ChatService(Service):
                 setting=option, value=description, expected=LISTEN.expected
             ) from error
         except OSError as error:  # a file of a certificate
-            reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-            raise CannotListen(endpoint=description, reason=reason) from error
+            place = f"{error.filename}: " if error.filename else ""
+            raise CannotListen(endpoint=description, reason=f"{place}{error.strerror}") from error
         except ValueError as error:
             raise CannotListen(endpoint=description, reason=error) from error
         except MemoryError as error:  # of cffi, with which pyOpenSSL makes its callbacks
