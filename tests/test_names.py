@@ -99,6 +99,7 @@ GOOD = (
     "צ׳רלי",
     "ジョン・スミス",
     "Gal·la",
+    "COL·LABORAR",
     "Nguyễn",
     "ẹ́",
     "ʻIolani",
@@ -376,7 +377,16 @@ def test_rooms_keep_the_names_they_were_made_under() -> None:
     assert rooms.find("STRASSE") == rooms.find("Straße") == "straße"
     rooms.add("z\u0300\u0301\u0302")  # no name today
     assert rooms.find("#z\u0300\u0301\u0302") == "z\u0300\u0301\u0302"
+    assert rooms.find("Z\u0300\u0301\u0302") == rooms.find("#z\u0300\u0301\u0302")
+    assert room_among("#Z\u0300\u0301\u0302", ["z\u0300\u0301\u0302"]) == "z\u0300\u0301\u0302"
+    rooms.add("strasse")
+    assert rooms.find("Straße") == rooms.find("STRAßE") == "straße"
+    assert rooms.find("STRASSE") == "strasse"
     rooms.remove("straße")
+    assert rooms.find("Straße") == "strasse"
+    rooms.remove("strasse")
+    rooms.remove("izmir")
+    assert rooms.find("IZMIR") == old
     assert rooms.find("STRASSE") == "strasse"
     with pytest.raises(Refusal):
         rooms.find("no room")

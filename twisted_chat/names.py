@@ -107,6 +107,10 @@ _ANY_SYLLABLE = "가"
 _USERNAME = get_profile("UsernameCasePreserved")
 _DOTTED = re.compile("i[\u0300-\u036f]+")
 
+#: The middle dot of Catalan; RFC 5892, A.3, has it between small letters only, but people also
+#: write in capitals.
+_PUNT_VOLAT = re.compile("(?<=[lL])\u00b7(?=[lL])")
+
 # UTS 39, section 5.1: the scripts that are written together.
 _WRITTEN_TOGETHER = (
     frozenset({"HAN", "HIRAGANA", "KATAKANA"}),
@@ -208,32 +212,49 @@ class RoomNames:
     def __init__(self) -> None:
         self._names: set[str] = set()
         self._by_key: dict[str, str] = {}
+        #: The others with a key, of the few that several rooms have.
+        self._others: dict[str, list[str]] = {}
 
     def add(self, name: str) -> None:
-        """There is a room called ``name``."""
+        """There is a room called ``name``, which there was not."""
         self._names.add(name)
         key = room_key(name)
         holder = self._by_key.setdefault(key, name)
-        if holder != name and _is_room_name(name) and not _is_room_name(holder):
-            self._by_key[key] = name
+        if holder != name:
+            if _is_room_name(name) and not _is_room_name(holder):
+                self._by_key[key], name = name, holder
+            self._others.setdefault(key, []).append(name)
 
     def remove(self, name: str) -> None:
         """There is no such room any more."""
         self._names.discard(name)
         key = room_key(name)
-        if self._by_key.get(key) == name:
+        others = self._others.get(key, [])
+        if name in others:
+            others.remove(name)
+        elif self._by_key.get(key) == name:
             del self._by_key[key]
+            if others:
+                self._by_key[key] = others.pop(0)
+        if key in self._others and not others:
+            del self._others[key]
 
     def find(self, text: str) -> str:
         """The room that ``text`` names; the name that it would get, if there is none.
 
         :raises Refusal: it is no name for a room.
         """
-        exact = text.strip().removeprefix("#")
+        exact = _exact(text)
         if exact in self._names:
             return exact
-        name = room_name(text)
-        return self._by_key.get(room_key(name), name)
+        try:
+            name = room_name(text)
+        except Refusal:
+            old = self._by_key.get(_old_key(exact))
+            if old is None:
+                raise
+            return old
+        return name if name in self._names else self._by_key.get(room_key(name), name)
 
 
 def room_among(text: str, rooms: Collection[str]) -> str:
@@ -241,14 +262,33 @@ def room_among(text: str, rooms: Collection[str]) -> str:
 
     :raises Refusal: it is no name for a room.
     """
-    exact = text.strip().removeprefix("#")
+    exact = _exact(text)
     if exact in rooms:
         return exact
-    name = room_name(text)
-    if name in rooms:
-        return name
-    key = room_key(name)
-    return next((room for room in rooms if room_key(room) == key), name)
+    try:
+        name = room_name(text)
+    except Refusal:
+        old = _with_key(_old_key(exact), rooms)
+        if old is None:
+            raise
+        return old
+    return name if name in rooms else _with_key(room_key(name), rooms) or name
+
+
+def _exact(text: str) -> str:
+    """``text`` as a room may be called that an older version made."""
+    return unicodedata.normalize("NFC", text.strip().removeprefix("#"))
+
+
+def _old_key(exact: str) -> str:
+    """The key of a room that an older version made and whose name is none any more; "" if it is
+    too long for that.
+    """
+    return fold(exact) if len(exact) <= 4 * ROOM_LIMIT else ""
+
+
+def _with_key(key: str, rooms: Collection[str]) -> str | None:
+    return next((room for room in rooms if room_key(room) == key), None)
 
 
 def _is_room_name(name: str) -> bool:
@@ -355,7 +395,7 @@ def _check_marks(text: str) -> None:
 
 
 def _check_precis(text: str) -> None:
-    standing_in = "".join(map(_stand_in, text))
+    standing_in = _PUNT_VOLAT.sub("l", "".join(map(_stand_in, text)))
     try:
         _USERNAME.base.enforce(standing_in)
     except UnicodeEncodeError as error:
