@@ -6,6 +6,8 @@ import time
 import tracemalloc
 from typing import Any
 
+from msgspec import structs
+
 from tests.fakes import Visitor, World
 from twisted_chat.messages import ListRooms, RoomsListed, TopicShown
 from twisted_chat.room import GATHER_SECONDS, TAIL_BYTES, Room
@@ -49,6 +51,49 @@ def test_all_pages_together_are_all_rooms_once() -> None:
         names += [room.room for room in page]
     assert len(names) == len(set(names)) == 250
     assert names[:4] == ["room000007", "room000070", "room000170", "room000000"]
+
+
+def test_a_word_is_looked_for_page_by_page_among_all_rooms() -> None:
+    rooms = rooms_of(5000)
+    rooms.wake("zebra").members[object()] = object()  # type: ignore[index, assignment]
+    found: list[str] = []
+    pages = 0
+    page = rooms.page(100, "Room00499", "", True)
+    while page.more:
+        found += [room.room for room in page.rooms]
+        page = rooms.page(100, page.word, page.after, page.all)
+        pages += 1
+    found += [room.room for room in page.rooms]
+    assert found == [f"room00499{n}" for n in range(10)]
+    assert pages == 2
+    assert not rooms.page(100, "room0049", "", False).more
+
+
+def test_rooms_are_found_under_every_spelling_of_a_part_of_their_names() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.types("/join straße", "/join İZMİR")
+    for word, room in (("#LOB", "lobby"), ("STRASS", "straße"), ("İZ", "izmir"), ("ｉｚ", "izmir")):
+        assert listed(ana, word=word) == ([room], 1)
+    assert listed(ana, word="#") == (["izmir", "lobby", "straße"], 3)
+
+
+def test_what_shows_the_next_page_has_the_word_and_all() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    for n in range(3):
+        ana.types(f"/join films{n}", "x")
+    world.chat.limits = structs.replace(world.chat.limits, page=2)
+    assert ana.types("/rooms fil")[-1].strip() == (
+        "/rooms fil after films1 shows those that follow."
+    )
+    assert ana.types("/rooms fil after films1")[1:] == ["      1  #films2"]
+    assert ana.types("/rooms all")[-1].strip() == (
+        "/rooms all after films1 shows those that follow."
+    )
+    ana.types("/leave films1")
+    assert ana.types("/rooms fil after films1")[1:] == ["      1  #films2"]
+    assert ana.types("/rooms all nothing") == ["[SERVER]: There are no such rooms."]
 
 
 def test_a_list_among_very_many_rooms_costs_no_look_at_each() -> None:

@@ -576,7 +576,7 @@ def test_lists_say_how_many_more_there_are() -> None:
         "[SERVER]: In #cinema (5): Ana, Bia and 3 more."
     ]
     rooms = (RoomSummary("lobby", 12, ""), RoomSummary("cinema", 3, "Films"))
-    assert lines(RoomsListed(rooms, 7, more=True)) == [
+    assert lines(RoomsListed(rooms, 7, more=True, after="cinema")) == [
         "[SERVER]: Rooms, with how many people are in them (7 in all):",
         "     12  #lobby",
         "      3  #cinema  Films",

@@ -351,14 +351,19 @@ class RoomSummary(Message, frozen=True):
 
 
 class RoomsListed(Event, frozen=True):
-    """A page of the rooms that were asked for; ``count`` is how many there are of them, and there
-    are ``more`` after these.
+    """A page of the rooms that were asked for, with the ``word`` and ``all`` of the request.
+
+    ``count`` is how many there are of them, of those that were looked at; there are ``more`` after
+    the room ``after``, or may be.
     """
 
     rooms: tuple[RoomSummary, ...]
     count: int
     id: str | None = None
     more: bool = False
+    word: str = ""
+    all: bool = False
+    after: str = ""
 
 
 class PeopleListed(Event, frozen=True):

@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
 
 from twisted_chat.messages import RoomsListed, RoomSummary
+from twisted_chat.names import fold, room_key
 from twisted_chat.room import Room
 
 #: Seconds for which the order of the rooms, by their people, may be an old one.
@@ -111,24 +112,34 @@ class Rooms:
     def page(self, limit: int, word: str, after: str, with_empty: bool) -> RoomsListed:
         """Up to ``limit`` rooms that have ``word`` in their name or topic, the fullest first, then
         the empty ones by name if they are wanted; those that come ``after`` a room of this name.
+
+        For a word, no more than :data:`LOOKED_AT` rooms are looked at: then there may be more.
         """
         fullest = self._fullest()
-        word = word.casefold()
-        if not word:
+        if word:
+            key, text = fold(word.removeprefix("#")), word.casefold()
+            looked_at = [*self._after(fullest, after, with_empty, LOOKED_AT + 1)]
+            is_end = len(looked_at) <= LOOKED_AT
+            matching = [name for name in looked_at[:LOOKED_AT] if self._matches(name, key, text)]
+            last = "" if is_end else looked_at[LOOKED_AT - 1]
+            count = len(matching)
+        else:
+            matching = [*self._after(fullest, after, with_empty, limit + 1)]
+            last = ""
             count = len(self._names) if with_empty else len(self._awake)
-            found = [*self._after(fullest, after, with_empty, limit + 1)]
-            page = tuple(map(self._summary, found[:limit]))
-            return RoomsListed(page, count, more=len(found) > limit)
-        looked_at = self._after(fullest, "", with_empty, LOOKED_AT)
-        matching = [name for name in looked_at if self._matches(name, word)]
-        start = matching.index(after) + 1 if after in matching else 0
-        page = tuple(map(self._summary, matching[start : start + limit]))
-        return RoomsListed(page, len(matching), more=start + limit < len(matching))
+        if len(matching) > limit:
+            last = matching[limit - 1]
+        page = tuple(map(self._summary, matching[:limit]))
+        return RoomsListed(page, count, more=last != "", word=word, all=with_empty, after=last)
 
     def _after(self, fullest: list[str], after: str, with_empty: bool, limit: int) -> Iterator[str]:
         """Names of rooms in their order."""
         start = self._places.get(after, -1) + 1
         is_among_empty = after != "" and start == 0
+        if is_among_empty and not with_empty:
+            # Nobody is in it any more; before, it was most likely one person.
+            start = bisect_right(fullest, (-1, after), key=self._rank)
+            is_among_empty = False
         if not is_among_empty:
             for name in fullest[start:]:
                 if name in self._awake:
@@ -144,8 +155,11 @@ class Rooms:
                     yield self._names[at]
                 at += 1
 
-    def _matches(self, name: str, word: str) -> bool:
-        return word in name or word in self._summary(name).topic.casefold()
+    def _matches(self, name: str, key: str, text: str) -> bool:
+        """Whether ``key`` is in the name, or ``text`` in the topic."""
+        if key in (name if name.isascii() else room_key(name)):
+            return True
+        return text in self._summary(name).topic.casefold()
 
     def _summary(self, name: str) -> RoomSummary:
         room = self._awake.get(name)
@@ -156,11 +170,15 @@ class Rooms:
     def _fullest(self) -> list[str]:
         """The rooms with people in them, the fullest first, as of a moment ago."""
         if self._snapshot is None:
-            rooms = sorted(self._awake.values(), key=lambda room: (-len(room.members), room.name))
-            self._snapshot = [room.name for room in rooms if room.members]
+            rooms = sorted(self._awake, key=self._rank)
+            self._snapshot = [name for name in rooms if self._awake[name].members]
             self._places = {name: place for place, name in enumerate(self._snapshot)}
             self._later(SNAPSHOT_SECONDS if len(rooms) > LOOKED_AT else 0, self._forget_snapshot)
         return self._snapshot
+
+    def _rank(self, name: str) -> tuple[int, str]:
+        room = self._awake.get(name)
+        return (-len(room.members) if room is not None else 0, name)
 
     def _forget_snapshot(self) -> None:
         self._snapshot = None

@@ -292,9 +292,13 @@ class _Rooms(_Line, tag="rooms"):
     count: int
     id: str | None = None
     more: bool = False
+    word: str = ""
+    all: bool = False
+    after: str = ""
 
     def event(self) -> Event:
-        return RoomsListed(self.rooms, self.count, self.id, self.more)
+        listed = self.rooms, self.count, self.id, self.more
+        return RoomsListed(*listed, self.word, self.all, self.after)
 
 
 class _People(_Line, tag="people"):

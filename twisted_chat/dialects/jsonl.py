@@ -434,6 +434,9 @@ def _rooms_listed(event: RoomsListed, style: Style) -> dict[str, Any]:
         "rooms": rooms,
         "count": event.count,
         "more": event.more,
+        **({"after": event.after} if event.after else {}),
+        **({"word": event.word} if event.word else {}),
+        **({"all": True} if event.all else {}),
     }
 
 

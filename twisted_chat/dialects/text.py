@@ -306,16 +306,25 @@ def _announced(event: Announced, style: Style) -> list[str]:
 
 
 def _rooms_listed(event: RoomsListed, style: Style) -> list[str]:
-    if not event.rooms:
-        return [_notice(style, N_("There are no such rooms. /rooms all shows the empty ones too."))]
-    sentence = N_("Rooms, with how many people are in them ({n} in all):")
-    lines = [_notice(style, sentence, n=event.count)]
+    if event.rooms:
+        sentence = N_("Rooms, with how many people are in them ({n} in all):")
+        lines = [_notice(style, sentence, n=event.count)]
+    elif event.more:
+        lines = [_notice(style, N_("There are no such rooms among those that were looked at."))]
+    elif event.all:
+        lines = [_notice(style, N_("There are no such rooms."))]
+    else:
+        sentence = N_("There are no such rooms. /rooms all shows the empty ones too.")
+        lines = [_notice(style, sentence)]
     for room in event.rooms:
         topic = f"  {shown(room.topic)}" if room.topic else ""
         lines.append(f"  {room.people:>5}  #{visible(room.room)}{topic}")
     if event.more:
-        more = N_("/rooms after {room} shows those that follow.")
-        lines.append("  " + _translate(style, more, room=event.rooms[-1].room))
+        more = N_("/rooms {word}after {room} shows those that follow.")
+        if event.all:
+            more = N_("/rooms all {word}after {room} shows those that follow.")
+        word = f"{shown(event.word)} " if event.word else ""
+        lines.append("  " + _translate(style, more, word=word, room=event.after))
     return lines
 
 
