@@ -95,7 +95,8 @@ def test_more_can_be_allowed_at_any_time() -> None:
 def test_the_first_lines_of_a_group_are_saved_where_the_others_do_not_fit() -> None:
     watched = Watched()
     allowed, reason = watched.at(100 - 20_000 / MB, *["x" * 1000] * 20)
-    assert (0 < allowed < 20, reason) == (True, CEILING_REACHED)
+    assert (0 < allowed < 20, reason) == (True, "")
+    assert watched.at(100, *["x" * 1000] * 20) == (0, CEILING_REACHED)
 
 
 def test_a_write_ahead_log_that_is_in_the_way_is_written_back_first() -> None:
@@ -249,15 +250,44 @@ def test_a_stop_leaves_the_files_that_took_the_place_of_ours_alone(path: Path) -
         assert [entry.text for entry in log_of(store)] == ["in the log"]
 
 
+def test_a_stop_completes_a_database_that_was_moved_away(path: Path) -> None:
+    """Its log stays at the old place, where another database would take it for its own."""
+    backup, elsewhere = path.with_name("backup.db"), path.with_name("elsewhere.db")
+    with closing(Store(str(path))) as store:
+        commit(store, draft("first"))
+    shutil.copy(path, backup)
+    store = Store(str(path))
+    commit(store, draft("second"))
+    os.replace(path, elsewhere)
+    os.replace(backup, path)
+    store.close()
+    assert {file.name for file in path.parent.iterdir()} == {"chat.db", "elsewhere.db"}
+    for database, texts in ((path, ["first"]), (elsewhere, ["first", "second"])):
+        with closing(Store(str(database))) as store:
+            assert [entry.text for entry in log_of(store)] == texts
+
+
+@pytest.mark.parametrize("harm", [without_its_log, without_its_memory, log_replaced])
+def test_what_was_acknowledged_outlives_the_files_beside_the_database(
+    path: Path, harm: Callable[[Path], None]
+) -> None:
+    store = Store(str(path))
+    commit(store, draft("before"))
+    harm(path)
+    store.close()
+    with closing(Store(str(path))) as store:
+        assert [entry.text for entry in log_of(store)] == ["before"]
+
+
 def test_the_ceiling_is_held_and_old_entries_make_room(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Reading goes on; what the files have is never much more than is allowed."""
     monkeypatch.setattr(guard, "SHORTENING_INTERVAL", 0)
     setup = Setup(str(path))
     setup.journal.max_size = 16 * MB
     sent = 0
-    while setup.journal.obstacle == "":
+    while sent == sum(isinstance(outcome, Saved) for outcome in setup.loop.outcomes):
         setup.say(*[say("x" * 4000, time=sent + n) for n in range(200)])
         sent += 200
         assert sent < 20_000
@@ -267,6 +297,8 @@ def test_the_ceiling_is_held_and_old_entries_make_room(
     kept = sum(isinstance(outcome, Saved) for outcome in setup.loop.outcomes)
     assert 1500 < kept < sent
     assert len(setup.read_all()) == kept
+    critical = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert len(critical) == 1  # lines are refused once there is no space for them, and not before
     setup.remove_before(kept // 2)
     assert len(setup.say(say("there is room again"))) == 1
     setup.stop()

@@ -135,6 +135,17 @@ class Place:
         """Whether every file is where it was. It takes a few microseconds."""
         return self._look() == self._identities
 
+    def log_was_replaced(self) -> bool:
+        """Whether another file has the place of the write-ahead log."""
+        return _identity(self._paths[1]) not in (self._identities[1], None)
+
+    def remove_companions(self) -> None:
+        """Remove what SQLite kept beside the database, where it is still what was there."""
+        for path, identity in list(zip(self._paths, self._identities, strict=True))[1:]:
+            if _identity(path) == identity:
+                with suppress(OSError):
+                    os.unlink(path)
+
     def _look(self) -> list[tuple[int, int] | None]:
         return [_identity(path) for path in self._paths]
 

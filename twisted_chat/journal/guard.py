@@ -72,7 +72,10 @@ class Guard:
         self._measured = clock()
 
     def allows(self, drafts: Sequence[Draft]) -> tuple[int, str]:
-        """How many of ``drafts`` can be written, the first ones; and why the others cannot."""
+        """How many of ``drafts`` can be written, the first ones; and if none, why not.
+
+        Some need less space than is assumed: after those that are allowed, others may fit too.
+        """
         if not self._is_in_place():
             self._stop(
                 MISPLACED,
@@ -82,7 +85,7 @@ class Guard:
             )
             return 0, MISPLACED
         allowed = self._fitting(drafts)
-        if allowed < len(drafts):
+        if not allowed:
             self._stop(
                 CEILING_REACHED,
                 "the database has %d bytes, and --max-database allows %d: nothing is saved until"
@@ -90,7 +93,7 @@ class Guard:
                 self.size,
                 self.most,
             )
-            return allowed, CEILING_REACHED
+            return 0, CEILING_REACHED
         self._go_on()
         return allowed, ""
 

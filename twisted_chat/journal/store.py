@@ -431,6 +431,10 @@ class Store:
             self._write_back()
             self._connection.close()
         else:
+            # Our database, wherever it is now, gets what is in our log: beside a database that took
+            # its place, SQLite would take the log for that one's.
+            if not self._place.log_was_replaced() and self._write_back():
+                self._place.remove_companions()
             # The last connection that can write removes the log by its name, whose ever that is by
             # now. So it must not be the last one: the holder can only read.
             self._connection.close()
@@ -472,7 +476,8 @@ class Store:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_TIMEOUT)}")
 
-    def _write_back(self) -> None:
+    def _write_back(self) -> bool:
+        """Write the write-ahead log back into the database; returns whether all of it is."""
         with suppress(sqlite3.Error):  # whatever it is: the next start will read the log
             busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
@@ -482,6 +487,8 @@ class Store:
                     self.path,
                     os.path.basename(self.path),
                 )
+            return not busy
+        return False
 
     def _prepare_index(self) -> None:
         try:

@@ -559,17 +559,21 @@ class GroupCommitJournal:
         return [item if isinstance(item, Marker) else next(outcomes) for item in group]
 
     def _save(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        outcomes: list[Outcome] = []
+        while rest := drafts[len(outcomes) :]:  # near the ceiling, a group may need several
+            outcomes += self._save_first(rest)
+        return outcomes
+
+    def _save_first(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        """What became of the first of ``drafts``: as many as fit, or all if nothing is saved."""
         if time.monotonic() > self._end:
             return _failed(drafts, STOPPING)
         try:
             assert self.guard is not None
             allowed, reason = self.guard.allows(drafts)
-            if allowed == len(drafts):
-                return self._commit_when_unlocked(drafts)
-            return [
-                *(self._commit_when_unlocked(drafts[:allowed]) if allowed else ()),
-                *_failed(drafts[allowed:], reason),
-            ]
+            return (
+                self._commit_when_unlocked(drafts[:allowed]) if allowed else _failed(drafts, reason)
+            )
         except sqlite3.Error as error:
             _log.error("%d messages were not saved: %s", len(drafts), error, extra=_NOT_SAVED)
             return _failed(drafts, str(error))
