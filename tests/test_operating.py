@@ -25,6 +25,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from tests.processes import PATIENCE, Server, free_port
 from twisted_chat.notify import ALIVE, READY, Notifier
 from twisted_chat.proxied import HEADER_TIMEOUT, ProxiedFactory
+from twisted_chat.sockets import KEEPALIVE
 from twisted_chat.tap import Options, makeService
 
 ROOT = Path(__file__).parent.parent
@@ -492,6 +493,18 @@ def test_the_unit_is_hardened() -> None:
         pytest.skip(f"this systemd-analyze cannot tell: {done.stderr}")
     print(f"exposure level {found[1]}")
     assert float(found[1]) <= 2.0
+
+
+def test_the_proxy_finds_clients_that_are_gone() -> None:
+    """As the server does where it has their connections itself: it only sees the proxy."""
+    words = (ROOT / "contrib/haproxy.cfg").read_text().split()
+    told = {word: words[words.index(word) + 1] for word in words if word.startswith("clitcpka-")}
+    assert "clitcpka" in words
+    assert told == {
+        "clitcpka-idle": f"{KEEPALIVE['TCP_KEEPIDLE']}s",
+        "clitcpka-intvl": f"{KEEPALIVE['TCP_KEEPINTVL']}s",
+        "clitcpka-cnt": f"{KEEPALIVE['TCP_KEEPCNT']}",
+    }
 
 
 def instructions(text: str) -> dict[str, list[str]]:
