@@ -312,6 +312,23 @@ def test_a_file_that_is_still_there_goes_on_or_begins_anew(tmp_path: Path) -> No
     }
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_to_a_file_stays_where_it_is(tmp_path: Path, exists: bool) -> None:
+    """Such as /dev/stdout."""
+    (tmp_path / "disk").mkdir()
+    link, file = tmp_path / "link", tmp_path / "disk" / "log"
+    link.symlink_to(file)
+    if exists:
+        file.touch()
+    output = File(str(link))
+    output.write(b"one\n")
+    output.rotate()
+    output.write(b"two\n")
+    assert link.is_symlink()
+    assert file.read_bytes() == b"two\n"
+    assert (tmp_path / "disk" / "log.1").read_bytes() == b"one\n"
+
+
 def test_a_file_does_not_grow_without_end(tmp_path: Path) -> None:
     output = File(str(tmp_path / "log"), limit=100, old_files=3)
     for _ in range(1000):

@@ -92,7 +92,9 @@ class File:
         limit: int = FILE_LIMIT,
         old_files: int = OLD_FILES,
     ) -> None:
-        self._path = os.path.abspath(path)
+        # A link stays where it is (/dev/stdout is one): what it names is renamed.
+        special = os.path.exists(path) and not os.path.isfile(path)
+        self._path = os.path.abspath(path) if special else os.path.realpath(path)
         self._mode = mode
         self._limit = limit
         self._old_files = old_files
