@@ -15,13 +15,12 @@ from msgspec import structs
 from twisted_chat.characters import find_unsafe, visible
 from twisted_chat.dialects import commands
 from twisted_chat.display import BLANKS_AND_INVISIBLE, is_plain, shown, stripped
-from twisted_chat.errors import ControlCharacter, NotUTF8, Refusal, UnknownCommand
+from twisted_chat.errors import ControlCharacter, NotUTF8, UnknownCommand
 from twisted_chat.language import N_, catalogue
 from twisted_chat.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT
 from twisted_chat.messages import (
     Acknowledged,
     Announced,
-    Cancel,
     Crowd,
     Entered,
     EntriesRemoved,
@@ -82,6 +81,9 @@ SHORT_PAGE = 20
 
 #: Bytes of a line that can be a command without arguments.
 COMMAND_LIMIT = 32
+
+#: How lines are dropped that wait.
+_CANCEL = frozenset(f"/{name}".encode() for name in commands.find("cancel").names)
 
 #: What telnet sends for Ctrl-D.
 END_OF_TRANSMISSION = "\x04"
@@ -148,14 +150,12 @@ def parse_says(lines: Sequence[bytes]) -> list[Say]:
 
 
 def is_cancel(line: bytes) -> bool:
-    """Whether ``line`` asks to drop what waits in front of it."""
+    """Whether ``line`` asks to drop what waits in front of it.
+
+    It is asked of each line that waits, and so costs little.
+    """
     words = line[:COMMAND_LIMIT].split()
-    if len(words) != 1 or len(line) > COMMAND_LIMIT or not words[0].startswith(b"/"):
-        return False
-    try:
-        return isinstance(parse(line.rstrip(b"\r")), Cancel)
-    except Refusal:
-        return False
+    return len(words) == 1 and len(line) <= COMMAND_LIMIT and words[0].lower() in _CANCEL
 
 
 def batch_style(style: Style) -> Style:
