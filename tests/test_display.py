@@ -19,7 +19,19 @@ UNSEEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u034f\u061c\u180e\ufe0e\U000e0100
 hostile = st.lists(
     st.one_of(
         st.sampled_from(
-            ["[SERVER]: x", "[SERVIDOR] :", "[Ana]: no", "[", "]", ":", "［", "］", "x"]
+            [
+                "[SERVER]: x",
+                "[0]:",
+                "[*SERVER*]:",
+                "[SERVIDOR] :",
+                "[Ana]: no",
+                "[",
+                "]",
+                ":",
+                "［",
+                "］",
+                "x",
+            ]
         ),
         st.text(st.sampled_from(BLANKS + UNSEEN), min_size=1, max_size=100),
         st.text(max_size=80),
@@ -45,6 +57,12 @@ hostile = st.lists(
         ("[[SERVER]: x", "[(SERVER): x"),
         ("[Ana, in private]: x", "(Ana, in private): x"),
         ("\x1b[2J", "␛[2J"),
+        ("a[0]: 1", "a(0): 1"),  # 0 can be somebody's name
+        ('["SERVER"]: x', '("SERVER"): x'),
+        ("[**server**]: x", "(**server**): x"),
+        ("[Ana / in private]: x", "(Ana / in private): x"),
+        ("[__]: x", "(__): x"),
+        ("[*Ана*]: x", "(*Ана*): x"),
     ],
 )
 def test_what_could_pass_for_another_line_is_seen_to_be_none(text: str, as_shown: str) -> None:
@@ -61,6 +79,15 @@ def test_what_could_pass_for_another_line_is_seen_to_be_none(text: str, as_shown
         "می\u200cخواهم",
         "全角\u3000の",
         "12:30 - 13:00",
+        "for x in xs[1:]: print(d['key'], rows[-1:2])",
+        'd["key"]: int = d["a b"]["c"]: 1',
+        "while seen[i+1]: i += 1",
+        "- [ ]: to do, [*]: done, []: nothing",
+        "[10:32:07]: started, [2026-01-01 10:32]: ended",
+        "| a | b |\n".replace("\n", " ") + "|---|:-:|",
+        "https://example.org/a?b[]=1&c[x]=2#d",
+        "[the server is down] he said",
+        "שלום: [1] עולם",
     ],
 )
 def test_what_people_write_is_shown_as_it_is(text: str) -> None:
@@ -77,6 +104,7 @@ def test_no_line_of_the_server_or_of_others_is_in_it(text: str) -> None:
     bare = "".join(c for c in seen if c not in UNSEEN)
     plain = unicodedata.normalize("NFKC", bare)
     assert "[SERVER]" not in plain
+    assert "[0]:" not in plain
     assert "[Ana]:" not in plain.replace(" ", "")
     drawn = "".join(" " if c in BLANKS else c for c in bare)
     assert " " * (BLANKS_IN_A_ROW * 2) not in drawn

@@ -6,7 +6,8 @@ like a line of its own. So, in texts (not in names, which cannot hold any of it)
 * a long run of blanks becomes one, and TAB is blanks: nothing is moved to the next line unseen;
 * a run of characters without width becomes one;
 * ``[anything]:``, and the server's name in brackets, are shown in round brackets, which no line
-  of the server and no nickname begins with.
+  of the server and no nickname begins with; but not what is clearly no name, as in ``x[1:]:``,
+  ``d["key"]:`` or ``[ ]:``.
 
 Pure functions. What is stored, and what programs are sent, is the exact text.
 """
@@ -50,6 +51,12 @@ _BRACKETS = re.compile(
     f"[{re.escape(_OPENING)}]([^{re.escape(_OPENING + _CLOSING)}]{{1,80}})[{re.escape(_CLOSING)}]"
     f"([{BLANKS}{INVISIBLE}]{{0,16}}[{_COLON}])?"
 )
+#: What stands in the brackets of no line: times and slices, punctuation alone, a text in quotes,
+#: and code without blanks. Only in ASCII, whose signs look like no others.
+_NO_NAME = re.compile(
+    r"[-+0-9: ]*:[-+0-9: ]*|[!-/:-@\\^`{|}~ ]+|\"[^\"]*\"|'[^']*'|[!-~]*[\"=<>{}\\+*/$%&^][!-~]*"
+)
+_WORD = re.compile("[a-z]+")
 _UNSEEN = re.compile(f"[{BLANKS}{INVISIBLE}]")
 _SERVER = frozenset(name.casefold() for name in RESERVED)
 
@@ -102,11 +109,16 @@ def stripped(text: str) -> str:
 
 def _rounded(found: re.Match[str]) -> str:
     inside, colon = found.groups()
-    if colon is None and _is_server(inside):
-        colon = ""
-    if colon is None:
+    if _is_no_name(inside) if colon else not _is_server(inside):
         return found.group()
-    return f"({inside}){colon}"
+    return f"({inside}){colon or ''}"
+
+
+@lru_cache(maxsize=1024)
+def _is_no_name(inside: str) -> bool:
+    if not inside.isascii() or not _NO_NAME.fullmatch(inside):
+        return False
+    return _SERVER.isdisjoint(_WORD.findall(inside.lower()))
 
 
 @lru_cache(maxsize=1024)
