@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -61,6 +62,28 @@ def test_after_a_restart_the_code_brings_back_exactly_what_was_missed(
     assert again.session.current.name == "cinema"
     assert set(again.session.cursors) == {"cinema", "lobby"}
     assert code_of(again) != code_of(ana)
+
+
+@pytest.mark.parametrize("end", [stopped, killed])
+def test_after_a_restart_the_same_people_are_ignored(end: Callable[[World], World]) -> None:
+    world = World()
+    ana, bia, caio = world.enter("Ana", "Bia", "Caio")
+    ana.types("/ignore Bia", "/ignore Caio", "/unignore Caio")
+    bia.types("before", "/nick Bea")
+    world.chat.keeper.look()
+    world = end(world)
+    again = Visitor(world)
+    shown = again.types(f"/resume {code_of(ana)}")
+    bia_again, caio_again = Visitor(world), Visitor(world)
+    bia_again.types(f"/resume {code_of(bia)}", "psst", "/nick Bee")
+    caio_again.types(f"/resume {code_of(caio)}", "oi")
+    assert [*shown, *again.sees()][3:] == ["[SERVER]: Caio joined the chat.", "[Caio]: oi"]
+    assert again.types("/ignore") == ["[SERVER]: You are ignoring: Bee."]
+    for _ in range(31):  # everybody is looked at once
+        world.chat.keeper.look()
+    other = Visitor(end(world))
+    other.types(f"/resume {code_of(again)}")
+    assert other.types("/unignore Bee") == ["[SERVER]: You will see again what Bee says."]
 
 
 def test_what_had_not_arrived_when_the_server_stopped_is_shown() -> None:

@@ -115,6 +115,17 @@ def test_a_topic_can_be_cleared() -> None:
     assert ana.connection.events[-1].topic == ""
 
 
+def test_a_topic_that_is_the_same_is_told_to_nobody_else() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/topic -")
+    assert bia.sees() == []
+    ana.types("/topic Films")
+    bia.sees()
+    assert ana.types("/topic Films") == ["[SERVER]: Topic, set by Ana: Films"]
+    assert bia.sees() == []
+
+
 def test_a_room_without_members_costs_little() -> None:
     world = World()
     (ana,) = world.enter("Ana")

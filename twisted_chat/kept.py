@@ -1,10 +1,10 @@
 """Who can come back with a code after the server was started again.
 
-The log keeps of each person the hash of the code, the nickname and how far each room was seen. It
-is written behind the commits: on coming, on going, within a second when a room or the nickname
-changes, and how far it was seen about twice a minute (:meth:`Keeper.look`). So after a server that
-was killed, lines of the last half minute may be shown once more; after one that was stopped, none
-is.
+The log keeps of each person the hash of the code, the nickname, how far each room was seen and
+whom they ignore. It is written behind the commits: on coming, on going, within a second when one
+changes but what was seen, and that about twice a minute (:meth:`Keeper.look`). So after a server
+that was killed, lines of the last half minute may be shown once more; after one that was stopped,
+none is.
 """
 
 from __future__ import annotations

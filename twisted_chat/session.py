@@ -443,10 +443,12 @@ class Session:
         given = self.author
         self.author = kept.author
         self._set_style(kept.language, kept.timestamps)
+        self._ignore_too(dict(kept.ignored))
         try:
             self._enter(nickname(kept.nickname), dict(kept.rooms), None, id, resumed=True)
         except Refusal:
             self.author = given
+            self._ignored = IgnoreList()
             self._chat.keeper.put_back(kept)
             raise
         self._chat.audit("resumed", self.address, self.nickname.text)
@@ -464,6 +466,7 @@ class Session:
             self.language,
             self._style.timestamps,
             tuple(self._positions.items()),
+            tuple((person.author.hex(), person.name) for person in self._ignored),
         )
 
     def has_changed(self, code: str) -> bool:
@@ -703,6 +706,7 @@ class Session:
             raise TooManyIgnored(limit=IGNORED_LIMIT)
         self._ignored.add(self._chat.ignored.get(person.author, person.name))
         self._chat.restyle(self)
+        self._chat.keeper.changed(self)
         key = person.author.hex()
         self.show(Ignoring(person.name, on=True, id=request.id, person=key))
 
@@ -722,6 +726,7 @@ class Session:
         except KeyError:
             raise NotIgnored(name=request.name) from None
         self._chat.restyle(self)
+        self._chat.keeper.changed(self)
         key = person.author.hex()
         self.show(Ignoring(person.name, on=False, id=request.id, person=key))
 
@@ -747,7 +752,8 @@ class Session:
 
     def _topic(self, request: Topic) -> None:
         room = self._own_room(request.room)
-        if request.text is None:
+        is_same = request.text == room.topic and not self._unsaved and not self.program
+        if request.text is None or is_same:  # what changes nothing is told to nobody else
             self.show(TopicShown(room.name, room.topic, request.id, room.topic_by))
         else:
             self._chat.set_topic(self, room, request.text, self._message_id(request))

@@ -308,7 +308,7 @@ COMMANDS = (
         ("resume", "retomar"),
         N_("CODE"),
         N_("Come back after a lost connection, instead of typing a name."),
-        _text(Resume),
+        _one(Resume),
     ),
     Command(
         ("lang", "idioma"),

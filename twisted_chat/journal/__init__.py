@@ -78,7 +78,8 @@ class KeptPerson(msgspec.Struct, frozen=True):
     """What is kept of somebody who can come back with a code after a restart.
 
     ``code`` is its hash; ``rooms`` has each room with the number of the last entry that arrived,
-    or None, the current one first.
+    or None, the current one first; ``ignored`` has the author key of each person they ignore, in
+    hexadecimal, with a name.
     """
 
     author: bytes
@@ -87,6 +88,7 @@ class KeptPerson(msgspec.Struct, frozen=True):
     language: str
     timestamps: bool
     rooms: tuple[tuple[str, int | None], ...]
+    ignored: tuple[tuple[str, str], ...] = ()
 
 
 class Found(msgspec.Struct, frozen=True):

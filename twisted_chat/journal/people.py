@@ -10,10 +10,13 @@ import msgspec
 from twisted_chat.journal import KeptPerson
 
 _INSERT = """
-    INSERT OR REPLACE INTO person (author, code, nickname, language, timestamps, rooms)
-    VALUES (?, ?, ?, ?, ?, ?)
+    INSERT OR REPLACE INTO person (author, code, nickname, language, timestamps, rooms, ignored)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
 """
+_SELECT = "SELECT author, code, nickname, language, timestamps, rooms, ignored FROM person"
+_encode = msgspec.json.encode
 _Rooms = tuple[tuple[str, int | None], ...]
+_Ignored = tuple[tuple[str, str], ...]
 
 
 def write(
@@ -24,7 +27,10 @@ def write(
     :raises sqlite3.Error: nothing was done.
     """
     rows = [
-        (p.author, p.code, p.nickname, p.language, p.timestamps, msgspec.json.encode(p.rooms))
+        (
+            *(p.author, p.code, p.nickname, p.language, p.timestamps),
+            *(_encode(p.rooms), _encode(p.ignored)),
+        )
         for p in people
     ]
     connection.executemany(_INSERT, rows)
@@ -36,12 +42,12 @@ def write(
 def read(connection: sqlite3.Connection) -> list[KeptPerson]:
     """All of them; a row that cannot be understood is left out."""
     found = []
-    for author, code, nickname, language, timestamps, rooms in connection.execute(
-        "SELECT author, code, nickname, language, timestamps, rooms FROM person"
-    ):
+    for author, code, nickname, language, timestamps, rooms, ignored in connection.execute(_SELECT):
         try:
             where = msgspec.json.decode(rooms, type=_Rooms)
+            whom = msgspec.json.decode(ignored, type=_Ignored)
         except msgspec.MsgspecError:
             continue
-        found.append(KeptPerson(author, code, nickname, language, bool(timestamps), where))
+        person = KeptPerson(author, code, nickname, language, bool(timestamps), where, whom)
+        found.append(person)
     return found
