@@ -25,7 +25,7 @@ from tests.test_store import (
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
-from twisted_chat.errors import DatabaseInUse
+from twisted_chat.errors import BackupFailed, DatabaseInUse
 from twisted_chat.journal import files, upgrade
 from twisted_chat.journal.author import author_key
 from twisted_chat.journal.store import MEMORY, Store
@@ -136,6 +136,37 @@ def test_the_copy_that_an_upgrade_makes_is_its_owner_s_alone(
     Store(str(path)).close()
     assert modes(path) == {"chat.db": "0o600", "chat.db.backup-1": "0o600"}
     assert f"{path}.backup-1 is a copy of it as it was, with secrets in it" in caplog.text
+
+
+def test_an_upgrade_that_is_finished_later_tells_of_every_copy(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was killed after some versions: the first copy is the one with client ids in it."""
+    made_by_the_first_version(path, ["one"])
+    with monkeypatch.context() as patched:
+        scripts = upgrade.schema_scripts()
+        patched.setattr(upgrade, "schema_scripts", lambda: [*scripts[:4], "SELECT nothing;"])
+        refusal_of(path)
+    assert "with secrets in it" not in caplog.text
+    Store(str(path)).close()
+    for version in (1, 4):
+        assert f"{path}.backup-{version} is a copy of it" in caplog.text
+
+
+def test_a_copy_for_which_there_is_no_space_leaves_nothing(path: Path) -> None:
+    class Full(sqlite3.Connection):
+        def backup(self, target: sqlite3.Connection, **options: object) -> None:
+            target.execute("CREATE TABLE half (a)")
+            raise sqlite3.OperationalError("database or disk is full")
+
+    with closing(sqlite3.connect(":memory:", factory=Full)) as connection:
+        for there in (False, True):  # what was there before stays
+            backup = path.with_name("chat.db.backup-1")
+            if there:
+                backup.touch()
+            with pytest.raises(BackupFailed):
+                upgrade._back_up(connection, str(path), str(backup))
+            assert names(path) == ({"chat.db.backup-1"} if there else set())
 
 
 # -- no secret in them ------------------------------------------------------------------------

@@ -7,9 +7,10 @@ is one transaction: a database has it or has not. What there is already is copie
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from importlib import resources
 from typing import Any
@@ -82,13 +83,16 @@ def upgrade(connection: sqlite3.Connection, path: str) -> None:
     if version:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA secure_delete = OFF")
-        _log.warning(
-            "the database %s is upgraded; %s is a copy of it as it was, with secrets in it: "
-            "remove it when all is well",
-            path,
-            backup,
-            extra=_UPGRADED,
-        )
+        # Of each: an upgrade that was killed has left a copy of which nothing was told.
+        for copy in (backup_of(path, number) for number in range(1, version + 1)):
+            if os.path.exists(copy):
+                _log.warning(
+                    "the database %s is upgraded; %s is a copy of it as it was, with secrets in it:"
+                    " remove it when all is well",
+                    path,
+                    copy,
+                    extra=_UPGRADED,
+                )
 
 
 def backup_of(path: str, version: int) -> str:
@@ -97,14 +101,17 @@ def backup_of(path: str, version: int) -> str:
 
 
 def _back_up(connection: sqlite3.Connection, path: str, backup: str) -> None:
+    made = False
     try:
-        files.make_private(backup)
+        made = files.make_private(backup)
         with closing(sqlite3.connect(backup)) as target:
             connection.backup(target)
-    except OSError as error:
-        raise BackupFailed(path=path, reason=error.strerror) from error
-    except sqlite3.Error as error:
-        raise BackupFailed(path=path, reason=error) from error
+    except (OSError, sqlite3.Error) as error:
+        for half in (backup, f"{backup}-journal") if made else ():
+            with suppress(OSError):
+                os.unlink(half)  # it would only take the space that the next attempt needs
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BackupFailed(path=path, reason=reason) from error
 
 
 def _hide_client_ids(connection: sqlite3.Connection) -> None:
