@@ -48,7 +48,7 @@ TOO_LATE = (
     "You can connect again."
 )
 SLOWED = (
-    "[SERVER]: That is faster than 3 lines at once and 1 a second: "
+    "[SERVER]: More than 3 lines at once and 1 a second come from your address: "
     "the rest waits a moment. Nothing is lost."
 )
 
@@ -97,7 +97,7 @@ def test_anybody_can_see_the_limits() -> None:
             "  You can be in 20 rooms.",
             "  A page of history has up to 100 lines.",
             "  A search has up to 16 words and 256 bytes.",
-            "  You can send 20 lines at once, then 5 a second.",
+            "  One address can send 20 lines at once, then 5 a second.",
             "  Choose a name within 60 seconds.",
             "  One address can have 16 connections.",
             "  From one address, 30 rooms can be made within an hour.",

@@ -460,7 +460,9 @@ class LimitsShown(Event, frozen=True):
 
 
 class Slowed(Event, frozen=True):
-    """One sends more than ``burst`` lines at once and ``per_second`` a second: the rest waits."""
+    """More than ``burst`` lines at once and ``per_second`` a second come from the address of the
+    client: the rest waits.
+    """
 
     burst: float
     per_second: float

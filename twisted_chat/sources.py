@@ -99,8 +99,7 @@ class _Flow:
     def __init__(self, clock: Clock, rate: Rate | None) -> None:
         self._clock = clock
         self.bucket = None if rate is None else TokenBucket(rate, clock.seconds())
-        #: Who waits, the one that was served longest ago first. Who does not wait any more stays
-        #: in it, without being served.
+        #: The allowances that wait, the one that was served longest ago first.
         self._heap: list[tuple[float, int, Allowance]] = []
         self._timer: Timer | None = None
 

@@ -504,7 +504,7 @@ def _limits_shown(event: LimitsShown, style: Style) -> list[str]:
         ),
     ]
     if limits.rate is not None:
-        sentence = N_("You can send {burst:g} lines at once, then {per_second:g} a second.")
+        sentence = N_("One address can send {burst:g} lines at once, then {per_second:g} a second.")
         shown.append((sentence, structs.asdict(limits.rate)))
     if limits.login_deadline:
         sentence = N_("Choose a name within {seconds:g} seconds.")
@@ -532,7 +532,7 @@ def _limits_shown(event: LimitsShown, style: Style) -> list[str]:
 
 def _slowed(event: Slowed, style: Style) -> list[str]:
     sentence = N_(
-        "That is faster than {burst:g} lines at once and {per_second:g} a second: "
+        "More than {burst:g} lines at once and {per_second:g} a second come from your address: "
         "the rest waits a moment. Nothing is lost."
     )
     return [_notice(style, sentence, burst=event.burst, per_second=event.per_second)]
