@@ -174,6 +174,11 @@ def test_a_line_has_its_parts(tmp_path: Path) -> None:
     ]
 
 
+def test_an_address_of_ipv4_is_found_as_such_also_on_a_port_of_ipv6() -> None:
+    address = describe(IPv6Address("TCP", "::ffff:192.0.2.7", 9))
+    assert (address.host, address.port, str(address)) == ("192.0.2.7", 9, "('192.0.2.7', 9)")
+
+
 def test_noise_without_names_is_counted_and_hides_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

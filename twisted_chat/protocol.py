@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import ipaddress
 import math
 from codecs import BOM_UTF8
 from collections import deque
@@ -62,7 +63,7 @@ from twisted_chat.outbox import Outbox
 from twisted_chat.room import Shown
 from twisted_chat.session import Session
 from twisted_chat.sockets import DEAD_AFTER, close_with, has_unread, keep_alive
-from twisted_chat.sources import Source, Sources, source_of
+from twisted_chat.sources import Source, Sources, parse_address, source_of
 from twisted_chat.telnet import Signal, SubnegotiationTooLong, TelnetFilter
 from twisted_chat.turns import LINES_A_SECOND, Turns
 from twisted_chat.watch import Watch
@@ -1052,7 +1053,12 @@ class ChatFactory(ServerFactory):
 
 
 def describe(address: IAddress) -> Address:
-    """Where a connection comes from, for the operator's log."""
+    """Where a connection comes from, for the operator's log.
+
+    One of IPv4 that came to a port of IPv6 has the address that it would have elsewhere.
+    """
     if isinstance(address, _INTERNET):
-        return Address.of(address.host, address.port, f"({address.host!r}, {address.port})")
+        parsed = parse_address(address.host)
+        host = str(parsed) if isinstance(parsed, ipaddress.IPv4Address) else address.host
+        return Address.of(host, address.port, f"({host!r}, {address.port})")
     return Address.of("unix", None, "(unix)")
