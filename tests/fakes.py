@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import count
 from typing import TypeVar
@@ -109,10 +109,11 @@ class StepJournal:
         limit: int,
         reply: SearchReader,
         source: Hashable = None,
+        without: Collection[bytes] = (),
     ) -> None:
         while self.store.index(1_000_000):
             pass
-        self._read(lambda reader: reader.find(words, room, limit), reply)
+        self._read(lambda reader: reader.find(words, room, limit, without), reply)
 
     def remove_before(
         self, time: int, removed: Callable[[str, int], None], now: int | None = None

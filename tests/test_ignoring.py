@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes import Visitor, World
 from twisted_chat import chat
+from twisted_chat.messages import HistoryShown, ReadHistory
 from twisted_chat.room import LARGE
 from twisted_chat.session import IGNORED_LIMIT
 
@@ -87,6 +88,16 @@ def test_history_and_search_go_on_behind_what_ignored_people_said() -> None:
     assert len(ana.types("/search noise")) == 1
 
 
+def test_a_search_goes_on_behind_any_number_of_lines_of_ignored_people() -> None:
+    world = World()
+    ana, troll, bia = world.enter("Ana", "Troll", "Bia")
+    bia.types("word of Bia", "/topic word too")
+    troll.types(*["word noise"] * 1500)
+    ana.types("/ignore Troll")
+    found = ana.types("/search word")
+    assert [line.split()[1] for line in found[1:]] == ["2", "1"]
+
+
 def test_where_very_much_was_said_by_them_the_page_says_where_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -102,6 +113,16 @@ def test_where_very_much_was_said_by_them_the_page_says_where_to_go_on(
     while match := re.search(r"/history lobby \d+ before (\d+)", pages[-1][-1]):
         pages.append(ana.types(f"/history lobby 2 before {match[1]}"))
     assert [len(page) for page in pages] == [2, 2, 2]
+    bia.types("last")
+    ana.connection.events.clear()
+    after, found = 1, []
+    while after:
+        ana.ask(ReadHistory(after=after))
+        (page,) = (e for e in ana.connection.events if isinstance(e, HistoryShown))
+        ana.connection.events.clear()
+        found += [entry.text for entry in page.entries]
+        after = page.after
+    assert found == ["last"]
     assert pages[-1][1].endswith("[Bia]: first")
 
 

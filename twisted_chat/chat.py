@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from functools import partial
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -86,9 +95,6 @@ CATCH_UP_SECONDS = 0.25
 #: are ignored; for such a page, so often at most.
 READ = 500
 READS = 40
-
-#: What a search finds at most of which what ignored people said is left out.
-FOUND = 1000
 
 
 class Person(Member, Hashable, Protocol):
@@ -594,11 +600,16 @@ class Chat:
                 size = READ
                 read(reads + 1)
                 return
-            more = 0
-            if start is None and len(found) < limit and not is_end and end > room.base + 1:
-                more = end  # so far it was looked
-            shown = _page_of(found, latest=start is None)
-            reply(HistoryShown(room.name, shown, room.base + 1, before=more))
+            goes_on = len(found) < limit and not is_end  # after what was looked at
+            is_latest = start is None
+            shown = HistoryShown(
+                room.name,
+                _page_of(found, latest=is_latest),
+                room.base + 1,
+                before=end if goes_on and is_latest and end > room.base + 1 else 0,
+                after=start if goes_on and start is not None and start < end - 1 else 0,
+            )
+            reply(shown)
 
         read(1)
 
@@ -609,33 +620,24 @@ class Chat:
         limit: int,
         reply: Callable[[SearchShown | Refusal], None],
         source: Hashable = None,
-        without: Container[bytes | None] = (),
+        without: Collection[bytes] = (),
     ) -> None:
         """Give ``reply`` the latest entries that hold all of ``words``, but for those that authors
-        ``without`` said: of the latest :data:`FOUND`, if there are some.
+        ``without`` said.
 
         Searches of one ``source`` are made one after the other.
         """
         limit = max(1, min(limit, self.limits.page))
         name = None if room is None else room.name
 
-        def found(asked: int, result: Found | Refusal) -> None:
+        def found(result: Found | Refusal) -> None:
             if isinstance(result, Refusal):
                 reply(result)
                 return
-            wanted = [
-                (entry, snippet)
-                for entry, snippet in zip(result.entries, result.snippets, strict=True)
-                if entry.author not in without
-            ][:limit]
-            if len(wanted) < limit and len(result.entries) == asked < FOUND:
-                self._journal.search(words, name, FOUND, partial(found, FOUND), source)
-                return
-            entries = _page_of([entry for entry, _ in wanted], latest=False)
-            snippets = tuple(snippet for _, snippet in wanted)
-            reply(SearchShown(words, entries, snippets[: len(entries)]))
+            entries = _page_of(result.entries, latest=False)
+            reply(SearchShown(words, entries, result.snippets[: len(entries)]))
 
-        self._journal.search(words, name, limit, partial(found, limit), source)
+        self._journal.search(words, name, limit, found, source, without)
 
     def remove_old(self) -> None:
         """Begin to remove the entries that are older than is to be kept."""

@@ -414,8 +414,8 @@ class EntriesRemoved(Event, frozen=True):
 class HistoryShown(Event, frozen=True):
     """A page of a room's log, oldest first; the room's oldest entry kept is ``first``.
 
-    The page is not full, although there is more, if ``before`` is not 0: up to that number, nearly
-    all was said by people whom one ignores.
+    The page is not full, although there is more, if ``before`` or ``after`` is not 0: up to that
+    number, nearly all was said by people whom one ignores.
     """
 
     room: str
@@ -423,6 +423,7 @@ class HistoryShown(Event, frozen=True):
     first: int
     id: str | None = None
     before: int = 0
+    after: int = 0
 
 
 class SearchShown(Event, frozen=True):

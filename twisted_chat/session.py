@@ -788,9 +788,8 @@ class Session:
         limit = SEARCH_DEFAULT if request.limit is None else request.limit
         source = self._connection.searcher
         reply = self._later(request.id)
-        self._after_own_lines(
-            lambda: self._chat.search(words, room, limit, reply, source, self._ignored)
-        )
+        ignored = tuple(person.author for person in self._ignored)
+        self._after_own_lines(lambda: self._chat.search(words, room, limit, reply, source, ignored))
 
     def _after_own_lines(self, read: Callable[[], None]) -> None:
         """Read the log: whoever has said something before that finds it there."""

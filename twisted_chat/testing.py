@@ -19,7 +19,7 @@ any test framework.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import TypeVar
 
@@ -457,11 +457,12 @@ class _Journal:
         limit: int,
         reply: SearchReader,
         source: Hashable = None,
+        without: Collection[bytes] = (),
     ) -> None:
         def job() -> None:
             while self._store.index(MANY):
                 pass
-            self._read(lambda reader: reader.find(words, room, limit), reply)
+            self._read(lambda reader: reader.find(words, room, limit, without), reply)
 
         self.mark(job)
 

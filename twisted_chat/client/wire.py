@@ -267,10 +267,12 @@ class _History(_Line, tag="history"):
     entries: tuple[_Said, ...]
     id: str | None = None
     before: _Number = 0
+    after: _Number = 0
 
     def event(self) -> Event:
         entries = tuple(said.event() for said in self.entries)
-        return HistoryShown(self.room, entries, self.first, self.id, self.before)
+        page = self.room, entries, self.first, self.id
+        return HistoryShown(*page, self.before, self.after)
 
 
 class _Found(_Line, tag="found"):

@@ -413,7 +413,8 @@ def _history_shown(event: HistoryShown, style: Style) -> dict[str, Any]:
         "first": event.first,
         "entries": [_said(entry, style) for entry in event.entries],
     }
-    return {**fields, "before": event.before} if event.before else fields
+    goes_on = {"before": event.before, "after": event.after}
+    return fields | {name: number for name, number in goes_on.items() if number}
 
 
 def _search_shown(event: SearchShown, style: Style) -> dict[str, Any]:

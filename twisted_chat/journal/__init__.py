@@ -9,7 +9,7 @@ Its promise: an entry that was handed back is on disk, in one fixed place of its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -181,8 +181,10 @@ class Journal(Protocol):
         limit: int,
         reply: SearchReader,
         source: Hashable = None,
+        without: Collection[bytes] = (),
     ) -> None:
-        """Find the latest ``limit`` entries that hold all of ``words``, the latest first.
+        """Find the latest ``limit`` entries that hold all of ``words``, the latest first, but for
+        those of the authors ``without``.
 
         Searches of one ``source`` are made one after the other.
         """

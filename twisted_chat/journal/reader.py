@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -19,6 +19,11 @@ PAUSE_EVERY = 10
 PAUSE = 0.0002
 
 _FOUND = "SELECT rowid FROM entry_text WHERE entry_text MATCH ? ORDER BY rowid DESC LIMIT ?"
+_FOUND_WITHOUT = """
+    SELECT rowid FROM entry_text WHERE entry_text MATCH ?
+    AND coalesce((SELECT client_id FROM entry WHERE id = entry_text.rowid), x'') NOT IN ({})
+    ORDER BY rowid DESC LIMIT ?
+"""
 _ENTRIES = """
     SELECT room.name, number, time, kind, nickname, text, client_id, message_id, hash
     FROM entry JOIN room ON room.id = entry.room WHERE entry.id IN ({}) ORDER BY entry.id DESC
@@ -82,8 +87,11 @@ class Reader:
             low, high = (middle, high) if is_common(middle) else (low, middle)
         return int(low)
 
-    def search(self, words: str, room: str | None, limit: int) -> list[Entry]:
-        """The latest ``limit`` entries that hold all of ``words``, the latest first.
+    def search(
+        self, words: str, room: str | None, limit: int, without: Collection[bytes] = ()
+    ) -> list[Entry]:
+        """The latest ``limit`` entries that hold all of ``words``, the latest first, but for those
+        of the authors ``without``.
 
         :raises IndexDamaged: the index cannot be read.
         """
@@ -97,16 +105,18 @@ class Reader:
         if wanted is None:
             return []
         with using_index():
-            found = self._connection.execute(_FOUND, (wanted, limit)).fetchall()
+            statement = _FOUND_WITHOUT.format(_marks(without)) if without else _FOUND
+            found = self._connection.execute(statement, (wanted, *without, limit)).fetchall()
         if not found:
             return []
-        marks = ", ".join("?" * len(found))
-        rows = self._connection.execute(_ENTRIES.format(marks), [id for (id,) in found])
+        rows = self._connection.execute(_ENTRIES.format(_marks(found)), [id for (id,) in found])
         return [Entry(*row) for row in rows]
 
-    def find(self, words: str, room: str | None, limit: int) -> Found:
+    def find(
+        self, words: str, room: str | None, limit: int, without: Collection[bytes] = ()
+    ) -> Found:
         """What :meth:`search` gives, with a snippet of each entry."""
-        entries = self.search(words, room, limit)
+        entries = self.search(words, room, limit, without)
         snippet = search.snippets(words)
         snippets = []
         for number, entry in enumerate(entries, 1):
@@ -122,6 +132,10 @@ class Reader:
     def close(self) -> None:
         if not self._shared:
             self._connection.close()
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _entries(room: str, rows: Iterable[Any]) -> list[Entry]:

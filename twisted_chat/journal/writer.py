@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -255,6 +255,7 @@ class GroupCommitJournal:
         limit: int,
         reply: SearchReader,
         source: Hashable = None,
+        without: Collection[bytes] = (),
     ) -> None:
         deadline = math.inf
 
@@ -269,7 +270,7 @@ class GroupCommitJournal:
                     self._call_from_thread(reply, self._not_ready())
                 return
             made_anew = self._made_anew
-            find = partial(self._find, words, room, limit, made_anew)
+            find = partial(self._find, words, room, limit, without, made_anew)
             if self._store.in_memory:
                 self._read_here(self._readers.limited(find), reply)
             else:
@@ -362,10 +363,16 @@ class GroupCommitJournal:
     # -- on a thread that searches -------------------------------------------------------------
 
     def _find(
-        self, words: str, room: str | None, limit: int, made_anew: int, reader: Reader
+        self,
+        words: str,
+        room: str | None,
+        limit: int,
+        without: Collection[bytes],
+        made_anew: int,
+        reader: Reader,
     ) -> Found:
         try:
-            return reader.find(words, room, limit)
+            return reader.find(words, room, limit, without)
         except IndexDamaged as damage:
             self._put_job(partial(self._make_index_anew, made_anew, str(damage)))
             raise SearchNotReady(percent=0) from damage
