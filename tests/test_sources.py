@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import ipaddress
 import json
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -133,6 +135,38 @@ def test_who_is_gone_is_served_no_more() -> None:
     street.flood("Ana").close()
     street.flood("Bia")
     assert street.passes(5.1) == ["Bia"] * 5
+
+
+def test_thousands_that_are_gone_at_once_are_few_looks_at_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when a proxy on this machine ends: all of them for each that goes took seconds."""
+    looks = 0
+
+    def heapify(heap: list[Any]) -> None:
+        nonlocal looks
+        looks += len(heap)
+        heapq.heapify(heap)
+
+    monkeypatch.setattr(sources_module, "heapify", heapify)
+    street = Street(rate=Rate(1, 1))
+    waiting = [street.flood(str(number), "127.0.0.1") for number in range(2000)]
+    for allowance in waiting[1:]:
+        allowance.close()
+    assert looks <= len(waiting)
+    assert street.passes(2.1) == ["0", "0"]
+
+
+def test_who_stops_waiting_and_waits_again_is_served_once_at_the_new_place() -> None:
+    street = Street(rate=Rate(1, 1))
+    street.flood("first", lines=1)
+    ana, bia, _carl, _dora = (
+        street.flood(name, lines=1) for name in ("Ana", "Bia", "Carl", "Dora")
+    )
+    ana.stop_waiting()
+    street.speak(ana, "Ana again")
+    bia.stop_waiting()
+    assert street.passes(6.1) == ["Carl", "Dora", "Ana again"]
 
 
 def test_what_costs_more_makes_all_of_the_address_wait_but_no_longer_than_a_burst() -> None:

@@ -94,13 +94,15 @@ def source_of(host: str) -> str:
 class _Flow:
     """One rate, and the connections whose lines wait for it: with one timer for all of them."""
 
-    __slots__ = ("_clock", "_heap", "_timer", "bucket")
+    __slots__ = ("_clock", "_gone", "_heap", "_timer", "bucket")
 
     def __init__(self, clock: Clock, rate: Rate | None) -> None:
         self._clock = clock
         self.bucket = None if rate is None else TokenBucket(rate, clock.seconds())
-        #: The allowances that wait, the one that was served longest ago first.
+        #: The allowances that wait, the one that was served longest ago first; and those that do
+        #: not any more, whose place is another one: how many that are.
         self._heap: list[tuple[float, int, Allowance]] = []
+        self._gone = 0
         self._timer: Timer | None = None
 
     def set_rate(self, rate: Rate | None) -> None:
@@ -121,14 +123,21 @@ class _Flow:
 
     def wait(self, allowance: Allowance) -> None:
         """Serve ``allowance`` when it is its turn."""
-        heappush(self._heap, (allowance.served, next(_order), allowance))
+        allowance.place = next(_order)
+        heappush(self._heap, (allowance.served, allowance.place, allowance))
         if self._timer is None:
             self._set_timer()
 
     def leave(self, allowance: Allowance) -> None:
         """``allowance`` does not wait any more."""
-        self._heap = [waiting for waiting in self._heap if waiting[2] is not allowance]
-        heapify(self._heap)
+        if allowance.place < 0:
+            return  # it is being served
+        allowance.place = -1
+        self._gone += 1
+        if 2 * self._gone > len(self._heap):  # or else thousands that go take a second
+            self._heap = [waiting for waiting in self._heap if waiting[2].place == waiting[1]]
+            heapify(self._heap)
+            self._gone = 0
         if not self._heap:
             self._cancel()
 
@@ -137,9 +146,13 @@ class _Flow:
         now = self._clock.seconds()
         served = []
         while self._heap and (self.bucket is None or not self.bucket.wait(now)):
+            _, place, allowance = heappop(self._heap)
+            if allowance.place != place:
+                self._gone -= 1
+                continue
             if self.bucket is not None:
                 self.bucket.take(now)
-            allowance = heappop(self._heap)[2]
+            allowance.place = -1
             allowance.served = now
             served.append(allowance)
         self._set_timer()
@@ -293,13 +306,25 @@ class Allowance:
     :meth:`close` it with the connection.
     """
 
-    __slots__ = ("_flow", "_paid", "_sources", "_waiting", "_wake", "host", "served", "source")
+    __slots__ = (
+        "_flow",
+        "_paid",
+        "_sources",
+        "_waiting",
+        "_wake",
+        "host",
+        "place",
+        "served",
+        "source",
+    )
 
     def __init__(self, sources: Sources, host: str | None) -> None:
         self._sources = sources
         self.host = host
         self._paid = False
         self._waiting = False
+        #: Its place among those that wait, by number; -1 if it does not wait.
+        self.place = -1
         self._wake: Callable[[], None] = _nobody
         #: When it had the last token. A new connection has no advantage over one that waits.
         self.served = sources.clock.seconds()
