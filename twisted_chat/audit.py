@@ -141,7 +141,7 @@ class AuditLog:
     def __call__(
         self, what: str, address: str, nickname: str | None = None, **details: str
     ) -> None:
-        """``what`` happened to whoever is at ``address``, and has this nickname."""
+        """``what`` happened to the client at ``address``, which has this nickname or none."""
         host, port = (
             (address.host, address.port) if isinstance(address, Address) else (address, None)
         )

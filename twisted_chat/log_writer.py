@@ -206,7 +206,7 @@ class LogWriter:
             self._queue.put(function)
 
     def flush(self, seconds: float) -> bool:
-        """Wait for what was put to be written, so long at most; returns whether it was."""
+        """Wait up to ``seconds`` for what was put to be written; returns whether it was."""
         if self._thread is None:
             return True
         written = threading.Lock()
@@ -221,7 +221,7 @@ class LogWriter:
         self.flush(self._last_moment - time.monotonic())
 
     def close(self, seconds: float = FLUSH_TIMEOUT) -> bool:
-        """Write what was put, if it takes no longer; drop what comes. Returns whether it was."""
+        """Write what was put, within ``seconds``, and nothing more; returns whether it was."""
         self._closed = True
         written = self.flush(seconds)
         self._queue.put(None)

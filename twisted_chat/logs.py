@@ -49,7 +49,7 @@ KIND_LIMIT = 100
 #: Sources of one kind that are counted in one second.
 SOURCES_LIMIT = 1000
 
-#: So many lines of what is printed: each of them is an event, and one traceback is many.
+#: Lines in one second that are printed: each is an event, and a traceback has many.
 PRINTED_LIMIT = 200
 _PRINTED = ("stdout", "stderr")
 
@@ -198,7 +198,7 @@ def _told(event: str, sentence: str, language: str, **fields: object) -> LogEven
 
 
 def _source(event: LogEvent) -> str | None:
-    """Whom an event is about: the source that its ``peer`` belongs to, if it has one."""
+    """The source that an event's ``peer`` belongs to; None for an event without one."""
     peer = event.get("peer")
     if not isinstance(peer, Address):
         return None

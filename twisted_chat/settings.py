@@ -359,7 +359,7 @@ SETTINGS = (
     Setting(
         "line-length",
         str(TEXT_LIMIT),
-        "How many bytes a line can have that a person types, and a text that a program sends.",
+        "Bytes of a line that a person types, and of a text that a program sends.",
         N_("a number from 256 to 4096"),
         _number(256, TEXT_LIMIT),
     ),
@@ -432,14 +432,14 @@ SETTINGS = (
     Setting(
         "write-timeout",
         "60",
-        "Seconds after which a client is closed that reads nothing of what waits; 0 is never.",
+        "Seconds after which a client that takes nothing of what waits is closed; 0 is never.",
         N_("a number of seconds"),
         _period,
     ),
     Setting(
         "keep",
         "365",
-        "For how many days what is said is kept; 0 is for ever.",
+        "Days for which what is said is kept; 0 is for ever.",
         N_("a number of days, or 0"),
         _period,
     ),
@@ -488,7 +488,7 @@ SETTINGS = (
     Setting(
         "audit-keep",
         "30",
-        "For how many days the file of --audit-log is kept; 0 is for ever.",
+        "Days for which the file of --audit-log is kept; 0 is for ever.",
         N_("a number of days, or 0"),
         _period,
     ),
