@@ -374,15 +374,15 @@ class _Echo:
 V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([203, 0, 113, 7, 10, 0, 0, 1, 0x15, 0xB3, 0, 80])
 
 
-@pytest.mark.parametrize(
-    ("header", "host"),
-    [
-        (b"PROXY TCP4 203.0.113.7 10.0.0.1 5555 50000\r\n", "203.0.113.7"),
-        (b"PROXY TCP6 2001:db8::7 ::1 5555 50000\r\n", "2001:db8::7"),
-        (b"PROXY UNKNOWN\r\n", "192.168.1.1"),
-        (V2, "203.0.113.7"),
-    ],
-)
+HEADERS = [
+    (b"PROXY TCP4 203.0.113.7 10.0.0.1 5555 50000\r\n", "203.0.113.7"),
+    (b"PROXY TCP6 2001:db8::7 ::1 5555 50000\r\n", "2001:db8::7"),
+    (b"PROXY UNKNOWN\r\n", "192.168.1.1"),
+    (V2, "203.0.113.7"),
+]
+
+
+@pytest.mark.parametrize(("header", "host"), HEADERS)
 @pytest.mark.parametrize("at_once", [True, False])
 def test_nobody_is_there_before_it_is_known_who(header: bytes, host: str, at_once: bool) -> None:
     """Also of those who wait to be spoken to."""
@@ -404,6 +404,17 @@ def test_nobody_is_there_before_it_is_known_who(header: bytes, host: str, at_onc
     assert not transport.disconnecting
     connection.connectionLost(None)
     assert served.made[0][1] == [f"made {host}", "oi", "lost"]
+
+
+@pytest.mark.parametrize(("header", "host"), HEADERS)
+def test_the_header_may_come_in_pieces_of_any_size(header: bytes, host: str) -> None:
+    served = _Echo()
+    connection = ProxiedFactory(MemoryReactorClock(), served).buildProtocol(None)
+    connection.makeConnection(StringTransport())
+    for byte in header + b"oi":
+        connection.dataReceived(bytes((byte,)))
+    assert served.made[0][1] == [f"made {host}", "o", "i"]
+    connection.connectionLost(None)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,9 @@ class _Proxied(HAProxyProtocolWrapper):
 
     def __init__(self, factory: ProxiedFactory) -> None:
         self._rest = _Rest()
+        #: What came, until it tells which version it is; and whether that was.
         self._header = b""
+        self._is_begun = False
         self._served = False
         self._deadline: IDelayedCall | None = None
         super().__init__(factory, self._rest)  # type: ignore[arg-type]  # a WrappingFactory
@@ -58,12 +60,13 @@ class _Proxied(HAProxyProtocolWrapper):
         if self._served:
             self.wrappedProtocol.dataReceived(data)
             return
-        self._header += data
-        if len(self._header) < SHORTEST and not self._header.endswith(_UNKNOWN):
-            return  # Twisted tells by the first bytes that it gets which version it is
-        data, self._header = self._header, b""
-        if data.startswith(_UNKNOWN):
-            data = data.replace(b"UNKNOWN", b"UNKNOWN ", 1)  # or else it takes that for an error
+        if not self._is_begun:
+            self._header += data
+            if len(self._header) < SHORTEST and not self._header.endswith(_UNKNOWN):
+                return  # Twisted tells by the first bytes that it gets which version it is
+            data, self._header, self._is_begun = self._header, b"", True
+            if data.startswith(_UNKNOWN):  # or else it takes that for an error
+                data = data.replace(b"UNKNOWN", b"UNKNOWN ", 1)
         try:
             super().dataReceived(data)
         except (ValueError, LookupError, struct.error):  # a port that is no number, and the like
