@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from tests.test_protocol import HELLO, Client, House
 from twisted_chat.flood import Rate
-from twisted_chat.protocol import LOOK_AHEAD
+from twisted_chat.protocol import LINE_OVERHEAD, LOOK_AHEAD, MOVED_BYTES
 
 SLOW = Rate(3, 5)
 
@@ -267,7 +267,7 @@ def test_lines_that_go_on_again_and_again_do_not_pile_up() -> None:
         ana = house.connect()
         ana.send(f"/resume {code}\n".encode())
         pass_time(house, 30)
-    assert ana.protocol.waiting <= LOOK_AHEAD // 4
+    assert ana.protocol.waiting <= MOVED_BYTES // LINE_OVERHEAD
     assert b"[SERVER]: Lines of yours that were not sent:" in ana.read()
 
 
@@ -307,7 +307,7 @@ def test_what_nobody_has_read_goes_on_over_the_connection_of_resume(
     assert said(bia) == [*(str(number) for number in range(20)), "new"]
 
 
-@pytest.mark.parametrize("how", ["cut off", "reset", "quit"])
+@pytest.mark.parametrize("how", ["cut off", "reset", "quit", "endless command"])
 def test_what_nobody_has_read_is_told_as_not_sent(
     unread: Callable[[Client, bytes], None], how: str
 ) -> None:
@@ -325,6 +325,8 @@ def test_what_nobody_has_read_is_told_as_not_sent(
     spoken = said(bia)
     if how == "reset":
         ana.protocol.hung_up(ECONNRESET)
+    elif how == "endless command":
+        ana.send(b"\xff\xfa" + b"x" * 3000)
     else:
         ana.protocol.vanished()
     ana.protocol.connectionLost(Failure(ConnectionLost()))

@@ -94,9 +94,13 @@ _REQUESTS: dict[Signal, Request] = {
     Signal.INTERRUPT: Interrupt(),
 }
 
-#: Bytes that are read of somebody whose lines have to wait, to find a request to drop them; and
-#: bytes of lines that go on over another connection, as there may be one after the other.
+#: Bytes that are read of somebody whose lines have to wait, to find a request to drop them.
 LOOK_AHEAD = 2**17
+
+#: Bytes of lines that go on over another connection, as there may be one after the other; and the
+#: bytes that a line counts for besides its own, as ten thousand lines take 10 ms.
+MOVED_BYTES = 2**18
+LINE_OVERHEAD = 24
 
 #: Times that a connection is read, once it takes no more lines, to count those that it has.
 READS_TO_COUNT = 128
@@ -410,6 +414,7 @@ class ChatProtocol(LineReceiver):
             if self._gone:
                 self._finish()
             else:
+                self._not_sent += self._drop_unread()
                 self.transport.abortConnection()
             return
         if answer:
@@ -718,11 +723,11 @@ class ChatProtocol(LineReceiver):
         while self._raw and not self._closing:
             self._frame_rest()
         lines: list[bytes] = []
-        left = LOOK_AHEAD
+        left = MOVED_BYTES
         while self._lines and left > 0:
             line = self._lines.popleft()
             if isinstance(line, bytes):
-                left -= len(line) + 1
+                left -= len(line) + LINE_OVERHEAD
                 lines.append(line.removesuffix(b"\r"))
         self.session.lines_dropped(self._forget_lines())
         return lines
