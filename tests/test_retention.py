@@ -38,6 +38,7 @@ def test_what_the_operator_confirms_is_believed_but_not_what_comes_long_after() 
     assert is_believed(NOW + 366 * DAY, NOW, YEAR, confirmed)
     assert not is_believed(NOW + 400 * DAY, NOW, YEAR, confirmed)
     assert not is_believed(NOW + 366 * DAY, NOW, YEAR, NOW - DAY)  # an old one, left in the file
+    assert not is_believed(NOW + 366 * DAY, NOW, YEAR, NOW + 3660 * DAY)  # a slip of the operator's
 
 
 @given(st.integers(-(2**63), 2**63 - 1))

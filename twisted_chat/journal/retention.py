@@ -31,9 +31,10 @@ def is_believed(now: int, seen: int, age: int, confirmed: int) -> bool:
     Args:
         seen: the last time at which the clock was believed.
         age: for how long entries are kept.
-        confirmed: a time that the operator says has been reached; 0 is none.
+        confirmed: about the time that it is, as the operator says; 0 is none. One that is far
+            ahead confirms nothing: a date with a slip in it would let every clock pass.
     """
-    return now - max(seen, confirmed) <= patience(age)
+    return min(now - seen, abs(now - confirmed)) <= patience(age)
 
 
 def date(time: int) -> str:
