@@ -88,6 +88,21 @@ def test_history_and_search_go_on_behind_what_ignored_people_said() -> None:
     assert len(ana.types("/search noise")) == 1
 
 
+def test_where_all_that_came_before_is_of_ignored_people_the_page_is_the_last() -> None:
+    world = World()
+    ana, troll, bia = world.enter("Ana", "Troll", "Bia")
+    troll.types("one", "two")
+    bia.types("three")
+    troll.types("four")
+    bia.types("five")
+    ana.types("/ignore Troll")
+    page = ana.types("/history")
+    assert [line.split()[0] for line in page[1:]] == ["3", "5"]
+    assert ana.types("/history lobby 1")[-1].endswith(
+        "/history lobby 1 before 5 shows what came before."
+    )
+
+
 def test_a_search_goes_on_behind_any_number_of_lines_of_ignored_people() -> None:
     world = World()
     ana, troll, bia = world.enter("Ana", "Troll", "Bia")

@@ -602,10 +602,13 @@ class Chat:
                 return
             goes_on = len(found) < limit and not is_end  # after what was looked at
             is_latest = start is None
+            # If all was looked at, what comes before the first that was found is left out.
+            is_whole = is_latest and is_end and 0 < len(found) < limit
+            oldest = found[0].number if is_whole else room.base + 1
             shown = HistoryShown(
                 room.name,
                 _page_of(found, latest=is_latest),
-                room.base + 1,
+                oldest,
                 before=end if goes_on and is_latest and end > room.base + 1 else 0,
                 after=start if goes_on and start is not None and start < end - 1 else 0,
             )

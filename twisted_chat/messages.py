@@ -412,7 +412,7 @@ class EntriesRemoved(Event, frozen=True):
 
 
 class HistoryShown(Event, frozen=True):
-    """A page of a room's log, oldest first; the room's oldest entry kept is ``first``.
+    """A page of a room's log, oldest first; the room's oldest entry that can be shown is ``first``.
 
     The page is not full, although there is more, if ``before`` or ``after`` is not 0: up to that
     number, nearly all was said by people whom one ignores.

@@ -427,7 +427,8 @@ def _history_shown(event: HistoryShown, style: Style) -> list[str]:
     lines.extend(f"{entry.number:>6} {_dated(entry, style)}" for entry in event.entries)
     if before:
         sentence = N_("/history {room} {n} before {first} shows what came before.")
-        details = {"n": len(event.entries) or SHORT_PAGE, "first": before}
+        n = SHORT_PAGE if event.before else len(event.entries)
+        details = {"n": n, "first": before}
         lines.append(_notice(style, sentence, room=event.room, **details))
     return lines
 
