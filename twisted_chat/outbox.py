@@ -29,8 +29,8 @@ BUFFER = 2**16
 #: what it holds, each delivery is remembered.
 UNSENT = 2**17
 
-#: So many deliveries, or of so many bytes, are remembered before it is asked which of them have
-#: arrived.
+#: Deliveries (or their bytes) that are remembered before the socket is asked how much the peer has
+#: confirmed.
 DELIVERIES = 32
 DELIVERED_BYTES = 2**19
 

@@ -162,7 +162,7 @@ class ChatProtocol(LineReceiver):
     factory: ChatFactory
     transport: Any  # Twisted types it without what every stream transport has
 
-    #: Where it comes from is full, or all is: it was told so, and takes part in nothing.
+    #: The source or the server is at its connection limit; the client was told, and has no session.
     _turned_away = False
     #: Flood control has made lines wait, and not yet caught up; and when that was told last.
     _slowed = False
