@@ -723,6 +723,15 @@ def test_stopping_saves_tells_and_closes() -> None:
     assert bia.connection.closed
 
 
+def test_a_log_in_memory_is_not_said_to_be_saved() -> None:
+    world = World()
+    world.journal.lasts = False
+    (ana,) = world.enter("Ana")
+    world.chat.stop(lambda: None)
+    goodbye = "[SERVER]: The server is being stopped. What was said was kept until now. Goodbye!"
+    assert ana.sees() == [goodbye]
+
+
 def _parse(line: str) -> Request:
     from twisted_chat.dialects import text
 

@@ -266,6 +266,11 @@ class Chat:
         self.default_room = self.room_called(self.default_room)
         self.keeper.start()
 
+    @property
+    def log_lasts(self) -> bool:
+        """Whether what is said outlives the server."""
+        return self._journal.lasts
+
     def configure(self, *, motd: tuple[str, ...], history_lines: int, keep_days: float) -> None:
         """Change what can be changed while people are here; as on making it."""
         self._motd = motd
@@ -949,7 +954,7 @@ class Chat:
                 last,
                 self._keep_days,
                 id,
-                not self._journal.lasts,
+                not self.log_lasts,
                 replaced,
                 room.topic_by,
             )

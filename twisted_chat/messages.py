@@ -533,4 +533,9 @@ class Refused(Event, frozen=True):
 
 
 class ServerStopping(Event, frozen=True):
-    """The service is being stopped; the connection closes next."""
+    """The service is being stopped; the connection closes next.
+
+    If ``until_stop``, the log is in memory: what was said goes with the server.
+    """
+
+    until_stop: bool = False

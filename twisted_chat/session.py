@@ -666,7 +666,7 @@ class Session:
             self._chat.audit("left", self.address, self.nickname.text)
         self._state = State.CLOSED
         self.lines_dropped(self._connection.drop_lines())
-        self.show(ServerStopping())
+        self.show(ServerStopping(until_stop=not self._chat.log_lasts))
         self._connection.close()
 
     # -- talking ------------------------------------------------------------------------------

@@ -402,8 +402,10 @@ class _Replaced(_Line, tag="replaced"):
 
 
 class _Stopping(_Line, tag="stopping"):
+    until_stop: bool = False
+
     def event(self) -> Event:
-        return ServerStopping()
+        return ServerStopping(self.until_stop)
 
 
 _LINES = (

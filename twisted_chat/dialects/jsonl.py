@@ -451,6 +451,10 @@ def _people_listed(event: PeopleListed, style: Style) -> dict[str, Any]:
     }
 
 
+def _stopping(event: ServerStopping, style: Style) -> dict[str, Any]:
+    return {"type": "stopping", **({"until_stop": True} if event.until_stop else {})}
+
+
 def _fields(type: str, **names: str) -> Callable[[Any, Style], dict[str, Any]]:
     """A line whose fields are attributes of the event: ``wire_name="attribute"``."""
 
@@ -483,7 +487,7 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     RoomLeft: _fields("exited", id="id", room="room"),
     RoomsListed: _rooms_listed,
     SearchShown: _search_shown,
-    ServerStopping: _fields("stopping"),
+    ServerStopping: _stopping,
     Slowed: _fields("slowed", burst="burst", per_second="per_second"),
     Told: _told,
     TopicShown: _topic_shown,

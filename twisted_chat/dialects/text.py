@@ -564,7 +564,10 @@ def _goodbye(event: Goodbye, style: Style) -> list[str]:
 
 
 def _server_stopping(event: ServerStopping, style: Style) -> list[str]:
-    return [_notice(style, N_("The server is being stopped. What was said is saved. Goodbye!"))]
+    sentence = N_("The server is being stopped. What was said is saved. Goodbye!")
+    if event.until_stop:
+        sentence = N_("The server is being stopped. What was said was kept until now. Goodbye!")
+    return [_notice(style, sentence)]
 
 
 _RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
