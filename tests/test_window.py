@@ -630,6 +630,24 @@ def test_a_half_typed_line_is_drawn_again_below_each_line() -> None:
     converse(scenario)
 
 
+@pytest.mark.parametrize(
+    ("typed", "rows"),
+    [("x" * 41, 0), ("x" * 42, 0), ("x" * 43, 1), ("x" * 42 + "\x1b[D", 0), ("oi ", 0)],
+)
+def test_a_row_that_is_just_full_takes_no_other_row(typed: str, rows: int) -> None:
+    """Behind the prompt of 8 columns, in a terminal that is made 50 columns wide: one row more
+    than there is, and a line that is shown would be erased.
+    """
+
+    async def scenario(running: Running) -> None:
+        running.press(typed)
+        await running.until(lambda: "".join(typed.split("\x1b")[:1]).strip() in running.output)
+        await asyncio.sleep(0.05)  # until it is drawn
+        assert running.window._drawn.rows_more(50) == rows
+
+    converse(scenario)
+
+
 def test_keys_are_answered_while_ten_thousand_lines_arrive() -> None:
     """A key that is pressed amid the flood is handled amid it, not after it."""
     behind: list[int] = []

@@ -14,7 +14,7 @@ import sys
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from prompt_toolkit.application import Application
@@ -47,6 +47,7 @@ from prompt_toolkit.layout.processors import (
     Transformation,
     TransformationInput,
 )
+from prompt_toolkit.layout.screen import Char
 from prompt_toolkit.layout.utils import explode_text_fragments
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.vt100 import Vt100_Output
@@ -176,7 +177,8 @@ class _Drawn(NamedTuple):
     columns: int
     #: The width of each row above that of the cursor.
     above: Sequence[int]
-    #: The cursor's column.
+    #: The column of the cursor; behind all that is in its row, that of the last character: where
+    #: a row is just full then, terminals leave the cursor at its end.
     x: int
 
     def rows_more(self, columns: int) -> int:
@@ -387,11 +389,8 @@ class Window:
         screen = self._app.renderer.last_rendered_screen
         if screen is not None:
             cursor = screen.get_cursor_position(self._app.layout.current_window)
-            above = [
-                max((x + cell.width for x, cell in row.items() if cell.char != " "), default=0)
-                for row in (screen.data_buffer[y] for y in range(cursor.y))
-            ]
-            self._drawn = _Drawn(self._columns(), above, cursor.x)
+            *above, last = (_used(screen.data_buffer[y]) for y in range(cursor.y + 1))
+            self._drawn = _Drawn(self._columns(), above, min(cursor.x, max(0, last - 1)))
 
     def _after_resize(self) -> None:
         """Erase the rows that prompt_toolkit does not know of, as the terminal made them."""
@@ -655,6 +654,11 @@ class Window:
         else:
             self._leave_again_until = now + LEAVING_TIME
             self._app.invalidate()
+
+
+def _used(row: Mapping[int, Char]) -> int:
+    """How many columns of a row are drawn."""
+    return max((x + cell.width for x, cell in row.items() if cell.char != " "), default=0)
 
 
 def _make_visible(buffer: Buffer) -> None:
