@@ -144,6 +144,17 @@ def test_what_cannot_be_written_is_told(database: Path, arguments: list[str]) ->
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize(
+    "arguments", [["history", "DB", "lobby"], ["export", "DB", "--format=csv"], ["tail"]]
+)
+def test_an_output_that_is_closed_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli._run(arguments) == 2
+    assert "cannot write stdout: Bad file descriptor" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.process
 def test_tail_loses_nothing_and_says_so_when_it_cannot_print(tmp_path: Path) -> None:

@@ -74,11 +74,22 @@ def _run(arguments: Sequence[str] | None) -> int:
     if options.command is None:
         parser.print_help()
         return 2
+    if sys.stdout is None and _is_for_output(options):  # it was closed
+        closed = output.CannotWrite(path="stdout", reason="Bad file descriptor")
+        _complain(closed.sentence(from_environment()))
+        return output.CANNOT_WRITE
     try:
         status: int = options.command(options)
     except KeyboardInterrupt:  # Ctrl-C where no command has a better way to end
         return INTERRUPTED
     return status
+
+
+def _is_for_output(options: argparse.Namespace) -> bool:
+    """Whether a command is of no use without standard output."""
+    if options.command is _export:
+        return options.output is None
+    return options.command in (_history, _tail)
 
 
 def _complain(sentence: str) -> None:
