@@ -161,6 +161,33 @@ def test_too_many_searches_are_refused(setup: Setup) -> None:
     assert sum(isinstance(result, Refusal) for result in results) <= 1
 
 
+def test_a_log_is_closed_under_a_reader_that_does_not_end(tmp_path: Path) -> None:
+    """Its connection stays open: to close it would crash the interpreter."""
+    setup = Setup(tmp_path / "chat.db")
+    begun, release = threading.Event(), threading.Event()
+
+    def stuck(reader: Reader) -> int:
+        begun.set()
+        release.wait(PATIENCE)
+        return len(reader.before("lobby", 10, 5))
+
+    setup.readers.read(stuck, setup.answers.put)
+    assert begun.wait(PATIENCE)
+    setup.store.close()
+    release.set()
+    assert setup.answer() == 5
+    setup.readers.close()
+
+
+def test_nothing_is_searched_after_closing(setup: Setup) -> None:
+    """Nobody would interrupt it: it was waiting, or about to begin, when all was closed."""
+    watch = readers.Watch()
+    watch.start()
+    watch.close()
+    with pytest.raises(HistoryUnavailable):
+        watch.search(setup.store.reader(), lambda reader: pytest.fail("it was begun"))
+
+
 def test_closing_interrupts_searches_and_answers_everybody(tmp_path: Path) -> None:
     setup = Setup(tmp_path / "chat.db")
     with closing(setup.store):

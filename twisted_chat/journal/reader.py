@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import threading
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from time import sleep
@@ -40,6 +41,9 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection, shared: bool = False) -> None:
         self._connection = connection
         self._shared = shared
+        #: To be held by a thread while it reads, if another one may close the log meanwhile: closing
+        #: a connection that runs a statement crashes the interpreter.
+        self.in_use = threading.Lock()
 
     def after(self, room: str, after: int, through: int, limit: int) -> list[Entry]:
         """The first ``limit`` entries numbered above ``after``, up to ``through``."""
@@ -130,8 +134,13 @@ class Reader:
         self._connection.interrupt()
 
     def close(self) -> None:
-        if not self._shared:
+        """Close the connection; one that is in use stays open."""
+        if self._shared or not self.in_use.acquire(blocking=False):
+            return
+        try:
             self._connection.close()
+        finally:
+            self.in_use.release()
 
 
 def _marks(values: Collection[object]) -> str:

@@ -66,10 +66,13 @@ class Watch:
         """``query(reader)``, unless it takes too long.
 
         :raises SearchTooSlow: it was interrupted.
+        :raises HistoryUnavailable: nothing is searched any more.
         :raises sqlite3.Error: it failed.
         """
         with self._change:
-            self._deadlines[reader] = time.monotonic() + (0 if self._closed else SEARCH_SECONDS)
+            if self._closed:  # the thread that would interrupt it may have ended
+                raise HistoryUnavailable(reason=STOPPING)
+            self._deadlines[reader] = time.monotonic() + SEARCH_SECONDS
             self._change.notify()
         try:
             return query(reader)
@@ -237,9 +240,15 @@ class Readers:
         query: Callable[[Reader], T],
         reply: Callable[[T | Refusal], None],
     ) -> None:
-        refusal = threads.put(
-            source, lambda get: self._answer(reply, result_of(lambda: query(get())))
-        )
+        def work(get: Callable[[], Reader]) -> None:
+            def read() -> T:
+                reader = get()
+                with reader.in_use:
+                    return query(reader)
+
+            self._answer(reply, result_of(read))
+
+        refusal = threads.put(source, work)
         if refusal is not None:
             self._answer(reply, refusal)
 

@@ -115,7 +115,7 @@ class Store:
         self.path = path
         self._lock: files.Lock | None = None
         self._made = False
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: list[Reader] = []
         self._real_path = os.path.realpath(path)
         opened = ExitStack()
         try:
@@ -407,8 +407,9 @@ class Store:
         connection = sqlite3.connect(
             read_only(self.path), uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT
         )
-        self._readers.append(connection)
-        return Reader(connection)
+        reader = Reader(connection)
+        self._readers.append(reader)
+        return reader
 
     def copy(self) -> Store:
         """A log in memory that is as this one is now, as if a backup of it was put back."""
@@ -419,7 +420,7 @@ class Store:
 
     def close(self) -> None:
         """Close the database, the readers too, and leave one file: all that is in the write-ahead
-        log is written back, unless another program reads the database.
+        log is written back, unless another program, or a reader on another thread, reads it.
         """
         readers, self._readers = self._readers, []
         for reader in readers:
