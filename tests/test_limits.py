@@ -894,6 +894,7 @@ def test_without_a_descriptor_newcomers_wait_and_the_server_does_not_spin(tmp_pa
                 phone.hears("Welcome")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_an_address_that_is_not_this_machine_s_own_has_16_connections(tmp_path: Path) -> None:
     host = _own_address()
@@ -919,6 +920,7 @@ def _own_address() -> str:
     return address
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_reader_who_stopped_is_closed_and_comes_back_to_all_that_was_said(
     tmp_path: Path,

@@ -66,6 +66,7 @@ def test_the_sync_comes_before_the_acknowledgement_and_before_the_publishing(
     assert found_unsynced(calls) == []
 
 
+@pytest.mark.slow
 def test_without_the_sync_this_check_fails(tmp_path: Path) -> None:
     """The control: `normal` does not sync at each commit, and the check notices."""
     calls = trace(tmp_path, "normal")

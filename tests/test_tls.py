@@ -46,7 +46,12 @@ def closes_abruptly(client: ssl.SSLSocket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("close", "count"), [(closes_politely, 2), (closes_politely, 30), (closes_abruptly, 30)]
+    ("close", "count"),
+    [
+        (closes_politely, 2),
+        pytest.param(closes_politely, 30, marks=pytest.mark.slow),
+        pytest.param(closes_abruptly, 30, marks=pytest.mark.slow),
+    ],
 )
 def test_who_sends_over_tls_and_closes_at_once_has_all_of_it_saved(
     tmp_path: Path, close: Callable[[ssl.SSLSocket], None], count: int

@@ -41,8 +41,8 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection, shared: bool = False) -> None:
         self._connection = connection
         self._shared = shared
-        #: To be held by a thread while it reads, if another one may close the log meanwhile: closing
-        #: a connection that runs a statement crashes the interpreter.
+        #: A thread holds it while it reads, if another one may close the log meanwhile: to close a
+        #: connection that runs a statement crashes the interpreter.
         self.in_use = threading.Lock()
 
     def after(self, room: str, after: int, through: int, limit: int) -> list[Entry]:
