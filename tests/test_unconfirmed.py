@@ -52,6 +52,22 @@ def test_what_arrives_a_little_later_is_reported_then() -> None:
     assert world.clock.getDelayedCalls() == []
 
 
+def test_an_answer_is_shown_after_the_confirmation_of_what_it_answers() -> None:
+    """However soon it comes, as that of a bot."""
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.connection.arrives = False
+    bia.types("/msg Ana oi")
+    assert of(bia, own=True) == []
+    ana.connection.arrives = True
+    ana.types("/msg Bia ola")
+    told = [event.text for event in bia.connection.events if isinstance(event, Told)]
+    assert told == ["oi", "ola"]
+    passes(world, 1)
+    assert of(bia, own=True) == ["oi"]
+    assert world.clock.getDelayedCalls() == []
+
+
 def test_a_message_to_somebody_whose_host_has_vanished_is_not_reported_as_delivered() -> None:
     """And is shown again when they come back, to their right correspondent."""
     world = World()

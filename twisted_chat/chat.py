@@ -250,6 +250,8 @@ class Chat:
         self._is_telling = False
         #: Rooms that somebody left without that being told, or that was told meanwhile.
         self._left_untold: dict[Person, list[Room]] = {}
+        #: Private messages, by sender and recipient, of which it is not known whether they arrived.
+        self._unconfirmed: dict[tuple[Person, Person], dict[Shown, Told]] = {}
         #: Who waits for the entries of a room that come after a number, while they are read.
         self._reading: dict[tuple[str, int], list[tuple[Cursor, Person]]] = {}
 
@@ -1032,22 +1034,39 @@ class Chat:
             person.refuse(NotReading(name=told.recipient), id)
         else:
             recipient.heard_from(person)
-            self._confirm(person, delivered, recipient.show_surely(told), iter(LOOKS))
+            # An answer is shown after the confirmation of what it answers.
+            for shown in tuple(self._unconfirmed.get((recipient, person), ())):
+                self._confirm(recipient, person, shown)
+            shown = recipient.show_surely(told)
+            self._unconfirmed.setdefault((person, recipient), {})[shown] = delivered
+            self._confirm(person, recipient, shown, iter(LOOKS))
 
     def _confirm(
-        self, person: Person, delivered: Told, shown: Shown, looks: Iterator[float]
+        self,
+        person: Person,
+        recipient: Person,
+        shown: Shown,
+        looks: Iterator[float] | None = None,
     ) -> None:
-        """Tell ``person`` that their message was delivered, as soon as it has arrived, or that it
-        may not have been.
+        """Tell ``person`` that their message was delivered, if it has arrived at ``recipient``; or
+        look again, and after the last of ``looks`` tell them that it may not have been delivered.
         """
+        pair = person, recipient
+        delivered = self._unconfirmed.get(pair, {}).get(shown)
+        if delivered is None:  # told already
+            return
         if shown.has_arrived():
             person.show(delivered)
+        elif looks is None:
             return
-        seconds = next(looks, None)
-        if seconds is None:
-            person.refuse(NotConfirmed(name=delivered.recipient), delivered.id)
+        elif (seconds := next(looks, None)) is not None:
+            self._later(seconds, partial(self._confirm, person, recipient, shown, looks))
+            return
         else:
-            self._later(seconds, partial(self._confirm, person, delivered, shown, looks))
+            person.refuse(NotConfirmed(name=delivered.recipient), delivered.id)
+        del self._unconfirmed[pair][shown]
+        if not self._unconfirmed[pair]:
+            del self._unconfirmed[pair]
 
     def _announced(self, announced: Announced) -> None:
         if announced.room is not None:
