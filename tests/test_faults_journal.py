@@ -315,7 +315,7 @@ def test_a_full_disk_is_told_and_recovered_from(
 
             def say_one() -> bool:
                 number = next(numbers)
-                answer = ana.ask(**say(number, text=f"{number} " + "x" * 1000))
+                answer = ana.ask(**say(number, text=f"{number} " + "x" * 900))
                 (acknowledged if answer["type"] == "ack" else refused).add(number)
                 assert answer["type"] == "ack" or answer["code"] == "not-saved", answer
                 return bool(answer["type"] == "ack")

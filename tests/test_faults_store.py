@@ -138,7 +138,8 @@ class Memory:
         self.told = 0
 
     def look(self, port: int) -> None:
-        """Come, see what is new up to what is there, and break off."""
+        """Come, see what is new up to the end of the log, and break off."""
+        last = end = -1
         with connect(port) as connection, connection.makefile("rb") as lines:
 
             def send(**request: Any) -> None:
@@ -152,7 +153,7 @@ class Memory:
                 resume=resume or {"lobby": 0},
                 log=self.log,
             )
-            send(type="ping", id="end")
+            send(type="history", room="lobby", limit=1, id="end")
             for line in lines:
                 message = json.loads(line)
                 if message["type"] == "welcome":
@@ -165,7 +166,9 @@ class Memory:
                     assert message["seq"] == last + 1
                     last = message["seq"]
                     self.texts[last] = message["text"]
-                elif message["type"] == "pong":
+                elif message["type"] == "history":
+                    end = message["entries"][-1]["seq"]
+                if 0 <= end <= last:
                     break
             send(type="quit")
 
