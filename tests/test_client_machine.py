@@ -96,8 +96,11 @@ class Disk:
             lambda: self.rooms.__setitem__(room, max(number, self.rooms.get(room, 0)))
         )
 
-    def of_log(self, log: str) -> None:
+    def of_log(self, log: str) -> Deferred[None]:
+        noted: Deferred[None] = Deferred()
+        self._keeping.append(noted)
         self._changes.append(lambda: setattr(self, "log", log))
+        return noted
 
     def left(self, room: str) -> None:
         self._changes.append(lambda: self.rooms.pop(room, None))

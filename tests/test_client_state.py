@@ -663,3 +663,13 @@ def test_nothing_that_was_told_to_be_kept_is_lost_by_a_kill(file: Place, path: P
             state.forget(id)
         file.loop.wait(state.close())
     assert told
+
+
+def test_the_log_is_on_disk_when_it_is_told(file: Place, path: Path, opened: State) -> None:
+    """Or else a client that is killed would know entries of a run that it never heard of."""
+    noted = opened.of_log("log.run")
+    assert not noted.called
+    file.loop.wait(noted)
+    with closing(on_disk(path)) as connection:
+        row = connection.execute("SELECT value FROM fact WHERE name = 'log'").fetchone()
+    assert row == ('"log.run"',)

@@ -353,6 +353,8 @@ class ChatClient(Service):
         self._connection: ChatClientProtocol | None = None
         self._is_in = False
         self._is_paused = False
+        #: It is being kept which log the numbers are of.
+        self._is_noting = False
         self._waits_for_answers = False
         self._is_stopping = False
         self._is_over = False
@@ -444,7 +446,8 @@ class ChatClient(Service):
     def _flow(self) -> None:
         if self._connection is None:
             return
-        if self._is_paused and not (self._waits_for_answers and self._outgoing):
+        is_paused = self._is_paused and not (self._waits_for_answers and self._outgoing)
+        if is_paused or self._is_noting:
             self._connection.pause()
         else:
             self._connection.resume()
@@ -925,10 +928,22 @@ class ChatClient(Service):
         self._send()
 
     def _follow_log(self) -> None:
-        """Once all numbers are of the log that there is now, keep what was told of it."""
-        if not self._unplaced:
-            self._log_told = self._new_log
-            self.state.of_log(self._log_told)
+        """Once all numbers are of the log that there is now, keep what was told of it.
+
+        Nothing is told before that is kept. A client that was killed, and knew entries of this run
+        of the server but not the run, would be taken for one that saw another log.
+        """
+        if self._unplaced or self._log_told == self._new_log:
+            return
+        self._log_told = self._new_log
+        noting = self.state.of_log(self._log_told)
+        self._is_noting = not noting.called
+        self._flow()
+        noting.addCallback(self._noted)
+
+    def _noted(self, _: None) -> None:
+        self._is_noting = False
+        self._flow()
 
     def _place(self) -> None:
         """What was said before any room was known is for the first one, also if sent again."""

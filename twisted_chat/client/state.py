@@ -139,8 +139,11 @@ class State(Protocol):
         Cheap: for every entry.
         """
 
-    def of_log(self, log: str) -> None:
-        """The numbers are of this log from now on: see ``log`` in ``docs/protocol.rst``."""
+    def of_log(self, log: str) -> Deferred[None]:
+        """The numbers are of this log from now on: see ``log`` in ``docs/protocol.rst``.
+
+        Fires once that is kept, or cannot be.
+        """
 
     def left(self, room: str) -> None:
         """One is not in ``room`` any more: its number is forgotten."""
@@ -213,9 +216,10 @@ class MemoryState:
         if self._open:
             self._notes.see(room, number)
 
-    def of_log(self, log: str) -> None:
+    def of_log(self, log: str) -> Deferred[None]:
         if self._open:
             self._notes.log = log
+        return succeed(None)
 
     def left(self, room: str) -> None:
         if self._open:
@@ -253,6 +257,7 @@ class _Group(msgspec.Struct, frozen=True):
     typed: list[str]
     #: Names in :class:`_Notes`, and the values as JSON.
     facts: dict[str, str]
+    noting: list[Deferred[None]]
 
 
 class FileState:
@@ -283,6 +288,8 @@ class FileState:
         self._facts: set[str] = set()
         self._typed: deque[str] = deque(maxlen=TYPED_LIMIT)
         self._urgent = False
+        #: What fires once the facts are written, or cannot be.
+        self._noting: list[Deferred[None]] = []
         self._timer: IDelayedCall | None = None
 
     def open(self) -> Deferred[Kept]:
@@ -309,10 +316,15 @@ class FileState:
         if self._open and self._notes.see(room, number):
             self._changed("rooms")
 
-    def of_log(self, log: str) -> None:
-        if self._open and log != self._notes.log:
-            self._notes.log = log
-            self._changed("log")
+    def of_log(self, log: str) -> Deferred[None]:
+        if not self._open or log == self._notes.log:
+            return succeed(None)
+        self._notes.log = log
+        noted: Deferred[None] = Deferred()
+        self._noting.append(noted)
+        self._urgent = True
+        self._changed("log")
+        return noted
 
     def left(self, room: str) -> None:
         if self._open and self._notes.rooms.pop(room, None) is not None:
@@ -383,8 +395,9 @@ class FileState:
             self._timer.cancel()
             self._timer = None
         facts = {name: json.dumps(getattr(self._notes, name)) for name in self._facts}
-        group = _Group(self._changes, list(self._typed), facts)
+        group = _Group(self._changes, list(self._typed), facts, self._noting)
         self._changes = []
+        self._noting = []
         self._facts.clear()
         self._typed.clear()
         self._urgent = False
@@ -401,6 +414,8 @@ class FileState:
         for change in group.changes:
             if change.kept is not None:
                 change.kept.callback(None)
+        for noted in group.noting:
+            noted.callback(None)
         self._step()
 
     def _not_written(self, why: Failure, group: _Group) -> None:
@@ -415,6 +430,8 @@ class FileState:
         for change in group.changes:
             if change.kept is not None:
                 change.kept.errback(NotKept(reason=why.value))
+        for noted in group.noting:
+            noted.callback(None)
         self._step()
 
     def _complain(self, why: Failure) -> None:
