@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.fakes import World
 from twisted_chat.characters import find_unsafe
 from twisted_chat.display import BLANKS_IN_A_ROW, is_plain, shown, stripped
+from twisted_chat.lookalikes import letters
 
 #: Drawn as blanks, or not at all.
 BLANKS = "\t \u00a0\u1680\u2003\u202f\u205f\u2800\u3000\u3164\uffa0"
@@ -31,6 +32,7 @@ hostile = st.lists(
                 "［",
                 "］",
                 "x",
+                "\u0301" * 9,
             ]
         ),
         st.text(st.sampled_from(BLANKS + UNSEEN), min_size=1, max_size=100),
@@ -63,6 +65,17 @@ hostile = st.lists(
         ("[Ana / in private]: x", "(Ana / in private): x"),
         ("[__]: x", "(__): x"),
         ("[*Ана*]: x", "(*Ана*): x"),
+        ("[SERVER" + "\ufe0f" * 99 + "]: x", "(SERVER" + "\ufe0f" * 99 + "): x"),
+        ("[Ana]" + "\ufe0f" * 99 + ": x", "(Ana)" + "\ufe0f" * 99 + ": x"),
+        ("[Ana]\u0321\u1161\ufff9: x", "(Ana)\u0321\u1161\ufff9: x"),
+        ("⌊Ana⌋: x", "(Ana): x"),
+        ("〔Ana⎦: x", "(Ana): x"),
+        ("[ЅЕRVЕR] x", "(ЅЕRVЕR) x"),
+        ("[SERVI\u0323DOR] x", "(SERVI\u0323DOR) x"),
+        ("[$ERV3R]: x", "($ERV3R): x"),
+        ("a" + "\u0301\u0e47\u20dd" * 40 + "b", "a" + "\u0301\u0e47\u20dd" * 2 + "\u0301\u0e47b"),
+        ("a" + "\u0301\u200b" * 40 + "b", "a" + "\u0301\u200b" * 8 + "b"),
+        ("x" + "\U0001d159\U00013441" * 40 + "y", "x y"),
     ],
 )
 def test_what_could_pass_for_another_line_is_seen_to_be_none(text: str, as_shown: str) -> None:
@@ -88,6 +101,9 @@ def test_what_could_pass_for_another_line_is_seen_to_be_none(text: str, as_shown
         "https://example.org/a?b[]=1&c[x]=2#d",
         "[the server is down] he said",
         "שלום: [1] עולם",
+        "น้ำ हिन्दी tiếng Việt בְּרֵאשִׁ֖ית",
+        "「はい」：とてもいい、【重要】：読む",
+        "[" + "a long aside, " * 9 + "]: and on",
     ],
 )
 def test_what_people_write_is_shown_as_it_is(text: str) -> None:
@@ -108,6 +124,13 @@ def test_no_line_of_the_server_or_of_others_is_in_it(text: str) -> None:
     assert "[Ana]:" not in plain.replace(" ", "")
     drawn = "".join(" " if c in BLANKS else c for c in bare)
     assert " " * (BLANKS_IN_A_ROW * 2) not in drawn
+
+
+def test_whatever_looks_like_a_colon_is_taken_for_one() -> None:
+    """By Unicode's own table (UTS 39)."""
+    colons = [sign for sign, like in letters().items() if like == ":"]
+    assert len(colons) >= 15
+    assert {shown(f"[Ana]{chr(sign)} x")[0] for sign in colons} == {"("}
 
 
 @given(hostile)

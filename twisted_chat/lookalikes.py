@@ -75,6 +75,15 @@ def keys(written: str, folded: str) -> frozenset[str]:
     return frozenset(map(_unified, shapes))
 
 
+@cache
+def letters() -> dict[int, str]:
+    """What each character looks like, of those that look like another; for :meth:`str.translate`.
+
+    It is less exact than :func:`keys`, and costs a microsecond.
+    """
+    return {ord(character): like for character, like in {**_variants(), **_prototypes()}.items()}
+
+
 def _shape(text: str) -> str:
     """The skeleton without marks and variants."""
     return _bare(skeleton(_bare(text, _small_capitals())), _variants())
