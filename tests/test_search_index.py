@@ -46,6 +46,8 @@ DESTROYED = (
     "DELETE FROM entry_text_config",
     "UPDATE entry_text_data SET block = randomblob(100)",
     "UPDATE entry_text_data SET block = zeroblob(length(block))",
+    # A structure (row 10) of one level with 2**31 - 1 segments: FTS5 asks for room for them all.
+    "UPDATE entry_text_data SET block = x'00000000010100008FFFFFFF7F' WHERE id = 10",
     "DROP TABLE entry_text_data",
     "DROP TABLE entry_text_idx",
     "DROP TABLE entry_text_docsize",

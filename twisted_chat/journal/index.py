@@ -57,6 +57,8 @@ def using_index() -> Iterator[None]:
     """
     try:
         yield
+    except MemoryError as error:  # FTS5 asked for as much as a damaged block says that it holds
+        raise IndexDamaged("it asks for more memory than there is") from error
     except sqlite3.Error as error:
         if any(word in str(error) for word in _SURROUNDINGS):
             raise
@@ -172,7 +174,7 @@ class SearchIndex:
     def _drop(self) -> None:
         try:
             self._connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
-        except sqlite3.Error:  # FTS5 must read it before it can drop it
+        except (sqlite3.Error, MemoryError):  # FTS5 must read it before it can drop it
             self._connection.execute("PRAGMA writable_schema = ON")
             try:
                 self._connection.execute("DELETE FROM sqlite_schema WHERE name = ?", (TABLE,))
