@@ -464,13 +464,15 @@ def test_a_malformed_file_is_told_with_status_1(
     ]
 
 
+@pytest.mark.parametrize("sql", ["'CREATE nonsense'", "CAST(x'435245415445ff' AS TEXT)"])
 def test_a_malformed_schema_is_told_with_status_1(
-    capsys: pytest.CaptureFixture[str], path: Path
+    capsys: pytest.CaptureFixture[str], path: Path, sql: str
 ) -> None:
+    """SQLite quotes it, also what is not UTF-8."""
     change(
         path,
         "PRAGMA writable_schema = ON",
-        "UPDATE sqlite_schema SET sql = 'CREATE nonsense' WHERE name = 'entry'",
+        f"UPDATE sqlite_schema SET sql = {sql} WHERE name = 'entry'",
     )
     status, output, errors = run(capsys, "verify", str(path))
     assert status == 1

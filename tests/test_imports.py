@@ -19,6 +19,7 @@ LAYERS = (
     "language",
     "characters",
     "errors",
+    "sqlite_faults",
     "output",
     "lookalikes",
     "names",
@@ -258,9 +259,9 @@ def test_the_domain_knows_neither_network_nor_disk(module: str) -> None:
 
 
 def test_sqlite_is_known_to_what_keeps_something_alone() -> None:
-    """The journal, its archive, and what a client keeps."""
+    """The journal, its archive, what a client keeps, and what tells the faults of all three."""
     users = {module for module in FILES if "sqlite3" in imported_by(module)}
-    keepers = ("journal.", "archive.", "client.state")
+    keepers = ("journal.", "archive.", "client.state", "sqlite_faults")
     assert {module for module in users if not module.startswith(keepers)} == set()
 
 

@@ -24,6 +24,7 @@ from twisted_chat.errors import CannotStart, Refusal
 from twisted_chat.language import N_
 from twisted_chat.output import CannotWrite
 from twisted_chat.programs import program
+from twisted_chat.sqlite_faults import SQLITE_FAULTS
 
 #: Pages (of 4 KiB) that are copied at one go.
 STEP = 1000
@@ -119,7 +120,7 @@ def _verify(copy: str, progress: Progress) -> tuple[Verification, list[Refusal]]
         raise LogDamaged(findings)
     if not findings:
         return verification, []
-    with suppress(sqlite3.Error), closing(sqlite3.connect(copy)) as connection, connection:
+    with suppress(*SQLITE_FAULTS), closing(sqlite3.connect(copy)) as connection, connection:
         # So a server makes it anew when it starts with the copy.
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("UPDATE indexed SET version = 0")

@@ -28,6 +28,7 @@ from twisted_chat.journal.store import BUSY_TIMEOUT
 from twisted_chat.journal.upgrade import APPLICATION_ID, schema_scripts
 from twisted_chat.language import N_
 from twisted_chat.messages import Entry, Kind
+from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
 
 #: The first version of the schema that has all that is read here.
 OLDEST = 2
@@ -246,16 +247,20 @@ def open_archive(path: str) -> Iterator[Archive]:
             connection.execute("BEGIN")  # all that follows sees the same moment
             _check(connection, path)
             yield Archive(path, connection, files)
-        except sqlite3.Error as error:
+        except SQLITE_FAULTS as error:
             if files is not None and files.changed():
                 raise DatabaseChanged(path=visible(path)) from error
             raise refusal_for(error, path) from error
 
 
-def refusal_for(error: sqlite3.Error, path: str) -> Refusal:
-    """What ``error``, which came of reading ``path``, means to an operator."""
-    reason = shown(error)
-    damaged = "malformed" in reason or "Could not decode" in reason
+def refusal_for(error: Exception, path: str) -> Refusal:
+    """What ``error``, one of SQLite's on reading ``path``, means to an operator."""
+    reason = shown(reason_of(error))
+    damaged = (
+        not isinstance(error, sqlite3.Error)
+        or "malformed" in reason
+        or "Could not decode" in reason
+    )
     return (DatabaseMalformed if damaged else DatabaseUnusable)(path=visible(path), reason=reason)
 
 

@@ -6,7 +6,6 @@ Unlike the rest of this package it writes, so no server may have the database op
 from __future__ import annotations
 
 import os
-import sqlite3
 from contextlib import closing
 
 from twisted_chat.archive.database import DatabaseOlder, open_archive, refusal_for
@@ -14,6 +13,7 @@ from twisted_chat.archive.progress import Progress
 from twisted_chat.characters import visible
 from twisted_chat.journal.store import Store
 from twisted_chat.journal.upgrade import schema_scripts
+from twisted_chat.sqlite_faults import SQLITE_FAULTS
 
 #: Entries that are indexed at one go.
 STEP = 1000
@@ -39,6 +39,6 @@ def reindex(path: str, progress: Progress) -> int:
             while count := store.index(STEP):
                 entries += count
                 progress.advance(count)
-    except sqlite3.Error as error:
+    except SQLITE_FAULTS as error:
         raise refusal_for(error, path) from error
     return entries

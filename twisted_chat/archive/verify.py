@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
@@ -22,6 +21,7 @@ from twisted_chat.characters import visible
 from twisted_chat.errors import CannotStart, Refusal
 from twisted_chat.journal.chain import link
 from twisted_chat.language import N_
+from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
 
 _ROOMS = "SELECT id, name, base, base_hash, last, topic FROM room ORDER BY id"
 
@@ -80,7 +80,7 @@ class Verification:
                 sound = False
                 yield finding
             yield from self._check_rest(sound)
-        except sqlite3.DatabaseError as error:
+        except SQLITE_FAULTS as error:
             refusal = refusal_for(error, self._archive.path)
             if isinstance(refusal, CannotStart):
                 raise
@@ -112,13 +112,13 @@ class Verification:
         record = (id, name, base, base_hash, last, topic)
         try:
             return self._walk(*record)
-        except sqlite3.Error:
+        except SQLITE_FAULTS:
             pass  # perhaps some text is not UTF-8; reading any text takes twice as long
         try:
             with self._archive.any_text():
                 return self._walk(*record)
-        except sqlite3.Error as error:
-            return RoomUnreadable(room=shown(name), reason=shown(error))
+        except SQLITE_FAULTS as error:
+            return RoomUnreadable(room=shown(name), reason=shown(reason_of(error)))
 
     def _walk(
         self, id: int, name: str, base: int, base_hash: bytes, last: int, topic: str

@@ -31,6 +31,7 @@ from twisted.python.failure import Failure
 from twisted_chat.characters import visible
 from twisted_chat.errors import CannotStart, DatabaseForeign, DatabaseNewer, LogRefusal
 from twisted_chat.language import N_
+from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
 
 #: Seconds until what is less urgent than a line is written, and until a failed write is repeated.
 DELAY = 1.0
@@ -435,8 +436,10 @@ class FileState:
         self._step()
 
     def _complain(self, why: Failure) -> None:
-        if why.check(sqlite3.Error):
-            self._log.error("{path} was not written: {reason}", path=self._path, reason=why.value)
+        if why.check(*SQLITE_FAULTS):
+            self._log.error(
+                "{path} was not written: {reason}", path=self._path, reason=reason_of(why.value)
+            )
         else:
             self._log.failure("a defect: {path} was not written", why, path=self._path)
 
@@ -555,8 +558,8 @@ def _open_file(path: Path) -> tuple[_File, Kept]:
             raise
     except sqlite3.OperationalError as error:
         raise StateUnusable(path=shown, reason=error) from error
-    except sqlite3.DatabaseError as error:
-        raise StateDamaged(path=shown, reason=error) from error
+    except SQLITE_FAULTS as error:
+        raise StateDamaged(path=shown, reason=visible(reason_of(error))) from error
     except (ValueError, msgspec.ValidationError) as error:
         raise StateDamaged(path=shown, reason=_DAMAGED) from error
 

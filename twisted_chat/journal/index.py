@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from twisted_chat.journal import search
+from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
 
 #: The table of FTS5, and those in which FTS5 keeps what is in it (SQLite, "FTS5", section 9).
 TABLE = "entry_text"
@@ -57,12 +58,10 @@ def using_index() -> Iterator[None]:
     """
     try:
         yield
-    except MemoryError as error:  # FTS5 asked for as much as a damaged block says that it holds
-        raise IndexDamaged("it asks for more memory than there is") from error
-    except sqlite3.Error as error:
-        if any(word in str(error) for word in _SURROUNDINGS):
+    except SQLITE_FAULTS as error:
+        if isinstance(error, sqlite3.Error) and any(word in str(error) for word in _SURROUNDINGS):
             raise
-        raise IndexDamaged(str(error)) from error
+        raise IndexDamaged(reason_of(error)) from error
 
 
 class SearchIndex:
@@ -174,7 +173,7 @@ class SearchIndex:
     def _drop(self) -> None:
         try:
             self._connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
-        except (sqlite3.Error, MemoryError):  # FTS5 must read it before it can drop it
+        except SQLITE_FAULTS:  # FTS5 must read it before it can drop it
             self._connection.execute("PRAGMA writable_schema = ON")
             try:
                 self._connection.execute("DELETE FROM sqlite_schema WHERE name = ?", (TABLE,))

@@ -18,6 +18,7 @@ from twisted_chat.errors import HistoryUnavailable, Refusal, SearchBusy, SearchT
 from twisted_chat.journal.fair_queue import FairQueue
 from twisted_chat.journal.reader import Reader
 from twisted_chat.language import N_
+from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
 
 #: Threads that read pages of the log, and threads that search.
 HISTORY_THREADS = 2
@@ -259,8 +260,8 @@ def result_of(read: Callable[[], T]) -> T | Refusal:
         return read()
     except Refusal as refusal:
         return refusal
-    except sqlite3.Error as error:
-        return HistoryUnavailable(reason=error)
+    except SQLITE_FAULTS as error:
+        return HistoryUnavailable(reason=reason_of(error))
     except Exception as error:
         _log.exception("internal error: the log was not read")
         return HistoryUnavailable(reason=error)

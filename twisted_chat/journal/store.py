@@ -44,6 +44,7 @@ from twisted_chat.journal.upgrade import (
     upgrade,
 )
 from twisted_chat.messages import Entry
+from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
 
 Durability = Literal["full", "normal"]
 MEMORY = ":memory:"
@@ -136,8 +137,8 @@ class Store:
         except BaseException as error:
             opened.close()
             self._release()
-            if isinstance(error, sqlite3.Error):
-                raise DatabaseUnusable(path=path, reason=error) from error
+            if isinstance(error, SQLITE_FAULTS):
+                raise DatabaseUnusable(path=path, reason=reason_of(error)) from error
             raise
 
     @property
@@ -163,6 +164,8 @@ class Store:
         rows = self._connection.execute("SELECT token, entry FROM run ORDER BY number").fetchall()
         (identity,) = self._connection.execute("SELECT identity FROM log").fetchone()
         (last,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM entry").fetchone()
+        if not all(isinstance(token, bytes) and isinstance(entry, int) for token, entry in rows):
+            raise sqlite3.DatabaseError("the table of its runs is damaged")
         run = (os.urandom(TOKEN_SIZE), max([last] + [entry for _, entry in rows[-1:]]))
         #: The runs of this log: see :mod:`twisted_chat.journal.runs`.
         self.runs = Runs(identity, [*rows, run])
@@ -330,7 +333,7 @@ class Store:
             self.search_index.make_anew(str(damage))
             last = self._remove(head.id, old)
         # A page a step: execute() would take the first one only.
-        with suppress(sqlite3.Error):  # the entries are gone; the space can wait for the next time
+        with suppress(*SQLITE_FAULTS):  # the entries are gone; the space can wait for the next time
             self._connection.executescript(f"PRAGMA incremental_vacuum({4 * limit})")
         return last, len(old) == limit
 
@@ -472,14 +475,14 @@ class Store:
 
     def shorten_log(self) -> None:
         """Write the write-ahead log back into the database, unless somebody reads."""
-        with suppress(sqlite3.Error):
+        with suppress(*SQLITE_FAULTS):
             self._connection.execute("PRAGMA busy_timeout = 0")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_TIMEOUT)}")
 
     def _write_back(self) -> bool:
         """Write the write-ahead log back into the database; returns whether all of it is."""
-        with suppress(sqlite3.Error):  # whatever it is: the next start will read the log
+        with suppress(*SQLITE_FAULTS):  # whatever it is: the next start will read the log
             busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 _log.warning(
@@ -494,8 +497,8 @@ class Store:
     def _prepare_index(self) -> None:
         try:
             self.search_index.prepare()
-        except sqlite3.Error as error:  # people can talk all the same
-            _log.error("the search index cannot be made: %s", error)
+        except SQLITE_FAULTS as error:  # people can talk all the same
+            _log.error("the search index cannot be made: %s", reason_of(error))
 
     def _make_private(self) -> None:
         """Before SQLite opens it: so nobody else could read it for a moment either."""

@@ -20,6 +20,7 @@ from twisted_chat.errors import BackupFailed
 from twisted_chat.journal import files
 from twisted_chat.journal.author import author_key
 from twisted_chat.journal.chain import link
+from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
 
 #: ``PRAGMA application_id`` of our databases: the ASCII letters "Chat".
 APPLICATION_ID = 0x43686174
@@ -106,11 +107,11 @@ def _back_up(connection: sqlite3.Connection, path: str, backup: str) -> None:
         made = files.make_private(backup)
         with closing(sqlite3.connect(backup)) as target:
             connection.backup(target)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *SQLITE_FAULTS) as error:
         for half in (backup, f"{backup}-journal") if made else ():
             with suppress(OSError):
                 os.unlink(half)  # it would only take the space that the next attempt needs
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else reason_of(error)
         raise BackupFailed(path=path, reason=reason) from error
 
 

@@ -36,6 +36,7 @@ from twisted_chat.journal.index import IndexDamaged
 from twisted_chat.journal.reader import Reader
 from twisted_chat.journal.readers import STOPPING, Readers, result_of
 from twisted_chat.journal.store import Store
+from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
 
 #: Places in the queue, drafts and markers alike. When it is full, senders are not read.
 QUEUE_LIMIT = 10_000
@@ -159,9 +160,9 @@ class GroupCommitJournal:
         try:
             rooms = self._store.rooms()
             self._unindexed = self._store.unindexed()
-        except sqlite3.Error as error:
+        except SQLITE_FAULTS as error:
             self._store.close()
-            raise DatabaseUnusable(path=self._store.path, reason=error) from error
+            raise DatabaseUnusable(path=self._store.path, reason=reason_of(error)) from error
         self._made_anew = self._store.search_index.made_anew
         self._deliver = deliver
         self._thread.start()
@@ -285,16 +286,16 @@ class GroupCommitJournal:
             try:
                 if now is None or self._believes(now, now - time):
                     self._remove(_Removal(deque(self._store.rooms()), time, removed))
-            except sqlite3.Error as error:
-                _log.error("old entries were not removed: %s", error)
+            except SQLITE_FAULTS as error:
+                _log.error("old entries were not removed: %s", reason_of(error))
 
         self._put_job(begin)
 
     def people(self) -> Sequence[KeptPerson]:
         try:
             return self._store.people()
-        except sqlite3.Error as error:
-            _log.error("who could come back cannot be read: %s", error)
+        except SQLITE_FAULTS as error:
+            _log.error("who could come back cannot be read: %s", reason_of(error))
             return ()
 
     def keep(self, people: Sequence[KeptPerson], forgotten: Sequence[bytes]) -> None:
@@ -446,8 +447,8 @@ class GroupCommitJournal:
                 [person for person in last.values() if person is not None],
                 [author for author, person in last.items() if person is None],
             )
-        except sqlite3.Error as error:
-            _log.error("who can come back after a restart was not saved: %s", error)
+        except SQLITE_FAULTS as error:
+            _log.error("who can come back after a restart was not saved: %s", reason_of(error))
         except Exception:
             _log.exception("internal error: who can come back after a restart was not saved")
 
@@ -462,8 +463,8 @@ class GroupCommitJournal:
         self._index_fails = True
         try:
             done = self._store.index(limit)
-        except sqlite3.Error as error:
-            _log.error("the search index was not brought on: %s", error)
+        except SQLITE_FAULTS as error:
+            _log.error("the search index was not brought on: %s", reason_of(error))
             return False
         except Exception:
             _log.exception("a defect: the search index was not brought on")
@@ -501,8 +502,8 @@ class GroupCommitJournal:
             room = removal.rooms[0]
             try:
                 last, more = self._store.remove_before(room.name, removal.time, REMOVE_STEP)
-            except sqlite3.Error as error:
-                _log.error("old entries were not removed: %s", error)
+            except SQLITE_FAULTS as error:
+                _log.error("old entries were not removed: %s", reason_of(error))
                 return
             self._look_whether_anew()
             assert self.guard is not None
@@ -581,9 +582,11 @@ class GroupCommitJournal:
             return (
                 self._commit_when_unlocked(drafts[:allowed]) if allowed else _failed(drafts, reason)
             )
-        except sqlite3.Error as error:
-            _log.error("%d messages were not saved: %s", len(drafts), error, extra=_NOT_SAVED)
-            return _failed(drafts, str(error))
+        except SQLITE_FAULTS as error:
+            _log.error(
+                "%d messages were not saved: %s", len(drafts), reason_of(error), extra=_NOT_SAVED
+            )
+            return _failed(drafts, reason_of(error))
         except Exception as error:
             _log.exception("a defect: %d messages were not saved", len(drafts), extra=_NOT_SAVED)
             return _failed(drafts, str(error))

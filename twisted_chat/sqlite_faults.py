@@ -1,0 +1,18 @@
+"""What goes wrong in SQLite, as Python tells it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+#: A damaged file can also make SQLite ask for as much memory as nobody has, and say what is wrong
+#: in words that are not UTF-8 since they quote the file.
+SQLITE_FAULTS = (sqlite3.Error, MemoryError, UnicodeDecodeError)
+
+
+def reason_of(fault: object) -> str:
+    """Why it failed, in SQLite's words, for one of :data:`SQLITE_FAULTS`."""
+    if isinstance(fault, UnicodeDecodeError):
+        return fault.object.decode(errors="backslashreplace")
+    if isinstance(fault, MemoryError):
+        return "it asks for more memory than there is"
+    return str(fault)
