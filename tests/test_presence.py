@@ -175,6 +175,22 @@ def test_one_is_not_told_of_oneself() -> None:
     assert told(everybody[3]) == [Renamed("p1", "other"), Renamed("p2", "another")]
 
 
+def test_nobody_is_told_of_a_name_that_they_knew_no_more() -> None:
+    """Who shares a small room with them knows each name before the large one tells any."""
+    world, everybody, watcher = world_of(LARGE + 1)
+    everybody[0].ask(Join("cinema"))
+    everybody[1].ask(Join("cinema"))
+    moment(world)
+    told(watcher)
+    everybody[1].ask(ChooseName("b"), ChooseName("c"))
+    moment(world)
+    assert told(watcher) == [Renamed("p1", "b"), Renamed("b", "c")]
+    assert told(everybody[2])[-1] == Renamed("b", "c")
+    everybody[1].ask(ChooseName("d"), Leave("lobby"))
+    moment(world)
+    assert told(watcher) == [Renamed("c", "d"), Left("lobby", "d", departed=False)]
+
+
 def test_a_private_message_comes_after_the_name_of_its_sender() -> None:
     _, everybody, watcher = world_of(LARGE + 1)
     everybody[1].types("/nick other", "/msg p0 psst")

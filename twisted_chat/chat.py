@@ -965,6 +965,7 @@ class Chat:
     def _left_room(self, person: Person, cursor: Cursor, id: str | None) -> None:
         room = cursor.room
         self._close(cursor)
+        room.settle_presence(person)
         room.presence.left(person, False, Move())
         self._tell_presence(room, person)
         if person in room.presence:
@@ -977,6 +978,7 @@ class Chat:
         self._left_untold.pop(person, None)
         move = Move(len(rooms))
         for room in rooms:
+            room.settle_presence(person)
             room.presence.left(person, True, move)
             self._tell_presence(room, person)
             self._tidy(room)
@@ -1015,6 +1017,7 @@ class Chat:
         move = Move(len(person.cursors))
         for cursor in person.cursors.values():
             room = cursor.room
+            room.settle_presence(person)
             room.presence.renamed(person, renamed.old, renamed.new, move)
             self._tell_presence(room, person)
         person.show(Renamed(renamed.old, renamed.new, own=True, id=id))

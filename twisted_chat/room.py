@@ -333,6 +333,14 @@ class Room:
         for _, change in changes:
             change.move.tell(change, self.members)
 
+    def settle_presence(self, member: Member) -> None:
+        """Tell what changed about ``member`` if some of us know it already, of another room.
+
+        To be called before it changes again.
+        """
+        if not self.members.keys().isdisjoint(self.presence.told_elsewhere(member)):
+            self.tell_presence(member)
+
     def _hidden(
         self, news: Sequence[tuple[Event, list[tuple[Member, Change]]]]
     ) -> dict[Member, Sequence[int]]:
