@@ -24,12 +24,14 @@ from zope.interface import implementer
 
 from tests.faults import show, verdict
 from tests.test_conversation import Screen
+from twisted_chat.characters import visible
 from twisted_chat.client import ChatClient, MemoryState
 from twisted_chat.client import client as module
 from twisted_chat.client.client import ROOMS, TOO_MANY_ROOMS, TOO_MUCH
 from twisted_chat.client.conversation import HELD_SIZE, PEOPLE, Conversation
 from twisted_chat.client.protocol import LINE_LIMIT, ChatClientProtocol
 from twisted_chat.client.wire import MOTD_LINES
+from twisted_chat.messages import Say
 
 #: What a server can do without end.
 MANY = 300_000
@@ -143,6 +145,25 @@ def test_rooms_that_were_asked_for_are_not_counted(hostile: Hostile) -> None:
 def test_what_is_longer_than_any_server_has_is_not_read(hostile: Hostile, line: Any) -> None:
     hostile.says(**line)
     assert hostile.is_cut
+
+
+@pytest.mark.parametrize("room", ["", "#", "ok?", "é\u0301\u0301\u0301", "x" * 256, "😀", "\x00"])
+def test_a_room_may_have_a_name_that_is_none_here(hostile: Hostile, room: str) -> None:
+    hostile.enters("lobby")
+    hostile.enters(room)
+    assert not hostile.is_cut
+    hostile.talk.switch_by(1)
+    hostile.talk.typed("oi")
+    (said,) = hostile.client.waiting
+    assert said == Say("oi", visible(room), id=said.id)
+
+
+def test_what_was_said_in_such_a_room_is_asked_again_by_the_next_client() -> None:
+    hostile = Hostile()
+    hostile.state.open()
+    hostile.state.keep("a", b'{"type":"say","text":"oi","room":"ok?","id":"a"}')
+    hostile.start()
+    assert hostile.client.waiting == [Say("oi", "ok?", id="a")]
 
 
 def test_lines_of_other_rooms_are_held_up_to_a_size(hostile: Hostile) -> None:

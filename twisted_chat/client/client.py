@@ -661,8 +661,9 @@ class ChatClient(Service):
                 self._at_start.append(Refused(told, id))
                 continue
             if isinstance(request, (Say, Topic)) and request.room is not None:
-                # It was about to be joined.
-                self.rooms.setdefault(room_among(request.room, self.rooms), None)
+                # It was about to be joined; if it cannot be, the server says so.
+                with contextlib.suppress(Refusal):
+                    self.rooms.setdefault(room_among(request.room, self.rooms), None)
             outgoing.may_arrive = True
             restored[id] = outgoing
         for id, asked in self._outgoing.items():
@@ -956,9 +957,10 @@ class ChatClient(Service):
                     self._keep(outgoing)
 
     def _entered(self, event: Entered) -> None:
-        asked = room_among(event.room, self.rooms)
-        if asked != event.room and asked in self.rooms and self.rooms[asked] is None:
-            del self.rooms[asked]  # the same room, which the server calls otherwise
+        with contextlib.suppress(Refusal):  # the server may have names that are none here
+            asked = room_among(event.room, self.rooms)
+            if asked != event.room and asked in self.rooms and self.rooms[asked] is None:
+                del self.rooms[asked]  # the same room, which the server calls otherwise
         last = self.rooms.get(event.room)
         if last is None or last > event.last:
             if last is not None:
