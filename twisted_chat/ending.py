@@ -72,6 +72,18 @@ def end_in_time(last_resort: LastResort) -> None:
             signal.signal(number, _armed(last_resort, handler))
 
 
+def wait_for_reactor(reactor: Any) -> None:
+    """Until the reactor has handlers of its own, a signal ends the server as soon as it runs: or
+    else it would end the process at once, and leave the file with its number.
+    """
+
+    def stop(number: int, frame: Any) -> None:
+        ignore_further_signals()
+        reactor.callWhenRunning(reactor.stop)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
 def ignore_further_signals() -> None:
     """The end has begun."""
     for number in SIGNALS:

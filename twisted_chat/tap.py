@@ -16,7 +16,13 @@ from twisted.python.components import Componentized
 
 from twisted_chat import language
 from twisted_chat.daemon import Relay, check_files, relay_errors
-from twisted_chat.ending import LONGEST_END, LastResort, end_in_time, ignore_further_signals
+from twisted_chat.ending import (
+    LONGEST_END,
+    LastResort,
+    end_in_time,
+    ignore_further_signals,
+    wait_for_reactor,
+)
 from twisted_chat.errors import CannotStart, FileUnwritable
 from twisted_chat.language import N_
 from twisted_chat.logs import TwistdLog, log_path, twistd_log
@@ -134,6 +140,7 @@ class TwistdService(ChatService):
 
     def startService(self) -> None:
         super().startService()
+        wait_for_reactor(self._reactor)
         if self.relay is not None:
             self.relay.close()
         self._last_resort = LastResort(self._tell_killed)
