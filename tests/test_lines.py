@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_chat.lines import LineSplitter
+from twisted_chat.lines import MARKS_ERASED, LineSplitter
 
 
 def split(*pieces: bytes, program: bool = False) -> list[bytes]:
@@ -57,6 +57,13 @@ def test_a_character_is_erased_with_its_marks(text: str) -> None:
     for _ in range(3):
         splitter.erase_character()
     assert splitter.partial == b""
+
+
+def test_of_a_line_of_nothing_but_marks_no_more_is_erased_than_one_command_is_worth() -> None:
+    splitter = LineSplitter(4096)
+    splitter.split(("\u0301" * 1000).encode())
+    splitter.erase_character()
+    assert len(splitter.partial.decode()) == 1000 - (MARKS_ERASED + 1)
 
 
 def test_a_line_is_erased_but_none_before_it() -> None:

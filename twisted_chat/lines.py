@@ -17,6 +17,10 @@ _KEEPALIVES = re.compile(rb"^\0+", re.MULTILINE)
 #: Categories of Unicode whose characters are drawn over the one before (UAX 44).
 _MARKS = frozenset({"Mn", "Me"})
 
+#: Marks that are erased with one character: no letter has so many, and a line of nothing but marks
+#: must not cost more than flood control counts for one command of telnet.
+MARKS_ERASED = 32
+
 
 class _Convention(enum.Enum):
     """How a person ends lines."""
@@ -75,13 +79,18 @@ class LineSplitter:
 
     def erase_character(self) -> None:
         """Drop the last character of the line, with its marks (RFC 854, EC)."""
-        erased = "\u0300"
-        while self.partial and all(unicodedata.category(c) in _MARKS for c in erased):
-            start = len(self.partial) - 1
-            while start > 0 and len(self.partial) - start < 4 and self.partial[start] >> 6 == 0b10:
+        line, end = self.partial, len(self.partial)
+        for _ in range(MARKS_ERASED + 1):
+            if not end:
+                break
+            start = end - 1
+            while start > 0 and end - start < 4 and line[start] >> 6 == 0b10:
                 start -= 1
-            erased = self.partial[start:].decode("utf-8", "replace")
-            self.partial = self.partial[:start]
+            erased = line[start:end].decode("utf-8", "replace")
+            end = start
+            if any(unicodedata.category(c) not in _MARKS for c in erased):
+                break
+        self.partial = line[:end]
 
     def erase_line(self) -> None:
         """Drop what there is of the line (RFC 854, EL)."""
