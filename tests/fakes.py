@@ -131,11 +131,15 @@ class StepJournal:
     def run(self) -> None:
         """Commit and read until nothing is left to do."""
         while self.queue or self.reads:
-            if self.queue:
-                self.step()
-            reads, self.reads = self.reads, []
-            for read in reads:
-                read()
+            self.turn()
+
+    def turn(self) -> None:
+        """Do what is to be done by now, and not what comes of that."""
+        if self.queue:
+            self.step()
+        reads, self.reads = self.reads, []
+        for read in reads:
+            read()
 
     def step(self) -> None:
         """Commit what is queued, as one group."""

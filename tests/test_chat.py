@@ -8,15 +8,15 @@ import pytest
 
 from tests.fakes import Visitor, World
 from twisted_chat import chat
-from twisted_chat.chat import CATCH_UP_SECONDS, PAGE, announcement
+from twisted_chat.chat import CATCH_UP_SECONDS, FEED_SECONDS, PAGE, announcement
 from twisted_chat.errors import ControlCharacter, NameInvalid, UnknownCommand
 from twisted_chat.journal import Draft
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.limits import Limits
-from twisted_chat.messages import Entry, LinesSkipped, Replayed, Request
+from twisted_chat.messages import ChooseName, Entry, LinesSkipped, Replayed, Request
 from twisted_chat.names import ALWAYS_RESERVED, Reserved
-from twisted_chat.room import GATHER_SECONDS, LARGE, TAIL
-from twisted_chat.session import _ANSWERS, IGNORED_LIMIT, State
+from twisted_chat.room import GATHER_SECONDS, LARGE, TAIL, Batch
+from twisted_chat.session import _ANSWERS, IGNORED_LIMIT, Session, State
 
 
 def entries(visitor: Visitor) -> list[int]:
@@ -490,6 +490,33 @@ def test_what_is_said_while_somebody_joins_is_shown_exactly_once() -> None:
         "2026-11-23 19:57 [Ana]: before",
         "[Ana]: after",
     ]
+
+
+@pytest.mark.parametrize("lines", [10, TAIL + 50], ids=["memory", "disk"])
+def test_of_many_who_come_in_at_once_only_some_are_replayed_to_in_one_turn(
+    monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    """What each is shown is rendered for each, and may take long."""
+    world = World(history_lines=1000)
+    (ana,) = world.enter("Ana")
+    ana.types(*map(str, range(1, lines + 1)))
+    receive = Session.receive
+
+    def receive_slowly(session: Session, batch: Batch) -> None:
+        world.clock.advance(FEED_SECONDS / 2)
+        receive(session, batch)
+
+    visitors = [Visitor(world) for _ in range(10)]
+    for number, visitor in enumerate(visitors):
+        visitor.session.handle(ChooseName(f"u{number}"))
+    monkeypatch.setattr(Session, "receive", receive_slowly)
+    everything = list(range(1, lines + 1))
+    turns = []
+    while any(entries(visitor) != everything for visitor in visitors):
+        before = [entries(visitor) for visitor in visitors]
+        world.journal.turn()
+        turns.append(sum(entries(v) != seen for v, seen in zip(visitors, before, strict=True)))
+    assert max(turns) <= 4
 
 
 def test_what_is_said_while_the_replay_is_read_from_disk_is_shown_exactly_once() -> None:

@@ -91,6 +91,9 @@ CATCH_UP_LIMIT = 100_000
 #: Whoever speaks in a large room of which most are behind waits for them, but no longer.
 CATCH_UP_SECONDS = 0.25
 
+#: Seconds of one turn of the reactor's loop in which entries are shown to those who catch up.
+FEED_SECONDS = 0.01
+
 #: Entries that are read at one go for those who catch up, and for a page of history where people
 #: are ignored; for such a page, so often at most.
 READ = 500
@@ -252,6 +255,12 @@ class Chat:
         self._left_untold: dict[Person, list[Room]] = {}
         #: Private messages, by sender and recipient, of which it is not known whether they arrived.
         self._unconfirmed: dict[tuple[Person, Person], dict[Shown, Told]] = {}
+        #: Cursors that go on in the next turn of the reactor's loop, and the seconds of this one in
+        #: which entries were shown to those who catch up.
+        self._behind: deque[tuple[Cursor, Person]] = deque()
+        self._is_feeding = False
+        self._fed = 0.0
+        self._seconds = identities.clock
         #: Who waits for the entries of a room that come after a number, while they are read.
         self._reading: dict[tuple[str, int], list[tuple[Cursor, Person]]] = {}
 
@@ -710,6 +719,9 @@ class Chat:
             return
         assert cursor.position is not None
         if cursor.position < room.last:
+            if self._fed >= FEED_SECONDS:  # what many are shown at once is rendered for each
+                self._advance_later(cursor, person)
+                return
             self._skip(cursor, person)
             batch = room.after(cursor.position, PAGE)
             if batch is None:
@@ -721,17 +733,36 @@ class Chat:
             if room.waiting and not room.runs_away:
                 self._let_speak(room)
         elif cursor.outlet.ready:
-            cursor.waiting = True
-            self._later(0, partial(self._go_on, cursor, person))
+            self._advance_later(cursor, person)
 
     def _let_speak(self, room: Room) -> None:
         waiting, room.waiting = room.waiting, []
         for callback in waiting:
             callback()
 
-    def _go_on(self, cursor: Cursor, person: Person) -> None:
-        cursor.waiting = False
-        self._advance(cursor, person)
+    def _advance_later(self, cursor: Cursor, person: Person) -> None:
+        """Go on with a cursor in the next turn of the reactor's loop that has time for it."""
+        cursor.waiting = True
+        self._behind.append((cursor, person))
+        self._feed_next_turn()
+
+    def _feed_next_turn(self) -> None:
+        if not self._is_feeding:
+            self._is_feeding = True
+            self._later(0, self._go_on)
+
+    def _go_on(self) -> None:
+        """Move those that have waited since the last turn."""
+        self._is_feeding = False
+        self._fed = 0.0
+        for _ in range(len(self._behind)):
+            if self._fed >= FEED_SECONDS:
+                break
+            cursor, person = self._behind.popleft()
+            cursor.waiting = False
+            self._advance(cursor, person)
+        if self._behind:
+            self._feed_next_turn()
 
     def _skip(self, cursor: Cursor, person: Person) -> None:
         """Tell what cannot be shown any more, or is too much to be shown to a person."""
@@ -770,6 +801,7 @@ class Chat:
     ) -> None:
         waiting = self._reading.pop((room.name, position))
         batches = [] if isinstance(result, Refusal) else [Batch(room, run) for run in runs(result)]
+        end = self._seconds() + FEED_SECONDS
         for cursor, person in waiting:
             cursor.waiting = False
             if cursor.closed:
@@ -785,7 +817,8 @@ class Chat:
             elif result[0].number > position + 1:  # removed while it was being read
                 self._skip_removed(cursor, person, result[0].number)
             for batch in batches:
-                if cursor.outlet.ready:  # or else the rest is read again when it is
+                # Or else the rest is read again: when it is ready, or in another turn.
+                if cursor.outlet.ready and self._seconds() <= end:
                     self._feed(cursor, person, batch)
             self._advance(cursor, person)
 
@@ -797,6 +830,7 @@ class Chat:
         assert isinstance(last, Entry)
         cursor.position = last.number
         cursor.room.deliveries += len(events)
+        began = self._seconds()
         if first.number <= cursor.replay_through:
             batch = Batch(
                 cursor.room,
@@ -806,6 +840,8 @@ class Chat:
                 ],
             )
         person.receive(batch)
+        self._fed += self._seconds() - began
+        self._feed_next_turn()
 
     def _position(self, cursor: Cursor) -> int | None:
         return cursor.room.last if cursor in cursor.room.live else cursor.position
