@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,12 +11,12 @@ import pytest
 from tests.fakes import Visitor, World
 from twisted_chat import chat
 from twisted_chat.chat import CATCH_UP_SECONDS, FEED_SECONDS, PAGE, announcement
-from twisted_chat.errors import ControlCharacter, NameInvalid, UnknownCommand
+from twisted_chat.errors import ControlCharacter, NameInvalid, Refusal, UnknownCommand
 from twisted_chat.journal import Draft
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.limits import Limits
 from twisted_chat.messages import ChooseName, Entry, LinesSkipped, Replayed, Request
-from twisted_chat.names import ALWAYS_RESERVED, Reserved
+from twisted_chat.names import ALWAYS_RESERVED, ROOM_LIMIT, Reserved
 from twisted_chat.room import GATHER_SECONDS, LARGE, TAIL, Batch
 from twisted_chat.session import _ANSWERS, IGNORED_LIMIT, Session, State
 
@@ -490,6 +492,26 @@ def test_what_is_said_while_somebody_joins_is_shown_exactly_once() -> None:
         "2026-11-23 19:57 [Ana]: before",
         "[Ana]: after",
     ]
+
+
+@pytest.mark.parametrize(
+    "command", ["", "join ", "rooms ", "help ", "history ", "timestamps ", "nick ", "msg ", "lang "]
+)
+def test_no_command_normalizes_a_long_word(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """That takes time which grows with the square of its marks."""
+    lengths = []
+    normalize = unicodedata.normalize
+
+    def note(form: Any, text: str) -> str:
+        lengths.append(len(text))
+        return normalize(form, text)
+
+    world = World()
+    (ana,) = world.enter("Ana")
+    monkeypatch.setattr(unicodedata, "normalize", note)
+    with suppress(Refusal):
+        ana.types(f"/{command}" + "\u0301" * 1000 + "\u0316" * 1000)
+    assert max(lengths, default=0) <= 4 * ROOM_LIMIT
 
 
 @pytest.mark.parametrize("lines", [10, TAIL + 50], ids=["memory", "disk"])

@@ -276,15 +276,16 @@ def room_among(text: str, rooms: Collection[str]) -> str:
 
 
 def _exact(text: str) -> str:
-    """``text`` as a room may be called that an older version made."""
-    return unicodedata.normalize("NFC", text.strip().removeprefix("#"))
+    """``text`` as a room may be called that an older version made; "" if it is too long for that:
+    to normalize it takes time that grows with the square of its marks.
+    """
+    text = text.strip().removeprefix("#")
+    return unicodedata.normalize("NFC", text) if len(text) <= 4 * ROOM_LIMIT else ""
 
 
 def _old_key(exact: str) -> str:
-    """The key of a room that an older version made and whose name is none any more; "" if it is
-    too long for that.
-    """
-    return fold(exact) if len(exact) <= 4 * ROOM_LIMIT else ""
+    """The key of a room that an older version made and whose name is none any more."""
+    return fold(exact)
 
 
 def _with_key(key: str, rooms: Collection[str]) -> str | None:

@@ -38,6 +38,9 @@ from twisted_chat.messages import (
     Unignore,
 )
 
+#: Characters of a word that is looked at: more than twice those of the longest name of a command.
+WORD_LIMIT = 32
+
 
 class _BadArguments(Exception):
     """The rest of the line does not fit the command."""
@@ -80,8 +83,7 @@ def find(name: str) -> Command:
     key = _key(name.removeprefix("/"))
     if key in _BY_NAME:
         return _BY_NAME[key]
-    # What is much longer than any name is near to none; to compare it takes time.
-    near = difflib.get_close_matches(key, _BY_NAME, n=1) if len(key) <= 2 * _LONGEST else []
+    near = difflib.get_close_matches(key, _BY_NAME, n=1) if key else []
     if near:
         raise UnknownCommandNear(command=f"/{name}", nearest=f"/{near[0]}")
     raise UnknownCommand(command=f"/{name}")
@@ -103,6 +105,11 @@ class WrongCommandUsage(WrongUsage):
 
 
 def _key(word: str) -> str:
+    """``word`` without case and accents; "" if it is much longer than any that is known: to
+    decompose it takes time that grows with the square of its marks.
+    """
+    if len(word) > WORD_LIMIT:
+        return ""
     decomposed = unicodedata.normalize("NFD", word.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
@@ -349,4 +356,3 @@ COMMANDS = (
 )
 
 _BY_NAME = {name: command for command in COMMANDS for name in command.names}
-_LONGEST = max(map(len, _BY_NAME))
