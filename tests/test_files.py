@@ -298,3 +298,15 @@ def test_in_memory_there_are_no_files(path: Path, monkeypatch: pytest.MonkeyPatc
     with closing(Store(MEMORY)) as store:
         commit(store, draft())
     assert names(path) == set()
+
+
+def test_a_link_to_a_database_that_is_not_there_yet(tmp_path: Path) -> None:
+    link, database = tmp_path / "link.db", tmp_path / "chat.db"
+    link.symlink_to(database)
+    before = os.umask(0)
+    try:
+        with closing(Store(str(link))):
+            modes = {path.stat().st_mode & 0o777 for path in tmp_path.glob("chat.db*")}
+    finally:
+        os.umask(before)
+    assert modes == {0o600}

@@ -503,7 +503,7 @@ class Store:
     def _make_private(self) -> None:
         """Before SQLite opens it: so nobody else could read it for a moment either."""
         try:
-            self._made = files.make_private(self.path)
+            self._made = files.make_private(self._real_path)  # a link may lead to nothing yet
         except OSError as error:
             raise DatabaseUnusable(path=self.path, reason=error.strerror) from error
         for suffix in files.COMPANIONS:
@@ -537,8 +537,8 @@ class Store:
     def _release(self) -> None:
         if self._made:
             with suppress(OSError):
-                if not os.path.getsize(self.path):  # it was made, but came to nothing
-                    os.unlink(self.path)
+                if not os.path.getsize(self._real_path):  # it was made, but came to nothing
+                    os.unlink(self._real_path)
         if self._lock is not None:
             self._lock.release()
 
