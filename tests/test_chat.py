@@ -16,7 +16,7 @@ from twisted_chat.journal import Draft
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.limits import Limits
 from twisted_chat.messages import ChooseName, Entry, LinesSkipped, Replayed, Request
-from twisted_chat.names import ALWAYS_RESERVED, ROOM_LIMIT, Reserved
+from twisted_chat.names import ALWAYS_RESERVED, OLD_ROOM_LIMIT, Reserved
 from twisted_chat.room import GATHER_SECONDS, LARGE, TAIL, Batch
 from twisted_chat.session import _ANSWERS, IGNORED_LIMIT, Session, State
 
@@ -511,7 +511,7 @@ def test_no_command_normalizes_a_long_word(monkeypatch: pytest.MonkeyPatch, comm
     monkeypatch.setattr(unicodedata, "normalize", note)
     with suppress(Refusal):
         ana.types(f"/{command}" + "\u0301" * 1000 + "\u0316" * 1000)
-    assert max(lengths, default=0) <= 4 * ROOM_LIMIT
+    assert max(lengths, default=0) <= OLD_ROOM_LIMIT
 
 
 @pytest.mark.parametrize("lines", [10, TAIL + 50], ids=["memory", "disk"])

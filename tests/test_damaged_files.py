@@ -32,12 +32,19 @@ any_damage = settings(
 )
 
 
-def damaged(original: Path, flips: Flips, kept: float) -> bytes:
-    """But for the header: a file of another kind is refused by its header alone."""
+def damaged(original: Path, folder: Path, flips: Flips, kept: float) -> Path:
+    """A copy, alone in ``folder``, that is damaged.
+
+    Not in the header: a file of another kind is refused by its header alone.
+    """
     content = bytearray(original.read_bytes())
     for place, byte in flips:
         content[100 + int(place * (len(content) - 101))] = byte
-    return bytes(content[: int(kept * len(content))])
+    shutil.rmtree(folder)
+    folder.mkdir()
+    path = folder / original.name
+    path.write_bytes(content[: int(kept * len(content))])
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -52,10 +59,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(flips=flips, kept=kept)
 def test_a_database(database: Path, tmp_path: Path, flips: Flips, kept: float) -> None:
     """For a server, and for those who read it without one."""
-    shutil.rmtree(tmp_path)
-    tmp_path.mkdir()
-    path = tmp_path / "chat.db"
-    path.write_bytes(damaged(database, flips, kept))
+    path = damaged(database, tmp_path, flips, kept)
     with suppress(Refusal), open_archive(str(path)) as archive:
         for finding in Verification(archive, Progress(None, "en")).findings():
             assert len(finding.sentence("en").splitlines()) == 1
@@ -73,9 +77,5 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @any_damage
 @given(flips=flips, kept=kept)
 def test_a_client_state(state: Path, tmp_path: Path, flips: Flips, kept: float) -> None:
-    shutil.rmtree(tmp_path)
-    tmp_path.mkdir()
-    path = tmp_path / "Ana.db"
-    path.write_bytes(damaged(state, flips, kept))
     with suppress(StateDamaged, StateUnusable):
-        Place(path).look()
+        Place(damaged(state, tmp_path, flips, kept)).look()

@@ -16,7 +16,7 @@ import pytest
 from twisted.logger import LogLevel
 
 from tests.test_logs import emitted
-from twisted_chat.ending import LastResort, end_in_time
+from twisted_chat.ending import LastResort, end_in_time, wait_for_reactor
 from twisted_chat.log_writer import File, LogWriter, Stream
 from twisted_chat.logs import Lines, Throttle, as_text
 
@@ -374,6 +374,30 @@ def test_the_last_resort_is_armed_in_the_signals_handler() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
     assert (ended, told) == ([1], ["killed"])
+
+
+def test_a_signal_before_the_reactor_runs_stops_it_when_it_does() -> None:
+    class Reactor:
+        def callWhenRunning(self, function: Callable[[], object]) -> None:
+            when_running.append(function)
+
+        def stop(self) -> None:
+            stopped.append(1)
+
+    when_running: list[Callable[[], object]] = []
+    stopped: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        wait_for_reactor(Reactor())
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    (stop,) = when_running
+    assert stopped == []
+    stop()
+    assert stopped == [1]
 
 
 def test_the_last_resort_does_not_wait_for_its_last_words() -> None:

@@ -73,8 +73,9 @@ def end_in_time(last_resort: LastResort) -> None:
 
 
 def wait_for_reactor(reactor: Any) -> None:
-    """Until the reactor has handlers of its own, a signal ends the server as soon as it runs: or
-    else it would end the process at once, and leave the file with its number.
+    """Until the reactor has its own handlers, let SIGTERM stop it as soon as it runs.
+
+    The default handler would end the process at once, and leave the file with its process id.
     """
 
     def stop(number: int, frame: Any) -> None:

@@ -45,6 +45,7 @@ from twisted_chat.lookalikes import script, skeleton
 __all__ = [
     "ALWAYS_RESERVED",
     "NICKNAME_LIMIT",
+    "OLD_ROOM_LIMIT",
     "ROOM_LIMIT",
     "Nickname",
     "Reserved",
@@ -61,6 +62,10 @@ __all__ = [
 #: Lengths in characters.
 NICKNAME_LIMIT = 32
 ROOM_LIMIT = 64
+
+#: Characters of a text that may be the name of a room that an older version made, or a part of one.
+#: A longer one is not normalized, which takes time that grows with the square of its marks.
+OLD_ROOM_LIMIT = 4 * ROOM_LIMIT
 
 #: What the server calls itself when it speaks, in each language.
 RESERVED = ("SERVER", "SERVIDOR")
@@ -250,7 +255,7 @@ class RoomNames:
         try:
             name = room_name(text)
         except Refusal:
-            old = self._by_key.get(_old_key(exact))
+            old = self._by_key.get(fold(exact))
             if old is None:
                 raise
             return old
@@ -268,7 +273,7 @@ def room_among(text: str, rooms: Collection[str]) -> str:
     try:
         name = room_name(text)
     except Refusal:
-        old = _with_key(_old_key(exact), rooms)
+        old = _with_key(fold(exact), rooms)
         if old is None:
             raise
         return old
@@ -276,16 +281,9 @@ def room_among(text: str, rooms: Collection[str]) -> str:
 
 
 def _exact(text: str) -> str:
-    """``text`` as a room may be called that an older version made; "" if it is too long for that:
-    to normalize it takes time that grows with the square of its marks.
-    """
+    """``text`` as an older version may have called a room; "" if it is too long for that."""
     text = text.strip().removeprefix("#")
-    return unicodedata.normalize("NFC", text) if len(text) <= 4 * ROOM_LIMIT else ""
-
-
-def _old_key(exact: str) -> str:
-    """The key of a room that an older version made and whose name is none any more."""
-    return fold(exact)
+    return unicodedata.normalize("NFC", text) if len(text) <= OLD_ROOM_LIMIT else ""
 
 
 def _with_key(key: str, rooms: Collection[str]) -> str | None:

@@ -9,8 +9,8 @@ The rules:
   If these are the same, nothing is told.
 * Nobody speaks, nor is shown under a new name, before their change was told: whoever publishes
   what they say takes the changes before.
-* What somebody was told in another room is told in this one before it changes again: or else it
-  would be told from a name that they do not know any more.
+* A change that somebody was told in another room is told in this one before the next change. Or
+  else the two would be told as one, from a name that they do not know any more.
 * The list that somebody is given on coming in (:meth:`Presence.roster`) is what the others know, so
   that the changes that follow are right for everybody.
 * In a large room all changes wait for a moment. In a small one a change is told at once, unless
@@ -114,7 +114,7 @@ class Presence(Generic[SomebodyT]):
         return self._changes.keys().isdisjoint(members)
 
     def told_elsewhere(self, member: SomebodyT) -> Set[object]:
-        """Those who were told in another room what is not told of ``member`` here."""
+        """Those who were told the change of ``member`` in another room, while it is untold here."""
         change = self._changes.get(member)
         return frozenset() if change is None else change.move.told(change)
 

@@ -334,9 +334,9 @@ class Room:
             change.move.tell(change, self.members)
 
     def settle_presence(self, member: Member) -> None:
-        """Tell what changed about ``member`` if some of us know it already, of another room.
+        """Tell the change of ``member`` if somebody here was told it in another room.
 
-        To be called before it changes again.
+        To be called before ``member`` changes again.
         """
         if not self.members.keys().isdisjoint(self.presence.told_elsewhere(member)):
             self.tell_presence(member)

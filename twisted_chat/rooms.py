@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
 
 from twisted_chat.messages import RoomsListed, RoomSummary
-from twisted_chat.names import ROOM_LIMIT, fold, room_key
+from twisted_chat.names import OLD_ROOM_LIMIT, fold, room_key
 from twisted_chat.room import Room
 
 #: Seconds for which the order of the rooms, by their people, may be an old one.
@@ -118,8 +118,7 @@ class Rooms:
         fullest = self._fullest()
         if word:
             name = word.removeprefix("#")
-            # To fold it takes time that grows with the square of its marks.
-            key = fold(name) if len(name) <= 4 * ROOM_LIMIT else None
+            key = fold(name) if len(name) <= OLD_ROOM_LIMIT else None
             text = word.casefold()
             looked_at = [*self._after(fullest, after, with_empty, LOOKED_AT + 1)]
             is_end = len(looked_at) <= LOOKED_AT
@@ -159,7 +158,7 @@ class Rooms:
                 at += 1
 
     def _matches(self, name: str, key: str | None, text: str) -> bool:
-        """Whether ``key`` is in the name, or ``text`` in the topic. None is too long for a name."""
+        """Whether ``key``, if there is one, is in the name, or ``text`` in the topic."""
         if key is not None and key in (name if name.isascii() else room_key(name)):
             return True
         return text in self._summary(name).topic.casefold()

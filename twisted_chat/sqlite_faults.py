@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-#: A damaged file can also make SQLite ask for as much memory as nobody has, and say what is wrong
-#: in words that are not UTF-8 since they quote the file.
+#: A damaged file can also make SQLite ask for more memory than there is, or quote the file in a
+#: message that is not UTF-8.
 SQLITE_FAULTS = (sqlite3.Error, MemoryError, UnicodeDecodeError)
 
 
