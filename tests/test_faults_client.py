@@ -31,7 +31,7 @@ from twisted_chat.client.client import ROOMS, TOO_MANY_ROOMS, TOO_MUCH
 from twisted_chat.client.conversation import HELD_SIZE, PEOPLE, Conversation
 from twisted_chat.client.protocol import LINE_LIMIT, ChatClientProtocol
 from twisted_chat.client.wire import MOTD_LINES
-from twisted_chat.messages import Say
+from twisted_chat.messages import Say, Topic
 
 #: What a server can do without end.
 MANY = 300_000
@@ -156,6 +156,17 @@ def test_a_room_may_have_a_name_that_is_none_here(hostile: Hostile, room: str) -
     hostile.talk.typed("oi")
     (said,) = hostile.client.waiting
     assert said == Say("oi", visible(room), id=said.id)
+
+
+def test_what_is_typed_after_the_welcome_is_for_the_room_that_comes(hostile: Hostile) -> None:
+    """Also if the connection breaks off between the two."""
+    hostile.talk.typed("oi")
+    hostile.talk.typed("/topic films")
+    said, topic = hostile.client.waiting
+    assert isinstance(said, Say)
+    assert isinstance(topic, Topic)
+    assert (said.text, said.room) == ("oi", "lobby")
+    assert (topic.text, topic.room) == ("films", "lobby")
 
 
 def test_what_was_said_in_such_a_room_is_asked_again_by_the_next_client() -> None:

@@ -381,6 +381,11 @@ class Conversation:
         """The room that is meant, as the server calls it if one is there."""
         return room_among(text, self._rooms)
 
+    def _going_to(self) -> str | None:
+        """The room that one is in, or will be in: the server tells it only after the welcome."""
+        rooms = (self._heading, self.room, *self._client.rooms)
+        return next((room for room in rooms if room is not None), None)
+
     def _here(self, room: str | None = None) -> str:
         """The room that is meant: the one that one is going to, even before one is there."""
         if room is not None:
@@ -388,16 +393,14 @@ class Conversation:
             if name not in self._rooms:
                 raise NotInRoom(room=name)
             return name
-        here = self._heading or self.room
+        here = self._going_to()
         if here is None:
             raise InNoRoom()
         return here
 
     def _say(self, request: Say) -> None:
-        room = self._heading or self.room
-        if room is None and not self._has_been_in:
-            room = next(iter(self._client.rooms), None)
-        elif room is None:
+        room = self._going_to()
+        if room is None and self._has_been_in:
             raise InNoRoom()
         id = new_id()
         self._typed.add(id)
