@@ -15,7 +15,7 @@ from twisted_chat.errors import ControlCharacter, NameInvalid, Refusal, UnknownC
 from twisted_chat.journal import Draft
 from twisted_chat.journal.store import MEMORY, Store
 from twisted_chat.limits import Limits
-from twisted_chat.messages import ChooseName, Entry, LinesSkipped, Replayed, Request
+from twisted_chat.messages import ChooseName, Entry, Hello, LinesSkipped, Replayed, Request, Tell
 from twisted_chat.names import ALWAYS_RESERVED, OLD_ROOM_LIMIT, Reserved
 from twisted_chat.room import GATHER_SECONDS, LARGE, TAIL, Batch
 from twisted_chat.session import _ANSWERS, IGNORED_LIMIT, Session, State
@@ -770,6 +770,29 @@ def test_stopping_saves_tells_and_closes() -> None:
     assert bia.sees() == ["[Ana]: last words", goodbye]
     assert ana.connection.closed
     assert bia.connection.closed
+
+
+def test_whoever_was_told_of_an_unsaved_line_is_not_told_the_contrary_at_the_end() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    world.journal.broken = "disk full"
+    ana.types("lost")
+    world.journal.broken = None
+    world.chat.stop(lambda: None)
+    assert bia.sees() == ["[SERVER]: The server is being stopped. What was said is saved. Goodbye!"]
+    assert ana.sees() == [
+        "[SERVER]: The server is being stopped. What was said is saved, but for those of your"
+        " lines that you were told of. Goodbye!"
+    ]
+
+
+def test_a_program_s_private_message_is_not_blank() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    bot = Visitor(world, program=True)
+    bot.ask(Hello("Bot"), Tell("Ana", " \t"))
+    assert bot.connection.refusals() == ["bad-request"]
+    assert ana.sees() == ["[SERVER]: Bot joined the chat."]
 
 
 def test_a_log_in_memory_is_not_said_to_be_saved() -> None:

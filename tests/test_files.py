@@ -310,3 +310,9 @@ def test_a_link_to_a_database_that_is_not_there_yet(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert modes == {0o600}
+
+
+def test_what_is_no_file_is_called_so(tmp_path: Path) -> None:
+    os.mkfifo(fifo := tmp_path / "fifo")
+    assert "it is not a regular file" in str(refusal_of(fifo))
+    assert "Is a directory" in str(refusal_of(tmp_path))

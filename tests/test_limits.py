@@ -32,7 +32,7 @@ from twisted_chat.flood import Rate
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Told
 from twisted_chat.protocol import CLOSE_TIMEOUT, REJECTED_AT_ONCE, TELL_SLOWED_INTERVAL
-from twisted_chat.sockets import DEAD_AFTER, keep_alive
+from twisted_chat.sockets import DEAD_AFTER, set_options
 from twisted_chat.sources import source_of
 
 HOME = IPv4Address("TCP", "192.0.2.1", 1)
@@ -757,7 +757,7 @@ class Bare:
 
 def test_the_system_looks_for_peers_that_are_gone() -> None:
     with socket.socket() as connection:
-        keep_alive(Bare(connection), write_timeout=60)
+        set_options(Bare(connection), write_timeout=60)
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         idle, interval, count = (
             connection.getsockopt(socket.IPPROTO_TCP, option)
@@ -768,18 +768,24 @@ def test_the_system_looks_for_peers_that_are_gone() -> None:
         assert unanswered == 1000 * DEAD_AFTER
 
 
+def test_a_line_does_not_wait_until_the_one_before_has_arrived() -> None:
+    with socket.socket() as connection:
+        set_options(Bare(connection), write_timeout=60)
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize(("write_timeout", "seconds"), [(0, 0), (600, 601), (7.5, DEAD_AFTER)])
 def test_the_system_leaves_slow_readers_their_time(write_timeout: float, seconds: int) -> None:
     with socket.socket() as connection:
-        keep_alive(Bare(connection), write_timeout)
+        set_options(Bare(connection), write_timeout)
         option = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
         assert option == 1000 * seconds
 
 
 def test_what_is_no_tcp_socket_is_left_alone() -> None:
-    keep_alive(StringTransport(), 60)
+    set_options(StringTransport(), 60)
     with socket.socket(socket.AF_UNIX) as connection:
-        keep_alive(Bare(connection), 60)
+        set_options(Bare(connection), 60)
         assert not connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 

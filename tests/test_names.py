@@ -396,12 +396,13 @@ def test_rooms_keep_the_names_they_were_made_under() -> None:
     assert room_among("İzmir", ["lobby"]) == "izmir"
 
 
-def test_reserved_names_are_so_in_any_case_and_punctuation() -> None:
-    reserved = Reserved((*ALWAYS_RESERVED, "Diretoria"))
-    for name in ("admin", "ADMIN", "Adm1n", "a.d.m.i.n", "_admin_", "ᴀᴅᴍɪɴ", "Admín", "diret0ria"):
+def test_reserved_names_are_so_in_any_case_punctuation_and_digits() -> None:
+    reserved = Reserved((*ALWAYS_RESERVED, "Diretoria", "Team5"))
+    with_digits = ("Adm1n", "diret0ria", "S3RVER", "5ERVER", "S3rv3r", "4dm1n", "r007", "Team5")
+    for name in ("admin", "ADMIN", "a.d.m.i.n", "_admin_", "ᴀᴅᴍɪɴ", "Admín", *with_digits):
         with pytest.raises(NameReserved):
             reserved.check(nickname(name))
-    for name in ("Ana", "Adminda", "modesto", "Rooter", "diretor"):
+    for name in ("Ana", "Adminda", "modesto", "Rooter", "diretor", "R2D2", "Ana4", "mod3rn"):
         reserved.check(nickname(name))
 
 

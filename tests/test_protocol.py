@@ -32,7 +32,7 @@ from twisted_chat.flood import Rate
 from twisted_chat.limits import Limits
 from twisted_chat.messages import Entry
 from twisted_chat.protocol import CLOSE_TIMEOUT, ChatFactory, ChatProtocol, ConnectedClient
-from twisted_chat.sockets import keep_alive
+from twisted_chat.sockets import set_options
 
 
 class TestReactor(Clock):
@@ -331,7 +331,7 @@ def test_urgent_data_stays_in_its_place() -> None:
         far = socket.create_connection(listening.getsockname())
         near, _ = listening.accept()
         with far, near:
-            keep_alive(SimpleNamespace(socket=near), 60)
+            set_options(SimpleNamespace(socket=near), 60)
             far.send(b"\xff\xf2", socket.MSG_OOB)
             far.send(b"oi\r\n")
             received = b""

@@ -73,7 +73,7 @@ EVENTS: list[Event] = [
     RoomsListed((RoomSummary("lobby", 1, ""),), 1),
     SearchShown("oi", (ENTRY,), ("oi",)),
     ServerStopping(),
-    ServerStopping(until_stop=True),
+    ServerStopping(until_stop=True, some_unsaved=True),
     NotSent(3),
     Slowed(20, 5),
     Told("Ana", "Bia", "psst", 0),

@@ -111,8 +111,8 @@ def _bare(text: str, variants: Mapping[str, str]) -> str:
 
 @cache
 def _small_capitals() -> dict[str, str]:
-    """The letter that each small capital is; Cyrillic has small letters that look like some."""
-    found = dict(zip("вкмнт", "bkmht", strict=True))
+    """The letter that each small capital is; Cyrillic and Coptic small letters look like some."""
+    found = dict(zip("вкмнтⲃⲉⲏⲕⲙⲛⲣⲧⲩⲭ", "bkmhtbehkmnptyx", strict=True))
     for character in map(chr, chain.from_iterable(_LATIN)):
         if match := _SMALL_CAPITAL.match(unicodedata.name(character, "")):
             found[character] = match[1].lower()
@@ -122,7 +122,7 @@ def _small_capitals() -> dict[str, str]:
 @cache
 def _variants() -> dict[str, str]:
     """The Latin letter that each is seen as of those that Unicode's table leaves as they are."""
-    found = {**_small_capitals(), "\u0138": "k", "\u0251": "a"}  # kra, alpha
+    found = {**_small_capitals(), "\u0138": "k", "\u0185": "b", "\u0251": "a"}  # kra, six, alpha
     for character in map(chr, chain.from_iterable(_LATIN)):
         if match := _VARIANT.match(unicodedata.name(character, "")):
             is_capital = unicodedata.category(character) == "Lu"

@@ -535,7 +535,9 @@ class Refused(Event, frozen=True):
 class ServerStopping(Event, frozen=True):
     """The service is being stopped; the connection closes next.
 
-    If ``until_stop``, the log is in memory: what was said goes with the server.
+    If ``until_stop``, the log is in memory: what was said goes with the server. If
+    ``some_unsaved``, the person was told of lines of theirs that were not saved or not sent.
     """
 
     until_stop: bool = False
+    some_unsaved: bool = False

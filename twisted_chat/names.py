@@ -92,6 +92,9 @@ _STACKING = {
 _PUNCTUATION = "_-.'"
 _NO_PUNCTUATION = str.maketrans("", "", _PUNCTUATION)
 
+#: Digits that are written for letters, besides those that look like them.
+_DIGITS = str.maketrans("34578", "eastb")
+
 #: Inside words of some languages, where RFC 5892, appendix A, allows them: ZWNJ and ZWJ, the
 #: middle dots of Catalan and Japanese, the signs of Greek and Hebrew, Tibetan's tsheg.
 _JOINERS = "\u200c\u200d"
@@ -302,7 +305,7 @@ def _is_room_name(name: str) -> bool:
 
 class Reserved:
     """Nicknames that nobody can take, nor any that looks like one of them: in any case, with
-    any punctuation.
+    any punctuation, with digits for letters.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -320,7 +323,7 @@ class Reserved:
 
 
 def _bare_keys(keys: Iterable[str]) -> frozenset[str]:
-    return frozenset(key.translate(_NO_PUNCTUATION) for key in keys)
+    return frozenset(key.translate(_NO_PUNCTUATION).translate(_DIGITS) for key in keys)
 
 
 #: What the server calls itself.

@@ -62,7 +62,7 @@ from twisted_chat.messages import (
 from twisted_chat.outbox import Outbox
 from twisted_chat.room import Shown
 from twisted_chat.session import Session
-from twisted_chat.sockets import DEAD_AFTER, close_with, has_unread, keep_alive
+from twisted_chat.sockets import DEAD_AFTER, close_with, has_unread, set_options
 from twisted_chat.sources import Source, Sources, parse_address, source_of
 from twisted_chat.telnet import Signal, SubnegotiationTooLong, TelnetFilter
 from twisted_chat.turns import LINES_A_SECOND, Turns
@@ -217,7 +217,7 @@ class ChatProtocol(LineReceiver):
             return
         #: What it may take of its source's rate.
         self.allowance = factory.sources.open(host)
-        keep_alive(self.transport, factory.limits.write_timeout)
+        set_options(self.transport, factory.limits.write_timeout)
         self._outbox = Outbox(self.transport, self)
         self.session = factory.connected(self, self._address)
         factory.watch.open(self)

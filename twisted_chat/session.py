@@ -245,6 +245,8 @@ class Session:
         self._code_arrived: Callable[[], bool] | None = None
         self._receipts = False
         self._unsaved = 0
+        #: Whether a line was not saved or not sent, which the person was told.
+        self._has_lost = False
         #: Lines that were dropped, which was not told.
         self._not_sent = 0
         self._unconfirmed = Unconfirmed()
@@ -566,6 +568,7 @@ class Session:
         if self._not_sent:
             self.show(NotSent(self._not_sent))
             self._not_sent = 0
+            self._has_lost = True
 
     def ended(self) -> None:
         """The other side will say nothing more: also what a program leaves behind that dies."""
@@ -666,7 +669,7 @@ class Session:
             self._chat.audit("left", self.address, self.nickname.text)
         self._state = State.CLOSED
         self.lines_dropped(self._connection.drop_lines())
-        self.show(ServerStopping(until_stop=not self._chat.log_lasts))
+        self.show(ServerStopping(not self._chat.log_lasts, self._has_lost))
         self._connection.close()
 
     # -- talking ------------------------------------------------------------------------------
@@ -681,6 +684,9 @@ class Session:
             self._put_drafts(room)
 
     def _tell(self, request: Tell) -> None:
+        if not request.text.strip():
+            raise BadRequest(reason="text is blank")
+
         def tell(then: Callable[[], None]) -> None:
             self._chat.tell(self, request.name, request.text, then, request.id)
 
@@ -914,6 +920,7 @@ class Session:
 
     def not_saved(self, draft: Draft, refusal: Refusal) -> None:
         self._unsaved -= 1
+        self._has_lost = True
         if self.program:  # it says again what was not acknowledged
             self.refuse(refusal, draft.message_id)
         else:

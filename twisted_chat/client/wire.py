@@ -403,9 +403,10 @@ class _Replaced(_Line, tag="replaced"):
 
 class _Stopping(_Line, tag="stopping"):
     until_stop: bool = False
+    some_unsaved: bool = False
 
     def event(self) -> Event:
-        return ServerStopping(self.until_stop)
+        return ServerStopping(self.until_stop, self.some_unsaved)
 
 
 _LINES = (

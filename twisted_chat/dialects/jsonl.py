@@ -452,7 +452,11 @@ def _people_listed(event: PeopleListed, style: Style) -> dict[str, Any]:
 
 
 def _stopping(event: ServerStopping, style: Style) -> dict[str, Any]:
-    return {"type": "stopping", **({"until_stop": True} if event.until_stop else {})}
+    return {
+        "type": "stopping",
+        **({"until_stop": True} if event.until_stop else {}),
+        **({"some_unsaved": True} if event.some_unsaved else {}),
+    }
 
 
 def _fields(type: str, **names: str) -> Callable[[Any, Style], dict[str, Any]]:

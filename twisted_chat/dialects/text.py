@@ -567,6 +567,11 @@ def _server_stopping(event: ServerStopping, style: Style) -> list[str]:
     sentence = N_("The server is being stopped. What was said is saved. Goodbye!")
     if event.until_stop:
         sentence = N_("The server is being stopped. What was said was kept until now. Goodbye!")
+    elif event.some_unsaved:
+        sentence = N_(
+            "The server is being stopped. What was said is saved, but for those of your lines that"
+            " you were told of. Goodbye!"
+        )
     return [_notice(style, sentence)]
 
 

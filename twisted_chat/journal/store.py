@@ -583,7 +583,8 @@ def _look(path: str) -> None:
     if not os.path.exists(path):
         return
     if not os.path.isfile(path):
-        raise DatabaseUnusable(path=path, reason=os.strerror(errno.EISDIR))
+        reason = os.strerror(errno.EISDIR) if os.path.isdir(path) else "it is not a regular file"
+        raise DatabaseUnusable(path=path, reason=reason)
     uri = read_only(path)
     if not os.path.exists(f"{os.path.realpath(path)}-wal"):
         uri += "&immutable=1"  # or else it would make one, and leave it
