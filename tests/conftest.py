@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import pytest
 from hypothesis import settings
 
 #: The same examples in each run, so that a failure is one of the change at hand. CI runs the tests
-#: a second time, with --hypothesis-seed and a number that it prints.
+#: a second time, with --hypothesis-seed and a number that it prints, and with twice as many.
 REPEATABLE = "repeatable"
-settings.register_profile(REPEATABLE, derandomize=True)
+settings.register_profile(REPEATABLE, derandomize=True, max_examples=50)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,3 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "--hypothesis-profile"
     ):
         settings.load_profile(REPEATABLE)
+
+
+def pytest_collection_finish() -> None:
+    """The tests themselves are no garbage: to look through them again and again takes long."""
+    gc.collect()
+    gc.freeze()
