@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -378,14 +379,14 @@ def test_the_last_resort_is_armed_in_the_signals_handler() -> None:
 
 def test_a_signal_before_the_reactor_runs_stops_it_when_it_does() -> None:
     class Reactor:
-        def callWhenRunning(self, function: Callable[[], object]) -> None:
-            when_running.append(function)
+        def callWhenRunning(self, function: Callable[..., object], *arguments: object) -> None:
+            when_running.append(partial(function, *arguments))
 
-        def stop(self) -> None:
-            stopped.append(1)
+        def sigTerm(self, number: int) -> None:
+            ended.append(number)
 
     when_running: list[Callable[[], object]] = []
-    stopped: list[int] = []
+    ended: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         wait_for_reactor(Reactor())
@@ -394,10 +395,10 @@ def test_a_signal_before_the_reactor_runs_stops_it_when_it_does() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    (stop,) = when_running
-    assert stopped == []
-    stop()
-    assert stopped == [1]
+    (end,) = when_running
+    assert ended == []
+    end()
+    assert ended == [signal.SIGTERM]
 
 
 def test_the_last_resort_does_not_wait_for_its_last_words() -> None:

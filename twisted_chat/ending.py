@@ -73,14 +73,14 @@ def end_in_time(last_resort: LastResort) -> None:
 
 
 def wait_for_reactor(reactor: Any) -> None:
-    """Until the reactor has its own handlers, let SIGTERM stop it as soon as it runs.
+    """Until the reactor has its own handlers, let SIGTERM wait for it: they run as soon as it does.
 
     The default handler would end the process at once, and leave the file with its process id.
     """
 
     def stop(number: int, frame: Any) -> None:
         ignore_further_signals()
-        reactor.callWhenRunning(reactor.stop)
+        reactor.callWhenRunning(reactor.sigTerm, number)
 
     signal.signal(signal.SIGTERM, stop)
 
