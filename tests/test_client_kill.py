@@ -206,7 +206,7 @@ HAPPENINGS: tuple[Callable[[House, Survivor], None], ...] = (
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=2 * settings().max_examples)
 @given(
     st.lists(
         st.tuples(st.sampled_from(HAPPENINGS), st.integers(0, PEOPLE - 1), st.integers(1, 5)),

@@ -434,4 +434,4 @@ class ClientMachine(RuleBasedStateMachine):
 
 
 TestClientMachine = ClientMachine.TestCase
-TestClientMachine.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestClientMachine.settings = settings(stateful_step_count=50, deadline=None)

@@ -163,7 +163,7 @@ _hostile_lines = st.one_of(
 @example(b'{"type":"announced","text":"\\u009b31m","type":"pong"}')
 @example('{"type":"announced","text":"\x9b31m \u202e \u2028"}'.encode())
 @example(b"[" * 100_000)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples, deadline=None)
 def test_whatever_comes_is_an_event_or_nothing_or_not_understood(line: bytes) -> None:
     """And what is an event can be shown in every way there is, and steers no terminal."""
     event, error = _read(line)

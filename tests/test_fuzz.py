@@ -98,7 +98,7 @@ LINES = {"text": text_lines, "telnet": telnet_lines, "json": json_lines}
 
 
 @pytest.mark.parametrize("kind", SHARES)
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), size=st.integers(1, 200))
 def test_no_conversation_does_harm(kind: str, data: st.DataObject, size: int) -> None:
     """Lines with structure, cut into pieces anywhere."""

@@ -398,7 +398,7 @@ _almost_requests = st.fixed_dictionaries(
     )
 )
 @example(b'{"type":"say","text":"\xff"}')
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=6 * settings().max_examples, deadline=None)
 def test_any_bytes_are_a_request_or_refused(data: bytes) -> None:
     """And what is refused can be told, with its id."""
     answer: Request | Refusal

@@ -244,4 +244,4 @@ class ChatMachine(RuleBasedStateMachine):
 
 
 TestChatMachine = ChatMachine.TestCase
-TestChatMachine.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestChatMachine.settings = settings(stateful_step_count=50, deadline=None)

@@ -309,7 +309,7 @@ def test_every_letter_that_has_a_small_one_is_a_nickname_or_refused() -> None:
 
 
 @given(st.one_of(any_text, name_like))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings().max_examples, deadline=None)
 @example("İ" * NICKNAME_LIMIT)
 def test_any_text_is_a_nickname_or_refused(text: str) -> None:
     try:
@@ -332,7 +332,7 @@ def forms(text: str) -> list[str]:
 
 
 @given(st.one_of(any_text, name_like))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @example("İZMİR")
 @example("ızmır")
 @example("ὈΔΥΣΣΕΎΣ")
@@ -425,7 +425,7 @@ def test_a_refusal_names_the_character(name: str, named: str) -> None:
 
 
 @given(st.one_of(any_text, name_like))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings().max_examples, deadline=None)
 @example("İ" * ROOM_LIMIT)
 def test_any_text_is_a_room_name_or_refused(text: str) -> None:
     try:

@@ -332,4 +332,4 @@ class PresenceMachine(RuleBasedStateMachine):
 
 
 TestPresenceMachine = PresenceMachine.TestCase
-TestPresenceMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestPresenceMachine.settings = settings(stateful_step_count=40, deadline=None)

@@ -674,7 +674,7 @@ def test_a_query_has_no_operators(memory: Store, words: str) -> None:
 
 
 @given(hostile, st.sampled_from([None, "lobby", "cinema"]))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=2 * settings().max_examples)
 def test_no_query_raises(words: str, room: str | None) -> None:
     with closing(Store(MEMORY)) as store:
         commit(store, draft("hello"))
@@ -696,7 +696,7 @@ texts = st.lists(
 
 
 @given(texts)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=3 * settings().max_examples)
 def test_every_word_of_a_text_finds_it(text: str) -> None:
     """Each alone, all of them together, and each in another case where that is only that."""
     words = [word for word in text.split() if searching.tokens(word)]

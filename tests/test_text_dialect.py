@@ -202,7 +202,7 @@ command_lines = st.builds(
         command_lines,
     )
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings().max_examples, deadline=None)
 def test_any_bytes_are_a_request_or_refused(line: bytes) -> None:
     answer: Request | Refusal
     try:
