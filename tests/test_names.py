@@ -443,3 +443,8 @@ def test_any_text_is_a_room_name_or_refused(text: str) -> None:
 def test_the_skeleton_of_a_skeleton_is_itself(text: str) -> None:
     """As UTS 39 asks of its prototypes."""
     assert skeleton(skeleton(text)) == skeleton(text)
+
+
+@pytest.mark.parametrize("like", ["ƅob", "ⲃⲟⲃ"])
+def test_letters_that_are_drawn_like_small_latin_ones_look_like_them(like: str) -> None:
+    assert not nickname("bob").keys.isdisjoint(nickname(like).keys)

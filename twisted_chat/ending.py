@@ -73,7 +73,7 @@ def end_in_time(last_resort: LastResort) -> None:
 
 
 def wait_for_reactor(reactor: Any) -> None:
-    """Until the reactor has its own handlers, let SIGTERM wait for it: they run as soon as it does.
+    """Hold SIGTERM back until the reactor runs; then its own handler is called.
 
     The default handler would end the process at once, and leave the file with its process id.
     """
