@@ -111,6 +111,7 @@ class Bot:
         self.nickname = nickname
         self.socket = connect(port, host)
         self._file = self.socket.makefile("rb")
+        self._answered = False
         hello = {"type": "hello", "nickname": nickname}
         self.send(hello if client is None else hello | {"client": client})
         self.wait_for("entered")
@@ -130,6 +131,9 @@ class Bot:
     def read(self) -> dict[str, Any] | None:
         """The next line; None at the end."""
         line = self._file.readline()
+        while line and not self._answered and not line.startswith(b"{"):
+            line = self._file.readline()  # it was late, and is greeted as a person
+        self._answered = True
         message: dict[str, Any] | None = json.loads(line) if line else None
         return message
 

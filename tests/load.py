@@ -152,10 +152,14 @@ class Program:
         writer.write(b"".join(map(self._line, self._waiting)))
         self.resent += len(self._waiting) if self.connections > 1 else 0
         partial = b""
+        answered = False
         while data := await reader.read(1 << 18):
             *lines, partial = (partial + data).split(b"\n")
             for line in lines:
-                self._read(_decode(line))
+                # Who was late is greeted as a person: that is passed over.
+                answered = answered or line.startswith(b"{")
+                if answered:
+                    self._read(_decode(line))
 
     def _read(self, line: _Line) -> None:
         if line.type == "said":

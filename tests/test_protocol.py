@@ -47,6 +47,14 @@ class TestReactor(Clock):
     def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:
         self._from_threads.append(lambda: function(*arguments))
 
+    def turn(self, seconds: float) -> None:
+        """One turn of a late reactor: what the calls that are due add waits for the next."""
+        self.rightNow += seconds
+        for call in [call for call in self.calls if call.getTime() <= self.rightNow]:
+            self.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
     def run_calls(self) -> None:
         while self._from_threads:
             self._from_threads.popleft()()
@@ -153,6 +161,15 @@ def test_who_speaks_first_is_greeted_at_once_and_once() -> None:
     client.send(b"na\n")
     house.clock.advance(1)
     assert b"Welcome" not in client.read()
+
+
+def test_what_came_before_the_greeting_is_read_before_it_however_late_the_reactor_is() -> None:
+    house = House()
+    bot = house.connect()
+    house.clock.turn(3)
+    bot.send(HELLO)
+    house.clock.advance(3)
+    assert [json.loads(line)["type"] for line in bot.lines()][:1] == ["welcome"]
 
 
 def test_whoever_is_gone_before_the_greeting_leaves_nothing_behind() -> None:

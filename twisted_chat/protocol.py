@@ -223,7 +223,7 @@ class ChatProtocol(LineReceiver):
         factory.watch.open(self)
         self._limit_lines()
         # Programs speak first and people do not: the first bytes will tell them apart.
-        self._greeting = factory.reactor.callLater(factory.greeting_delay, self._greet)
+        self._greeting = factory.reactor.callLater(factory.greeting_delay, self._listen_once_more)
 
     def _turn_away(self, refusal: Refusal) -> None:
         """Nothing was said yet, so it is told as people are."""
@@ -249,6 +249,10 @@ class ChatProtocol(LineReceiver):
         self.MAX_LENGTH = jsonl.LINE_LIMIT if program else self.factory.limits.text
         self._splitter.limit = self.MAX_LENGTH
         self._splitter.program = program
+
+    def _listen_once_more(self) -> None:
+        """Where the reactor was late, their words may have come, and are read in this turn."""
+        self._greeting = self.factory.reactor.callLater(0, self._greet)
 
     def _greet(self) -> None:
         """Nobody has spoken: this is a person who waits to be spoken to."""
