@@ -105,13 +105,14 @@ class Subject(Server):
 class Bot:
     """A program that does one thing after the other."""
 
+    _answered = False
+
     def __init__(
         self, port: int, nickname: str, *, client: str | None = None, host: str = "127.0.0.1"
     ) -> None:
         self.nickname = nickname
         self.socket = connect(port, host)
         self._file = self.socket.makefile("rb")
-        self._answered = False
         hello = {"type": "hello", "nickname": nickname}
         self.send(hello if client is None else hello | {"client": client})
         self.wait_for("entered")
