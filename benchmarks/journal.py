@@ -34,10 +34,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.processes import PATIENCE, free_port, start_twistd  # noqa: E402
-from twisted_chat.journal import Draft  # noqa: E402
+from twisted_chat.core.journal import Draft  # noqa: E402
+from twisted_chat.core.messages import Entry  # noqa: E402
 from twisted_chat.journal.chain import link  # noqa: E402
-from twisted_chat.journal.store import Durability, Reader, Store  # noqa: E402
-from twisted_chat.messages import Entry  # noqa: E402
+from twisted_chat.journal.sqlite.store import Durability, Reader, Store  # noqa: E402
 
 #: What is to be reached, as the issue says it.
 TARGET_RATE, TARGET_RATIO = 20_000, 10

@@ -10,11 +10,10 @@ from typing import TypeVar
 
 from twisted.internet.task import Clock
 
-from twisted_chat.chat import Chat, Person
-from twisted_chat.dialects import text
-from twisted_chat.errors import HistoryUnavailable, NotSaved, Refusal
-from twisted_chat.identities import Identities
-from twisted_chat.journal import (
+from twisted_chat.core.chat import Chat, Person
+from twisted_chat.core.errors import HistoryUnavailable, NotSaved, Refusal
+from twisted_chat.core.identities import Identities
+from twisted_chat.core.journal import (
     CommonReader,
     Draft,
     Failed,
@@ -25,14 +24,15 @@ from twisted_chat.journal import (
     RoomState,
     SearchReader,
 )
-from twisted_chat.journal.reader import Reader
-from twisted_chat.journal.store import MEMORY, Store
-from twisted_chat.limits import Limits
-from twisted_chat.messages import Entry, Event, Refused, Replayed, Request, Style
-from twisted_chat.registry import Registry
-from twisted_chat.room import Shown
-from twisted_chat.session import Session
-from twisted_chat.sources import Sources
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.messages import Entry, Event, Refused, Replayed, Request, Style
+from twisted_chat.core.registry import Registry
+from twisted_chat.core.room import Shown
+from twisted_chat.core.session import Session
+from twisted_chat.core.sources import Sources
+from twisted_chat.dialects import text
+from twisted_chat.journal.sqlite.reader import Reader
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 T = TypeVar("T")
 

@@ -60,7 +60,7 @@ def run() -> None:
     if "kept" in faults:
         _note_what_is_kept(faults["kept"])
     if "checkpoint" in faults:
-        from twisted_chat.journal import store
+        from twisted_chat.journal.sqlite import store
 
         store.CHECKPOINT = faults["checkpoint"]
     from twisted.scripts import twistd
@@ -85,8 +85,8 @@ def _move_clock(seconds: float) -> None:
 
 
 def _fail_commits(one_of: int) -> None:
-    from twisted_chat.journal import Draft, Failed, Saved
-    from twisted_chat.journal.store import Store
+    from twisted_chat.core.journal import Draft, Failed, Saved
+    from twisted_chat.journal.sqlite.store import Store
 
     commit: Callable[[Store, Sequence[Draft]], list[Saved | Failed]] = Store.commit
     numbers = count(1)

@@ -15,7 +15,7 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import implementer
 
 from tests.test_protocol import Client, House
-from twisted_chat.characters import find_unsafe
+from twisted_chat.core.characters import find_unsafe
 
 COMMANDS = (
     *("join", "leave", "rooms", "who", "topic", "msg", "reply", "nick", "me", "ignore", "unignore"),

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from twisted_chat.journal.author import author_key
+from twisted_chat.core.author import author_key
 from twisted_chat.journal.chain import link
 
 #: Seconds between two attempts to connect.

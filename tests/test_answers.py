@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes import Visitor, World
+from twisted_chat.core.errors import BadRequest
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.messages import Ping, Say, Style
 from twisted_chat.dialects import jsonl
 from twisted_chat.dialects.jsonl import DEPTH_LIMIT
-from twisted_chat.errors import BadRequest
-from twisted_chat.limits import Limits
-from twisted_chat.messages import Ping, Say, Style
 
 Fields = dict[str, Any]
 

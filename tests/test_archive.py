@@ -26,23 +26,18 @@ from tests.processes import PATIENCE, Server, client_command, environment
 from tests.test_search_index import DESTROYED
 from twisted_chat import cli
 from twisted_chat.archive import progress
-from twisted_chat.archive.database import (
-    BATCH,
-    DatabaseChanged,
-    RoomDamaged,
-    open_archive,
-)
+from twisted_chat.archive.database import BATCH, DatabaseChanged, RoomDamaged, open_archive
 from twisted_chat.archive.export import FORMATS, escaped, guarded
 from twisted_chat.archive.index_check import SearchIndexDamaged
 from twisted_chat.archive.progress import Progress, grouped
 from twisted_chat.archive.verify import EntryStray, Verification
-from twisted_chat.characters import find_unsafe, visible
-from twisted_chat.errors import Refusal
-from twisted_chat.journal import Draft
+from twisted_chat.core.characters import find_unsafe, visible
+from twisted_chat.core.errors import Refusal
+from twisted_chat.core.journal import Draft
+from twisted_chat.core.messages import Entry, Kind
 from twisted_chat.journal.chain import SIZE
-from twisted_chat.journal.store import Store
-from twisted_chat.journal.upgrade import schema_scripts
-from twisted_chat.messages import Entry, Kind
+from twisted_chat.journal.sqlite.store import Store
+from twisted_chat.journal.sqlite.upgrade import schema_scripts
 
 START = 1_795_463_820_000_000
 SECRET = b"not for any eyes"

@@ -21,13 +21,13 @@ from tests.faults import show
 from tests.processes import Server, free_port
 from tests.test_hints import Reactor
 from tests.test_protocol import Client, House
-from twisted_chat import audit
-from twisted_chat.addresses import Address
-from twisted_chat.audit import AuditLog, DailyFile
-from twisted_chat.limits import Limits
-from twisted_chat.protocol import describe
-from twisted_chat.service import ChatService, StartupFailure
-from twisted_chat.settings import load
+from twisted_chat.core.limits import Limits
+from twisted_chat.net.addresses import Address
+from twisted_chat.net.connection import describe
+from twisted_chat.server import audit
+from twisted_chat.server.audit import AuditLog, DailyFile
+from twisted_chat.server.service import ChatService, StartupFailure
+from twisted_chat.server.settings import load
 
 #: Noon of a day, UTC: seconds since 1970.
 NOON = 1_764_072_000.0

@@ -23,8 +23,8 @@ from twisted_chat.archive import backup
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
-from twisted_chat.journal import Draft
-from twisted_chat.journal.store import Store
+from twisted_chat.core.journal import Draft
+from twisted_chat.journal.sqlite.store import Store
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from tests.processes import PATIENCE, environment
 from twisted_chat.client import ChatClient, Event, FileState, MemoryState, Refused, TakenOver
-from twisted_chat.client.config import NoHome
-from twisted_chat.errors import NameTaken
+from twisted_chat.core.errors import NameTaken
+from twisted_chat.terminal.config import NoHome
 from twisted_chat.testing import ChatServer
 
 BOT = """

@@ -9,16 +9,24 @@ from typing import Any
 import pytest
 
 from tests.fakes import Visitor, World
-from twisted_chat import chat
-from twisted_chat.chat import CATCH_UP_SECONDS, FEED_SECONDS, PAGE, announcement
-from twisted_chat.errors import ControlCharacter, NameInvalid, Refusal, UnknownCommand
-from twisted_chat.journal import Draft
-from twisted_chat.journal.store import MEMORY, Store
-from twisted_chat.limits import Limits
-from twisted_chat.messages import ChooseName, Entry, Hello, LinesSkipped, Replayed, Request, Tell
-from twisted_chat.names import ALWAYS_RESERVED, OLD_ROOM_LIMIT, Reserved
-from twisted_chat.room import GATHER_SECONDS, LARGE, TAIL, Batch
-from twisted_chat.session import _ANSWERS, IGNORED_LIMIT, Session, State
+from twisted_chat.core import chat
+from twisted_chat.core.chat import CATCH_UP_SECONDS, FEED_SECONDS, PAGE, announcement
+from twisted_chat.core.errors import ControlCharacter, NameInvalid, Refusal, UnknownCommand
+from twisted_chat.core.journal import Draft
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.messages import (
+    ChooseName,
+    Entry,
+    Hello,
+    LinesSkipped,
+    Replayed,
+    Request,
+    Tell,
+)
+from twisted_chat.core.names import ALWAYS_RESERVED, OLD_ROOM_LIMIT, Reserved
+from twisted_chat.core.room import GATHER_SECONDS, LARGE, TAIL, Batch
+from twisted_chat.core.session import _ANSWERS, IGNORED_LIMIT, Session, State
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 
 def entries(visitor: Visitor) -> list[int]:

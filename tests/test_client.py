@@ -59,8 +59,7 @@ from twisted_chat.client.client import (
 )
 from twisted_chat.client.protocol import CLOSED, HELLO_TIMEOUT, SILENT
 from twisted_chat.client.state import Kept, NotKept, StateUnusable
-from twisted_chat.dialects import jsonl
-from twisted_chat.errors import (
+from twisted_chat.core.errors import (
     ControlCharacter,
     LineTooLong,
     NameInvalid,
@@ -69,8 +68,8 @@ from twisted_chat.errors import (
     NotSaved,
     Refusal,
 )
-from twisted_chat.limits import Limits
-from twisted_chat.messages import (
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.messages import (
     Acknowledged,
     Announced,
     ChooseName,
@@ -115,6 +114,7 @@ from twisted_chat.messages import (
     Unignore,
     Welcomed,
 )
+from twisted_chat.dialects import jsonl
 from twisted_chat.testing import ChatServer
 
 T = TypeVar("T")

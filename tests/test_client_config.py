@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from twisted_chat.client import config as module
 from twisted_chat.client.address import Address
-from twisted_chat.client.config import (
+from twisted_chat.core.errors import CannotStart
+from twisted_chat.terminal import config as module
+from twisted_chat.terminal.config import (
     CannotRemember,
     Config,
     ConfigUnreadable,
@@ -22,8 +23,7 @@ from twisted_chat.client.config import (
     remember_name,
     state_path,
 )
-from twisted_chat.client.run import Security, find_place
-from twisted_chat.errors import CannotStart
+from twisted_chat.terminal.run import Security, find_place
 
 HOME = {"HOME": "/home/ana"}
 

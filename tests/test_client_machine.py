@@ -21,11 +21,11 @@ from zope.interface import implementer
 from tests.fakes import World
 from twisted_chat.client import ChatClient, Disconnected, LogReplaced
 from twisted_chat.client.state import Kept
-from twisted_chat.journal import Draft
-from twisted_chat.journal.store import MEMORY, Store
-from twisted_chat.limits import Limits
-from twisted_chat.messages import Entered, Entry, Event, Refused, Replaced, RoomLeft, Told
-from twisted_chat.protocol import ChatFactory
+from twisted_chat.core.journal import Draft
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.messages import Entered, Entry, Event, Refused, Replaced, RoomLeft, Told
+from twisted_chat.journal.sqlite.store import MEMORY, Store
+from twisted_chat.net.connection import ChatFactory
 
 ROOMS = ("lobby", "cinema")
 NAMES = ("Ana", "Bia")

@@ -28,18 +28,9 @@ from twisted_chat.client.protocol import (
     SILENT,
     ChatClientProtocol,
 )
+from twisted_chat.core.errors import NameTaken
+from twisted_chat.core.messages import Announced, Event, Hello, Pong, Refused, Say, Style, Welcomed
 from twisted_chat.dialects import jsonl
-from twisted_chat.errors import NameTaken
-from twisted_chat.messages import (
-    Announced,
-    Event,
-    Hello,
-    Pong,
-    Refused,
-    Say,
-    Style,
-    Welcomed,
-)
 
 GREETING = b"Welcome! Please type your username:\n"
 

@@ -36,7 +36,7 @@ from twisted_chat.client.state import (
     StateInUse,
     StateUnusable,
 )
-from twisted_chat.errors import CannotStart, DatabaseForeign, DatabaseNewer, Refusal
+from twisted_chat.core.errors import CannotStart, DatabaseForeign, DatabaseNewer, Refusal
 
 T = TypeVar("T")
 

@@ -21,9 +21,7 @@ from tests.certificates import Certificate, certificate
 from tests.processes import PATIENCE, Server, environment, free_port
 from twisted_chat.client import ChatClient, Disconnected, Event
 from twisted_chat.client.address import Address
-from twisted_chat.client.config import Config, keep_pin, pin_path, read_pin
 from twisted_chat.client.protocol import ChatClientProtocol
-from twisted_chat.client.run import Security, find_place
 from twisted_chat.client.trust import (
     AuthoritiesUnreadable,
     CertificateChanged,
@@ -33,8 +31,10 @@ from twisted_chat.client.trust import (
     WrongFingerprint,
     parse_fingerprint,
 )
-from twisted_chat.errors import Refusal
-from twisted_chat.messages import Hello
+from twisted_chat.core.errors import Refusal
+from twisted_chat.core.messages import Hello
+from twisted_chat.terminal.config import Config, keep_pin, pin_path, read_pin
+from twisted_chat.terminal.run import Security, find_place
 from twisted_chat.testing import ChatServer
 
 pytest.importorskip("OpenSSL")

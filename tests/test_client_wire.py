@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from tests.test_jsonl import CLIENT, FOR_PROGRAMS, REQUESTS, _json
 from tests.test_text_dialect import EVENTS, STYLES, hostile, is_safe, structs, values
-from twisted_chat.characters import find_unsafe, visible
 from twisted_chat.client import wire
 from twisted_chat.client.events import (
     Connected,
@@ -25,9 +24,9 @@ from twisted_chat.client.events import (
     RequestRefused,
 )
 from twisted_chat.client.wire import NotUnderstood, as_json, decode
-from twisted_chat.dialects import jsonl, text
-from twisted_chat.errors import ControlCharacter, NotSaved
-from twisted_chat.messages import (
+from twisted_chat.core.characters import find_unsafe, visible
+from twisted_chat.core.errors import ControlCharacter, NotSaved
+from twisted_chat.core.messages import (
     Acknowledged,
     Entry,
     Event,
@@ -41,6 +40,7 @@ from twisted_chat.messages import (
     Told,
     Welcomed,
 )
+from twisted_chat.dialects import jsonl, text
 
 ENGLISH = Style("en")
 

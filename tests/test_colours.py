@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_characters import any_text
-from twisted_chat.characters import find_unsafe
-from twisted_chat.client.colours import (
+from twisted_chat.core.characters import find_unsafe
+from twisted_chat.terminal.colours import (
     PALETTES,
     Look,
     clip,
@@ -25,7 +25,7 @@ from twisted_chat.client.colours import (
     usable,
     width,
 )
-from twisted_chat.client.view import Line
+from twisted_chat.terminal.view import Line
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -106,7 +106,7 @@ def test_a_prompt_needs_a_terminal_on_both_sides_that_is_not_dumb() -> None:
 
 def test_a_nickname_has_the_same_colour_in_another_process() -> None:
     """Python's own ``hash`` would differ."""
-    program = "from twisted_chat.client.colours import *; print(nickname_colour('Zoé', Look()))"
+    program = "from twisted_chat.terminal.colours import *; print(nickname_colour('Zoé', Look()))"
     printed = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     ).stdout

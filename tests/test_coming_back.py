@@ -9,11 +9,10 @@ import pytest
 from twisted.internet.task import Clock
 
 from tests.fakes import NOON, Visitor, World
-from twisted_chat import chat
-from twisted_chat.chat import PAGE
-from twisted_chat.journal.store import MEMORY, Store
-from twisted_chat.limits import Limits
-from twisted_chat.messages import (
+from twisted_chat.core import chat
+from twisted_chat.core.chat import PAGE
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.messages import (
     Acknowledged,
     ChooseName,
     Crowd,
@@ -38,9 +37,10 @@ from twisted_chat.messages import (
     SearchShown,
     Welcomed,
 )
-from twisted_chat.room import GATHER_SECONDS, TAIL
-from twisted_chat.session import WRONG_CODES_LIMIT
-from twisted_chat.sources import Source, Sources
+from twisted_chat.core.room import GATHER_SECONDS, TAIL
+from twisted_chat.core.session import WRONG_CODES_LIMIT
+from twisted_chat.core.sources import Source, Sources
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 ANA, BIA = "a" * 32, "b" * 32
 

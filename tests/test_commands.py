@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_chat.dialects.commands import COMMANDS, WrongCommandUsage, find, parse
-from twisted_chat.errors import Refusal, UnknownCommand, UnknownCommandNear
-from twisted_chat.language import LANGUAGES
-from twisted_chat.messages import (
+from twisted_chat.core.errors import Refusal, UnknownCommand, UnknownCommandNear
+from twisted_chat.core.messages import (
     ChooseName,
     Help,
     Ignore,
@@ -29,6 +27,8 @@ from twisted_chat.messages import (
     Topic,
     Unignore,
 )
+from twisted_chat.dialects.commands import COMMANDS, WrongCommandUsage, find, parse
+from twisted_chat.i18n.language import LANGUAGES
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_characters import any_text
-from twisted_chat.characters import find_unsafe
-from twisted_chat.client.commands import COMMANDS
-from twisted_chat.client.completion import Known, complete
-from twisted_chat.client.view import Tab
+from twisted_chat.core.characters import find_unsafe
+from twisted_chat.terminal.commands import COMMANDS
+from twisted_chat.terminal.completion import Known, complete
+from twisted_chat.terminal.view import Tab
 
 TABS = {
     "lobby": Tab("lobby", people=["alice", "Zoé", "albert", "me"]),

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from twisted_chat.client import ChatClient, MemoryState
-from twisted_chat.client.conversation import (
+from twisted_chat.terminal.conversation import (
     HELD,
     LEFT,
     NO_CONNECTION,
     SOMETHING_REFUSED,
     Conversation,
 )
-from twisted_chat.client.view import Line
+from twisted_chat.terminal.view import Line
 from twisted_chat.testing import ChatServer
 
 

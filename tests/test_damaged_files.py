@@ -17,9 +17,9 @@ from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
 from twisted_chat.client.state import StateDamaged, StateUnusable
-from twisted_chat.errors import DatabaseUnusable, Refusal
-from twisted_chat.journal import Draft
-from twisted_chat.journal.store import Store
+from twisted_chat.core.errors import DatabaseUnusable, Refusal
+from twisted_chat.core.journal import Draft
+from twisted_chat.journal.sqlite.store import Store
 
 #: Where in the file, as a share of it, and which byte.
 Flips = list[tuple[float, int]]

@@ -15,9 +15,10 @@ from tests.test_writer import draft as say
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
-from twisted_chat.journal import RoomState, store
-from twisted_chat.journal.store import MEMORY, Store
-from twisted_chat.messages import Entered, Welcomed
+from twisted_chat.core.journal import RoomState
+from twisted_chat.core.messages import Entered, Welcomed
+from twisted_chat.journal.sqlite import store
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 
 @pytest.fixture

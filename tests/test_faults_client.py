@@ -24,14 +24,14 @@ from zope.interface import implementer
 
 from tests.faults import show, verdict
 from tests.test_conversation import Screen
-from twisted_chat.characters import visible
 from twisted_chat.client import ChatClient, MemoryState
 from twisted_chat.client import client as module
 from twisted_chat.client.client import ROOMS, TOO_MANY_ROOMS, TOO_MUCH
-from twisted_chat.client.conversation import HELD_SIZE, PEOPLE, Conversation
 from twisted_chat.client.protocol import LINE_LIMIT, ChatClientProtocol
 from twisted_chat.client.wire import MOTD_LINES
-from twisted_chat.messages import Say, Topic
+from twisted_chat.core.characters import visible
+from twisted_chat.core.messages import Say, Topic
+from twisted_chat.terminal.conversation import HELD_SIZE, PEOPLE, Conversation
 
 #: What a server can do without end.
 MANY = 300_000

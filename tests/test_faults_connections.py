@@ -34,8 +34,8 @@ from tests.faults import (
 from tests.processes import PATIENCE
 from twisted_chat import cli
 from twisted_chat.bench.load import allow_descriptors
-from twisted_chat.journal import Draft
-from twisted_chat.journal.store import Store
+from twisted_chat.core.journal import Draft
+from twisted_chat.journal.sqlite.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 

@@ -25,12 +25,12 @@ from tests.test_acceptance import talk
 from tests.test_protocol import Client, House
 from tests.test_sync import parse, why_not
 from twisted_chat import cli
-from twisted_chat.characters import find_unsafe
-from twisted_chat.errors import Refusal
-from twisted_chat.journal import Draft
-from twisted_chat.journal.store import Store
-from twisted_chat.names import ALWAYS_RESERVED, Reserved, nickname
-from twisted_chat.registry import Registry
+from twisted_chat.core.characters import find_unsafe
+from twisted_chat.core.errors import Refusal
+from twisted_chat.core.journal import Draft
+from twisted_chat.core.names import ALWAYS_RESERVED, Reserved, nickname
+from twisted_chat.core.registry import Registry
+from twisted_chat.journal.sqlite.store import Store
 
 pytestmark = pytest.mark.slow
 

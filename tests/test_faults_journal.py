@@ -31,8 +31,8 @@ from tests.test_sync import Call, parse, why_not
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
-from twisted_chat.journal import Draft
-from twisted_chat.journal.store import Store
+from twisted_chat.core.journal import Draft
+from twisted_chat.journal.sqlite.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 

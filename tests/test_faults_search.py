@@ -17,8 +17,8 @@ import pytest
 
 from tests.faults import Bot, Subject, percentile, show, verdict
 from tests.processes import environment
-from twisted_chat.journal import Draft
-from twisted_chat.journal.store import Store
+from twisted_chat.core.journal import Draft
+from twisted_chat.journal.sqlite.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 

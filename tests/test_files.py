@@ -25,11 +25,11 @@ from tests.test_store import (
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
-from twisted_chat.errors import BackupFailed, DatabaseInUse
-from twisted_chat.journal import files, upgrade
-from twisted_chat.journal.author import author_key
-from twisted_chat.journal.store import MEMORY, Store
-from twisted_chat.journal.upgrade import STEP
+from twisted_chat.core.author import author_key
+from twisted_chat.core.errors import BackupFailed, DatabaseInUse
+from twisted_chat.journal.sqlite import files, upgrade
+from twisted_chat.journal.sqlite.store import MEMORY, Store
+from twisted_chat.journal.sqlite.upgrade import STEP
 
 
 @pytest.fixture
@@ -107,8 +107,8 @@ def test_files_that_were_open_to_others_are_closed_to_them(
 
 def test_what_a_killed_server_left_is_closed_to_others_too(path: Path) -> None:
     program = (
-        "import os, sys; from twisted_chat.journal.store import Store; from tests.test_store import"
-        " draft; Store(sys.argv[1]).commit([draft()]); os._exit(9)"
+        "import os, sys; from twisted_chat.journal.sqlite.store import Store;"
+        " from tests.test_store import draft; Store(sys.argv[1]).commit([draft()]); os._exit(9)"
     )
     root = str(Path(__file__).parent.parent)
     command = [sys.executable, "-c", program, str(path)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.test_protocol import House
-from twisted_chat.first_bytes import UNDECIDED, Foreign, recognise, recognise_line
+from twisted_chat.net.sniff import UNDECIDED, Foreign, recognise, recognise_line
 
 POST = (
     b"POST / HTTP/1.1\r\nHost: 127.0.0.1:50000\r\nUser-Agent: Mozilla/5.0\r\nContent-Length: 40\r\n"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_chat.flood import Rate, TokenBucket
+from twisted_chat.core.flood import Rate, TokenBucket
 
 rates = st.builds(
     Rate,

@@ -15,11 +15,12 @@ import pytest
 from tests.test_store import commit, draft, log_of, remove_all_before
 from tests.test_writer import Setup
 from tests.test_writer import draft as say
-from twisted_chat.errors import NotSaved
-from twisted_chat.journal import Failed, Saved, guard
-from twisted_chat.journal.files import CEILING_REACHED, MISPLACED, Lock
-from twisted_chat.journal.guard import Guard
-from twisted_chat.journal.store import MEMORY, Store
+from twisted_chat.core.errors import NotSaved
+from twisted_chat.core.journal import Failed, Saved
+from twisted_chat.journal.sqlite import guard
+from twisted_chat.journal.sqlite.files import CEILING_REACHED, MISPLACED, Lock
+from twisted_chat.journal.sqlite.guard import Guard
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 MB = 2**20
 
@@ -233,8 +234,8 @@ def test_a_stop_leaves_the_files_that_took_the_place_of_ours_alone(path: Path) -
     """The log of another database, which was killed, is not removed for our own."""
     other = path.with_name("other.db")
     program = (
-        "import os, sys; from twisted_chat.journal.store import Store; from tests.test_store import"
-        " draft; Store(sys.argv[1]).commit([draft('in the log')]); os._exit(9)"
+        "import os, sys; from twisted_chat.journal.sqlite.store import Store;"
+        " from tests.test_store import draft; Store(sys.argv[1]).commit([draft('in the log')]); os._exit(9)"
     )
     root = str(Path(__file__).parent.parent)
     command = [sys.executable, "-c", program, str(other)]

@@ -14,11 +14,11 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from tests.processes import Server
-from twisted_chat.journal.upgrade import APPLICATION_ID, schema_scripts
-from twisted_chat.programs import program
-from twisted_chat.service import ChatService, StartupFailure
-from twisted_chat.settings import load
-from twisted_chat.tap import Options
+from twisted_chat.console.programs import program
+from twisted_chat.journal.sqlite.upgrade import APPLICATION_ID, schema_scripts
+from twisted_chat.server.service import ChatService, StartupFailure
+from twisted_chat.server.settings import load
+from twisted_chat.server.tap import Options
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,7 +48,7 @@ def test_commands_in_the_documents_have_their_path() -> None:
 
 def test_commands_in_messages_have_their_path() -> None:
     """Their path is known when they are shown, so it is one of the braces."""
-    catalogue = ROOT / "twisted_chat/locale/pt_BR/LC_MESSAGES/twisted_chat.po"
+    catalogue = ROOT / "twisted_chat/i18n/locale/pt_BR/LC_MESSAGES/twisted_chat.po"
     for line in catalogue.read_text(encoding="utf-8").splitlines():
         assert not WITHOUT_PATH.search(line), line
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.task import Clock
 
-from twisted_chat.identities import Identities
+from twisted_chat.core.identities import Identities
 
 ANA, BIA = b"a" * 16, b"b" * 16
 WINDOW = 300

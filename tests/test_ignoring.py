@@ -7,10 +7,10 @@ import re
 import pytest
 
 from tests.fakes import Visitor, World
-from twisted_chat import chat
-from twisted_chat.messages import HistoryShown, ReadHistory
-from twisted_chat.room import LARGE
-from twisted_chat.session import IGNORED_LIMIT
+from twisted_chat.core import chat
+from twisted_chat.core.messages import HistoryShown, ReadHistory
+from twisted_chat.core.room import LARGE
+from twisted_chat.core.session import IGNORED_LIMIT
 
 
 def code_of(visitor: Visitor) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -11,143 +13,56 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = "twisted_chat"
 
-#: From the one that knows nothing to the one that puts everything together. A line may
-#: import what stands above it. A name that ends with ".*" is a package whose modules may
-#: import each other.
-LAYERS = (
-    "addresses",
-    "language",
-    "characters",
-    "errors",
-    "sqlite_faults",
-    "output",
-    "lookalikes",
-    "names",
-    "display",
-    "flood",
-    "limits",
-    "sources",
-    "identities",
-    "messages",
-    "ignoring",
-    "registry",
-    "journal",
-    "journal.author",
-    "journal.chain",
-    "journal.search",
-    "journal.runs",
-    "journal.fair_queue",
-    "journal.index",
-    "journal.files",
-    "journal.upgrade",
-    "journal.people",
-    "journal.guard",
-    "journal.retention",
-    "journal.reader",
-    "journal.store",
-    "journal.readers",
-    "journal.writer",
-    "kept",
-    "unconfirmed",
-    "presence",
-    "room",
-    "rooms",
-    "chat",
-    "session",
-    "dialects",
-    "dialects.commands",
-    "dialects.jsonl",
-    "dialects.text",
-    "telnet",
-    "lines",
-    "first_bytes",
-    "turns",
-    "deadlines",
-    "sockets",
-    "watch",
-    "outbox",
-    "protocol",
-    "log_writer",
-    "logs",
-    "audit",
-    "settings",
-    "notify",
-    "proxied",
-    "programs",
-    "pages",
-    "metrics",
-    "service",
-    "client.*",
-    "testing",
-    "archive.*",
-    "bench.*",
-    "cli",
-    "ending",
-    "daemon",
-    "tap",
-)
+#: A row of the table of modules.
+ROW = re.compile(r"^``([\w/]+(?:\.py|/))``\s", re.MULTILINE)
 
 #: These know nothing of one another nor of anything of ours.
 STAND_FREE = (
-    "programs",
-    "pages",
-    "addresses",
-    "log_writer",
-    "ending",
-    "language",
-    "characters",
-    "identities",
-    "journal.author",
+    "i18n.language",
+    "core.author",
+    "core.characters",
+    "core.flood",
+    "core.identities",
+    "core.lookalikes",
+    "console.programs",
     "journal.chain",
-    "journal.search",
-    "journal.runs",
     "journal.fair_queue",
-    "telnet",
-    "lines",
-    "flood",
-    "turns",
-    "deadlines",
-    "sockets",
+    "journal.runs",
+    "journal.search",
+    "net.addresses",
+    "net.lines",
+    "net.pages",
+    "net.scheduler",
+    "net.sockets",
+    "net.telnet",
+    "net.timeouts",
+    "server.ending",
+    "server.log_writer",
 )
 
-#: Domain modules: neither the network nor the disk.
-DOMAIN = (
-    "addresses",
-    "language",
-    "characters",
-    "errors",
-    "lookalikes",
-    "names",
-    "display",
-    "limits",
-    "sources",
-    "identities",
-    "messages",
-    "ignoring",
-    "registry",
-    "journal",
-    "journal.author",
+#: Domain modules know neither the network nor the disk: all of these folders, and a few others.
+DOMAIN_FOLDERS = ("i18n", "core", "dialects")
+PURE = (
     "journal.chain",
-    "journal.search",
-    "journal.runs",
     "journal.fair_queue",
-    "kept",
-    "unconfirmed",
-    "presence",
-    "room",
-    "rooms",
-    "chat",
-    "session",
-    "dialects",
-    "dialects.commands",
-    "dialects.jsonl",
-    "dialects.text",
-    "telnet",
-    "lines",
-    "first_bytes",
-    "flood",
+    "journal.runs",
+    "journal.search",
+    "net.lines",
+    "net.sniff",
+    "net.telnet",
 )
 NOT_FOR_DOMAIN = ("twisted", "sqlite3", "zope", "socket", "select", "asyncio", "ssl", "fcntl")
+
+
+def layers(document: str) -> list[str]:
+    """The modules of the table of ``docs/architecture.rst``, from its top to its bottom.
+
+    A folder is the package, which stands above its modules unless it has a row of its own.
+    """
+    paths = (match[1] for match in ROW.finditer(document))
+    names = (path.removesuffix(".py").strip("/").replace("/", ".") for path in paths)
+    rows = [name.removesuffix(".__init__") for name in names]
+    return [name for at, name in enumerate(rows) if name not in rows[at + 1 :]]
 
 
 def module_files() -> dict[str, Path]:
@@ -160,6 +75,8 @@ def module_files() -> dict[str, Path]:
 
 
 FILES = module_files()
+LAYERS = layers((ROOT / "docs/architecture.rst").read_text(encoding="utf-8"))
+DOMAIN = [name for name in FILES if name.split(".")[0] in DOMAIN_FOLDERS] + list(PURE)
 
 
 def imports(source: str, module: str = "", is_package: bool = False) -> Iterator[str]:
@@ -189,22 +106,10 @@ def ours(names: set[str]) -> set[str]:
     return below & FILES.keys()
 
 
-def layer(module: str) -> str | None:
-    """The line of :data:`LAYERS` that ``module`` is in."""
-    for line in LAYERS:
-        package = line.removesuffix(".*")
-        if module == package or (line != package and module.startswith(f"{package}.")):
-            return line
-    return None
-
-
 def wrong_way(module: str, names: set[str]) -> set[str]:
     """The modules among ``names`` that ``module`` must not import, as they stand below it."""
-    own = layer(module)
-    assert own is not None
-    place = LAYERS.index(own)
-    above = LAYERS[: place + own.endswith(".*")]
-    return {other for other in ours(names) if other != module and layer(other) not in above}
+    above = LAYERS[: LAYERS.index(module)]
+    return {other for other in ours(names) if other != module and other not in above}
 
 
 def is_one_of(name: str, packages: tuple[str, ...]) -> bool:
@@ -231,12 +136,17 @@ def imports_reactor_early(source: str) -> bool:
 # -- the rules --------------------------------------------------------------------------------
 
 
-def test_every_module_has_its_layer() -> None:
-    assert {module for module in FILES if module and layer(module) is None} == set()
-    assert {line.removesuffix(".*") for line in LAYERS} - FILES.keys() == set()
+def test_the_table_has_every_module() -> None:
+    assert set(FILES) - set(LAYERS) - {"", "journal.sqlite"} == set()
+    assert set(LAYERS) - FILES.keys() == set()
 
 
-@pytest.mark.parametrize("module", [module for module in FILES if module])
+def test_the_modules_of_a_folder_stand_together() -> None:
+    folders = [name.split(".")[0] for name in LAYERS]
+    assert [folder for folder, _ in groupby(folders)] == list(dict.fromkeys(folders))
+
+
+@pytest.mark.parametrize("module", [name for name in LAYERS if name in FILES])
 def test_a_module_imports_only_what_stands_above_it(module: str) -> None:
     assert wrong_way(module, imported_by(module)) == set()
 
@@ -259,18 +169,10 @@ def test_the_domain_knows_neither_network_nor_disk(module: str) -> None:
 
 
 def test_sqlite_is_known_to_what_keeps_something_alone() -> None:
-    """The journal, its archive, what a client keeps, and what tells the faults of all three."""
+    """The journal, its archive, and what a client keeps."""
     users = {module for module in FILES if "sqlite3" in imported_by(module)}
-    keepers = ("journal.", "archive.", "client.state", "sqlite_faults")
+    keepers = ("journal.", "archive.", "client.state")
     assert {module for module in users if not module.startswith(keepers)} == set()
-
-
-def test_the_library_knows_no_terminal() -> None:
-    """Who writes a bot need not have what a terminal needs."""
-    terminal = {"config", "conversation", "plain", "run", "screen", "view", "window"}
-    for module in ("client", "client.client", "client.protocol", "client.state", "client.wire"):
-        known = {name.removeprefix("client.") for name in ours(imported_by(module))}
-        assert known & terminal == set()
 
 
 @pytest.mark.parametrize("module", FILES)
@@ -299,32 +201,32 @@ def test_twisted_itself_is_not_hidden() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from twisted_chat.session import Session",
-        "from twisted_chat import session",
-        "import twisted_chat.session",
-        "import twisted_chat.session as elsewhere",
+        "from twisted_chat.core.session import Session",
+        "from twisted_chat.core import session",
+        "import twisted_chat.core.session",
+        "import twisted_chat.core.session as elsewhere",
         "from .session import Session",
         "from . import session",
-        "def f():\n    from twisted_chat.session import Session",
-        "if TYPE_CHECKING:\n    from twisted_chat.session import Session",
-        "class C:\n    def f(self):\n        import twisted_chat.session",
-        "try:\n    import json\nexcept ImportError:\n    import twisted_chat.session",
+        "def f():\n    from twisted_chat.core.session import Session",
+        "if TYPE_CHECKING:\n    from twisted_chat.core.session import Session",
+        "class C:\n    def f(self):\n        import twisted_chat.core.session",
+        "try:\n    import json\nexcept ImportError:\n    import twisted_chat.core.session",
     ],
 )
 def test_an_arrow_the_wrong_way_is_found(source: str) -> None:
-    found = set(imports(source, "twisted_chat.room"))
-    assert wrong_way("room", found) == {"session"}
-    assert wrong_way("protocol", found) == set()
+    found = set(imports(source, "twisted_chat.core.room"))
+    assert wrong_way("core.room", found) == {"core.session"}
+    assert wrong_way("net.connection", found) == set()
 
 
 def test_relative_imports_are_resolved() -> None:
-    assert set(imports("from ..errors import X", "twisted_chat.journal.store")) == {
-        "twisted_chat.errors",
-        "twisted_chat.errors.X",
+    assert set(imports("from ..core.errors import X", "twisted_chat.journal.readers")) == {
+        "twisted_chat.core.errors",
+        "twisted_chat.core.errors.X",
     }
-    assert set(imports("from .store import X", "twisted_chat.journal", is_package=True)) == {
-        "twisted_chat.journal.store",
-        "twisted_chat.journal.store.X",
+    assert set(imports("from .readers import X", "twisted_chat.journal", is_package=True)) == {
+        "twisted_chat.journal.readers",
+        "twisted_chat.journal.readers.X",
     }
 
 
@@ -350,4 +252,4 @@ def test_a_late_reactor_is_allowed() -> None:
 def test_the_domain_rule_tells_names_from_prefixes() -> None:
     assert is_one_of("twisted.internet", NOT_FOR_DOMAIN)
     assert is_one_of("sqlite3", NOT_FOR_DOMAIN)
-    assert not is_one_of("twisted_chat.errors", NOT_FOR_DOMAIN)
+    assert not is_one_of("twisted_chat.core.errors", NOT_FOR_DOMAIN)

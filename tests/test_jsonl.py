@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from tests.test_text_dialect import EVENTS, REFUSALS, STYLES, TIME, hostile, is_safe, structs
 from tests.test_text_dialect import entry as entry_of
 from tests.test_text_dialect import refused as refusals_of
-from twisted_chat.dialects import jsonl
-from twisted_chat.dialects.jsonl import FOR_PEOPLE, ID_LIMIT, parse, render
-from twisted_chat.errors import (
+from twisted_chat.core.errors import (
     BadRequest,
     ControlCharacter,
     IdReused,
@@ -24,8 +22,8 @@ from twisted_chat.errors import (
     Refusal,
     UnknownType,
 )
-from twisted_chat.limits import TEXT_LIMIT, Limits
-from twisted_chat.messages import (
+from twisted_chat.core.limits import TEXT_LIMIT, Limits
+from twisted_chat.core.messages import (
     Acknowledged,
     Announced,
     ChooseName,
@@ -65,6 +63,8 @@ from twisted_chat.messages import (
     Unignore,
     Welcomed,
 )
+from twisted_chat.dialects import jsonl
+from twisted_chat.dialects.jsonl import FOR_PEOPLE, ID_LIMIT, parse, render
 
 ENGLISH = Style("en")
 CLIENT = "0123456789abcdef0123456789abcdef"

@@ -12,9 +12,9 @@ import pytest
 
 from tests.fakes import Visitor, World
 from tests.processes import Server
-from twisted_chat.identities import hash_code
-from twisted_chat.journal import KeptPerson
-from twisted_chat.journal.store import MEMORY, Store
+from twisted_chat.core.identities import hash_code
+from twisted_chat.core.journal import KeptPerson
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 
 def code_of(visitor: Visitor) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_chat.client.keyboard import LINE_LIMIT, LineSplitter, read_lines
+from twisted_chat.terminal.keyboard import LINE_LIMIT, LineSplitter, read_lines
 
 
 @given(st.lists(st.integers(0, 30)))

@@ -18,13 +18,20 @@ from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po
 
 import twisted_chat
-from twisted_chat import names
-from twisted_chat.client.commands import COMMANDS
+from twisted_chat.core import names
+from twisted_chat.core.errors import Refusal
+from twisted_chat.core.messages import Event, Greeted, Joined, Left, Style
 from twisted_chat.dialects import text
 from twisted_chat.dialects.commands import Command
-from twisted_chat.errors import Refusal
-from twisted_chat.language import DOMAIN, LANGUAGES, LOCALE, catalogue, from_environment, match
-from twisted_chat.messages import Event, Greeted, Joined, Left, Style
+from twisted_chat.i18n.language import (
+    DOMAIN,
+    LANGUAGES,
+    LOCALE,
+    catalogue,
+    from_environment,
+    match,
+)
+from twisted_chat.terminal.commands import COMMANDS
 
 PORTUGUESE = LOCALE / "pt_BR" / "LC_MESSAGES"
 

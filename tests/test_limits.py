@@ -27,13 +27,13 @@ from zope.interface import implementer
 from tests.fakes import NO_RATE
 from tests.processes import PATIENCE, Server, free_port
 from tests.test_protocol import HELLO, Client, House
-from twisted_chat.deadlines import AT_ONCE, Deadlines
-from twisted_chat.flood import Rate
-from twisted_chat.limits import Limits
-from twisted_chat.messages import Told
-from twisted_chat.protocol import CLOSE_TIMEOUT, REJECTED_AT_ONCE, TELL_SLOWED_INTERVAL
-from twisted_chat.sockets import DEAD_AFTER, set_options
-from twisted_chat.sources import source_of
+from twisted_chat.core.flood import Rate
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.messages import Told
+from twisted_chat.core.sources import source_of
+from twisted_chat.net.connection import CLOSE_TIMEOUT, REJECTED_AT_ONCE, TELL_SLOWED_INTERVAL
+from twisted_chat.net.sockets import DEAD_AFTER, set_options
+from twisted_chat.net.timeouts import AT_ONCE, Deadlines
 
 HOME = IPv4Address("TCP", "192.0.2.1", 1)
 ELSEWHERE = IPv4Address("TCP", "192.0.2.2", 1)
@@ -64,7 +64,7 @@ def logged() -> Iterator[list[Any]]:
 
     @implementer(ILogObserver)
     def observe(event: Any) -> None:
-        ours = event.get("log_namespace") == "twisted_chat.protocol.ChatFactory"
+        ours = event.get("log_namespace") == "twisted_chat.net.connection.ChatFactory"
         if ours and event["event"] != "active-connections":
             events.append(event)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_chat.lines import MARKS_ERASED, LineSplitter
+from twisted_chat.net.lines import MARKS_ERASED, LineSplitter
 
 
 def split(*pieces: bytes, program: bool = False) -> list[bytes]:

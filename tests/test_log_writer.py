@@ -17,9 +17,9 @@ import pytest
 from twisted.logger import LogLevel
 
 from tests.test_logs import emitted
-from twisted_chat.ending import LastResort, end_in_time, wait_for_reactor
-from twisted_chat.log_writer import File, LogWriter, Stream
-from twisted_chat.logs import Lines, Throttle, as_text
+from twisted_chat.server.ending import LastResort, end_in_time, wait_for_reactor
+from twisted_chat.server.log_writer import File, LogWriter, Stream
+from twisted_chat.server.logs import Lines, Throttle, as_text
 
 #: Seconds after which something hangs.
 PATIENCE = 10.0
@@ -425,8 +425,8 @@ def test_critical_lines_are_told_to_the_writer() -> None:
 def test_addresses_have_their_parts_in_json() -> None:
     from twisted.internet.address import IPv4Address
 
-    from twisted_chat.logs import as_json
-    from twisted_chat.protocol import describe
+    from twisted_chat.net.connection import describe
+    from twisted_chat.server.logs import as_json
 
     peer = describe(IPv4Address("TCP", "127.0.0.1", 48136))
     event = emitted("[NEW CONNECTION] {peer} connected.", event="connected", peer=peer)

@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.processes import Server
-from twisted_chat.addresses import Address
-from twisted_chat.logs import (
+from twisted_chat.net.addresses import Address
+from twisted_chat.server.logs import (
     KIND_LIMIT,
     LIMIT,
     PRINTED_LIMIT,
@@ -228,7 +228,7 @@ def test_a_traceback_that_is_printed_is_not_cut_short() -> None:
 
 def test_what_goes_to_logging_is_one_event_with_its_traceback() -> None:
     """The journal, which does not know Twisted, uses it."""
-    logger = logging.Logger("twisted_chat.journal.writer")
+    logger = logging.Logger("twisted_chat.journal.group_commit")
     logger.addHandler(Bridge())
     events = Events()
     globalLogPublisher.addObserver(events)
@@ -243,7 +243,7 @@ def test_what_goes_to_logging_is_one_event_with_its_traceback() -> None:
     told = [json.loads(as_json(event)) for event in events]
     assert [(line["level"], line["event"], line["text"]) for line in told] == [
         ("error", "not-saved", "a defect: 3 messages"),
-        ("warn", "twisted_chat.journal.writer", "odd: {braces}"),
+        ("warn", "twisted_chat.journal.group_commit", "odd: {braces}"),
     ]
     assert "ValueError: defect" in told[0]["traceback"]
 

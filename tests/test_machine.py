@@ -11,10 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.fakes import Visitor, World
-from twisted_chat.journal import Draft
-from twisted_chat.journal.store import MEMORY, Store
-from twisted_chat.messages import Acknowledged, Entered, Entry, Hello, Join, Refused, Say, Welcomed
-from twisted_chat.names import room_name
+from twisted_chat.core.journal import Draft
+from twisted_chat.core.messages import (
+    Acknowledged,
+    Entered,
+    Entry,
+    Hello,
+    Join,
+    Refused,
+    Say,
+    Welcomed,
+)
+from twisted_chat.core.names import room_name
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 ROOMS = ("lobby", "cinema")
 CLIENTS = range(3)

@@ -25,11 +25,11 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from tests.fakes import World
 from tests.processes import Server, environment, free_port, start_twistd
-from twisted_chat.journal.writer import GroupCommitJournal
-from twisted_chat.messages import Say
-from twisted_chat.metrics import DELAY_INTERVAL, Metrics, site
-from twisted_chat.pages import HTTP_CONNECTIONS
-from twisted_chat.protocol import ChatFactory
+from twisted_chat.core.messages import Say
+from twisted_chat.journal.group_commit import GroupCommitJournal
+from twisted_chat.net.connection import ChatFactory
+from twisted_chat.net.pages import HTTP_CONNECTIONS
+from twisted_chat.server.metrics import DELAY_INTERVAL, Metrics, site
 
 ROOT = Path(__file__).parent.parent
 

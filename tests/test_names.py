@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from twisted_chat.characters import find_unsafe
-from twisted_chat.errors import (
+from twisted_chat.core.characters import find_unsafe
+from twisted_chat.core.errors import (
     NameCharacter,
     NameDirection,
     NameMarks,
@@ -21,7 +21,7 @@ from twisted_chat.errors import (
     NameTooLong,
     Refusal,
 )
-from twisted_chat.names import (
+from twisted_chat.core.names import (
     ALWAYS_RESERVED,
     NICKNAME_LIMIT,
     RESERVED,

@@ -23,10 +23,10 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from tests.processes import PATIENCE, Server, free_port
-from twisted_chat.notify import ALIVE, READY, Notifier
-from twisted_chat.proxied import HEADER_TIMEOUT, ProxiedFactory
-from twisted_chat.sockets import KEEPALIVE
-from twisted_chat.tap import Options, makeService
+from twisted_chat.net.proxy_protocol import HEADER_TIMEOUT, ProxiedFactory
+from twisted_chat.net.sockets import KEEPALIVE
+from twisted_chat.server.systemd import ALIVE, READY, Notifier
+from twisted_chat.server.tap import Options, makeService
 
 ROOT = Path(__file__).parent.parent
 

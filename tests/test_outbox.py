@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.testing import StringTransport
 
+from twisted_chat.core.messages import Entry, Event, Style
+from twisted_chat.core.room import Batch, Room, Shown
 from twisted_chat.dialects import text
-from twisted_chat.messages import Entry, Event, Style
-from twisted_chat.outbox import BUFFER, DELIVERIES, UNSENT, Outbox
-from twisted_chat.protocol import DialectRendering
-from twisted_chat.room import Batch, Room, Shown
+from twisted_chat.net.connection import DialectRendering
+from twisted_chat.net.outbox import BUFFER, DELIVERIES, UNSENT, Outbox
 
 RENDERING = DialectRendering(text, Style("en"), crlf=False)
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.processes import PATIENCE, Server, environment
-from twisted_chat import cli, output
-from twisted_chat.client import run
-from twisted_chat.journal import Draft
-from twisted_chat.journal.store import Store
+from twisted_chat import cli
+from twisted_chat.console import output
+from twisted_chat.core.journal import Draft
+from twisted_chat.journal.sqlite.store import Store
+from twisted_chat.terminal import run
 
 
 def slow_pipe(received: bytearray) -> tuple[int, threading.Thread]:

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from tests.faults import MEGABYTE, Subject, show, verdict
 from tests.processes import free_port
-from twisted_chat.pages import (
+from twisted_chat.net.pages import (
     ANSWER_TIMEOUT,
     DISCARD_LIMIT,
     HEAD_LIMIT,

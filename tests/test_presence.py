@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.fakes import Visitor, World
-from twisted_chat.messages import (
+from twisted_chat.core.messages import (
     ChooseName,
     Crowd,
     Entered,
@@ -28,8 +28,8 @@ from twisted_chat.messages import (
     Told,
     Welcomed,
 )
-from twisted_chat.presence import BURST, Move, Presence
-from twisted_chat.room import GATHER_SECONDS, LARGE
+from twisted_chat.core.presence import BURST, Move, Presence
+from twisted_chat.core.room import GATHER_SECONDS, LARGE
 
 #: What tells somebody of the presence of others.
 PRESENCE = (Crowd, Joined, Left, Renamed)

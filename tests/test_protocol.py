@@ -27,12 +27,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.fakes import NO_RATE, World
-from twisted_chat.errors import ControlCharacter
-from twisted_chat.flood import Rate
-from twisted_chat.limits import Limits
-from twisted_chat.messages import Entry
-from twisted_chat.protocol import CLOSE_TIMEOUT, ChatFactory, ChatProtocol, ConnectedClient
-from twisted_chat.sockets import set_options
+from twisted_chat.core.errors import ControlCharacter
+from twisted_chat.core.flood import Rate
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.messages import Entry
+from twisted_chat.net.connection import CLOSE_TIMEOUT, ChatFactory, ChatProtocol, ConnectedClient
+from twisted_chat.net.sockets import set_options
 
 
 class TestReactor(Clock):
@@ -511,7 +511,7 @@ def test_the_log_says_what_the_papers_figure_2_says() -> None:
 
     @implementer(ILogObserver)
     def observe(event: Any) -> None:
-        if event.get("log_namespace") == "twisted_chat.protocol.ChatFactory":
+        if event.get("log_namespace") == "twisted_chat.net.connection.ChatFactory":
             lines.append(event["log_format"].format(**event))
 
     globalLogPublisher.addObserver(observe)

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from tests.test_protocol import House
-from twisted_chat.dialects import jsonl
-from twisted_chat.errors import NotInRoom
-from twisted_chat.limits import Limits
-from twisted_chat.messages import (
+from twisted_chat.core.errors import NotInRoom
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.messages import (
     Acknowledged,
     Announced,
     Crowd,
@@ -45,6 +44,7 @@ from twisted_chat.messages import (
     TopicShown,
     Welcomed,
 )
+from twisted_chat.dialects import jsonl
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.rst").read_text(encoding="utf-8")
 ENTRY = Entry("lobby", 1, 0, "say", "Ana", "oi", None, None, b"")

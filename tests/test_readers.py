@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_chat.errors import HistoryUnavailable, Refusal, SearchBusy, SearchTooSlow
-from twisted_chat.journal import Draft, readers
+from twisted_chat.core.errors import HistoryUnavailable, Refusal, SearchBusy, SearchTooSlow
+from twisted_chat.core.journal import Draft
+from twisted_chat.journal import readers
 from twisted_chat.journal.fair_queue import FairQueue
-from twisted_chat.journal.reader import Reader
 from twisted_chat.journal.readers import Readers
-from twisted_chat.journal.store import Store
+from twisted_chat.journal.sqlite.reader import Reader
+from twisted_chat.journal.sqlite.store import Store
 
 PATIENCE = 10
 

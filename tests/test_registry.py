@@ -11,9 +11,9 @@ from functools import partial
 import pytest
 
 from tests.faults import in_threads
-from twisted_chat.errors import NameTaken, NameTooSimilar, Refusal
-from twisted_chat.names import Nickname, nickname
-from twisted_chat.registry import Registry
+from twisted_chat.core.errors import NameTaken, NameTooSimilar, Refusal
+from twisted_chat.core.names import Nickname, nickname
+from twisted_chat.core.registry import Registry
 
 
 class Client:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tests.test_store import commit, log_of
 from tests.test_writer import Setup
 from tests.test_writer import draft as say
-from twisted_chat.errors import DatabaseUnusable
-from twisted_chat.journal import writer
+from twisted_chat.core.errors import DatabaseUnusable
+from twisted_chat.journal import group_commit as writer
 from twisted_chat.journal.retention import DAY, date, is_believed, patience
-from twisted_chat.journal.store import MEMORY, Store
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 NOW = 1_795_464_000_000_000  # 2026-11-23
 YEAR = 365 * DAY

@@ -9,9 +9,9 @@ from typing import Any
 from msgspec import structs
 
 from tests.fakes import Visitor, World
-from twisted_chat.messages import ListRooms, RoomsListed, TopicShown
-from twisted_chat.room import GATHER_SECONDS, TAIL_BYTES, Room
-from twisted_chat.rooms import Rooms
+from twisted_chat.core.messages import ListRooms, RoomsListed, TopicShown
+from twisted_chat.core.room import GATHER_SECONDS, TAIL_BYTES, Room
+from twisted_chat.core.rooms import Rooms
 
 
 def listed(visitor: Visitor, **fields: Any) -> tuple[list[str], int]:

@@ -10,10 +10,10 @@ import pytest
 from tests.fakes import Visitor, World
 from tests.test_coming_back import ANA, numbers, of, program
 from tests.test_store import commit, draft
+from twisted_chat.core.messages import Entered, Entry, Hello, Welcomed
 from twisted_chat.journal import runs
 from twisted_chat.journal.runs import Runs, superfluous
-from twisted_chat.journal.store import MEMORY, Store
-from twisted_chat.messages import Entered, Entry, Hello, Welcomed
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 IDENTITY = bytes(16)
 

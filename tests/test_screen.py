@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from twisted_chat.client.screen import Screen
+from twisted_chat.terminal.screen import Screen
 
 
 class BrokenStream(io.StringIO):

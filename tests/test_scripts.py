@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.processes import PATIENCE, Server, environment, free_port
-from twisted_chat.client import scripts
-from twisted_chat.client.scripts import numbered
 from twisted_chat.dialects.jsonl import ID_LIMIT
+from twisted_chat.terminal import scripts
+from twisted_chat.terminal.scripts import numbered
 
 pytestmark = pytest.mark.process
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from twisted_chat.journal import Draft
-from twisted_chat.journal.store import MEMORY, Store
+from twisted_chat.core.journal import Draft
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 
 def draft(text: str, time: int = 1) -> Draft:

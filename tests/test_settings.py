@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from twisted_chat import settings
-from twisted_chat.errors import (
+from twisted_chat.core.errors import (
     CannotStart,
     FileNotUTF8,
     FileUnreadable,
     UnknownSetting,
     WrongSetting,
 )
-from twisted_chat.flood import Rate
-from twisted_chat.limits import Limits
-from twisted_chat.settings import DEFAULT_ENDPOINT, LIMITS, SETTINGS, Settings, load
-from twisted_chat.sockets import descriptor_limit
+from twisted_chat.core.flood import Rate
+from twisted_chat.core.limits import Limits
+from twisted_chat.net.sockets import descriptor_limit
+from twisted_chat.server import settings
+from twisted_chat.server.settings import DEFAULT_ENDPOINT, LIMITS, SETTINGS, Settings, load
 
 
 @pytest.fixture(autouse=True)

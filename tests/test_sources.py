@@ -18,11 +18,11 @@ from twisted.internet.task import Clock
 
 from tests.fakes import NO_RATE
 from tests.test_protocol import House
-from twisted_chat import sources as sources_module
-from twisted_chat.errors import TooManyConnections
-from twisted_chat.flood import Rate
-from twisted_chat.limits import Limits
-from twisted_chat.sources import HOUR, Allowance, Sources
+from twisted_chat.core import sources as sources_module
+from twisted_chat.core.errors import TooManyConnections
+from twisted_chat.core.flood import Rate
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.sources import HOUR, Allowance, Sources
 
 HOME, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 

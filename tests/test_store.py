@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twisted_chat.errors import (
+from twisted_chat.core.author import author_key
+from twisted_chat.core.errors import (
     BackupFailed,
     CannotStart,
     DatabaseForeign,
@@ -27,13 +28,12 @@ from twisted_chat.errors import (
     DatabaseUnusable,
     IdReused,
 )
-from twisted_chat.journal import Draft, Failed, RoomState, Saved
+from twisted_chat.core.journal import Draft, Failed, RoomState, Saved
+from twisted_chat.core.messages import Entry, Kind
 from twisted_chat.journal import search as searching
-from twisted_chat.journal.author import author_key
 from twisted_chat.journal.chain import SIZE, START, link
-from twisted_chat.journal.store import MEMORY, Store
-from twisted_chat.journal.upgrade import APPLICATION_ID, schema_scripts
-from twisted_chat.messages import Entry, Kind
+from twisted_chat.journal.sqlite.store import MEMORY, Store
+from twisted_chat.journal.sqlite.upgrade import APPLICATION_ID, schema_scripts
 
 _clock = count(1_795_463_820_000_000)
 
@@ -982,7 +982,7 @@ def test_another_spelling_of_its_path_is_the_same_file(
 def test_the_lock_ends_with_its_process(path: Path) -> None:
     """However it ends: it leaves the lock file, which holds nobody up."""
     program = (
-        "import os, sys; from twisted_chat.journal.store import Store;"
+        "import os, sys; from twisted_chat.journal.sqlite.store import Store;"
         "store = Store(sys.argv[1]); print('open', flush=True); os._exit(9)"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}

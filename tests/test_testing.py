@@ -52,9 +52,9 @@ from twisted_chat.client import (
     Welcomed,
 )
 from twisted_chat.client.protocol import Receiver
-from twisted_chat.errors import Refusal
-from twisted_chat.flood import Rate
-from twisted_chat.messages import Ping, Say
+from twisted_chat.core.errors import Refusal
+from twisted_chat.core.flood import Rate
+from twisted_chat.core.messages import Ping, Say
 from twisted_chat.testing import ChatServer, SteppedClock
 
 T = TypeVar("T")

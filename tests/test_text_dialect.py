@@ -14,10 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from twisted_chat import errors
-from twisted_chat.dialects import commands
-from twisted_chat.dialects.text import parse, parse_says, render
-from twisted_chat.errors import (
+from twisted_chat.core import errors
+from twisted_chat.core.errors import (
     ControlCharacter,
     HistoryUnavailable,
     NotSaved,
@@ -26,9 +24,8 @@ from twisted_chat.errors import (
     UnknownCommandNear,
     WrongUsage,
 )
-from twisted_chat.language import LANGUAGES
-from twisted_chat.limits import TEXT_LIMIT
-from twisted_chat.messages import (
+from twisted_chat.core.limits import TEXT_LIMIT
+from twisted_chat.core.messages import (
     Acknowledged,
     Announced,
     Entered,
@@ -61,6 +58,9 @@ from twisted_chat.messages import (
     Told,
     Welcomed,
 )
+from twisted_chat.dialects import commands
+from twisted_chat.dialects.text import parse, parse_says, render
+from twisted_chat.i18n.language import LANGUAGES
 
 ENGLISH = Style("en")
 PORTUGUESE = Style("pt_BR")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from twisted_chat.turns import LINES_A_TURN, SLICE, Turns
+from twisted_chat.net.scheduler import LINES_A_TURN, SLICE, Turns
 
 
 class Loop:

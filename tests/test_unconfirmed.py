@@ -8,9 +8,9 @@ import pytest
 
 from tests.fakes import Visitor, World
 from tests.test_protocol import HELLO, House
-from twisted_chat.chat import announcement
-from twisted_chat.messages import Hello, Say, Tell, Told
-from twisted_chat.unconfirmed import LIMIT, LOOKS, Unconfirmed
+from twisted_chat.core.chat import announcement
+from twisted_chat.core.messages import Hello, Say, Tell, Told
+from twisted_chat.core.unconfirmed import LIMIT, LOOKS, Unconfirmed
 
 CLIENT = "a" * 32
 NOT_CONFIRMED = (

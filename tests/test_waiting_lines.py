@@ -12,8 +12,8 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from tests.test_protocol import HELLO, Client, House
-from twisted_chat.flood import Rate
-from twisted_chat.protocol import LINE_OVERHEAD, LOOK_AHEAD, MOVED_BYTES
+from twisted_chat.core.flood import Rate
+from twisted_chat.net.connection import LINE_OVERHEAD, LOOK_AHEAD, MOVED_BYTES
 
 SLOW = Rate(3, 5)
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.task import Clock
 
-from twisted_chat import watch
-from twisted_chat.sockets import has_unread, state_of
-from twisted_chat.watch import LOOK_INTERVAL, ROUND, Watch
+from twisted_chat.net import watch
+from twisted_chat.net.sockets import has_unread, state_of
+from twisted_chat.net.watch import LOOK_INTERVAL, ROUND, Watch
 
 
 class Connection:

@@ -28,12 +28,12 @@ from twisted.logger import capturedLogs
 from tests.processes import environment
 from tests.test_characters import any_text
 from tests.tmux import PATIENCE, Tmux, needs_tmux
-from twisted_chat.characters import find_unsafe
-from twisted_chat.client.bar import WAITING_SHOWN, Part, bar, fit, prompt, waiting
-from twisted_chat.client.clusters import clusters, simplified
-from twisted_chat.client.colours import Look, width
-from twisted_chat.client.view import Connection, Line, Tab
-from twisted_chat.client.window import PIECE, QUEUE_LIMIT, Window
+from twisted_chat.core.characters import find_unsafe
+from twisted_chat.terminal.bar import WAITING_SHOWN, Part, bar, fit, prompt, waiting
+from twisted_chat.terminal.clusters import clusters, simplified
+from twisted_chat.terminal.colours import Look, width
+from twisted_chat.terminal.view import Connection, Line, Tab
+from twisted_chat.terminal.window import PIECE, QUEUE_LIMIT, Window
 
 
 class FakeTalk:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_chat.client.colours import Look, paint, width
-from twisted_chat.client.view import Line
-from twisted_chat.client.wrapping import ROW_END, hanging, plain, rows, wrap
+from twisted_chat.terminal.colours import Look, paint, width
+from twisted_chat.terminal.view import Line
+from twisted_chat.terminal.wrapping import ROW_END, hanging, plain, rows, wrap
 
 words = st.lists(st.text("ab語é", min_size=1, max_size=12), min_size=1, max_size=40)
 

@@ -13,13 +13,20 @@ from typing import Any
 
 import pytest
 
-from twisted_chat.errors import HistoryUnavailable, IdReused, NotSaved, Refusal, SearchNotReady
-from twisted_chat.journal import Draft, Failed, Found, Marker, Outcome, Saved, writer
-from twisted_chat.journal.reader import Reader
+from twisted_chat.core.errors import (
+    HistoryUnavailable,
+    IdReused,
+    NotSaved,
+    Refusal,
+    SearchNotReady,
+)
+from twisted_chat.core.journal import Draft, Failed, Found, Marker, Outcome, Saved
+from twisted_chat.core.messages import Entry
+from twisted_chat.journal import group_commit as writer
+from twisted_chat.journal.group_commit import QUEUE_LIMIT, GroupCommitJournal
 from twisted_chat.journal.readers import STOPPING
-from twisted_chat.journal.store import Store
-from twisted_chat.journal.writer import QUEUE_LIMIT, GroupCommitJournal
-from twisted_chat.messages import Entry
+from twisted_chat.journal.sqlite.reader import Reader
+from twisted_chat.journal.sqlite.store import Store
 
 
 def draft(text: str, room: str = "lobby", *, message_id: str | None = None, time: int = 0) -> Draft:

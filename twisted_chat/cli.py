@@ -13,19 +13,20 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from twisted_chat import __version__, output
-from twisted_chat.characters import visible
+from twisted_chat import __version__
 from twisted_chat.client.address import DEFAULT_HOST, DEFAULT_PORT, parse_address
 from twisted_chat.client.trust import parse_fingerprint
+from twisted_chat.console import output
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import CannotStart, NameInvalid, Refusal
+from twisted_chat.core.messages import Say
+from twisted_chat.core.names import room_name
 from twisted_chat.dialects import text as dialect
 from twisted_chat.dialects.jsonl import ID_LIMIT
-from twisted_chat.errors import CannotStart, NameInvalid, Refusal
-from twisted_chat.language import N_, from_environment
-from twisted_chat.messages import Say
-from twisted_chat.names import room_name
+from twisted_chat.i18n.language import N_, from_environment
 
 if TYPE_CHECKING:
-    from twisted_chat.client.run import Security
+    from twisted_chat.terminal.run import Security
 
 _T = TypeVar("_T")
 
@@ -277,7 +278,7 @@ def _add_security(command: argparse.ArgumentParser) -> None:
 
 
 def _security(options: argparse.Namespace) -> Security:
-    from twisted_chat.client.run import Security
+    from twisted_chat.terminal.run import Security
 
     return Security(tls=options.tls, ca=options.ca, pin=options.pin)
 
@@ -419,7 +420,7 @@ def _count(text: str) -> int:
 
 
 def _connect(options: argparse.Namespace) -> int:
-    from twisted_chat.client import run
+    from twisted_chat.terminal import run
 
     given = run.Options(
         address=options.address,
@@ -440,7 +441,7 @@ def _connect(options: argparse.Namespace) -> int:
 def _send(options: argparse.Namespace) -> int:
     from twisted.internet import reactor
 
-    from twisted_chat.client import scripts
+    from twisted_chat.terminal import scripts
 
     sending = scripts.Sending(
         texts=None if options.text == ["-"] else scripts.messages(" ".join(options.text)),
@@ -457,7 +458,7 @@ def _send(options: argparse.Namespace) -> int:
 def _tail(options: argparse.Namespace) -> int:
     from twisted.internet import reactor
 
-    from twisted_chat.client import scripts
+    from twisted_chat.terminal import scripts
 
     tailing = scripts.Tailing(
         rooms=options.rooms,

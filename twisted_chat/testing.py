@@ -46,12 +46,12 @@ from twisted.internet.task import Clock, LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_chat.chat import Chat, announcement
 from twisted_chat.client import ChatClient, Event, Receipt, Refused
-from twisted_chat.errors import HistoryUnavailable, NotSaved, Refusal
-from twisted_chat.flood import Rate
-from twisted_chat.identities import Identities
-from twisted_chat.journal import (
+from twisted_chat.core.chat import Chat, announcement
+from twisted_chat.core.errors import HistoryUnavailable, NotSaved, Refusal
+from twisted_chat.core.flood import Rate
+from twisted_chat.core.identities import Identities
+from twisted_chat.core.journal import (
     CommonReader,
     Draft,
     Failed,
@@ -62,14 +62,14 @@ from twisted_chat.journal import (
     RoomState,
     SearchReader,
 )
-from twisted_chat.journal.reader import Reader
-from twisted_chat.journal.store import MEMORY, Store
-from twisted_chat.kept import INTERVAL as KEEPING_INTERVAL
-from twisted_chat.limits import Limits
-from twisted_chat.messages import Entry
-from twisted_chat.names import room_among
-from twisted_chat.protocol import ChatFactory, ChatProtocol
-from twisted_chat.registry import Registry
+from twisted_chat.core.kept import INTERVAL as KEEPING_INTERVAL
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.messages import Entry
+from twisted_chat.core.names import room_among
+from twisted_chat.core.registry import Registry
+from twisted_chat.journal.sqlite.reader import Reader
+from twisted_chat.journal.sqlite.store import MEMORY, Store
+from twisted_chat.net.connection import ChatFactory, ChatProtocol
 
 __all__ = ["ChatServer", "SteppedClock"]
 
@@ -361,7 +361,7 @@ class Backup:
 class _Life:
     """What a server has from its start to its end; the log outlives it.
 
-    Put together as :class:`twisted_chat.service.ChatService` does.
+    Put together as :class:`twisted_chat.server.service.ChatService` does.
     """
 
     def __init__(self, server: ChatServer) -> None:
@@ -395,7 +395,7 @@ class _Life:
 
 
 class _Journal:
-    """A :class:`twisted_chat.journal.Journal` without a thread."""
+    """A :class:`twisted_chat.core.journal.Journal` without a thread."""
 
     full = False
     lasts = True

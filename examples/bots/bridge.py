@@ -16,7 +16,7 @@ from typing import Any
 from twisted.internet.defer import ensureDeferred, gatherResults
 
 from twisted_chat.client import ChatClient, ClientStopped, Entry, FileState, Refused, run_bot
-from twisted_chat.errors import Refusal
+from twisted_chat.core.errors import Refusal
 
 #: What the ids of carried lines begin with: no bridge carries them any further.
 MARK = "bridge-"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted_chat.client import ChatClient, ClientStopped, Entry, FileState, Refused, Told, run_bot
-from twisted_chat.errors import Refusal
+from twisted_chat.core.errors import Refusal
 
 #: What the ids of answers begin with. They are not answered, by this echo nor by another one.
 MARK = "echo-"

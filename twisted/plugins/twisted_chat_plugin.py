@@ -7,7 +7,7 @@ from twisted.application.service import ServiceMaker
 
 twisted_chat = ServiceMaker(
     "twisted-chat",
-    "twisted_chat.tap",
+    "twisted_chat.server.tap",
     "A chat server for telnet, netcat and the bundled client.",
     "chat",
 )

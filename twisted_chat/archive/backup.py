@@ -19,12 +19,12 @@ from twisted_chat.archive.database import Archive, open_archive
 from twisted_chat.archive.index_check import SearchIndexDamaged
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
-from twisted_chat.characters import visible
-from twisted_chat.errors import CannotStart, Refusal
-from twisted_chat.language import N_
-from twisted_chat.output import CannotWrite
-from twisted_chat.programs import program
-from twisted_chat.sqlite_faults import SQLITE_FAULTS
+from twisted_chat.console.output import CannotWrite
+from twisted_chat.console.programs import program
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import CannotStart, Refusal
+from twisted_chat.i18n.language import N_
+from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS
 
 #: Pages (of 4 KiB) that are copied at one go.
 STEP = 1000

@@ -20,13 +20,13 @@ from twisted_chat.archive.export import FORMATS
 from twisted_chat.archive.progress import Progress, grouped
 from twisted_chat.archive.reindex import reindex as make_index_anew
 from twisted_chat.archive.verify import Verification
-from twisted_chat.characters import visible
+from twisted_chat.console.output import NOBODY_READS, CannotWrite, forget_output, why_not
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import CannotStart, Refusal
+from twisted_chat.core.messages import Entry, Replayed, Style
+from twisted_chat.core.names import room_among
 from twisted_chat.dialects import text as dialect
-from twisted_chat.errors import CannotStart, Refusal
-from twisted_chat.language import N_, catalogue
-from twisted_chat.messages import Entry, Replayed, Style
-from twisted_chat.names import room_among
-from twisted_chat.output import NOBODY_READS, CannotWrite, forget_output, why_not
+from twisted_chat.i18n.language import N_, catalogue
 
 #: What belongs to a database besides the file itself.
 _COMPANIONS = ("", "-wal", "-shm", "-journal", ".lock")

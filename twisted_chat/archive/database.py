@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from twisted_chat.characters import visible
-from twisted_chat.errors import (
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import (
     CannotStart,
     DatabaseForeign,
     DatabaseNewer,
@@ -24,11 +24,11 @@ from twisted_chat.errors import (
     LogRefusal,
     Refusal,
 )
-from twisted_chat.journal.store import BUSY_TIMEOUT
-from twisted_chat.journal.upgrade import APPLICATION_ID, schema_scripts
-from twisted_chat.language import N_
-from twisted_chat.messages import Entry, Kind
-from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
+from twisted_chat.core.messages import Entry, Kind
+from twisted_chat.i18n.language import N_
+from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
+from twisted_chat.journal.sqlite.store import BUSY_TIMEOUT
+from twisted_chat.journal.sqlite.upgrade import APPLICATION_ID, schema_scripts
 
 #: The first version of the schema that has all that is read here.
 OLDEST = 2

@@ -16,9 +16,9 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import astuple
 
-from twisted_chat.characters import find_unsafe, visible
-from twisted_chat.language import N_, catalogue
-from twisted_chat.messages import Entry
+from twisted_chat.core.characters import find_unsafe, visible
+from twisted_chat.core.messages import Entry
+from twisted_chat.i18n.language import N_, catalogue
 
 _encode = msgspec.json.Encoder().encode
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twisted_chat.archive.database import Archive
-from twisted_chat.characters import visible
-from twisted_chat.errors import Refusal
+from twisted_chat.console.programs import program
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import Refusal
+from twisted_chat.i18n.language import N_
 from twisted_chat.journal import search
-from twisted_chat.journal.index import IndexDamaged, using_index
-from twisted_chat.language import N_
-from twisted_chat.programs import program
+from twisted_chat.journal.sqlite.index import IndexDamaged, using_index
 
 #: The first version of the schema whose index says by which rules it was made.
 SINCE = 4

@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import TextIO
 
-from twisted_chat.language import N_, catalogue
+from twisted_chat.i18n.language import N_, catalogue
 
 #: Seconds between two states that are shown.
 _INTERVAL = 0.2

@@ -10,10 +10,10 @@ from contextlib import closing
 
 from twisted_chat.archive.database import DatabaseOlder, open_archive, refusal_for
 from twisted_chat.archive.progress import Progress
-from twisted_chat.characters import visible
-from twisted_chat.journal.store import Store
-from twisted_chat.journal.upgrade import schema_scripts
-from twisted_chat.sqlite_faults import SQLITE_FAULTS
+from twisted_chat.core.characters import visible
+from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS
+from twisted_chat.journal.sqlite.store import Store
+from twisted_chat.journal.sqlite.upgrade import schema_scripts
 
 #: Entries that are indexed at one go.
 STEP = 1000

@@ -17,11 +17,11 @@ from twisted_chat.archive.database import (
 )
 from twisted_chat.archive.index_check import IndexCheck
 from twisted_chat.archive.progress import Progress
-from twisted_chat.characters import visible
-from twisted_chat.errors import CannotStart, Refusal
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import CannotStart, Refusal
+from twisted_chat.i18n.language import N_
 from twisted_chat.journal.chain import link
-from twisted_chat.language import N_
-from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
+from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 
 _ROOMS = "SELECT id, name, base, base_hash, last, topic FROM room ORDER BY id"
 

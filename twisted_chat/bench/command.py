@@ -22,15 +22,7 @@ from twisted_chat.bench.cases import TABLE, Case, Outcome, Run, plain_case
 from twisted_chat.bench.errors import CannotMeasure, NotInstalled
 from twisted_chat.bench.load import Load, allow_descriptors
 from twisted_chat.bench.progress import Bar
-from twisted_chat.bench.servers import (
-    OTHERS,
-    OURS,
-    Kind,
-    Options,
-    Running,
-    started,
-    visited,
-)
+from twisted_chat.bench.servers import OTHERS, OURS, Kind, Options, Running, started, visited
 from twisted_chat.bench.work import Measured, Work
 
 #: How often another server is tried: some throw clients out that are slow for a moment.

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted_chat.bench.cases import Outcome
 from twisted_chat.bench.errors import CannotMeasure
 from twisted_chat.bench.servers import OURS
-from twisted_chat.programs import program
+from twisted_chat.console.programs import program
 
 _OURS_COLOUR, _OTHERS_COLOUR = "#c2410c", "#94a3b8"
 

@@ -36,7 +36,7 @@ from twisted_chat.client.events import (
 from twisted_chat.client.program import run_bot
 from twisted_chat.client.state import FileState, MemoryState, State
 from twisted_chat.client.trust import Trust
-from twisted_chat.messages import (
+from twisted_chat.core.messages import (
     Announced,
     Crowd,
     Entered,

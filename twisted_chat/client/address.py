@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from typing import NamedTuple
 
-from twisted_chat.characters import find_unsafe, visible
-from twisted_chat.errors import CannotStart
-from twisted_chat.language import N_
+from twisted_chat.core.characters import find_unsafe, visible
+from twisted_chat.core.errors import CannotStart
+from twisted_chat.i18n.language import N_
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 50000

@@ -35,17 +35,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_chat.characters import visible
 from twisted_chat.client import wire
 from twisted_chat.client.address import TLS, Address, WrongAddress, parse_address
 from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Receipt
 from twisted_chat.client.protocol import ChatClientProtocol
 from twisted_chat.client.state import Kept, MemoryState, State
 from twisted_chat.client.trust import Trust
-from twisted_chat.dialects import jsonl
-from twisted_chat.errors import LineTooLong, NotSaved, Refusal, TLSMissing
-from twisted_chat.language import N_
-from twisted_chat.messages import (
+from twisted_chat.console.programs import program
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import LineTooLong, NotSaved, Refusal, TLSMissing
+from twisted_chat.core.messages import (
     ChooseName,
     Entered,
     EntriesRemoved,
@@ -85,8 +84,9 @@ from twisted_chat.messages import (
     Unignore,
     Welcomed,
 )
-from twisted_chat.names import room_among, room_name
-from twisted_chat.programs import program
+from twisted_chat.core.names import room_among, room_name
+from twisted_chat.dialects import jsonl
+from twisted_chat.i18n.language import N_
 
 #: Seconds until a connection must be there.
 CONNECT_TIMEOUT = 10.0

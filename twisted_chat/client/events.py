@@ -1,9 +1,9 @@
-"""What only a client is told; everything else comes from :mod:`twisted_chat.messages`."""
+"""What only a client is told; everything else comes from :mod:`twisted_chat.core.messages`."""
 
 from __future__ import annotations
 
-from twisted_chat.errors import Refusal
-from twisted_chat.messages import Event
+from twisted_chat.core.errors import Refusal
+from twisted_chat.core.messages import Event
 
 
 class RequestRefused(Refusal):

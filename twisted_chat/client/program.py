@@ -20,9 +20,9 @@ from twisted.logger import (
     textFileLogObserver,
 )
 
-from twisted_chat.characters import visible
-from twisted_chat.errors import Refusal
-from twisted_chat.language import from_environment
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import Refusal
+from twisted_chat.i18n.language import from_environment
 
 #: Exit status of a program that failed.
 FAILED = 1
@@ -35,7 +35,7 @@ def run_bot(
 ) -> NoReturn:
     """Run ``main(reactor, *arguments)`` until it returns; exit with status 0, or 1 if it fails.
 
-    A :class:`~twisted_chat.errors.Refusal` is told in one line on standard error; what else it
+    A :class:`~twisted_chat.core.errors.Refusal` is told in one line on standard error; what else it
     raises is a mistake in the program, and is told with its traceback. So are warnings of the
     log, such as that a nickname is taken.
 

@@ -28,10 +28,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_chat.characters import visible
-from twisted_chat.errors import CannotStart, DatabaseForeign, DatabaseNewer, LogRefusal
-from twisted_chat.language import N_
-from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import CannotStart, DatabaseForeign, DatabaseNewer, LogRefusal
+from twisted_chat.i18n.language import N_
+from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 
 #: Seconds until what is less urgent than a line is written, and until a failed write is repeated.
 DELAY = 1.0
@@ -122,7 +122,7 @@ class State(Protocol):
     def open(self) -> Deferred[Kept]:
         """Fires with what there is; a client id that had to be made is kept by then.
 
-        Errback: :class:`~twisted_chat.errors.CannotStart`.
+        Errback: :class:`~twisted_chat.core.errors.CannotStart`.
         """
 
     def keep(self, id: str, line: bytes) -> Deferred[None]:

@@ -33,7 +33,6 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_chat.characters import visible
 from twisted_chat.client.address import Address, format_address
 from twisted_chat.client.trust import (
     AuthoritiesUnreadable,
@@ -42,7 +41,8 @@ from twisted_chat.client.trust import (
     Trust,
     parse_fingerprint,
 )
-from twisted_chat.language import N_, catalogue
+from twisted_chat.core.characters import visible
+from twisted_chat.i18n.language import N_, catalogue
 
 #: Seconds for the handshake.
 HANDSHAKE_TIMEOUT = 10.0

@@ -12,9 +12,9 @@ import re
 
 import msgspec
 
-from twisted_chat.characters import visible
-from twisted_chat.errors import CannotStart, LogRefusal
-from twisted_chat.language import N_
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import CannotStart, LogRefusal
+from twisted_chat.i18n.language import N_
 
 #: Hexadecimal digits of a SHA-256 fingerprint.
 _DIGITS = 64

@@ -13,7 +13,6 @@ from typing import Annotated, Any, cast
 import msgspec
 from msgspec import structs
 
-from twisted_chat.characters import visible
 from twisted_chat.client.events import (
     Connected,
     Disconnected,
@@ -21,10 +20,10 @@ from twisted_chat.client.events import (
     Receipt,
     RequestRefused,
 )
-from twisted_chat.dialects import jsonl
-from twisted_chat.errors import ControlCharacter
-from twisted_chat.limits import DEFAULTS, TEXT_LIMIT, Limits
-from twisted_chat.messages import (
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import ControlCharacter
+from twisted_chat.core.limits import DEFAULTS, TEXT_LIMIT, Limits
+from twisted_chat.core.messages import (
     Announced,
     Crowd,
     Entered,
@@ -57,6 +56,7 @@ from twisted_chat.messages import (
     TopicShown,
     Welcomed,
 )
+from twisted_chat.dialects import jsonl
 
 _TYPES = {request: name for name, request in jsonl.REQUESTS.items()}
 

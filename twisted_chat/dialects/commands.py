@@ -11,9 +11,8 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twisted_chat.errors import UnknownCommand, UnknownCommandNear, WrongUsage
-from twisted_chat.language import N_, catalogue
-from twisted_chat.messages import (
+from twisted_chat.core.errors import UnknownCommand, UnknownCommandNear, WrongUsage
+from twisted_chat.core.messages import (
     Cancel,
     ChooseName,
     Help,
@@ -37,6 +36,7 @@ from twisted_chat.messages import (
     Topic,
     Unignore,
 )
+from twisted_chat.i18n.language import N_, catalogue
 
 #: Characters of a word that is looked at: more than twice those of the longest name of a command.
 WORD_LIMIT = 32

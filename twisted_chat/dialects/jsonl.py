@@ -1,7 +1,7 @@
 """The JSON Lines dialect: for programs. One JSON object a line; ``type`` says which.
 
 ``docs/protocol.rst`` describes every message. Requests are decoded straight into the
-classes of :mod:`twisted_chat.messages`; here are their names on the wire, what is checked
+classes of :mod:`twisted_chat.core.messages`; here are their names on the wire, what is checked
 beyond their types, and the form of what is sent.
 """
 
@@ -15,16 +15,16 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from twisted_chat.characters import find_unsafe, visible
-from twisted_chat.errors import (
+from twisted_chat.core.characters import find_unsafe, visible
+from twisted_chat.core.errors import (
     BadRequest,
     ControlCharacter,
     LineTooLong,
     Refusal,
     UnknownType,
 )
-from twisted_chat.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT, Limits
-from twisted_chat.messages import (
+from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT, Limits
+from twisted_chat.core.messages import (
     Acknowledged,
     Announced,
     ChooseName,
@@ -84,7 +84,7 @@ from twisted_chat.messages import (
     Unignore,
     Welcomed,
 )
-from twisted_chat.names import ROOM_LIMIT
+from twisted_chat.core.names import ROOM_LIMIT
 
 #: The version of this protocol: it grows by one when a program written for it could break.
 VERSION = 1

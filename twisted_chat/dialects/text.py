@@ -12,13 +12,10 @@ from typing import Any
 
 from msgspec import structs
 
-from twisted_chat.characters import find_unsafe, visible
-from twisted_chat.dialects import commands
-from twisted_chat.display import BLANKS_AND_INVISIBLE, is_plain, shown, stripped
-from twisted_chat.errors import ControlCharacter, NotUTF8, UnknownCommand
-from twisted_chat.language import N_, catalogue
-from twisted_chat.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT
-from twisted_chat.messages import (
+from twisted_chat.core.characters import find_unsafe, visible
+from twisted_chat.core.errors import ControlCharacter, NotUTF8, UnknownCommand
+from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT
+from twisted_chat.core.messages import (
     Acknowledged,
     Announced,
     Crowd,
@@ -63,6 +60,9 @@ from twisted_chat.messages import (
     TopicShown,
     Welcomed,
 )
+from twisted_chat.dialects import commands
+from twisted_chat.dialects.display import BLANKS_AND_INVISIBLE, is_plain, shown, stripped
+from twisted_chat.i18n.language import N_, catalogue
 
 #: Of many who came or left at once, so many are named.
 CROWD_NAMES = 3

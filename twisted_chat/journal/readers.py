@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
-from twisted_chat.errors import HistoryUnavailable, Refusal, SearchBusy, SearchTooSlow
+from twisted_chat.core.errors import HistoryUnavailable, Refusal, SearchBusy, SearchTooSlow
+from twisted_chat.i18n.language import N_
 from twisted_chat.journal.fair_queue import FairQueue
-from twisted_chat.journal.reader import Reader
-from twisted_chat.language import N_
-from twisted_chat.sqlite_faults import SQLITE_FAULTS, reason_of
+from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
+from twisted_chat.journal.sqlite.reader import Reader
 
 #: Threads that read pages of the log, and threads that search.
 HISTORY_THREADS = 2

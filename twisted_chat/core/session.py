@@ -1,0 +1,1049 @@
+"""One person's conversation: its states and what it does with each request.
+
+A session is choosing a name, then chatting, then closed. It must not know bytes, dialects or
+the reactor: what it is asked are requests, what it shows are events, and its connection is
+anything that has the few methods of :class:`Connection`.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from itertools import compress
+from typing import Any, Protocol
+
+from msgspec import structs
+
+from twisted_chat.core.author import author_key
+from twisted_chat.core.characters import visible
+from twisted_chat.core.chat import Chat, Person, Positions
+from twisted_chat.core.errors import (
+    AlreadyHere,
+    BadRequest,
+    InNoRoom,
+    NameFirst,
+    NobodyToAnswer,
+    NoSuchLanguage,
+    NoSuchPerson,
+    NothingToSearch,
+    NotIgnored,
+    NotYourself,
+    Refusal,
+    SearchTooLong,
+    TooManyIgnored,
+    TooManyRooms,
+    UnknownCode,
+)
+from twisted_chat.core.ignoring import IgnoreList
+from twisted_chat.core.journal import Draft, KeptPerson
+from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS
+from twisted_chat.core.messages import (
+    Acknowledged,
+    AreYouThere,
+    Cancel,
+    ChooseName,
+    Crowd,
+    Entry,
+    Event,
+    Goodbye,
+    Hello,
+    Help,
+    HelpShown,
+    HistoryShown,
+    HowToLeave,
+    Ignore,
+    IgnoredListed,
+    Ignoring,
+    Interrupt,
+    Join,
+    LanguageShown,
+    Leave,
+    LimitsShown,
+    ListLimits,
+    ListPeople,
+    ListRooms,
+    NothingWaits,
+    NotSent,
+    Ping,
+    Pong,
+    Quit,
+    ReadHistory,
+    ReceiptsSet,
+    Refused,
+    Replaced,
+    Replayed,
+    Reply,
+    Request,
+    Resume,
+    Say,
+    Search,
+    SearchShown,
+    ServerStopping,
+    SetLanguage,
+    SetReceipts,
+    SetTimestamps,
+    StillHere,
+    Style,
+    Tell,
+    TimestampsSet,
+    Topic,
+    TopicShown,
+    Unignore,
+)
+from twisted_chat.core.names import NICKNAME_LIMIT, Nickname, nickname
+from twisted_chat.core.room import Batch, Cursor, Outlet, Rendering, Room, Shown
+from twisted_chat.core.sources import Source
+from twisted_chat.core.unconfirmed import Shown as Sent
+from twisted_chat.core.unconfirmed import Unconfirmed
+from twisted_chat.i18n.language import LANGUAGES, match
+
+IGNORED_LIMIT = 100
+
+_AUTHOR_KEY = re.compile("[0-9a-f]{32}")
+
+#: Entries that ``/history`` shows when no number is given.
+HISTORY_DEFAULT = 20
+
+#: Entries that a search shows when no number is given.
+SEARCH_DEFAULT = 10
+
+#: Who gives so many wrong codes is guessing: the connection is closed.
+WRONG_CODES_LIMIT = 5
+
+
+class Connection(Protocol):
+    """What a session knows of the connection it speaks over."""
+
+    @property
+    def searcher(self) -> Hashable:
+        """The source (or the connection) whose searches are made one after the other."""
+
+    @property
+    def source(self) -> Source:
+        """What it is counted for: an address or a network."""
+
+    @property
+    def outlet(self) -> Outlet:
+        """Where bytes go out."""
+
+    def rendering(self, style: Style) -> Rendering:
+        """How batches are shown in ``style`` to whoever speaks as the other side does."""
+
+    def show(self, events: Sequence[Event], style: Style) -> None:
+        """Send events."""
+
+    def hold(self) -> Callable[[], None]:
+        """Take no requests until the function that is returned is called."""
+
+    def missing(self) -> Mapping[str, int]:
+        """The first entry of each room that was sent and may not have arrived, by number."""
+
+    def arrival(self) -> Callable[[], bool]:
+        """A function that tells later whether all that was sent until now has arrived."""
+
+    def wrong_code(self) -> None:
+        """Tell the operator that a code was given that is nobody's."""
+
+    def adopt(self, session: Session) -> None:
+        """Serve ``session`` from now on, instead of the one it began with."""
+
+    def drop_lines(self) -> int:
+        """Forget the lines that wait; returns how many there were."""
+
+    def take_lines(self) -> Sequence[bytes]:
+        """The lines that wait, which are handled elsewhere from now on."""
+
+    def put_lines(self, lines: Sequence[bytes]) -> None:
+        """Handle ``lines`` before anything that waits here."""
+
+    def close(self) -> None:
+        """Close, once what was sent has arrived."""
+
+
+class State(enum.Enum):
+    CHOOSING = enum.auto()
+    CHATTING = enum.auto()
+    CLOSED = enum.auto()
+
+
+class _NoConnection:
+    """What a session speaks over while its person is away: nothing arrives, nothing is kept.
+
+    ``source`` is where they were until then.
+    """
+
+    ready = False
+    searcher = None
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    @property
+    def outlet(self) -> Outlet:
+        return self
+
+    def rendering(self, style: Style) -> Rendering:
+        raise AssertionError("nothing is rendered for somebody who is away")
+
+    def deliver(self, shown: Shown) -> None: ...
+
+    def show(self, events: Sequence[Event], style: Style) -> None: ...
+
+    def hold(self) -> Callable[[], None]:
+        return self.close
+
+    def missing(self) -> Mapping[str, int]:
+        return {}
+
+    def arrival(self) -> Callable[[], bool]:
+        raise AssertionError("nothing is sent to somebody who is away")
+
+    def wrong_code(self) -> None: ...
+
+    def adopt(self, session: Session) -> None: ...
+
+    def drop_lines(self) -> int:
+        return 0
+
+    def take_lines(self) -> Sequence[bytes]:
+        return ()
+
+    def put_lines(self, lines: Sequence[bytes]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Session:
+    """A :class:`twisted_chat.core.chat.Person` at the other end of a :class:`Connection`.
+
+    A person may come back over another connection: the session stays, and goes on there.
+    """
+
+    def __init__(self, chat: Chat, connection: Connection, address: str, language: str) -> None:
+        self.address = address
+        self.nickname = Nickname("", "", frozenset())
+        self._be(os.urandom(16))
+        self.code = ""
+        self.replaced: set[str] = set()
+        self.program = False
+        self.cursors: dict[str, Cursor] = {}
+        self.current: Room | None = None
+        self._chat = chat
+        self._connection = connection
+        self._state = State.CHOOSING
+        self._keeps_client_id = False
+        self._absence: object = None
+        #: The source that this person counts for while they are away.
+        self._absent_from: Source | None = None
+        #: How far each room was seen, when that was looked at last.
+        self._positions: Positions = {}
+        self._wrong_codes = 0
+        #: Whether the code that was shown last has arrived; until then, the one before holds too.
+        self._code_arrived: Callable[[], bool] | None = None
+        self._receipts = False
+        self._unsaved = 0
+        #: Whether a line was not saved or not sent, which the person was told.
+        self._has_lost = False
+        #: Lines that were dropped, which was not told.
+        self._not_sent = 0
+        self._unconfirmed = Unconfirmed()
+        self._correspondent: tuple[Person, str] | None = None
+        self._ignored = IgnoreList()
+        self._set_style(language, timestamps=False)
+        chat.registry.add(self)
+
+    @property
+    def source(self) -> Source:
+        return self._connection.source
+
+    @property
+    def style(self) -> Style:
+        return self._style
+
+    @property
+    def language(self) -> str:
+        return self._style.language
+
+    @property
+    def has_name(self) -> bool:
+        """Whether a name was chosen, or whoever it was is gone or somebody else by now."""
+        return self._state is not State.CHOOSING
+
+    def handle(self, request: Request) -> None:
+        """Do what is asked, or show why not."""
+        if self._state is State.CLOSED:
+            return
+        if self._state is State.CHOOSING and isinstance(request, Say) and not self.program:
+            request = ChooseName(request.text)
+        states, answer = _ANSWERS[type(request)]
+        try:
+            if self._state not in states:
+                raise AlreadyHere() if self._state is State.CHATTING else NameFirst()
+            answer(self, request)
+        except Refusal as refusal:
+            self.refuse(refusal, request.id)
+
+    def say_at_once(self, requests: Sequence[Say]) -> bool:
+        """Do what :meth:`handle` does with each, faster; False if that is not so simple.
+
+        They are not blank.
+        """
+        room = self.current
+        if self._state is not State.CHATTING or room is None:
+            return False
+        if not {request.room for request in requests} <= {None, room.name}:
+            return False
+        if not self._chat.has_room_for_all(requests):
+            return False
+        self._chat.say_at_once(self, room, requests)
+        self._put_drafts(room, len(requests))
+        return True
+
+    def resume(self) -> None:
+        """The connection is ready for more."""
+        self._chat.resume(self)
+
+    def restyle(self) -> None:
+        """What comes is to be shown in another way."""
+        self._chat.restyle(self)
+
+    # -- coming, going and coming back --------------------------------------------------------
+
+    def _choose_name(self, request: ChooseName) -> None:
+        name = nickname(request.name)
+        if name.folded != self.nickname.folded:  # whoever has a name since before may keep it
+            self._chat.reserved.check(name)
+        if self.program and self._state is State.CHOOSING:
+            raise NameFirst()  # that is what hello is for
+        if self._state is State.CHATTING:
+            before = self.nickname.text
+            self._in_turn(lambda then: self._chat.rename(self, name, then, request.id))
+            self._chat.keeper.changed(self)
+            self._chat.audit("renamed", self.address, name.text, before=before)
+        else:
+            self._enter(name, {self._chat.default_room: None}, None, request.id)
+
+    def _hello(self, request: Hello) -> None:
+        name = nickname(request.nickname)
+        other = None if request.client is None else self._known(request.client)
+        limit = self._chat.limits.rooms
+        if len(request.resume) > max(limit, 0 if other is None else len(other.cursors)):
+            raise TooManyRooms(limit=limit)  # before a look at a thousand names
+        seen = {self._chat.room_called(room): number for room, number in request.resume.items()}
+        release = self._connection.hold()
+
+        def come_in(common: Mapping[str, int]) -> None:
+            try:
+                if self._state is State.CHOOSING:
+                    replaced = {room for room, number in seen.items() if common[room] < number}
+                    self._come_in(request, name, common, replaced)
+            except Refusal as refusal:
+                self.refuse(refusal, request.id)
+            finally:
+                release()
+
+        self._chat.common(seen, request.log, come_in)
+
+    def _known(self, client: str) -> Person | None:
+        """Who has this client id, in hexadecimal."""
+        return self._chat.identities.by_client(author_key(bytes.fromhex(client)))
+
+    def _come_in(
+        self, request: Hello, name: Nickname, resume: Mapping[str, int], replaced: set[str]
+    ) -> None:
+        """Do what a program asks with ``hello``, which goes on after these numbers; the logs of the
+        rooms in ``replaced`` are not those that it saw.
+        """
+        client_id = None if request.client is None else bytes.fromhex(request.client)
+        other = None if request.client is None else self._known(request.client)
+        language = match(request.language or "") or self.language
+        if other is None:
+            self._chat.reserved.check(name)
+            self.replaced = replaced
+            self._ignore_too(request.ignored or {})
+            self._set_style(language, timestamps=False)
+            positions: dict[str, int | None] = dict(resume)
+            if len(resume) < self._chat.limits.rooms:
+                positions = {self._chat.default_room: None, **resume}
+            self._enter(name, positions, client_id, request.id, resumed=bool(resume))
+            return
+        assert isinstance(other, Session)
+        other.replaced |= replaced
+        other._ignore_too(request.ignored or {})
+        session = self._hand_over_to(other, resume, request.id)
+        session._set_style(language, timestamps=False)
+        if name != session.nickname:
+            session.handle(ChooseName(request.nickname, id=request.id))
+
+    def _enter(
+        self,
+        name: Nickname,
+        positions: Positions,
+        client_id: bytes | None,
+        id: str | None,
+        resumed: bool = False,
+    ) -> None:
+        given = self.client_id
+        if client_id is not None:
+            self._be(client_id)
+        elif not self.program:
+            self.code = self._chat.identities.add_code(self)
+        try:
+            self._in_turn(
+                lambda then: self._chat.enter(self, name, positions, then, id, resumed=resumed)
+            )
+        except Refusal:
+            self._be(given)
+            self._chat.identities.take_code_back(self)
+            self.code = ""
+            raise
+        self._chat.audit("named", self.address, name.text)
+        self._keeps_client_id = client_id is not None
+        if client_id is not None:
+            self._chat.identities.add_client(self, self.author)
+        elif not self.program:
+            self._chat.keeper.save(self, self.kept())
+        self._state = State.CHATTING
+
+    def _be(self, client_id: bytes) -> None:
+        """Have this client id, which nothing else needs to know: the others know its hash."""
+        self.client_id = client_id
+        self.author = author_key(client_id)
+
+    def _resume(self, request: Resume) -> None:
+        try:
+            self.source.check_guess()
+        except Refusal:
+            self._chat.audit("refused-code", self.address)
+            raise
+        kept = self._chat.keeper.take(request.code)
+        if kept is not None:
+            self._come_back_as(kept, request.id)
+            return
+        other = self._chat.identities.by_code(request.code)
+        if isinstance(other, Session) and other.has_changed(request.code):
+            other = None
+        if other is None:
+            self.source.count_wrong_guess()
+            self._connection.wrong_code()
+            self._wrong_codes += 1
+            self._chat.audit("wrong-code", self.address)
+            self.refuse(UnknownCode(given=request.code), request.id)
+            if self._wrong_codes >= WRONG_CODES_LIMIT:
+                self._connection.close()
+            return
+        self._hand_over_to(other, {}, request.id)
+
+    def _come_back_as(self, kept: KeptPerson, id: str | None) -> None:
+        """Be somebody who was here before the server was started again.
+
+        :raises Refusal: the nickname is somebody else's by now.
+        """
+        given = self.author
+        self.author = kept.author
+        self._set_style(kept.language, kept.timestamps)
+        self._ignore_too(dict(kept.ignored))
+        try:
+            self._enter(nickname(kept.nickname), dict(kept.rooms), None, id, resumed=True)
+        except Refusal:
+            self.author = given
+            self._ignored = IgnoreList()
+            self._chat.keeper.put_back(kept)
+            raise
+        self._chat.audit("resumed", self.address, self.nickname.text)
+
+    def kept(self) -> KeptPerson | None:
+        if self._state is not State.CLOSED:
+            self._positions = _arrived(self._chat.positions(self), self._connection)
+        code = self._chat.identities.newest_code(self)
+        if code is None:
+            return None
+        return KeptPerson(
+            self.author,
+            code,
+            self.nickname.text,
+            self.language,
+            self._style.timestamps,
+            tuple(self._positions.items()),
+            tuple((person.author.hex(), person.name) for person in self._ignored),
+        )
+
+    def has_changed(self, code: str) -> bool:
+        """Whether ``code``, one of this person's, is an old one: the new one has arrived."""
+        return not self._chat.identities.is_newest(self, code) and self._forget_last_code()
+
+    def _forget_last_code(self) -> bool:
+        """Only the newest code holds, if it has arrived; returns whether it has."""
+        if self._code_arrived is None or not self._code_arrived():
+            return False
+        self._code_arrived = None
+        self._chat.identities.forget_last_code(self)
+        return True
+
+    def _code_was_shown(self) -> None:
+        if self.code:
+            self._code_arrived = self._connection.arrival()
+            self._code_arrived()  # it tells no sooner than when it is asked again
+
+    def _hand_over_to(self, other: Person, positions: Positions, id: str | None) -> Session:
+        """The person at our connection turns out to be ``other``: they go on there."""
+        assert isinstance(other, Session)
+        other.take_over(self._connection, positions, id)
+        self._state = State.CLOSED
+        self._chat.registry.remove(self)
+        return other
+
+    def take_over(
+        self, connection: Connection, positions: Positions, id: str | None = None
+    ) -> None:
+        """Go on over ``connection``; the one there was, if any, is told and closed.
+
+        ``id`` is that of the request.
+
+        :raises Refusal: the nickname is somebody else's by now.
+        """
+        self._forget_last_code()
+        replaced, self._connection = self._connection, connection
+        code = self.code
+        if code:
+            self.code = self._chat.identities.add_code(self)
+        try:
+            if self._state is State.CLOSED:
+                self._positions = _arrived(self._positions, replaced)
+                self._come_in_again(id)
+            else:
+                if not self.program:
+                    positions = _arrived(self._chat.positions(self), replaced)
+                self._chat.come_back(self, positions, id)
+                self._code_was_shown()
+                self._show_again()
+        except Refusal:
+            self._connection = replaced
+            if code:
+                self._chat.identities.take_code_back(self)
+                self.code = code
+            raise
+        self._absence = None
+        self._come_from_absence()
+        connection.adopt(self)
+        self._chat.audit("resumed", self.address, self.nickname.text)
+        if self.program:
+            # A program sends again what was not acknowledged.
+            self.lines_dropped(replaced.drop_lines())
+        else:
+            connection.put_lines(replaced.take_lines())
+        self._tell_not_sent()
+        self._chat.keeper.save(self, self.kept())
+        replaced.show((Replaced(),), self._style)
+        replaced.close()
+
+    def _come_in_again(self, id: str | None) -> None:
+        def enter(then: Callable[[], None]) -> None:
+            def entered() -> None:
+                self._code_was_shown()
+                self._show_again()
+                then()
+
+            self._chat.enter(self, self.nickname, self._positions, entered, id, resumed=True)
+
+        self._chat.registry.add(self)
+        try:
+            self._in_turn(enter)
+        except Refusal:
+            self._chat.registry.remove(self)
+            raise
+        self._chat.identities.back(self)
+        self._state = State.CHATTING
+
+    def lines_dropped(self, count: int) -> None:
+        """``count`` lines that waited were dropped: that is told, or when the person comes back."""
+        self._not_sent += count
+        if not isinstance(self._connection, _NoConnection):
+            self._tell_not_sent()
+
+    def _tell_not_sent(self) -> None:
+        if self._not_sent:
+            self.show(NotSent(self._not_sent))
+            self._not_sent = 0
+            self._has_lost = True
+
+    def ended(self) -> None:
+        """The other side will say nothing more: also what a program leaves behind that dies."""
+        if self._state is State.CHATTING and self._keeps_client_id:
+            self._chat.in_turn(self._connection.close)  # then the grace period begins
+        elif self._state is State.CHATTING:
+            self._depart()
+        elif self._state is State.CHOOSING:
+            self._connection.close()
+            self._state = State.CLOSED
+
+    def connection_lost(self, connection: Connection) -> Callable[[], None] | None:
+        """The connection broke off, or was closed.
+
+        Returns what is to be called when the grace period is over, for somebody who has one.
+        """
+        if connection is not self._connection:
+            return None  # they have come back over another one
+        self._forget_last_code()
+        self._code_arrived = None
+        self._connection = _NoConnection(connection.source)
+        self._chat.away(self)
+        if self._state is State.CHATTING and self._keeps_client_id:
+            self._absence = absence = object()
+            over = partial(self._absence_over, absence)
+            self._absent_from = self.source
+            self._absent_from.add_absent(self, over)
+            return over
+        self._go()
+        self._positions = _arrived(self._positions, connection)
+        self._chat.keeper.save(self, self.kept())
+        return None
+
+    def _absence_over(self, absence: object) -> None:
+        """The grace period is over, or too many others of the same source are away, too."""
+        if self._absence is absence:
+            self._absence = None
+            self._come_from_absence()
+            self._go()
+
+    def _come_from_absence(self) -> None:
+        if self._absent_from is not None:
+            self._absent_from.remove_absent(self)
+            self._absent_from = None
+
+    def _go(self) -> None:
+        if self._state is State.CHATTING:
+            self._depart()
+        self._state = State.CLOSED
+        self._chat.registry.remove(self)
+
+    def _depart(self) -> None:
+        """Leave, in such a way that a person can come back with their code."""
+        self._chat.audit("left", self.address, self.nickname.text)
+        if self.program:
+            self._chat.identities.forget(self)  # it knows its numbers itself
+        else:
+            self._positions = self._chat.positions(self)
+        self._chat.leave(self, self._connection.close)
+        self._state = State.CLOSED
+        if not self.program:
+            self._stay_known(self.source)
+
+    def _stay_known(self, source: Source) -> None:
+        """The nickname is kept, and counts for ``source``, as long as one can come back."""
+        identities, registry = self._chat.identities, self._chat.registry
+
+        def forgotten() -> None:
+            source.remove_absent(self)
+            registry.drop(self)
+
+        if identities.gone(self, forgotten):
+            registry.keep(self, self.nickname, source.key)
+            self._absent_from = source
+            source.add_absent(self, partial(identities.forget, self))
+
+    def _quit(self, request: Quit) -> None:
+        self._connection.hold()  # lines after it are not sent: that is told
+        if self._state is State.CHATTING:
+            self._chat.audit("left", self.address, self.nickname.text)
+            self._chat.identities.forget(self)
+            self._chat.leave(self, self._say_goodbye)
+        else:
+            self._say_goodbye()
+        self._state = State.CLOSED
+
+    def _say_goodbye(self) -> None:
+        self.lines_dropped(self._connection.drop_lines())
+        if not self.program:
+            self.show(Goodbye())
+        self._connection.close()
+
+    def _cancel(self, request: Cancel) -> None:
+        self.show(NothingWaits())  # or else they would wait in front of it
+
+    def dismiss(self) -> None:
+        if self._state is State.CHATTING:
+            self._chat.audit("left", self.address, self.nickname.text)
+        self._state = State.CLOSED
+        self.lines_dropped(self._connection.drop_lines())
+        self.show(ServerStopping(not self._chat.log_lasts, self._has_lost))
+        self._connection.close()
+
+    # -- talking ------------------------------------------------------------------------------
+
+    def _say(self, request: Say) -> None:
+        if not request.text.strip():
+            if self.program:
+                raise BadRequest(reason="text is blank")
+        else:
+            room = self._own_room(request.room)
+            self._chat.say(self, room, request.text, request.kind, self._message_id(request))
+            self._put_drafts(room)
+
+    def _tell(self, request: Tell) -> None:
+        if not request.text.strip():
+            raise BadRequest(reason="text is blank")
+
+        def tell(then: Callable[[], None]) -> None:
+            self._chat.tell(self, request.name, request.text, then, request.id)
+
+        self._in_turn(tell)
+
+    def _reply(self, request: Reply) -> None:
+        if self._correspondent is None:
+            raise NobodyToAnswer()
+        person, name = self._correspondent
+        if self._chat.registry.find(person.nickname) is not person:
+            raise NoSuchPerson(name=name)  # whoever has that name by now is somebody else
+        self._tell(Tell(person.name, request.text))
+
+    def _ignore(self, request: Ignore) -> None:
+        if request.name is None:
+            people = tuple(person.name for person in self._ignored)
+            self.show(IgnoredListed(people, request.id))
+            return
+        person = self._chat.person(request.name)
+        if person is self:
+            raise NotYourself()
+        if len(self._ignored) >= IGNORED_LIMIT and person.author not in self._ignored:
+            raise TooManyIgnored(limit=IGNORED_LIMIT)
+        self._ignored.add(self._chat.ignored.get(person.author, person.name))
+        self._chat.restyle(self)
+        self._chat.keeper.changed(self)
+        key = person.author.hex()
+        self.show(Ignoring(person.name, on=True, id=request.id, person=key))
+
+    def _ignore_too(self, people: Mapping[str, str]) -> None:
+        """Ignore people by their author keys, with the names by which they were known."""
+        for key, name in people.items():
+            if len(self._ignored) < IGNORED_LIMIT and _AUTHOR_KEY.fullmatch(key):
+                author = bytes.fromhex(key)
+                person = self._chat.identities.by_client(author)
+                known = visible(name[:NICKNAME_LIMIT]) if person is None else person.name
+                self._ignored.add(self._chat.ignored.get(author, known))
+        self._chat.restyle(self)
+
+    def _unignore(self, request: Unignore) -> None:
+        try:
+            person = self._ignored.remove(request.name)
+        except KeyError:
+            raise NotIgnored(name=request.name) from None
+        self._chat.restyle(self)
+        self._chat.keeper.changed(self)
+        key = person.author.hex()
+        self.show(Ignoring(person.name, on=False, id=request.id, person=key))
+
+    # -- rooms --------------------------------------------------------------------------------
+
+    def _join(self, request: Join) -> None:
+        self._in_turn(lambda then: self._chat.join(self, request.room, then, request.id))
+        self._chat.keeper.changed(self)
+
+    def _leave_room(self, request: Leave) -> None:
+        room = self._own_room(request.room)
+        self._in_turn(lambda then: self._chat.leave_room(self, room, then, request.id))
+        self._chat.keeper.changed(self)
+
+    def _list_rooms(self, request: ListRooms) -> None:
+        after = request.after and self._chat.room_called(request.after)
+        listed = self._chat.list_rooms(request.word, after, with_empty=request.all)
+        self.show(structs.replace(listed, id=request.id))
+
+    def _list_people(self, request: ListPeople) -> None:
+        people = self._chat.list_people(self._any_room(request.room))
+        self.show(structs.replace(people, id=request.id))
+
+    def _topic(self, request: Topic) -> None:
+        room = self._own_room(request.room)
+        is_same = request.text == room.topic and not self._unsaved and not self.program
+        if request.text is None or is_same:  # what changes nothing is told to nobody else
+            self.show(TopicShown(room.name, room.topic, request.id, room.topic_by))
+        else:
+            self._chat.set_topic(self, room, request.text, self._message_id(request))
+            self._put_drafts(room)
+
+    # -- reading the log ----------------------------------------------------------------------
+
+    def _read_history(self, request: ReadHistory) -> None:
+        room = self._any_room(request.room)
+        limit = HISTORY_DEFAULT if request.limit is None else request.limit
+        reply = self._later(request.id)
+
+        def read() -> None:
+            self._chat.read_history(
+                room,
+                limit,
+                reply,
+                before=request.before,
+                after=request.after,
+                without=self._ignored,
+            )
+
+        self._after_own_lines(read)
+
+    def _search(self, request: Search) -> None:
+        words = request.words
+        if len(words.encode()) > SEARCH_BYTES or len(words.split()) > SEARCH_WORDS:
+            raise SearchTooLong(words=SEARCH_WORDS, bytes=SEARCH_BYTES)
+        if not any(character.isalnum() for character in words):
+            raise NothingToSearch()
+        room = None if request.room is None else self._chat.room(request.room)
+        limit = SEARCH_DEFAULT if request.limit is None else request.limit
+        source = self._connection.searcher
+        reply = self._later(request.id)
+        ignored = tuple(person.author for person in self._ignored)
+        self._after_own_lines(lambda: self._chat.search(words, room, limit, reply, source, ignored))
+
+    def _after_own_lines(self, read: Callable[[], None]) -> None:
+        """Read the log: whoever has said something before that finds it there."""
+        if self._unsaved:
+            self._chat.in_turn(read)
+        else:
+            read()
+
+    # -- preferences and small questions ------------------------------------------------------
+
+    def _set_language(self, request: SetLanguage) -> None:
+        if request.language is not None:
+            language = match(request.language)
+            if language is None:
+                raise NoSuchLanguage(language=request.language, languages=", ".join(LANGUAGES))
+            self._set_style(language, self._style.timestamps)
+        changed = request.language is not None
+        self.show(LanguageShown(self.language, LANGUAGES, changed, request.id))
+
+    def _set_timestamps(self, request: SetTimestamps) -> None:
+        self._set_style(self.language, request.on)
+        self.show(TimestampsSet(request.on))
+
+    def _set_receipts(self, request: SetReceipts) -> None:
+        self._receipts = request.on
+        self.show(ReceiptsSet(request.on))
+
+    def _help(self, request: Help) -> None:
+        self.show(HelpShown(request.command))
+
+    def _are_you_there(self, request: AreYouThere) -> None:
+        self.show(StillHere())
+
+    def _interrupt(self, request: Interrupt) -> None:
+        self.show(HowToLeave())
+
+    def _ping(self, request: Ping) -> None:
+        self.show(Pong(request.id))
+
+    def _list_limits(self, request: ListLimits) -> None:
+        self.show(LimitsShown(self._chat.limits, request.id))
+
+    # -- being a person in the chat -----------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.nickname.text
+
+    @property
+    def outlet(self) -> Outlet:
+        return self._connection.outlet
+
+    def rendering(self, room: Room) -> Rendering | None:
+        if self._ignored or isinstance(self._connection, _NoConnection):
+            return None
+        return self._rendering(room)
+
+    def _rendering(self, room: Room) -> Rendering:
+        return self._connection.rendering(
+            self._style if room is self.current else self._style_elsewhere
+        )
+
+    def receive(self, batch: Batch) -> None:
+        rendering = self._rendering(batch.room)
+        if self._ignored and batch.about:
+            part = self._without_ignored(batch)
+            if part is None:
+                return
+            batch = part
+        left_out = self._left_out(batch)
+        if not left_out:
+            self.outlet.deliver(batch.shown(rendering))
+        elif len(left_out) < len(batch.events):
+            self.outlet.deliver(batch.shown_without(rendering, left_out))
+
+    def _left_out(self, batch: Batch) -> Sequence[int]:
+        """The places of what is one's own or ignored."""
+        if batch.hidden:
+            own = batch.hidden.get(self, ())
+        else:
+            own = () if self.program else batch.places_of(self.author)
+        if not self._ignored:
+            return own
+        ignored = (at for at, event in enumerate(batch.events) if self._ignores_author(event))
+        return sorted({*own, *ignored})
+
+    def _ignores_author(self, event: Event) -> bool:
+        entry = event.entry if isinstance(event, Replayed) else event
+        return isinstance(entry, Entry) and self.ignores(entry.author)
+
+    def _without_ignored(self, batch: Batch) -> Batch | None:
+        """What it tells of people who are not ignored."""
+        if all(not self.ignores(member.author) for about in batch.about for member in about):
+            return batch
+        hidden = batch.hidden.get(self, ())
+        events: list[Event] = []
+        for place, (event, about) in enumerate(zip(batch.events, batch.about, strict=True)):
+            wanted = [not self.ignores(member.author) for member in about]
+            if place in hidden or not any(wanted):
+                continue
+            if isinstance(event, Crowd):
+                people = tuple(compress(event.people, wanted))
+                event = structs.replace(event, people=people, count=sum(wanted))
+            events.append(event)
+        return Batch(batch.room, events) if events else None
+
+    def resume_later(self) -> None:
+        self._connection.close()
+
+    def show(self, *events: Event) -> None:
+        self._connection.show(events, self._style)
+
+    def refuse(self, refusal: Refusal, id: str | None = None) -> None:
+        self._chat.refused[refusal.code] += 1
+        self.show(Refused(refusal, id))
+
+    def heard_from(self, sender: Person) -> None:
+        self._correspondent = sender, sender.name
+
+    def ignores(self, author: bytes | None) -> bool:
+        return author in self._ignored
+
+    def not_saved(self, draft: Draft, refusal: Refusal) -> None:
+        self._unsaved -= 1
+        self._has_lost = True
+        if self.program:  # it says again what was not acknowledged
+            self.refuse(refusal, draft.message_id)
+        else:
+            self._chat.refused[refusal.code] += 1
+            self.show_surely(Refused(refusal))
+
+    @property
+    def away(self) -> bool:
+        return isinstance(self._connection, _NoConnection)
+
+    def show_surely(self, event: Event) -> Sent:
+        shown = self._unconfirmed.add(event)
+        self._send(shown)
+        return shown
+
+    def _send(self, shown: Sent) -> None:
+        if not self.away:
+            self.show(shown.event)
+            shown.sent(self._connection.arrival())
+
+    def _show_again(self) -> None:
+        """Somebody who is back is shown what did not arrive."""
+        for shown in self._unconfirmed.missing():
+            self._send(shown)
+
+    def acknowledge(self, entries: Sequence[Entry]) -> None:
+        self._unsaved -= len(entries)
+        if self.program or self._receipts:
+            self.show(Acknowledged(tuple(entries)))
+
+    # -- helpers ------------------------------------------------------------------------------
+
+    def _in_turn(self, ask: Callable[[Callable[[], None]], None]) -> None:
+        """Ask the chat for something that is answered in its turn; take no requests until then."""
+        release = self._connection.hold()
+        try:
+            ask(release)
+        except Refusal:
+            release()
+            raise
+
+    def _later(self, id: str | None) -> Callable[[HistoryShown | SearchShown | Refusal], None]:
+        """How to answer a request that takes time; no other one is taken until then."""
+        release = self._connection.hold()
+
+        def reply(answer: HistoryShown | SearchShown | Refusal) -> None:
+            if isinstance(answer, Refusal):
+                self.refuse(answer, id)
+            else:
+                self.show(structs.replace(answer, id=id))
+            release()
+
+        return reply
+
+    def _put_drafts(self, room: Room, count: int = 1) -> None:
+        """Something for ``room`` was put in the journal's queue: count it, and wait if that is
+        full, or if most people there cannot follow.
+        """
+        self._unsaved += count
+        if self._chat.full:
+            self._chat.when_space(self._connection.hold())
+        elif room.runs_away:
+            self._chat.when_caught_up(room, self._connection.hold())
+
+    def _message_id(self, request: Request) -> str | None:
+        """The id under which a message is stored once: only programs send one again."""
+        return request.id if self.program else None
+
+    def _current_room(self) -> Room:
+        if self.current is None:
+            raise InNoRoom()
+        return self.current
+
+    def _own_room(self, name: str | None) -> Room:
+        return self._current_room() if name is None else self._chat.own_room(self, name)
+
+    def _any_room(self, name: str | None) -> Room:
+        return self._current_room() if name is None else self._chat.room(name)
+
+    def _set_style(self, language: str, timestamps: bool) -> None:
+        self._style = Style(language, timestamps)
+        self._style_elsewhere = Style(language, timestamps, prefixed=True)
+        self._chat.restyle(self)
+
+
+def _arrived(positions: Positions, connection: Connection) -> Positions:
+    """How much of what was shown up to ``positions`` has arrived at the other side."""
+    missing = connection.missing()
+    return {
+        room: missing[room] - 1 if room in missing else position
+        for room, position in positions.items()
+    }
+
+
+_CHOOSING = frozenset({State.CHOOSING})
+_CHATTING = frozenset({State.CHATTING})
+_ALWAYS = _CHOOSING | _CHATTING
+
+#: What is done with each request, and in which states it is legal.
+_ANSWERS: dict[type[Request], tuple[frozenset[State], Callable[[Session, Any], None]]] = {
+    AreYouThere: (_ALWAYS, Session._are_you_there),
+    Cancel: (_ALWAYS, Session._cancel),
+    ChooseName: (_ALWAYS, Session._choose_name),
+    Hello: (_CHOOSING, Session._hello),
+    Help: (_ALWAYS, Session._help),
+    Ignore: (_CHATTING, Session._ignore),
+    Interrupt: (_ALWAYS, Session._interrupt),
+    Join: (_CHATTING, Session._join),
+    Leave: (_CHATTING, Session._leave_room),
+    ListLimits: (_ALWAYS, Session._list_limits),
+    ListPeople: (_CHATTING, Session._list_people),
+    ListRooms: (_CHATTING, Session._list_rooms),
+    Ping: (_ALWAYS, Session._ping),
+    Quit: (_ALWAYS, Session._quit),
+    ReadHistory: (_CHATTING, Session._read_history),
+    Reply: (_CHATTING, Session._reply),
+    Resume: (_CHOOSING, Session._resume),
+    Say: (_CHATTING, Session._say),
+    Search: (_CHATTING, Session._search),
+    SetLanguage: (_ALWAYS, Session._set_language),
+    SetReceipts: (_CHATTING, Session._set_receipts),
+    SetTimestamps: (_ALWAYS, Session._set_timestamps),
+    Tell: (_CHATTING, Session._tell),
+    Topic: (_CHATTING, Session._topic),
+    Unignore: (_CHATTING, Session._unignore),
+}

@@ -1,0 +1,169 @@
+"""How what people wrote is shown to people: so that none of it passes for somebody else's line.
+
+A terminal breaks a long line where it is full, at any place; what comes after the break looks
+like a line of its own. So, in texts (not in names, which cannot hold any of it):
+
+* a long run of blanks becomes one, and TAB is blanks: nothing is moved to the next line unseen;
+* a run of characters without width becomes one, and marks above or below a letter do not reach
+  into other lines: a few are shown;
+* ``[anything]:``, and the server's name in brackets, are shown in round brackets, which no line
+  of the server and no nickname begins with; but not what is clearly no name, as in ``x[1:]:``,
+  ``d["key"]:`` or ``[ ]:``.
+
+Pure functions. What is stored, and what programs are sent, is the exact text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+
+from twisted_chat.core.characters import visible
+from twisted_chat.core.lookalikes import letters
+from twisted_chat.core.names import RESERVED
+
+#: Characters that are drawn as blanks (as in a class of :mod:`re`): spaces, the empty pattern of
+#: Braille, Hangul fillers, hieroglyphs and a note that are blank.
+BLANKS = (
+    "\t \u00a0\u115f\u1160\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0"
+    "\U00013441\U00013442\U0001d159"
+)
+
+#: Characters that are not drawn at all: Unicode's Default_Ignorable_Code_Point; what parts
+#: annotations; joiners and fillers of a few scripts.
+INVISIBLE = (
+    "\u00ad\u034f\u061c\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\u2d7f"
+    "\ufe00-\ufe0f\ufeff\ufff0-\ufffb\U0001107f\U00013430-\U00013440\U00016fe4"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+
+#: Those of them that make no emoji, so that two in a row have no use.
+_WITHOUT_WIDTH = "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\ufeff"
+
+#: More blanks than this in a row are one.
+BLANKS_IN_A_ROW = 8
+_TAB = " " * 4
+
+#: Marks that are drawn over a letter, of the scripts that most terminals draw them for.
+_MARKS = (
+    "\u0300-\u034e\u0350-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670"
+    "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1"
+    "\u0eb4-\u0ebc\u0ec8-\u0ece\u0f71-\u0f7e\u0f80-\u0f84\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
+    "\ufe20-\ufe2f"
+)
+
+#: Marks on one letter that are shown; no language has so many.
+MARKS_ON_A_LETTER = 8
+
+_OPENING = (
+    "[\uff3b\u2045\u27e6\u27ec\u301a\u298b\u298d\u298f\u2772\u2997\u3014\u3018\ufe5d"
+    "\u2308\u230a\u23a1\u23a2\u23a3\u2e22\u2e24\u2e55\u2e57"
+)
+_CLOSING = (
+    "]\uff3d\u2046\u27e7\u27ed\u301b\u298c\u298e\u2990\u2773\u2998\u3015\u3019\ufe5e"
+    "\u2309\u230b\u23a4\u23a5\u23a6\u2e23\u2e25\u2e56\u2e58"
+)
+
+#: What looks like a colon by Unicode (UTS 39), and a few more: small and upright ones, those of
+#: other scripts, signs of vowels that are two dots.
+_COLON = (
+    ":\uff1a\u02d0\u02f8\u0589\u05c3\u0703\u0704\u0903\u0983\u0a03\u0a83\u0b03\u0c03\u0c83\u0d03"
+    "\u0d83\u1038\u1361\u1365\u1366\u16ec\u17c7\u1803\u1804\u1809\u205a\u205d\u2236\u2982\ua4fd\ua6f4"
+    "\ua789\ufe13\ufe30\ufe55"
+)
+
+#: Visible characters of the longest text in brackets that could be a name and more.
+_LONGEST = 80
+
+_LONG = " " * (BLANKS_IN_A_ROW + 1)
+_LONG_BLANK_RUN = re.compile(f"[{BLANKS}][{BLANKS}{INVISIBLE}]{{{BLANKS_IN_A_ROW - 1},}}[{BLANKS}]")
+_INVISIBLE_RUN = re.compile(f"([{_WITHOUT_WIDTH}])[{_WITHOUT_WIDTH}]+")
+_MARK_RUN = re.compile(
+    f"((?:[{_MARKS}][{INVISIBLE}]*){{{MARKS_ON_A_LETTER}}})(?:[{_MARKS}][{INVISIBLE}]*)+"
+)
+_BRACKETS = re.compile(  # linear: no part of it can match where the part before it did
+    f"[{re.escape(_OPENING)}]([^{re.escape(_OPENING + _CLOSING)}]+)[{re.escape(_CLOSING)}]"
+    f"([{BLANKS}{INVISIBLE}{_MARKS}\u1161-\u11ff\ud7b0-\ud7ff]*[{_COLON}])?"
+)
+#: What stands in the brackets of no line: times and slices, punctuation alone, a text in quotes,
+#: and code without blanks. Only in ASCII, whose signs look like no others.
+_NO_NAME = re.compile(
+    r"[-+0-9: ]*:[-+0-9: ]*|[!-/:-@\\^`{|}~ ]+|\"[^\"]*\"|'[^']*'|[!-~]*[\"=<>{}\\+*/$%&^][!-~]*"
+)
+_WORD = re.compile("[a-z]+")
+_UNSEEN = re.compile(f"[{BLANKS}{INVISIBLE}]")
+_UNSEEN_AND_MARKS = re.compile(f"[{BLANKS}{INVISIBLE}{_MARKS}]")
+
+
+def _members(ranges: str) -> Iterator[str]:
+    """The characters of a class of :mod:`re`."""
+    for first, last in re.findall("(.)(?:-(.))?", ranges, re.DOTALL):
+        yield from map(chr, range(ord(first), ord(last or first) + 1))
+
+
+#: Every character that cannot be seen, or is seen as a blank, and is printable.
+BLANKS_AND_INVISIBLE = frozenset(filter(str.isprintable, _members(BLANKS + INVISIBLE)))
+
+#: A text beyond ASCII without these is shown as it is.
+_SUSPECT = BLANKS_AND_INVISIBLE.union(_OPENING, _members(_MARKS)) - frozenset(" [")
+
+
+def is_plain(text: str) -> bool:
+    """Whether :func:`shown` would change nothing; False where it may. Nearly every text is."""
+    return (
+        text.isprintable()
+        and "[" not in text
+        and _LONG not in text
+        and (text.isascii() or _SUSPECT.isdisjoint(text))
+    )
+
+
+def shown(text: str) -> str:
+    """``text``, which somebody wrote, as it is shown to people."""
+    if is_plain(text):
+        return text
+    text = _MARK_RUN.sub(r"\1", _INVISIBLE_RUN.sub(r"\1", visible(text)))
+    text = _LONG_BLANK_RUN.sub(" ", text.replace("\t", _TAB))
+    return _BRACKETS.sub(_rounded, text)
+
+
+def stripped(text: str) -> str:
+    """``text`` without what cannot be seen at its beginning and end."""
+    start, end = 0, len(text)
+    while start < end and _UNSEEN.match(text[start]):
+        start += 1
+    while start < end and _UNSEEN.match(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _rounded(found: re.Match[str]) -> str:
+    inside, colon = found.groups()
+    if not 0 < len(_UNSEEN_AND_MARKS.sub("", inside)) <= _LONGEST:
+        return found.group()
+    if _is_no_name(inside) if colon else _plainest(inside) not in _SERVER:
+        return found.group()
+    return f"({inside}){colon or ''}"
+
+
+@lru_cache(maxsize=1024)
+def _is_no_name(inside: str) -> bool:
+    if not inside.isascii() or not _NO_NAME.fullmatch(inside):
+        return False
+    return _SERVER.isdisjoint(_WORD.findall(inside.lower())) and _plainest(inside) not in _SERVER
+
+
+@lru_cache(maxsize=1024)
+def _plainest(text: str) -> str:
+    """What ``text`` could be read as in letters of ASCII, without its case; at little cost."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", _UNSEEN_AND_MARKS.sub("", text))
+        text = _UNSEEN_AND_MARKS.sub("", text).translate(letters())
+    return text.strip().translate(_DIGITS).casefold()
+
+
+#: Digits and signs that stand for a letter; l is how the capital i looks.
+_DIGITS = str.maketrans("0135$l|", "oiessii")
+_SERVER = frozenset(map(_plainest, RESERVED))

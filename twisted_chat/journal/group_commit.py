@@ -1,0 +1,621 @@
+"""The writer thread: group commit, in order.
+
+A group is whatever has come while the last one was committing. One transaction a group:
+the slower the disk, the larger the group.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from twisted_chat.core.errors import DatabaseUnusable, NotSaved, Refusal, SearchNotReady
+from twisted_chat.core.journal import (
+    CommonReader,
+    Draft,
+    Failed,
+    Found,
+    HistoryReader,
+    KeptPerson,
+    Marker,
+    Outcome,
+    RoomState,
+    SearchReader,
+)
+from twisted_chat.journal import retention
+from twisted_chat.journal.readers import STOPPING, Readers, result_of
+from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
+from twisted_chat.journal.sqlite.guard import Guard
+from twisted_chat.journal.sqlite.index import IndexDamaged
+from twisted_chat.journal.sqlite.reader import Reader
+from twisted_chat.journal.sqlite.store import Store
+
+#: Places in the queue, drafts and markers alike. When it is full, senders are not read.
+QUEUE_LIMIT = 10_000
+
+#: Places of the queue that one group takes: no more than can be shown within so many seconds,
+#: in one turn of the reactor's loop, as the last groups were; but never fewer than the least.
+GROUP_SECONDS = 0.05
+GROUP_LEAST = 200
+
+#: What is said is indexed for search when nothing was said for so many seconds, or when a search
+#: waits for it, so many entries at one go; behind every group when more than this are waiting.
+INDEX_DELAY = 1.0
+INDEX_STEP = 500
+INDEX_BACKLOG = 1_000_000
+
+#: When more than so many entries wait, as where the index is made anew, it goes on sooner: after
+#: so many seconds of quiet.
+INDEX_FAR_BEHIND = 5000
+INDEX_PAUSE = 0.05
+
+#: Seconds that a search waits for the index.
+INDEX_WAIT = 5.0
+
+#: Between groups, when nothing waits: a few entries, for so small a part of the time.
+INDEX_LITTLE = 100
+INDEX_SHARE = 0.05
+
+#: Seconds to wait for another process that holds the database locked.
+LOCK_PATIENCE = 60.0
+
+#: Seconds after :meth:`GroupCommitJournal.stop` in which what is in the queue must be saved.
+STOPPING_PATIENCE = 5.0
+
+#: Entries that are removed at one go; senders may wait for that.
+REMOVE_STEP = 200
+
+#: Rooms that are looked at in one step.
+REMOVE_ROOMS = 100
+
+#: Characters of a message that was not saved, shown to its author.
+EXCERPT = 60
+
+#: What programs that read the server's log know it by.
+_NOT_SAVED = {"event": "not-saved"}
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Removal:
+    """How far the removal of old entries has come."""
+
+    rooms: deque[RoomState]
+    time: int
+    removed: Callable[[str, int], None]
+    #: How many entries are gone, and of how many rooms that are done with.
+    entries: int = 0
+    emptied: int = 0
+    #: The number of the last entry of the room at hand that is gone.
+    last: int = 0
+
+
+class GroupCommitJournal:
+    """A :class:`twisted_chat.core.journal.Journal` over the :class:`Store` of ``open_store``.
+
+    ``call_from_thread(function, *arguments)`` runs a function on the thread that owns the
+    chat, in the order of the calls. ``soon(function)`` is for that thread itself, and runs it when
+    what is at hand is done: so what comes at one time is one group.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        call_from_thread: Callable[..., object],
+        soon: Callable[[Callable[[], None]], object],
+        *,
+        max_size: int = 0,
+    ) -> None:
+        self._open_store = open_store
+        self._max_size = max_size
+        #: A time, in microseconds since 1970 UTC, that the operator says has been reached; 0 is
+        #: none. It can change at any time.
+        self.confirmed = 0
+        self._doubted = ""  # the date for which the clock was not believed, as was told
+        #: What keeps the log from taking entries; None before the start.
+        self.guard: Guard | None = None
+        self._call_from_thread = call_from_thread
+        self._soon = soon
+        self._wake = threading.Condition()
+        self._jobs: list[Callable[[], None]] = []  # guarded by _wake
+        self._kept: list[tuple[Sequence[KeptPerson], Sequence[bytes]]] = []  # guarded by _wake
+        self._all_delivered = False  # set under _wake
+        self._stopping = False  # set under _wake
+        self._asleep = False  # set under _wake
+        self._end = math.inf  # by time.monotonic: nothing is saved after it
+        #: Called on the writer thread with what became of each draft of a group, and the seconds
+        #: that it took; to be set before the start.
+        self.measured: Callable[[Sequence[Outcome], float], None] | None = None
+        # Filled by the thread that owns the chat and emptied by the writer, without a lock.
+        self._queue: deque[Draft | Marker] = deque()
+        self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
+        self._readers = Readers(lambda: self._store.reader(), call_from_thread)
+        # The writer thread's: how many entries are not indexed yet, at most; and when it may
+        # index some between groups again.
+        self._unindexed = 0
+        self._made_anew = 0
+        self._index_fails = False
+        self._index_again = 0.0
+        # The rest belongs to the thread that owns the chat.
+        self._deliver: Callable[[Sequence[Outcome]], None] = _nobody
+        self._outstanding = 0
+        self._waking = False
+        self._group_limit = GROUP_LEAST
+        self._waiting_for_space: list[Callable[[], None]] = []
+        self._stopped: Callable[[], None] = _nothing
+
+    def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
+        self._store = self._open_store()
+        self.guard = Guard(self._store, most=self._max_size)
+        try:
+            rooms = self._store.rooms()
+            self._unindexed = self._store.unindexed()
+        except SQLITE_FAULTS as error:
+            self._store.close()
+            raise DatabaseUnusable(path=self._store.path, reason=reason_of(error)) from error
+        self._made_anew = self._store.search_index.made_anew
+        self._deliver = deliver
+        self._thread.start()
+        self._readers.start(with_threads=not self._store.in_memory)
+        return rooms
+
+    def append(self, draft: Draft) -> None:
+        self._put((draft,))
+
+    def extend(self, drafts: Sequence[Draft]) -> None:
+        self._put(drafts)
+
+    def mark(self, callback: Callable[[], None]) -> None:
+        self._put((Marker(callback),))
+
+    def find(self, room: str, reply: Callable[[RoomState | None], None]) -> None:
+        found: list[RoomState | None] = []
+
+        def look() -> None:
+            found.append(self._store.room(room))
+
+        self._put((Marker(lambda: reply(found[0] if found else None), look),))
+
+    @property
+    def told(self) -> str:
+        return self._store.runs.told
+
+    @property
+    def lasts(self) -> bool:
+        return not self._store.in_memory
+
+    def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
+        end = self._store.runs.common(told)
+        self._read(lambda reader: reader.common(positions, end), reply)
+
+    @property
+    def full(self) -> bool:
+        return self._outstanding >= QUEUE_LIMIT
+
+    @property
+    def outstanding(self) -> int:
+        """How many places of the queue are taken, until what was in them is handed back."""
+        return self._outstanding
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the log takes what it is given."""
+        return self._thread.is_alive() and not self._stopping
+
+    @property
+    def size(self) -> int:
+        """Bytes of the log on disk, as they were a moment ago; 0 before the start."""
+        return 0 if self.guard is None else self.guard.size
+
+    @property
+    def max_size(self) -> int:
+        """Bytes that the log may have on disk; 0 is any number."""
+        return self._max_size
+
+    @max_size.setter
+    def max_size(self, size: int) -> None:
+        self._max_size = size
+        if self.guard is not None:
+            self.guard.most = size
+            self._put_job(self.guard.look)
+
+    @property
+    def obstacle(self) -> str:
+        """Why the log takes nothing now, in English; empty if it does."""
+        if not self.is_open or self.guard is None:
+            return "the log is not open"
+        if self.guard.obstacle:
+            self._put_job(self.guard.look)  # nobody may be sent here before it is known to be gone
+        return self.guard.obstacle
+
+    def when_space(self, callback: Callable[[], None]) -> None:
+        self._waiting_for_space.append(callback)
+
+    def read_after(
+        self, room: str, after: int, through: int, limit: int, reply: HistoryReader
+    ) -> None:
+        self._read(lambda reader: reader.after(room, after, through, limit), reply)
+
+    def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
+        self._read(lambda reader: reader.before(room, before, limit), reply)
+
+    def search(
+        self,
+        words: str,
+        room: str | None,
+        limit: int,
+        reply: SearchReader,
+        source: Hashable = None,
+        without: Collection[bytes] = (),
+    ) -> None:
+        deadline = math.inf
+
+        def job() -> None:
+            # A step, and the rest behind the next commits.
+            nonlocal deadline
+            deadline = min(deadline, time.monotonic() + INDEX_WAIT)
+            if self._unindexed and self._index(INDEX_STEP) and self._unindexed:
+                if time.monotonic() < deadline:
+                    self._put_job(job)
+                else:
+                    self._call_from_thread(reply, self._not_ready())
+                return
+            made_anew = self._made_anew
+            find = partial(self._find, words, room, limit, without, made_anew)
+            if self._store.in_memory:
+                self._read_here(self._readers.limited(find), reply)
+            else:
+                self._readers.search(find, reply, source)
+
+        self.mark(lambda: self._put_job(job))  # behind what is in the queue by now
+
+    def remove_before(
+        self, time: int, removed: Callable[[str, int], None], now: int | None = None
+    ) -> None:
+        def begin() -> None:
+            try:
+                if now is None or self._believes(now, now - time):
+                    self._remove(_Removal(deque(self._store.rooms()), time, removed))
+            except SQLITE_FAULTS as error:
+                _log.error("old entries were not removed: %s", reason_of(error))
+
+        self._put_job(begin)
+
+    def people(self) -> Sequence[KeptPerson]:
+        try:
+            return self._store.people()
+        except SQLITE_FAULTS as error:
+            _log.error("who could come back cannot be read: %s", reason_of(error))
+            return ()
+
+    def keep(self, people: Sequence[KeptPerson], forgotten: Sequence[bytes]) -> None:
+        with self._wake:
+            self._kept.append((people, forgotten))
+            self._wake.notify()
+
+    def stop(self, stopped: Callable[[], None]) -> None:
+        self._stopped = stopped
+        self._end = time.monotonic() + STOPPING_PATIENCE
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    # -- on the thread that owns the chat ------------------------------------------------------
+
+    def _put(self, items: Sequence[Draft | Marker]) -> None:
+        self._outstanding += len(items)
+        if self._stopping:
+            self._call_from_thread(self._delivered, _failed(items, STOPPING))
+            return
+        self._queue.extend(items)
+        if self._asleep and not self._waking:
+            self._waking = True
+            self._soon(self._wake_up)
+
+    def _wake_up(self) -> None:
+        self._waking = False
+        with self._wake:
+            self._wake.notify()
+
+    def _delivered(self, outcomes: Sequence[Outcome]) -> None:
+        self._outstanding -= len(outcomes)
+        start = time.perf_counter()
+        try:
+            self._deliver(outcomes)
+        finally:
+            self._fit_groups(len(outcomes), time.perf_counter() - start)
+            if self._waiting_for_space and self._outstanding <= QUEUE_LIMIT // 2:
+                waiting, self._waiting_for_space = self._waiting_for_space, []
+                for callback in waiting:
+                    callback()
+
+    def _delivered_all(self) -> None:
+        with self._wake:
+            self._all_delivered = True
+            self._wake.notify()
+
+    def _fit_groups(self, size: int, seconds: float) -> None:
+        """Limit the next groups, as it took so many ``seconds`` to show one of this ``size``."""
+        fitting = int(size * GROUP_SECONDS / max(seconds, 1e-6))
+        if fitting < self._group_limit or size >= self._group_limit:
+            self._group_limit = max(GROUP_LEAST, min(fitting, 2 * self._group_limit, QUEUE_LIMIT))
+
+    def _read(self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]) -> None:
+        if self._store.in_memory:
+            self._put_job(lambda: self._read_here(query, reply))
+        else:
+            self._readers.read(query, reply)
+
+    def _put_job(self, job: Callable[[], None]) -> None:
+        with self._wake:
+            self._jobs.append(job)
+            self._wake.notify()
+
+    # -- on a thread that searches -------------------------------------------------------------
+
+    def _find(
+        self,
+        words: str,
+        room: str | None,
+        limit: int,
+        without: Collection[bytes],
+        made_anew: int,
+        reader: Reader,
+    ) -> Found:
+        try:
+            return reader.find(words, room, limit, without)
+        except IndexDamaged as damage:
+            self._put_job(partial(self._make_index_anew, made_anew, str(damage)))
+            raise SearchNotReady(percent=0) from damage
+
+    # -- on the writer thread ------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._asleep = True  # before the queue is looked at: what comes later wakes us
+                while not (self._queue or self._jobs or self._kept or self._stopping):
+                    if not self._wake.wait(self._index_delay()):
+                        break
+                self._asleep = False
+                jobs, self._jobs = self._jobs, []
+                kept, self._kept = self._kept, []
+                stopping = self._stopping
+            size = min(len(self._queue), self._group_limit)
+            group = [self._queue.popleft() for _ in range(size)]
+            if stopping and not group:
+                self._keep([*kept, *self._last_kept()])
+                break
+            if group:
+                self._call_from_thread(self._delivered, self._commit(group))
+                self._unindexed += len(group)
+                if self._unindexed > INDEX_BACKLOG:
+                    self._index(2 * len(group))
+                elif not self._queue:
+                    self._index_a_little()
+            self._keep(kept)
+            for job in jobs:
+                self._do(job)
+            if not (group or jobs or kept):
+                self._index(INDEX_STEP)
+        self._readers.close()  # one that is open would keep the log from being written back
+        self._do(self._store.close)
+        self._call_from_thread(self._stopped)
+
+    def _read_here(
+        self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]
+    ) -> None:
+        """Read what is in memory, where there is only the one connection."""
+        self._call_from_thread(reply, result_of(lambda: query(self._store.reader())))
+
+    def _index_delay(self) -> float | None:
+        """Seconds of quiet after which the index goes on; None if it need not."""
+        if not self._unindexed:
+            return None
+        is_far_behind = self._unindexed >= INDEX_FAR_BEHIND and not self._index_fails
+        return INDEX_PAUSE if is_far_behind else INDEX_DELAY
+
+    def _last_kept(self) -> list[tuple[Sequence[KeptPerson], Sequence[bytes]]]:
+        """What is to be kept when all is delivered: who was shown how much of it."""
+        self._call_from_thread(self._delivered_all)
+        with self._wake:
+            while not self._all_delivered and time.monotonic() < self._end:
+                self._wake.wait(max(0.0, self._end - time.monotonic()))
+            kept, self._kept = self._kept, []
+            return kept
+
+    def _keep(self, kept: Sequence[tuple[Sequence[KeptPerson], Sequence[bytes]]]) -> None:
+        """Write who can come back: the last word of each author, in one transaction."""
+        last: dict[bytes, KeptPerson | None] = {}
+        for people, forgotten in kept:
+            last.update((person.author, person) for person in people)
+            last.update(dict.fromkeys(forgotten))
+        if not last:
+            return
+        try:
+            self._store.keep(
+                [person for person in last.values() if person is not None],
+                [author for author, person in last.items() if person is None],
+            )
+        except SQLITE_FAULTS as error:
+            _log.error("who can come back after a restart was not saved: %s", reason_of(error))
+        except Exception:
+            _log.exception("internal error: who can come back after a restart was not saved")
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception:  # the thread must live on
+            _log.exception("a defect in the journal's thread")
+
+    def _index(self, limit: int) -> bool:
+        """Bring the search index on by up to ``limit`` entries; returns whether that went well."""
+        self._index_fails = True
+        try:
+            done = self._store.index(limit)
+        except SQLITE_FAULTS as error:
+            _log.error("the search index was not brought on: %s", reason_of(error))
+            return False
+        except Exception:
+            _log.exception("a defect: the search index was not brought on")
+            return False
+        self._index_fails = False
+        has_more = done == limit or self._store.search_index.has_more
+        self._unindexed = max(1, self._unindexed - done) if has_more else 0
+        self._look_whether_anew()
+        return True
+
+    def _make_index_anew(self, made_anew: int, reason: str) -> None:
+        """A search found the index damaged, which had been made anew so often until then."""
+        if made_anew == self._made_anew:
+            self._store.search_index.make_anew(reason)
+            self._look_whether_anew()
+
+    def _look_whether_anew(self) -> None:
+        if self._made_anew != self._store.search_index.made_anew:
+            self._made_anew = self._store.search_index.made_anew
+            self._unindexed = self._store.unindexed()
+
+    def _not_ready(self) -> SearchNotReady:
+        return SearchNotReady(percent=self._store.search_index.percent())
+
+    def _index_a_little(self) -> None:
+        start = time.monotonic()
+        if start >= self._index_again:
+            self._index(INDEX_LITTLE)
+            end = time.monotonic()
+            self._index_again = end + (end - start) / INDEX_SHARE
+
+    def _remove(self, removal: _Removal) -> None:
+        """Remove a step of old entries; what is left is another job, behind the next commits."""
+        for _ in range(min(REMOVE_ROOMS, len(removal.rooms))):
+            room = removal.rooms[0]
+            try:
+                last, more = self._store.remove_before(room.name, removal.time, REMOVE_STEP)
+            except SQLITE_FAULTS as error:
+                _log.error("old entries were not removed: %s", reason_of(error))
+                return
+            self._look_whether_anew()
+            assert self.guard is not None
+            self.guard.look()
+            if last:
+                removal.entries += last - max(room.base, removal.last)
+                removal.last = last
+            if not more:
+                removal.rooms.popleft()
+                removal.emptied += bool(removal.last)
+                removal.last = 0
+            if last:
+                self._call_from_thread(removal.removed, room.name, last)
+                self._put_job(lambda: self._remove(removal))
+                return
+        if removal.rooms:
+            self._put_job(lambda: self._remove(removal))
+        elif removal.entries:
+            _log.info(
+                "%d entries from before %s were removed, in %d rooms",
+                removal.entries,
+                retention.date(removal.time),
+                removal.emptied,
+            )
+
+    def _believes(self, now: int, age: int) -> bool:
+        """Whether the clock may say ``now``; where not, the operator is told what to do, once."""
+        seen = self._store.clock_seen(now)
+        if retention.is_believed(now, seen, age, self.confirmed):
+            self._store.see_clock(now)
+            self._doubted = ""
+            return True
+        date = retention.date(now)
+        if self._store.has_before(now - age) and self._doubted != date:
+            self._doubted = date
+            _log.critical(
+                "old entries are not removed: the clock says %s, and when they were removed last it"
+                " said %s; if it is right, confirm it with --clock-confirmed %s, or else set it"
+                " right",
+                date,
+                retention.date(seen),
+                date,
+            )
+        return False
+
+    def _commit(self, group: Sequence[Draft | Marker]) -> Sequence[Outcome]:
+        """What became of each item of ``group``, in its order."""
+        drafts = [item for item in group if type(item) is Draft]
+        saved: Sequence[Outcome] = ()
+        for item in group if len(drafts) < len(group) else ():
+            if type(item) is Marker and item.before is not None:
+                self._do(item.before)
+        if drafts:
+            start = time.perf_counter()
+            saved = self._save(drafts)
+            if self.measured is not None:
+                self._do(partial(self.measured, saved, time.perf_counter() - start))
+        if len(drafts) == len(group):
+            return saved
+        outcomes = iter(saved)
+        return [item if isinstance(item, Marker) else next(outcomes) for item in group]
+
+    def _save(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        outcomes: list[Outcome] = []
+        while rest := drafts[len(outcomes) :]:  # near the ceiling, a group may need several
+            outcomes += self._save_first(rest)
+        return outcomes
+
+    def _save_first(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        """What became of the first of ``drafts``: as many as fit, or all if nothing is saved."""
+        if time.monotonic() > self._end:
+            return _failed(drafts, STOPPING)
+        try:
+            assert self.guard is not None
+            allowed, reason = self.guard.allows(drafts)
+            return (
+                self._commit_when_unlocked(drafts[:allowed]) if allowed else _failed(drafts, reason)
+            )
+        except SQLITE_FAULTS as error:
+            _log.error(
+                "%d messages were not saved: %s", len(drafts), reason_of(error), extra=_NOT_SAVED
+            )
+            return _failed(drafts, reason_of(error))
+        except Exception as error:
+            _log.exception("a defect: %d messages were not saved", len(drafts), extra=_NOT_SAVED)
+            return _failed(drafts, str(error))
+
+    def _commit_when_unlocked(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        """Commit; wait while another process holds the database locked, but not for ever."""
+        patience_ends = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                return self._store.commit(drafts)
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                if time.monotonic() > min(patience_ends, self._end):
+                    raise
+
+
+def _failed(group: Sequence[Draft | Marker], reason: str) -> Sequence[Outcome]:
+    return [
+        Failed(item, NotSaved(text=item.text[:EXCERPT], reason=reason))
+        if isinstance(item, Draft)
+        else item
+        for item in group
+    ]
+
+
+def _nothing() -> None:
+    """Nobody waits for the end."""
+
+
+def _nobody(outcomes: Sequence[Outcome]) -> None:
+    raise AssertionError("the journal was not started")

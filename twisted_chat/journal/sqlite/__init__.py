@@ -1,0 +1,1 @@
+"""The log in SQLite: its files, its schema, its rows."""

@@ -1,0 +1,156 @@
+"""Reading what is committed, in a connection that cannot write. Blocking, and without threads."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+from twisted_chat.core.journal import Found
+from twisted_chat.core.messages import Entry
+from twisted_chat.journal import search
+from twisted_chat.journal.sqlite.index import using_index
+
+#: Snippets after which a search pauses, and for how many seconds: so the reactor's thread need not
+#: wait until the interpreter takes its lock away from the one that searches.
+PAUSE_EVERY = 10
+PAUSE = 0.0002
+
+_FOUND = "SELECT rowid FROM entry_text WHERE entry_text MATCH ? ORDER BY rowid DESC LIMIT ?"
+_FOUND_WITHOUT = """
+    SELECT rowid FROM entry_text WHERE entry_text MATCH ?
+    AND coalesce((SELECT client_id FROM entry WHERE id = entry_text.rowid), x'') NOT IN ({})
+    ORDER BY rowid DESC LIMIT ?
+"""
+_ENTRIES = """
+    SELECT room.name, number, time, kind, nickname, text, client_id, message_id, hash
+    FROM entry JOIN room ON room.id = entry.room WHERE entry.id IN ({}) ORDER BY entry.id DESC
+"""
+_SELECT = """
+    SELECT number, time, kind, nickname, text, client_id, message_id, hash
+    FROM entry WHERE room = (SELECT id FROM room WHERE name = ?)
+"""
+
+
+class Reader:
+    """Runs of entries, oldest first."""
+
+    def __init__(self, connection: sqlite3.Connection, shared: bool = False) -> None:
+        self._connection = connection
+        self._shared = shared
+        #: A thread holds it while it reads, if another one may close the log meanwhile: to close a
+        #: connection that runs a statement crashes the interpreter.
+        self.in_use = threading.Lock()
+
+    def after(self, room: str, after: int, through: int, limit: int) -> list[Entry]:
+        """The first ``limit`` entries numbered above ``after``, up to ``through``."""
+        rows = self._connection.execute(
+            _SELECT + "AND number > ? AND number <= ? ORDER BY number LIMIT ?",
+            (room, after, through, limit),
+        )
+        return _entries(room, rows)
+
+    def before(self, room: str, before: int, limit: int) -> list[Entry]:
+        """The last ``limit`` entries numbered below ``before``."""
+        rows = self._connection.execute(
+            _SELECT + "AND number < ? ORDER BY number DESC LIMIT ?", (room, before, limit)
+        )
+        return _entries(room, rows)[::-1]
+
+    def common(self, positions: Mapping[str, int], end: float) -> dict[str, int]:
+        """How much of what a client saw, up to ``positions``, is the same here: the number of the
+        last such entry of each room, where ``end`` is what :meth:`.Runs.common` says.
+        """
+        return {room: self._common(room, number, end) for room, number in positions.items()}
+
+    def _common(self, room: str, number: int, end: float) -> int:
+        row = self._connection.execute(
+            "SELECT id, base, last FROM room WHERE name = ?", (room,)
+        ).fetchone()
+        if row is None or not end:
+            return 0
+        id, base, last = row
+        if number <= base:
+            return number  # all that is kept comes after it
+
+        def is_common(number: int) -> bool:
+            entry = self._connection.execute(
+                "SELECT id FROM entry WHERE room = ? AND number = ?", (id, number)
+            ).fetchone()
+            return entry is not None and bool(entry[0] <= end)
+
+        if number <= last and (end == math.inf or is_common(number)):
+            return number
+        # The last number for which that holds is from low on, and before high.
+        low, high = base, min(number, last + 1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if is_common(middle) else (low, middle)
+        return int(low)
+
+    def search(
+        self, words: str, room: str | None, limit: int, without: Collection[bytes] = ()
+    ) -> list[Entry]:
+        """The latest ``limit`` entries that hold all of ``words``, the latest first, but for those
+        of the authors ``without``.
+
+        :raises IndexDamaged: the index cannot be read.
+        """
+        id = None
+        if room is not None:
+            row = self._connection.execute("SELECT id FROM room WHERE name = ?", (room,)).fetchone()
+            if row is None:
+                return []
+            (id,) = row
+        wanted = search.query(words, id)
+        if wanted is None:
+            return []
+        with using_index():
+            statement = _FOUND_WITHOUT.format(_marks(without)) if without else _FOUND
+            found = self._connection.execute(statement, (wanted, *without, limit)).fetchall()
+        if not found:
+            return []
+        rows = self._connection.execute(_ENTRIES.format(_marks(found)), [id for (id,) in found])
+        return [Entry(*row) for row in rows]
+
+    def find(
+        self, words: str, room: str | None, limit: int, without: Collection[bytes] = ()
+    ) -> Found:
+        """What :meth:`search` gives, with a snippet of each entry."""
+        entries = self.search(words, room, limit, without)
+        snippet = search.snippets(words)
+        snippets = []
+        for number, entry in enumerate(entries, 1):
+            snippets.append(snippet(entry.text))
+            if number % PAUSE_EVERY == 0:
+                sleep(PAUSE)
+        return Found(tuple(entries), tuple(snippets))
+
+    def interrupt(self) -> None:
+        """End a search that runs on another thread: it raises :class:`sqlite3.OperationalError`."""
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        """Close the connection; one that is in use stays open."""
+        if self._shared or not self.in_use.acquire(blocking=False):
+            return
+        try:
+            self._connection.close()
+        finally:
+            self.in_use.release()
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _entries(room: str, rows: Iterable[Any]) -> list[Entry]:
+    return [Entry(room, *row) for row in rows]
+
+
+def read_only(path: str) -> str:
+    return Path(path).absolute().as_uri() + "?mode=ro"

@@ -1,0 +1,600 @@
+"""The log in SQLite: open, write a group, read a run. Blocking, and without threads of its own.
+
+One connection writes; readers open their own, read-only. (A second connection that writes
+or checkpoints could meet SQLite's WAL-reset bug, fixed in 3.51.3.)
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from twisted_chat.core.errors import (
+    CannotStart,
+    DatabaseForeign,
+    DatabaseNewer,
+    DatabaseUnusable,
+    IdReused,
+)
+from twisted_chat.core.journal import Draft, Failed, KeptPerson, RoomState, Saved
+from twisted_chat.core.messages import Entry
+from twisted_chat.journal.chain import START, link
+from twisted_chat.journal.runs import TOKEN_SIZE, Runs, superfluous
+from twisted_chat.journal.sqlite import files, people
+from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
+from twisted_chat.journal.sqlite.index import IndexDamaged, SearchIndex
+from twisted_chat.journal.sqlite.reader import Reader, read_only
+from twisted_chat.journal.sqlite.upgrade import (
+    APPLICATION_ID,
+    INCREMENTAL,
+    backup_of,
+    schema_scripts,
+    upgrade,
+)
+
+Durability = Literal["full", "normal"]
+MEMORY = ":memory:"
+
+#: Pages of the write-ahead log (16 MB) after which it is written back into the database. Under
+#: load, SQLite's own 1000 cost a quarter of the throughput.
+CHECKPOINT = 4000
+
+#: Rooms of which the last number and hash are kept in memory.
+HEADS_KEPT = 10_000
+
+#: Seconds that one attempt waits for another process that holds the database locked.
+BUSY_TIMEOUT = 1.0
+
+_INSERT = """
+    INSERT INTO entry (room, number, time, kind, nickname, text, client_id, message_id, hash)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+#: Statements that insert so many rows, the largest first.
+_INSERTS = tuple(
+    (size, _INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?, ?)" * (size - 1)) for size in (1000, 100, 10, 1)
+)
+_SELECT_MESSAGE = """
+    SELECT room.name, number, time, kind, nickname, text, client_id, message_id, hash
+    FROM entry JOIN room ON room.id = entry.room
+    WHERE client_id = ? AND message_id = ? AND message_id IS NOT NULL
+"""
+
+#: A room, with who set its topic as long as that is known.
+_ROOM = """
+    SELECT name, base, last, topic, CASE WHEN topic = '' THEN '' ELSE coalesce(
+        (SELECT nickname FROM entry WHERE entry.room = room.id AND kind = 'topic'
+         ORDER BY number DESC LIMIT 1), '') END
+    FROM room
+"""
+
+#: What makes a message that comes again known: its author and message id.
+MessageKey = tuple[bytes | None, str | None]
+
+_log = logging.getLogger(__name__)
+
+
+class _Head(msgspec.Struct):
+    """The end of one room's log."""
+
+    id: int
+    number: int
+    hash: bytes
+    #: The topic that was set in the group at hand, if any.
+    topic: str | None = None
+
+
+class _Run(NamedTuple):
+    """A run that begins, and the tokens of those that are forgotten for it."""
+
+    row: tuple[bytes, int]
+    superfluous: list[bytes]
+
+
+class Store:
+    """The write connection of one database, and the factory of its readers."""
+
+    def __init__(self, path: str, durability: Durability = "full") -> None:
+        """Open the database at ``path``, made if it does not exist; :data:`MEMORY` keeps nothing.
+
+        :raises CannotStart: it cannot be opened, is not ours, is newer than this program, or
+            another process serves it.
+        """
+        self.path = path
+        self._lock: files.Lock | None = None
+        self._made = False
+        self._readers: list[Reader] = []
+        self._real_path = os.path.realpath(path)
+        opened = ExitStack()
+        try:
+            if not self.in_memory:
+                _look(path)
+                self._lock = files.Lock(path)
+                self._make_private()
+            self._connection = opened.enter_context(closing(_connect(path, durability)))
+            self._heads: dict[str, _Head] = {}  # the last ones used, the latest last
+            self.search_index = SearchIndex(self._connection, self._transaction)
+            self._prepare_index()
+            self.begin_run()
+            if not self.in_memory:
+                self._place = files.Place(self._real_path)
+                # Where the files are not ours any more, it holds what is there: see close.
+                self._holder = opened.enter_context(closing(self._open_holder()))
+            opened.pop_all()
+        except BaseException as error:
+            opened.close()
+            self._release()
+            if isinstance(error, SQLITE_FAULTS):
+                raise DatabaseUnusable(path=path, reason=reason_of(error)) from error
+            raise
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether there is only the one connection, so that readers take turns with the writer."""
+        return self.path == MEMORY
+
+    def rooms(self) -> list[RoomState]:
+        """The rooms in which anything is kept, with the numbers that are kept and their topic."""
+        rows = self._connection.execute(f"{_ROOM} WHERE base < last ORDER BY id")
+        return [RoomState(*row) for row in rows]
+
+    def room(self, name: str) -> RoomState | None:
+        """What is known of a room, also of one in which nothing is kept any more."""
+        row = self._connection.execute(f"{_ROOM} WHERE name = ?", (name,)).fetchone()
+        return None if row is None else RoomState(*row)
+
+    def begin_run(self) -> None:
+        """A server starts with this log: clients that knew it earlier can tell.
+
+        If that cannot be written now, as the disk is full, it is with the first entries.
+        """
+        rows = self._connection.execute("SELECT token, entry FROM run ORDER BY number").fetchall()
+        (identity,) = self._connection.execute("SELECT identity FROM log").fetchone()
+        (last,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM entry").fetchone()
+        if not all(isinstance(token, bytes) and isinstance(entry, int) for token, entry in rows):
+            raise sqlite3.DatabaseError("the table of its runs is damaged")
+        run = (os.urandom(TOKEN_SIZE), max([last] + [entry for _, entry in rows[-1:]]))
+        #: The runs of this log: see :mod:`twisted_chat.journal.runs`.
+        self.runs = Runs(identity, [*rows, run])
+        self._unwritten_run: _Run | None = _Run(run, superfluous([*rows, run]))
+        with suppress(sqlite3.OperationalError):
+            self._write((), None)
+
+    def _write_run(self, run: _Run) -> None:
+        self._connection.execute("INSERT INTO run (token, entry) VALUES (?, ?)", run.row)
+        self._connection.executemany(
+            "DELETE FROM run WHERE token = ?", [(token,) for token in run.superfluous]
+        )
+
+    def commit(self, drafts: Sequence[Draft]) -> list[Saved | Failed]:
+        """Write ``drafts`` in one transaction; on return, those that are saved are on disk.
+
+        A draft whose client id and message id are known is not written again.
+
+        :raises sqlite3.Error: none of them is.
+        """
+        try:
+            return self._write(drafts, None)
+        except sqlite3.IntegrityError:
+            # Some message has come before: rare, so that only then each is looked up.
+            return self._write(drafts, self._known(drafts))
+
+    def _write(
+        self, drafts: Sequence[Draft], known: dict[MessageKey, Entry] | None
+    ) -> list[Saved | Failed]:
+        heads: dict[str, _Head] = {}
+        outcomes: list[Saved | Failed] = []
+        rows: list[tuple[int, Entry]] = []
+        with self._transaction():
+            if self._unwritten_run is not None:
+                self._write_run(self._unwritten_run)
+            for draft in drafts:
+                if known is not None:
+                    earlier = known.get((draft.author, draft.message_id))
+                    if earlier is not None:
+                        outcomes.append(_again(draft, earlier))
+                        continue
+                head = heads.get(draft.room)
+                if head is None:
+                    head = heads[draft.room] = self._head(draft.room)
+                entry = _next_entry(head, draft)
+                outcomes.append(Saved(draft, entry))
+                rows.append((head.id, entry))
+                if known is not None and draft.message_id is not None:
+                    known[draft.author, draft.message_id] = entry
+            self._insert(rows)
+            self._connection.executemany(
+                "UPDATE room SET last = ?, topic = coalesce(?, topic) WHERE id = ?",
+                [(head.number, head.topic, head.id) for head in heads.values()],
+            )
+        for room, head in heads.items():
+            self._heads.pop(room, None)
+            self._heads[room] = head
+        while len(self._heads) > HEADS_KEPT:
+            del self._heads[next(iter(self._heads))]
+        self._unwritten_run = None
+        return outcomes
+
+    def _insert(self, rows: Sequence[tuple[int, Entry]]) -> None:
+        """Insert entries, each with its room's id, in few statements: each statement costs a turn
+        of the interpreter's lock.
+        """
+        start = 0
+        for size, statement in _INSERTS:
+            while len(rows) - start >= size:
+                values: list[object] = []
+                for room, e in rows[start : start + size]:
+                    values += (
+                        room,
+                        e.number,
+                        e.time,
+                        e.kind,
+                        e.nickname,
+                        e.text,
+                        e.author,
+                        e.message_id,
+                        e.hash,
+                    )
+                self._connection.execute(statement, values)
+                start += size
+
+    def _known(self, drafts: Sequence[Draft]) -> dict[MessageKey, Entry]:
+        """The entries that some of ``drafts`` were saved as earlier."""
+        known = {}
+        for draft in drafts:
+            key = (draft.author, draft.message_id)
+            row = self._connection.execute(_SELECT_MESSAGE, key).fetchone()
+            if row is not None:
+                known[key] = Entry(*row)
+        return known
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing of what is done inside is on disk afterwards."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def people(self) -> list[KeptPerson]:
+        """Those who are kept.
+
+        :raises sqlite3.Error: they cannot be read.
+        """
+        return people.read(self._connection)
+
+    def keep(self, kept: Iterable[KeptPerson], forgotten: Iterable[bytes]) -> None:
+        """Write those who are ``kept``, and remove the authors ``forgotten``.
+
+        :raises sqlite3.Error: nothing was done.
+        """
+        with self._transaction():
+            people.write(self._connection, kept, forgotten)
+
+    def unindexed(self) -> int:
+        """How many entries are not in the search index yet."""
+        return self.search_index.behind()
+
+    def index(self, limit: int) -> int:
+        """Bring the search index on by up to ``limit`` entries; returns by how many.
+
+        :raises sqlite3.Error: nothing was done.
+        """
+        return self.search_index.bring_on(limit)
+
+    def remove_before(self, room: str, time: int, limit: int) -> tuple[int, bool]:
+        """Remove the oldest entries of ``room``, up to ``limit``, that are from before ``time``;
+        returns the last number that is gone, and whether more are left.
+
+        An entry is no newer than those after it, whatever its time says: the clock was wrong
+        then. The last entry of the log stays, as the ids of entries must go on; of a room in which
+        nothing is left, the record stays, with the last number and hash, which go on too.
+
+        :raises sqlite3.Error: nothing was done.
+        """
+        known = self._known_head(room)
+        if known is None:
+            return 0, False
+        head = known
+        (newest,) = self._connection.execute(
+            "SELECT room FROM entry ORDER BY id DESC LIMIT 1"
+        ).fetchone() or (None,)
+        rows = self._connection.execute(
+            "SELECT id, number, time, CAST(text AS BLOB), hash FROM entry WHERE room = ?"
+            " AND number <= ? ORDER BY number LIMIT ?",
+            (head.id, head.number - (head.id == newest), limit),
+        )
+        old = rows.fetchall()
+        if not self._has_older(head, time, limit):
+            while old and old[-1][2] >= time:
+                old.pop()
+        if not old:
+            return 0, False
+        try:
+            last = self._remove(head.id, old)
+        except IndexDamaged as damage:
+            self.search_index.make_anew(str(damage))
+            last = self._remove(head.id, old)
+        # A page a step: execute() would take the first one only.
+        with suppress(*SQLITE_FAULTS):  # the entries are gone; the space can wait for the next time
+            self._connection.executescript(f"PRAGMA incremental_vacuum({4 * limit})")
+        return last, len(old) == limit
+
+    def _has_older(self, head: _Head, time: int, step: int) -> bool:
+        """Whether some entry behind the oldest ``step`` ones of a room is from before ``time``.
+
+        Not all are looked at: each time twice as far on. So many wrong times are passed over sooner
+        or later, and one at once.
+        """
+        (number,) = self._connection.execute(
+            "SELECT base FROM room WHERE id = ?", (head.id,)
+        ).fetchone()
+        while (number := number + step) < head.number:
+            row = self._connection.execute(
+                "SELECT time FROM entry WHERE room = ? AND number = ?", (head.id, number)
+            ).fetchone()
+            if row is not None and row[0] < time:
+                return True
+            step *= 2
+        return False
+
+    def has_before(self, time: int) -> bool:
+        """Whether :meth:`remove_before` would remove anything, from whichever room."""
+        row = self._connection.execute(
+            "SELECT 1 FROM room JOIN entry ON entry.room = room.id AND entry.number = room.base + 1"
+            " WHERE entry.time < ? AND entry.id < (SELECT max(id) FROM entry) LIMIT 1",
+            (time,),
+        ).fetchone()
+        return row is not None
+
+    def clock_seen(self, now: int) -> int:
+        """The last time at which the clock was believed. Where that is not known: the time of the
+        newest entry, or else ``now``.
+        """
+        row = self._connection.execute("SELECT seen FROM clock").fetchone()
+        if row is None:
+            row = self._connection.execute(
+                "SELECT min(time, ?) FROM entry ORDER BY id DESC LIMIT 1", (now,)
+            ).fetchone()
+        return now if row is None else int(row[0])
+
+    def see_clock(self, now: int) -> None:
+        """The clock is believed when it says ``now``.
+
+        :raises sqlite3.Error: that is not kept.
+        """
+        with self._transaction():
+            if self._connection.execute("UPDATE clock SET seen = max(seen, ?)", (now,)).rowcount:
+                return
+            self._connection.execute("INSERT INTO clock VALUES (?)", (now,))
+
+    def _remove(self, room: int, old: Sequence[tuple[Any, ...]]) -> int:
+        """Remove the rows ``old``, which are the oldest of ``room``; returns the last number."""
+        *_, (_, last, _, _, last_hash) = old
+        with self._transaction():
+            self.search_index.forget(room, [(id, text) for id, _, _, text, _ in old])
+            self._connection.execute(
+                "DELETE FROM entry WHERE room = ? AND number <= ?", (room, last)
+            )
+            self._connection.execute(
+                "UPDATE room SET base = ?1, base_hash = ?2,"
+                " topic = CASE WHEN last > ?1 THEN topic ELSE '' END WHERE id = ?3",
+                (last, last_hash, room),
+            )
+        return int(last)
+
+    def reader(self) -> Reader:
+        """A reader of what is committed; for use on one thread at a time.
+
+        :raises sqlite3.Error: it cannot be opened.
+        """
+        if self.in_memory:
+            return Reader(self._connection, shared=True)
+        connection = sqlite3.connect(
+            read_only(self.path), uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT
+        )
+        reader = Reader(connection)
+        self._readers.append(reader)
+        return reader
+
+    def copy(self) -> Store:
+        """A log in memory that is as this one is now, as if a backup of it was put back."""
+        copied = Store(MEMORY)
+        self._connection.backup(copied._connection)
+        copied.begin_run()
+        return copied
+
+    def close(self) -> None:
+        """Close the database, the readers too, and leave one file: all that is in the write-ahead
+        log is written back, unless another program, or a reader on another thread, reads it.
+        """
+        readers, self._readers = self._readers, []
+        for reader in readers:
+            reader.close()
+        if self.in_memory:
+            self._connection.close()
+        elif self._place.is_kept():
+            self._holder.close()
+            self._write_back()
+            self._connection.close()
+        else:
+            # Our database, wherever it is now, gets what is in our log: beside a database that took
+            # its place, SQLite would take the log for that one's.
+            if not self._place.log_was_replaced() and self._write_back():
+                self._place.remove_companions()
+            # The last connection that can write removes the log by its name, whose ever that is by
+            # now. So it must not be the last one: the holder can only read.
+            self._connection.close()
+            self._holder.close()
+        self._release()
+
+    def _open_holder(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            read_only(self.path), uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT
+        )
+        connection.execute("SELECT count(*) FROM log").fetchone()  # from here on, it holds a lock
+        return connection
+
+    def is_in_place(self) -> bool:
+        """Whether the files at their paths are those that are written, and no other server can
+        take them; for a database that is a file.
+        """
+        assert self._lock is not None
+        if not self._lock.is_held:  # somebody has tidied up
+            try:
+                lock = files.Lock(self.path)
+            except CannotStart:
+                return False
+            self._lock.release()
+            self._lock = lock
+        return self._place.is_kept()
+
+    def size(self) -> int:
+        """Bytes of the database and of its write-ahead log."""
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        (page_size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        log = 0 if self.in_memory else files.log_size(self._real_path)
+        return int(pages * page_size + log)
+
+    def shorten_log(self) -> None:
+        """Write the write-ahead log back into the database, unless somebody reads."""
+        with suppress(*SQLITE_FAULTS):
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_TIMEOUT)}")
+
+    def _write_back(self) -> bool:
+        """Write the write-ahead log back into the database; returns whether all of it is."""
+        with suppress(*SQLITE_FAULTS):  # whatever it is: the next start will read the log
+            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                _log.warning(
+                    "another program reads %s: keep %s-wal with it, or start and stop the server"
+                    " once that program has ended",
+                    self.path,
+                    os.path.basename(self.path),
+                )
+            return not busy
+        return False
+
+    def _prepare_index(self) -> None:
+        try:
+            self.search_index.prepare()
+        except SQLITE_FAULTS as error:  # people can talk all the same
+            _log.error("the search index cannot be made: %s", reason_of(error))
+
+    def _make_private(self) -> None:
+        """Before SQLite opens it: so nobody else could read it for a moment either."""
+        try:
+            self._made = files.make_private(self._real_path)  # a link may lead to nothing yet
+        except OSError as error:
+            raise DatabaseUnusable(path=self.path, reason=error.strerror) from error
+        for suffix in files.COMPANIONS:
+            files.tighten(f"{self._real_path}{suffix}")
+        for version in range(1, len(schema_scripts())):
+            files.tighten(backup_of(self.path, version))
+
+    def _head(self, room: str) -> _Head:
+        """A copy of the end of a room's log, to be kept if the transaction succeeds."""
+        known = self._known_head(room)
+        if known is not None:
+            return _Head(known.id, known.number, known.hash)
+        cursor = self._connection.execute(
+            "INSERT INTO room (name, base_hash) VALUES (?, ?)", (room, START)
+        )
+        assert cursor.lastrowid is not None
+        return _Head(cursor.lastrowid, 0, START)
+
+    def _known_head(self, room: str) -> _Head | None:
+        known = self._heads.get(room)
+        if known is not None:
+            return known
+        row = self._connection.execute(
+            "SELECT room.id, coalesce(entry.number, base), coalesce(entry.hash, base_hash)"
+            " FROM room LEFT JOIN entry ON entry.room = room.id"
+            " WHERE room.name = ? ORDER BY entry.number DESC LIMIT 1",
+            (room,),
+        ).fetchone()
+        return None if row is None else _Head(*row)
+
+    def _release(self) -> None:
+        if self._made:
+            with suppress(OSError):
+                if not os.path.getsize(self._real_path):  # it was made, but came to nothing
+                    os.unlink(self._real_path)
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _next_entry(head: _Head, draft: Draft) -> Entry:
+    number = head.number = head.number + 1
+    room, time, kind, nickname = draft.room, draft.time, draft.kind, draft.nickname
+    text, author, message_id = draft.text, draft.author, draft.message_id
+    hash = head.hash = link(head.hash, room, number, time, kind, nickname, text, author, message_id)
+    if kind == "topic":
+        head.topic = text
+    return Entry(room, number, time, kind, nickname, text, author, message_id, hash)
+
+
+def _again(draft: Draft, entry: Entry) -> Saved | Failed:
+    """What becomes of ``draft``, whose message id is that of ``entry``."""
+    if (entry.room, entry.kind, entry.text) == (draft.room, draft.kind, draft.text):
+        return Saved(draft, entry, fresh=False)
+    return Failed(draft, IdReused(id=draft.message_id))
+
+
+def _connect(path: str, durability: Durability) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT
+    )
+    try:
+        _check_ours(connection, path)
+        if not connection.execute("PRAGMA user_version").fetchone()[0]:
+            connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {durability}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+        upgrade(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _look(path: str) -> None:
+    """Check without writing: what is refused is left as it is, its write-ahead log too."""
+    if not os.path.exists(path):
+        return
+    if not os.path.isfile(path):
+        reason = os.strerror(errno.EISDIR) if os.path.isdir(path) else "it is not a regular file"
+        raise DatabaseUnusable(path=path, reason=reason)
+    uri = read_only(path)
+    if not os.path.exists(f"{os.path.realpath(path)}-wal"):
+        uri += "&immutable=1"  # or else it would make one, and leave it
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)
+    try:
+        _check_ours(connection, path)
+    except sqlite3.OperationalError:
+        pass  # it must be recovered first, which needs a connection that writes
+    finally:
+        connection.close()
+
+
+def _check_ours(connection: sqlite3.Connection, path: str) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != APPLICATION_ID and (application or tables):
+        raise DatabaseForeign(path=path)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(schema_scripts()):
+        raise DatabaseNewer(path=path)

@@ -1,0 +1,1 @@
+"""One server process: settings, logs, metrics, start and end."""

@@ -1,0 +1,446 @@
+"""The service: it listens, opens the log, and ends in good order."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import (
+    Deferred,
+    DeferredLock,
+    TimeoutError,
+    gatherResults,
+    maybeDeferred,
+)
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.task import LoopingCall
+from twisted.logger import LogLevel
+from twisted.python.failure import Failure
+
+from twisted_chat.console.programs import program
+from twisted_chat.core.chat import Chat
+from twisted_chat.core.errors import (
+    CannotListen,
+    CannotStart,
+    CertificateUnusable,
+    FileUnwritable,
+    TLSForbidden,
+    TLSMissing,
+    WrongSetting,
+)
+from twisted_chat.core.identities import Identities
+from twisted_chat.core.kept import INTERVAL as KEEPING_INTERVAL
+from twisted_chat.core.names import ALWAYS_RESERVED, Reserved
+from twisted_chat.core.registry import Registry
+from twisted_chat.i18n.language import N_, catalogue
+from twisted_chat.journal.group_commit import GroupCommitJournal
+from twisted_chat.journal.sqlite.store import Store
+from twisted_chat.net.addresses import Address
+from twisted_chat.net.connection import ChatFactory, describe
+from twisted_chat.net.proxy_protocol import ProxiedFactory
+from twisted_chat.net.sockets import accept_while_possible
+from twisted_chat.server.audit import AuditLog
+from twisted_chat.server.settings import LIMITS, LISTEN, SETTINGS, Settings
+from twisted_chat.server.systemd import ALIVE, READY, STOPPING, Notifier
+
+if TYPE_CHECKING:
+    from twisted_chat.server.metrics import Metrics
+
+#: Seconds that the lines may take that were received when the service stops, then the log to be
+#: closed, and then people's connections: together less than the ten after which service
+#: managers lose patience.
+HANDLING_TIMEOUT = 1.5
+SAVING_TIMEOUT = 6.0
+CLOSING_TIMEOUT = 2.0
+
+#: What an endpoint's description begins with where a proxy is in front of it.
+PROXIED = "haproxy:"
+
+#: Settings that can change while the service runs.
+CHANGING = (
+    "motd",
+    "history_lines",
+    "keep",
+    "max_database",
+    "clock_confirmed",
+    "language",
+    "greeting_delay",
+    "reconnect_grace",
+    "trusted_networks",
+    "reserved_names",
+    *LIMITS.values(),
+)
+
+#: Seconds from one removal of old entries to the next.
+REMOVAL_INTERVAL = 3600.0
+
+#: Seconds from one line in the log about missing file descriptors to the next.
+NO_DESCRIPTORS_INTERVAL = 10.0
+
+
+class StartupFailure(SystemExit, Exception):
+    """Ends ``twistd`` with one line on the terminal and a status that is not 0.
+
+    A SystemExit, so that no traceback is printed; an Exception too, so that twistd's daemon
+    reports it to the terminal it was started from.
+    """
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line)
+        self.code = 1
+        # Not sys.stderr: twistd sends that to the log, which may be a file.
+        print(f"twistd chat: {line}", file=sys.__stderr__)
+
+
+def microseconds() -> int:
+    """The time now, in microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+class MetricsUnavailable(CannotStart):
+    code = "metrics-unavailable"
+    template = N_("--metrics needs prometheus-client: {pip} install 'twisted-chat[metrics]'")
+
+
+class ChatService(Service):
+    """The whole chat service. Nothing is opened before it is started."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        *,
+        read_again: Callable[[], Settings] | None = None,
+        notifier: Notifier | None = None,
+    ) -> None:
+        """With ``read_again``, which raises :class:`CannotStart`, SIGHUP has the settings read
+        again. ``notifier`` tells the service manager how we are.
+        """
+        self._journal = GroupCommitJournal(
+            partial(Store, settings.database, settings.durability),
+            reactor.callFromThread,
+            partial(reactor.callLater, 0),
+            max_size=settings.max_database,
+        )
+        self._journal.confirmed = settings.clock_confirmed
+        self._chat = Chat(
+            self._journal,
+            Registry(),
+            Identities(settings.resume_window, time.monotonic),
+            microseconds,
+            reactor.callLater,
+            default_room=settings.room,
+            history_lines=settings.history_lines,
+            keep_days=settings.keep,
+            motd=settings.motd,
+            limits=settings.limits,
+            reserved=_reserved(settings),
+            said=self._said if settings.log_messages else None,
+        )
+        self.factory = ChatFactory(
+            reactor,
+            self._chat,
+            greeting_delay=settings.greeting_delay,
+            language=settings.language,
+            reconnect_grace=settings.reconnect_grace,
+        )
+        self.factory.sources.trusted = settings.trusted_networks
+        self._removal = LoopingCall(self._chat.remove_old)
+        self._removal.clock = reactor
+        self._keeping = LoopingCall(self._chat.keeper.look)
+        self._keeping.clock = reactor
+        self._reactor = reactor
+        self._settings = settings
+        self._read_again = read_again
+        self._reading = DeferredLock()
+        self._hang_up: Any = None  # what SIGHUP did before
+        self._notifier = notifier or Notifier({})
+        self._alive = LoopingCall(self._notifier.tell, ALIVE)
+        self._alive.clock = reactor
+        self._metrics: Metrics | None = None
+        self._audit: AuditLog | None = None
+        self._ports: list[IListeningPort] = []
+        self._metrics_ports: list[IListeningPort] = []
+        self._no_descriptors_told = -NO_DESCRIPTORS_INTERVAL
+
+    # -- starting -----------------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Listen, while the process may still use any port."""
+        try:
+            for description in self._settings.listen:
+                self._ports.append(self._listen("--listen", description, self.factory))
+            if self._settings.metrics:
+                self._serve_metrics(self._settings.metrics)
+        except CannotStart as error:
+            self._fail(error)
+
+    def startService(self) -> None:
+        """Open the log. Nobody is accepted earlier: the reactor does not run yet."""
+        try:
+            if self._settings.audit_log:
+                self._open_audit(self._settings.audit_log)
+            self._chat.start()
+        except CannotStart as error:
+            self._fail(error)
+        super().startService()
+        self._removal.start(REMOVAL_INTERVAL)
+        self._keeping.start(KEEPING_INTERVAL, now=False)
+        for port in self._ports:
+            self._say(
+                "listening",
+                N_("[LISTENING] Server is listening on {address}"),
+                address=_address(port),
+            )
+        if self._metrics is not None:
+            self._metrics.start()
+        if self._read_again is not None:
+            self._hang_up = signal.signal(signal.SIGHUP, self._hung_up)
+        self._reactor.callWhenRunning(self._tell_ready)
+
+    def _open_audit(self, path: str) -> None:
+        """Here, and not earlier: the process has forked and has its own user by now."""
+        try:
+            self._audit = AuditLog(path, self._settings.audit_keep, self._settings.language)
+        except OSError as error:
+            reason = error.strerror
+            raise FileUnwritable(setting="--audit-log", path=path, reason=reason) from error
+        self._audit.start()
+        self._chat.audit = self._audit
+
+    def _tell_ready(self) -> None:
+        self._notifier.tell(READY)
+        if self._notifier.interval is not None:
+            self._alive.start(self._notifier.interval)
+
+    def _serve_metrics(self, description: str) -> None:
+        try:
+            from twisted_chat.server.metrics import Metrics, site
+        except ImportError as error:
+            raise MetricsUnavailable(pip=program("pip")) from error
+        self._metrics = Metrics(self._reactor, self.factory, self._journal)
+        served = site(self._reactor, self._metrics, self._obstacle)
+        self._metrics_ports.append(self._listen("--metrics", description, served))
+
+    def _obstacle(self) -> str:
+        """Why nobody should be sent here now; empty if there is nothing."""
+        if not self.running:
+            return "stopping"
+        return self._journal.obstacle
+
+    # -- stopping -----------------------------------------------------------------------------
+
+    def stopService(self) -> Deferred[None]:
+        """Accept nobody any more, save what was said, tell people, close."""
+        super().stopService()
+        self._notifier.tell(STOPPING)
+        for call in (self._removal, self._keeping):
+            if call.running:
+                call.stop()
+        saved = self.factory.handle_all(HANDLING_TIMEOUT).addCallback(self._save)
+        closed = gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
+        return (
+            closed.addCallback(lambda _: saved)
+            .addCallback(self._wait_for_people)
+            .addCallback(self._end)
+        )
+
+    def _save(self, _: None) -> Deferred[None]:
+        """Tell people, and close the log when what was said is saved."""
+        stopped: Deferred[None] = Deferred()
+        stopped.addTimeout(SAVING_TIMEOUT, self._reactor)
+        stopped.addErrback(self._not_closed)
+        self._chat.stop(lambda: None if stopped.called else stopped.callback(None))
+        return stopped
+
+    def _not_closed(self, failure: Failure) -> None:
+        failure.trap(TimeoutError)
+        self._say(
+            "not-closed",
+            N_("The log could not be closed in time; what was not acknowledged may not be saved."),
+            LogLevel.error,
+        )
+
+    def _wait_for_people(self, _: None) -> Deferred[None]:
+        emptied = self.factory.emptied()
+        emptied.addTimeout(CLOSING_TIMEOUT, self._reactor)
+        return emptied.addErrback(lambda _: None)  # the reactor drops who is left
+
+    def _end(self, _: None) -> Deferred[None]:
+        """Until now, it can be seen from outside that the service stops."""
+        if self._alive.running:
+            self._alive.stop()
+        if self._metrics is not None:
+            self._metrics.stop()
+        if self._audit is not None:
+            self._audit.close()
+        if self._hang_up is not None:
+            signal.signal(signal.SIGHUP, self._hang_up)
+            self._hang_up = None
+        closed = gatherResults([maybeDeferred(port.stopListening) for port in self._metrics_ports])
+        return closed.addCallback(lambda _: None)
+
+    # -- while it runs ------------------------------------------------------------------------
+
+    def _hung_up(self, number: int, frame: object) -> None:
+        """SIGHUP came, in the middle of whatever was at hand."""
+        self._reactor.callFromThread(self.reload)
+
+    def reload(self) -> Deferred[None]:
+        """Read the settings again and use those that can change; fires when that is done.
+
+        If they cannot be read, nothing changes, and one line of the log says why.
+        """
+        assert self._read_again is not None
+        self.reopen_logs()
+        return self._reading.run(self._reload, self._read_again)
+
+    def reopen_logs(self) -> None:
+        """Go on in the files that have the logs' names, if ours were renamed."""
+        if self._audit is not None:
+            self._audit.reopen()
+
+    def _reload(self, read_again: Callable[[], Settings]) -> Deferred[None]:
+        # On a thread that nobody waits for: a file system that hangs must not hold up the end.
+        reading: Deferred[Settings] = Deferred()
+
+        def read() -> None:
+            try:
+                done = partial(reading.callback, read_again())
+            except BaseException:
+                done = partial(reading.errback, Failure())
+            self._reactor.callFromThread(done)
+
+        threading.Thread(target=read, name="settings", daemon=True).start()
+        return reading.addCallbacks(self._use, self._not_read)
+
+    def _not_read(self, failure: Failure) -> None:
+        error = failure.value
+        if not isinstance(error, CannotStart):
+            self.factory.log.failure("a defect: the settings were not read", failure)
+            return
+        self._say(
+            "settings-not-read",
+            N_("The settings stay as they are: {reason}"),
+            LogLevel.error,
+            reason=error.sentence(self.factory.language),
+        )
+
+    def _use(self, settings: Settings) -> None:
+        others = [
+            setting.name
+            for setting in SETTINGS
+            if setting.field not in CHANGING
+            and getattr(settings, setting.field) != getattr(self._settings, setting.field)
+        ]
+        self._chat.configure(
+            motd=settings.motd, history_lines=settings.history_lines, keep_days=settings.keep
+        )
+        self._chat.reserved = _reserved(settings)
+        self._journal.max_size = settings.max_database
+        self._journal.confirmed = settings.clock_confirmed
+        self._chat.remove_old()
+        self.factory.greeting_delay = settings.greeting_delay
+        self.factory.limits = settings.limits
+        self.factory.sources.trusted = settings.trusted_networks
+        self.factory.reconnect_grace = settings.reconnect_grace
+        self.factory.language = settings.language
+        self._say("settings-read", N_("The settings were read again."))
+        if others:
+            self._say(
+                "settings-need-restart",
+                N_("These settings change when the server is started again: {settings}"),
+                LogLevel.warn,
+                settings=", ".join(others),
+            )
+
+    def _say(self, event: str, sentence: str, level: Any = LogLevel.info, **fields: object) -> None:
+        """Write one line into the server's log, in the server's language."""
+        translated = catalogue(self.factory.language).gettext(sentence)
+        self.factory.log.emit(level, translated, event=event, **fields)
+
+    # -- details ------------------------------------------------------------------------------
+
+    def _listen(self, option: str, description: str, factory: IProtocolFactory) -> IListeningPort:
+        try:
+            if description.startswith(PROXIED):
+                endpoint = serverFromString(self._reactor, description.removeprefix(PROXIED))
+                listening = endpoint.listen(ProxiedFactory(self._reactor, factory))
+            else:
+                endpoint = serverFromString(self._reactor, description)
+                _try_tls(endpoint)
+                listening = endpoint.listen(factory)
+        except (TypeError, KeyError, IndexError) as error:
+            # What Twisted's parsers raise of themselves for arguments that do not fit.
+            raise WrongSetting(
+                setting=option, value=description, expected=LISTEN.expected
+            ) from error
+        except OSError as error:  # a file of a certificate
+            place = f"{error.filename}: " if error.filename else ""
+            raise CannotListen(endpoint=description, reason=f"{place}{error.strerror}") from error
+        except ValueError as error:
+            raise CannotListen(endpoint=description, reason=error) from error
+        except MemoryError as error:  # of cffi, with which pyOpenSSL makes its callbacks
+            raise TLSForbidden(endpoint=description) from error
+        except ImportError as error:
+            if "ssl:" in description:
+                raise TLSMissing(pip=program("pip")) from error
+            raise CannotListen(endpoint=description, reason=error) from error
+        except Exception as error:  # OpenSSL's are of many kinds, and of an optional package
+            words = ", ".join(re.findall(r"[^\W\d_][\w .]*", str(error)))
+            raise CertificateUnusable(endpoint=description, reason=words) from error
+        failures: list[Failure] = []
+        ports: list[IListeningPort] = []
+        listening.addCallbacks(ports.append, failures.append)
+        if failures:
+            reason = failures[0].value
+            if isinstance(reason, CannotListenError):
+                reason = reason.socketError
+            raise CannotListen(endpoint=description, reason=getattr(reason, "strerror", reason))
+        accept_while_possible(ports[0], self._reactor, self._no_descriptors)
+        return ports[0]
+
+    def _no_descriptors(self) -> None:
+        self.factory.refused["no-descriptors"] += 1
+        now = self._reactor.seconds()
+        if now - self._no_descriptors_told < NO_DESCRIPTORS_INTERVAL:
+            return
+        self._no_descriptors_told = now
+        sentence = N_("No file descriptor is free: whoever connects has to wait.")
+        self._say("no-descriptors", sentence, LogLevel.warn)
+
+    def _fail(self, error: CannotStart) -> None:
+        sentence = error.sentence(self._settings.language)
+        self.factory.log.critical("{sentence}", sentence=sentence)  # the daemon's only words
+        raise StartupFailure(sentence) from error
+
+    def _said(self, *arguments: Any) -> None:
+        self.factory.said(*arguments)
+
+
+def _try_tls(endpoint: Any) -> None:
+    """Make what TLS is spoken with, if it is spoken: Twisted does not before somebody connects."""
+    tls = getattr(endpoint, "_sslContextFactory", None)
+    if tls is not None:
+        tls.getContext()
+
+
+def _reserved(settings: Settings) -> Reserved:
+    return Reserved((*ALWAYS_RESERVED, *settings.reserved_names))
+
+
+def _address(port: IListeningPort) -> Address:
+    host = port.getHost()
+    if isinstance(host, (IPv4Address, IPv6Address)):
+        return Address.of(host.host, host.port, f"{host.host}:{host.port}")
+    return describe(host)

@@ -1,0 +1,585 @@
+"""What an operator can set: on the command line or in a TOML file, by the same names.
+
+A value is read from text in one way, wherever it comes from. The command line wins over
+the file, and the file over the defaults.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+
+from twisted_chat.core.errors import (
+    FileNotUTF8,
+    FileUnreadable,
+    NameReserved,
+    Refusal,
+    UnknownSetting,
+    WrongSetting,
+)
+from twisted_chat.core.flood import Rate
+from twisted_chat.core.limits import PAGE_LIMIT, TEXT_LIMIT, Limits
+from twisted_chat.core.names import NICKNAME_LIMIT, ROOM_LIMIT, nickname, room_name
+from twisted_chat.core.sources import Network
+from twisted_chat.i18n import language as languages
+from twisted_chat.i18n.language import N_
+from twisted_chat.journal.sqlite.store import Durability
+from twisted_chat.net.sockets import SPARE_DESCRIPTORS, descriptor_limit
+from twisted_chat.server.logs import FORMATS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_ENDPOINT = "tcp:50000:interface=127.0.0.1:backlog=1024"
+
+#: The most lines that can be replayed on joining.
+HISTORY_LINES_LIMIT = 1000
+
+#: The longest period that can be set, in its own unit.
+PERIOD_LIMIT = 1_000_000
+
+#: The slowest flood control: a line in a quarter of an hour.
+SLOWEST = 0.001
+
+#: The largest number of bytes or of connections that can be set.
+COUNT_LIMIT = 1_000_000_000
+
+
+#: What stands after a number of bytes, and how many that is.
+UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+#: The smallest database that can be set: its write-ahead log alone grows to 16 MB.
+LEAST_SIZE = 16 * UNITS["M"]
+
+#: The fields of :class:`Settings` that are limits, by their names there.
+LIMITS = {
+    "text": "line_length",
+    "nickname": "nickname_length",
+    "room": "room_length",
+    "topic": "topic_length",
+    "rooms": "rooms_per_person",
+    "page": "page_length",
+    "rate": "rate",
+    "login_deadline": "login_deadline",
+    "connections_per_address": "connections_per_address",
+    "rooms_per_hour": "rooms_per_hour",
+    "max_clients": "max_clients",
+    "max_waiting": "max_waiting",
+    "write_timeout": "write_timeout",
+}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, valid. The documentation of each is its line in :data:`SETTINGS`."""
+
+    listen: tuple[str, ...]
+    greeting_delay: float
+    database: str
+    durability: Durability
+    room: str
+    language: str
+    motd: tuple[str, ...]
+    history_lines: int
+    rate: Rate | None
+    line_length: int
+    nickname_length: int
+    room_length: int
+    topic_length: int
+    rooms_per_person: int
+    page_length: int
+    login_deadline: float
+    connections_per_address: int
+    rooms_per_hour: int
+    trusted_networks: tuple[Network, ...]
+    reserved_names: tuple[str, ...]
+    max_clients: int
+    max_waiting: int
+    write_timeout: float
+    keep: float
+    max_database: int
+    clock_confirmed: int
+    reconnect_grace: float
+    resume_window: float
+    metrics: str
+    audit_log: str
+    audit_keep: float
+    log_format: str
+    log_messages: bool
+
+    @property
+    def limits(self) -> Limits:
+        """Those of them that are limits."""
+        return Limits(**{limit: getattr(self, field) for limit, field in LIMITS.items()})
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting. ``read`` raises :class:`ValueError` for text that is not a value of it.
+
+    ``expected`` says in a few words what is.
+    """
+
+    name: str
+    default: str
+    help: str
+    expected: str
+    read: Callable[[str], Any]
+    #: Whether it can be given several times, or as a list in the file: ``read`` gives a tuple.
+    repeatable: bool = False
+
+    @property
+    def field(self) -> str:
+        """Its name in :class:`Settings`."""
+        return self.name.replace("-", "_")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 60:
+        raise ValueError(text)
+    return seconds
+
+
+def _period(text: str) -> float:
+    period = float(text)
+    if not 0 <= period <= PERIOD_LIMIT:
+        raise ValueError(text)
+    return period
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError(text)
+        return number
+
+    return read
+
+
+def _size(text: str) -> int:
+    unit = UNITS.get(text[-1:].upper(), 1)
+    size = float(text[:-1] if unit > 1 else text) * unit
+    if size and not LEAST_SIZE <= size < math.inf:
+        raise ValueError(text)
+    return int(size)
+
+
+def _date(text: str) -> int:
+    if not text:
+        return 0
+    day = datetime.fromisoformat(f"{date.fromisoformat(text)}T23:59:59+00:00")
+    return int(day.timestamp()) * 1_000_000
+
+
+def _clients(text: str) -> int:
+    most = max(1, descriptor_limit() - SPARE_DESCRIPTORS)
+    return most if text == "auto" else _number(1, most)(text)
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def _room(text: str) -> str:
+    try:
+        return room_name(text)
+    except Refusal as refusal:
+        raise ValueError(text) from refusal
+
+
+def _language(text: str) -> str:
+    return languages.from_environment() if text == "auto" else _one_of(*languages.LANGUAGES)(text)
+
+
+def _lines(path: str) -> tuple[str, ...]:
+    return tuple(read_text(Path(path)).splitlines()) if path else ()
+
+
+def _rate(text: str) -> Rate | None:
+    if text == "off":
+        return None
+    burst, per_second = (float(part) for part in text.split(":"))
+    if not (1 <= burst < math.inf and SLOWEST <= per_second < math.inf):
+        raise ValueError(text)
+    return Rate(burst, per_second)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    """One network, several with commas between them, or none."""
+    names = [name.strip() for name in text.split(",")] if text.strip() else []
+    return tuple(ip_network(name) for name in names)
+
+
+def _nicknames(text: str) -> tuple[str, ...]:
+    """One nickname, several with commas between them, or none."""
+    names = tuple(name.strip() for name in text.split(",")) if text.strip() else ()
+    for name in names:
+        try:
+            nickname(name)
+        except NameReserved:
+            pass
+        except Refusal as refusal:
+            raise ValueError(text) from refusal
+    return names
+
+
+def _endpoint(text: str) -> tuple[str, ...]:
+    return (_path(text),)
+
+
+def _path(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError(text)
+    return text
+
+
+def _path_or_none(text: str) -> str:
+    return text and _path(text)
+
+
+def _on_off(text: str) -> bool:
+    return {"on": True, "true": True, "off": False, "false": False}[text.lower()]
+
+
+LISTEN = Setting(
+    "listen",
+    DEFAULT_ENDPOINT,
+    "Where to listen: a Twisted endpoint description. Can be repeated.",
+    N_("an endpoint description, such as tcp:50000"),
+    _endpoint,
+    repeatable=True,
+)
+
+#: Given several times, too.
+TRUSTED_NETWORKS = Setting(
+    "trusted-networks",
+    "",
+    "Networks whose connections are limited one by one, not by address. Can be repeated.",
+    N_("networks, such as 192.0.2.0/24 or 2001:db8::/48"),
+    _networks,
+    repeatable=True,
+)
+
+#: Given several times, too.
+RESERVED_NAMES = Setting(
+    "reserved-names",
+    "",
+    "Nicknames that nobody can take, besides admin, root and the like. Can be repeated.",
+    N_("nicknames, such as boss,teacher"),
+    _nicknames,
+    repeatable=True,
+)
+
+#: The one that is a switch.
+LOG_MESSAGES = Setting(
+    "log-messages", "off", "Write what people say into the server's log.", "on | off", _on_off
+)
+
+#: The one that is a number or a word.
+MAX_CLIENTS = Setting(
+    "max-clients",
+    "auto",
+    "How many can be connected; auto: as many as the system has file descriptors for, less 32.",
+    N_("auto, or a number that leaves 32 file descriptors"),
+    _clients,
+)
+
+SETTINGS = (
+    LISTEN,
+    Setting(
+        "greeting-delay",
+        "0.25",
+        "Seconds to wait for the other side to speak first.",
+        N_("a number of seconds from 0 to 60"),
+        _seconds,
+    ),
+    Setting(
+        "database",
+        "chat.db",
+        "The file that keeps what is said; :memory: keeps it until the server stops.",
+        N_("a file's path, or :memory:"),
+        _path,
+    ),
+    Setting(
+        "durability",
+        "full",
+        "full: what was shown survives a power cut. normal: it survives a crash.",
+        "full | normal",
+        _one_of("full", "normal"),
+    ),
+    Setting(
+        "room",
+        "lobby",
+        "The room that everybody is in from the start.",
+        N_("a room's name"),
+        _room,
+    ),
+    Setting(
+        "language",
+        "auto",
+        "auto (from the environment), en or pt_BR.",
+        "auto | en | pt_BR",
+        _language,
+    ),
+    Setting(
+        "motd",
+        "",
+        "A text file whose lines are shown to everybody who comes in.",
+        N_("a text file in UTF-8"),
+        _lines,
+    ),
+    Setting(
+        "history-lines",
+        "20",
+        "How many lines are replayed to whoever joins a room.",
+        N_("a number from 0 to 1000"),
+        _number(0, HISTORY_LINES_LIMIT),
+    ),
+    Setting(
+        "rate",
+        "20:5",
+        "Flood control: BURST lines at once, then PER_SECOND lines a second; or off.",
+        N_("BURST:PER_SECOND, such as 20:5, or off"),
+        _rate,
+    ),
+    Setting(
+        "line-length",
+        str(TEXT_LIMIT),
+        "Bytes of a line that a person types, and of a text that a program sends.",
+        N_("a number from 256 to 4096"),
+        _number(256, TEXT_LIMIT),
+    ),
+    Setting(
+        "nickname-length",
+        str(NICKNAME_LIMIT),
+        "How many characters a nickname can have.",
+        N_("a number from 1 to 32"),
+        _number(1, NICKNAME_LIMIT),
+    ),
+    Setting(
+        "room-length",
+        str(ROOM_LIMIT),
+        "How many characters the name of a room can have.",
+        N_("a number from 1 to 64"),
+        _number(1, ROOM_LIMIT),
+    ),
+    Setting(
+        "topic-length",
+        "390",
+        "How many characters a topic can have.",
+        N_("a number from 1 to 1000"),
+        _number(1, 1000),
+    ),
+    Setting(
+        "rooms-per-person",
+        "20",
+        "How many rooms one can be in.",
+        N_("a number from 1 to 1000"),
+        _number(1, 1000),
+    ),
+    Setting(
+        "page-length",
+        str(PAGE_LIMIT),
+        "How many lines, names or rooms one answer has at most.",
+        N_("a number from 1 to 100"),
+        _number(1, PAGE_LIMIT),
+    ),
+    Setting(
+        "login-deadline",
+        "60",
+        "Seconds within which a name has to be chosen; 0 is for ever.",
+        N_("a number of seconds"),
+        _period,
+    ),
+    Setting(
+        "connections-per-address",
+        "16",
+        "How many connections one address can have; 0 is any number. This machine is exempt.",
+        N_("a number, or 0"),
+        _number(0, COUNT_LIMIT),
+    ),
+    Setting(
+        "rooms-per-hour",
+        "30",
+        "How many rooms one address can make within an hour; 0 is any number.",
+        N_("a number from 1 to 10000, or 0"),
+        _number(0, 10_000),
+    ),
+    TRUSTED_NETWORKS,
+    RESERVED_NAMES,
+    MAX_CLIENTS,
+    Setting(
+        "max-waiting",
+        "1048576",
+        "Bytes that can wait for a client that does not read; with more, it is closed. 0 is never.",
+        N_("a number of bytes, or 0"),
+        _number(0, COUNT_LIMIT),
+    ),
+    Setting(
+        "write-timeout",
+        "60",
+        "Seconds after which a client that takes nothing of what waits is closed; 0 is never.",
+        N_("a number of seconds"),
+        _period,
+    ),
+    Setting(
+        "keep",
+        "365",
+        "Days for which what is said is kept; 0 is for ever.",
+        N_("a number of days, or 0"),
+        _period,
+    ),
+    Setting(
+        "max-database",
+        "0",
+        "How large the database can become, such as 10G; then nothing is saved. 0 is any size.",
+        N_("a number of bytes from 16M, such as 500M or 10G, or 0"),
+        _size,
+    ),
+    Setting(
+        "clock-confirmed",
+        "",
+        "The date, where the clock was set far ahead and is right: old entries are removed again.",
+        N_("a date, such as 2027-01-31"),
+        _date,
+    ),
+    Setting(
+        "reconnect-grace",
+        "10",
+        "Seconds that a program may take to reconnect before others are told that it left.",
+        N_("a number of seconds"),
+        _period,
+    ),
+    Setting(
+        "resume-window",
+        "300",
+        "Seconds for which a person who lost the connection can come back with /resume.",
+        N_("a number of seconds"),
+        _period,
+    ),
+    Setting(
+        "metrics",
+        "",
+        "Where to serve metrics for Prometheus: a Twisted endpoint description.",
+        N_("an endpoint description, such as tcp:9150:interface=127.0.0.1"),
+        str,
+    ),
+    Setting(
+        "audit-log",
+        "",
+        "A file that keeps who had which name from which address; it is not public.",
+        N_("a file's path"),
+        _path_or_none,
+    ),
+    Setting(
+        "audit-keep",
+        "30",
+        "Days for which the file of --audit-log is kept; 0 is for ever.",
+        N_("a number of days, or 0"),
+        _period,
+    ),
+    Setting(
+        "log-format",
+        "text",
+        "How the server's log is written: text, or json with one object a line.",
+        "text | json",
+        _one_of(*FORMATS),
+    ),
+    LOG_MESSAGES,
+)
+
+
+def read_text(path: Path) -> str:
+    """A text file that people edit: UTF-8, with a byte order mark or without.
+
+    :raises OSError: it cannot be read.
+    :raises UnicodeDecodeError: it is not UTF-8; see :func:`line_of`.
+    """
+    return path.read_bytes().decode("utf-8-sig")
+
+
+def line_of(error: UnicodeDecodeError) -> int:
+    """The number of the line in which what should be UTF-8 is not."""
+    return error.object.count(b"\n", 0, error.start) + 1
+
+
+def load(given: Mapping[str, str | list[str]], config: str | None) -> Settings:
+    """The settings from the command line, the TOML file ``config``, and the defaults.
+
+    :raises CannotStart: one of them is wrong; the error names it.
+    """
+    texts: dict[str, str | list[str]] = {setting.name: setting.default for setting in SETTINGS}
+    if config is not None:
+        texts.update(_read_file(config))
+    texts.update(given)
+    values = {setting.field: _value(setting, texts[setting.name]) for setting in SETTINGS}
+    return Settings(**values)
+
+
+def _read_file(path: str) -> dict[str, str | list[str]]:
+    try:
+        table = tomllib.loads(read_text(Path(path)))
+    except OSError as error:
+        raise FileUnreadable(setting="--config", path=path, reason=error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise FileNotUTF8(setting="--config", path=path, line=line_of(error)) from error
+    except ValueError as error:  # not TOML
+        raise FileUnreadable(setting="--config", path=path, reason=error) from error
+    texts: dict[str, str | list[str]] = {}
+    names = {setting.name: setting for setting in SETTINGS}
+    for name, value in table.items():
+        if name not in names:
+            raise UnknownSetting(path=path, setting=name)
+        texts[name] = _text(names[name], value)
+    return texts
+
+
+def _text(setting: Setting, value: object) -> str | list[str]:
+    """A value of the file as it would stand on the command line."""
+    if setting.repeatable and isinstance(value, list):
+        return [item if isinstance(item, str) else _wrong(setting, item) for item in value]
+    if setting is LOG_MESSAGES:
+        return "on" if value is True else "off" if value is False else _wrong(setting, value)
+    numeric = setting is MAX_CLIENTS or setting.default.replace(".", "").isdigit()
+    if isinstance(value, str) or (
+        numeric and isinstance(value, (int, float)) and not isinstance(value, bool)
+    ):
+        return str(value)
+    return _wrong(setting, value)
+
+
+def _wrong(setting: Setting, value: object) -> NoReturn:
+    raise WrongSetting(setting=f"--{setting.name}", value=value, expected=setting.expected)
+
+
+def _value(setting: Setting, text: str | list[str]) -> Any:
+    try:
+        if isinstance(text, list):
+            # No endpoint at all is not valid, no network is.
+            several = [_value(setting, item) for item in text or [""]]
+            return tuple(item for items in several for item in items)
+        return setting.read(text)
+    except UnicodeDecodeError as error:
+        line = line_of(error)
+        raise FileNotUTF8(setting=f"--{setting.name}", path=text, line=line) from error
+    except (ValueError, KeyError) as error:
+        wrong = WrongSetting(setting=f"--{setting.name}", value=text, expected=setting.expected)
+        raise wrong from error
+    except OSError as error:
+        raise FileUnreadable(
+            setting=f"--{setting.name}", path=text, reason=error.strerror
+        ) from error

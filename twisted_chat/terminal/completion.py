@@ -1,0 +1,137 @@
+"""What the Tab key offers: nicknames, rooms, commands and their arguments.
+
+Pure. It must not know the keyboard, nor where its candidates are shown.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
+from typing import NamedTuple
+
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import Refusal
+from twisted_chat.dialects import commands
+from twisted_chat.i18n.language import LANGUAGES
+from twisted_chat.terminal.commands import COMMANDS
+from twisted_chat.terminal.view import Tab
+
+
+class Known(NamedTuple):
+    """What candidates are made of: the rooms one is in, the current one, oneself."""
+
+    tabs: Mapping[str, Tab]
+    room: str | None
+    nickname: str | None
+    language: str
+
+
+class Completion(NamedTuple):
+    """What can stand in place of the last ``length`` characters before the cursor.
+
+    Each candidate ends with what comes before the next word.
+    """
+
+    length: int
+    candidates: list[str]
+
+    @property
+    def common(self) -> str:
+        """What all the candidates begin with."""
+        if not self.candidates:
+            return ""
+        # The first and the last in order differ the most.
+        first, last = min(self.candidates), max(self.candidates)
+        same = (one == other for one, other in zip(first, last, strict=False))
+        return first[: sum(takewhile(bool, same))]
+
+
+#: Commands by what their first argument is; the first of a command's names stands for it.
+_TAKES_NICKNAME = frozenset({"msg", "ignore", "unignore"})
+_TAKES_ROOM = frozenset({"join", "leave", "who", "history"})
+_TAKES_SWITCH = frozenset({"receipts", "timestamps"})
+_SWITCH = {"en": ("on", "off"), "pt_BR": ("ligar", "desligar")}
+
+
+def complete(before: str, known: Known) -> Completion:
+    """What the text ``before`` the cursor can go on with; the likeliest come first."""
+    start = max(before.rfind(" "), before.rfind("\t")) + 1
+    word = before[start:]
+    if before.startswith("/") and not before.startswith("//"):
+        offered = _command_line(before[:start], word, known)
+    else:
+        offered = _text(word, known, ": " if start == 0 else " ")
+    return Completion(len(word), list(dict.fromkeys(offered)))
+
+
+def _command_line(head: str, word: str, known: Known) -> Iterable[str]:
+    if not head:
+        return _commands("/", word.removeprefix("/"), known.language)
+    name, *arguments = head.split()
+    try:
+        command = commands.find(name).names[0]
+    except Refusal:
+        return ()
+    if arguments:
+        return _text(word, known)
+    if command in _TAKES_NICKNAME:
+        return _matching(word, _everybody(known))
+    if command in _TAKES_ROOM:
+        return _rooms(word, known)
+    if command in _TAKES_SWITCH:
+        return _matching(word, _SWITCH[known.language])
+    if command == "lang":
+        return _matching(word, LANGUAGES)
+    if command == "help":
+        return _commands("", word.removeprefix("/"), known.language)
+    return _text(word, known)
+
+
+def _text(word: str, known: Known, after_nickname: str = " ") -> Iterable[str]:
+    if not word:
+        return ()
+    if word.startswith("#"):
+        return _rooms(word, known)
+    return _matching(word, _people(known.room, known), after_nickname)
+
+
+def _commands(slash: str, word: str, language: str) -> Iterable[str]:
+    """Names in the person's language; those of the other one only where none of them fits."""
+    own = 0 if language == "en" else 1
+    mine = [(command.names[own], command) for command in COMMANDS]
+    others = [(name, command) for command in COMMANDS for name in command.names]
+    for names in (mine, others):
+        found = [
+            f"{slash}{name} " if command.arguments or not slash else f"{slash}{name}"
+            for name, command in names
+            if _fold(name).startswith(_fold(word))
+        ]
+        if found:
+            return found
+    return ()
+
+
+def _rooms(word: str, known: Known) -> Iterable[str]:
+    return (f"#{room}" for room in _matching(word.removeprefix("#"), known.tabs))
+
+
+def _people(room: str | None, known: Known) -> Iterable[str]:
+    tab = known.tabs.get(room) if room is not None else None
+    return (name for name in tab.people if name != known.nickname) if tab else ()
+
+
+def _everybody(known: Known) -> Iterator[str]:
+    for room in (known.room, *known.tabs):
+        yield from _people(room, known)
+
+
+def _matching(word: str, names: Iterable[str], after: str = " ") -> Iterator[str]:
+    key = _fold(word)
+    return (visible(name) + after for name in names if _fold(name).startswith(key))
+
+
+def _fold(word: str) -> str:
+    """Without case and accents, which are easily left out."""
+    decomposed = unicodedata.normalize("NFD", word.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))

@@ -1,0 +1,668 @@
+"""The terminal of a person: a prompt at the bottom, and lines that appear above it.
+
+:class:`Window` is a :class:`twisted_chat.terminal.view.View`. It runs on asyncio's loop, which
+Twisted's asyncio reactor shares, and writes to the terminal's own scrollback. It must not know
+the network, nor what the lines mean, nor where history and drafts are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import sys
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.application.current import set_app
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, Completer
+from prompt_toolkit.completion import Completion as Offer
+from prompt_toolkit.document import Document
+from prompt_toolkit.filters import Condition, has_completions, has_focus, is_searching
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.formatted_text.utils import fragment_list_to_text
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout import (
+    BufferControl,
+    ConditionalContainer,
+    Dimension,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+)
+from prompt_toolkit.layout import Window as Pane
+from prompt_toolkit.layout.processors import (
+    BeforeInput,
+    HighlightIncrementalSearchProcessor,
+    HighlightSelectionProcessor,
+    Processor,
+    Transformation,
+    TransformationInput,
+)
+from prompt_toolkit.layout.screen import Char
+from prompt_toolkit.layout.utils import explode_text_fragments
+from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import suspend_to_background_supported
+from prompt_toolkit.widgets import CompletionsToolbar, SearchToolbar
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_chat.core.characters import visible
+from twisted_chat.i18n.language import N_, catalogue
+from twisted_chat.terminal.bar import GAP, bar, prompt, waiting
+from twisted_chat.terminal.clusters import after, before, clusters, simple, simplified
+from twisted_chat.terminal.colours import Look, clip, paint
+from twisted_chat.terminal.commands import as_typed
+from twisted_chat.terminal.completion import Known, complete
+from twisted_chat.terminal.view import Line, Talk
+from twisted_chat.terminal.wrapping import ROW_END, hanging, rows, wrap
+
+#: Seconds for which lines are gathered, to be written together.
+GATHERING = 0.03
+
+#: Lines that are written in one turn of the loop; between two of them, keys are answered.
+PIECE = 200
+
+#: Lines that wait to be written from which on the window is busy.
+QUEUE_LIMIT = 1000
+
+#: The last lines, kept to be drawn again.
+KEPT = 200
+
+#: Seconds between two bells, at least; and for which a second Ctrl-C leaves.
+BELL_INTERVAL = 2.0
+LEAVING_TIME = 2.0
+
+#: Rows of the half-typed line.
+INPUT_ROWS = 6
+
+HOW_TO_LEAVE = N_("Press Ctrl-C again to leave. Your line is kept.")
+PASTED = N_("Pasted lines: {count}. Enter says them as they are, Esc or Ctrl-C discards them.")
+DISCARDED = N_("What was pasted is discarded.")
+SEARCH = N_("Search: ")
+
+_STYLE = Style.from_dict(
+    {
+        "bar": "reverse",
+        "bar.news": "bold",
+        "bar.alarm": "bold underline",
+        "prompt": "bold",
+        "waiting": "dim",
+        "search-toolbar": "reverse",
+        "completion-toolbar": "noinherit reverse",
+        "completion-toolbar.completion.current": "noinherit noreverse bold",
+    }
+)
+
+_DEPTHS = {0: ColorDepth.DEPTH_1_BIT, 16: ColorDepth.DEPTH_4_BIT, 256: ColorDepth.DEPTH_8_BIT}
+
+
+class _TabKey(Completer):
+    """Offers what :mod:`twisted_chat.terminal.completion` finds."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> list[Offer]:
+        found = complete(document.current_line_before_cursor, known(self._talk))
+        return [Offer(text, -found.length, display=text.strip(" :")) for text in found.candidates]
+
+
+class _Simplified(Processor):
+    """Shows what is typed so that every terminal has the cursor where it is drawn."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        fragments = transformation_input.fragments
+        if fragment_list_to_text(fragments).isascii():
+            return Transformation(fragments)
+        exploded = explode_text_fragments(fragments)
+        shown: StyleAndTextTuples = []
+        places: list[int] = []  # where each code point is shown
+        at = 0
+        for cluster in clusters(fragment_list_to_text(exploded)):
+            text = simple(cluster)
+            start = sum(len(fragment[1]) for fragment in shown)
+            shown.append((exploded[at][0], text))
+            places += [start + min(step, len(text)) for step in range(len(cluster))]
+            at += len(cluster)
+        places.append(sum(len(fragment[1]) for fragment in shown))
+
+        def display(source: int) -> int:
+            return places[min(source, len(places) - 1)] + max(0, source - len(places) + 1)
+
+        def source(display: int) -> int:
+            return bisect_left(places, display)
+
+        return Transformation(shown, display, source)
+
+
+def known(talk: Talk) -> Known:
+    """What the conversation knows that can be completed."""
+    return Known(talk.tabs, talk.room, talk.nickname, talk.language)
+
+
+def _ignore(_: str) -> None:
+    """Keep nothing."""
+
+
+# -- the terminal -----------------------------------------------------------------------------
+
+
+class _Terminal(Vt100_Output):
+    """The terminal of standard output."""
+
+    @property
+    def responds_to_cpr(self) -> bool:
+        return False  # we need not know where the cursor is, and answers would mix with the keys
+
+    def erase_down(self) -> None:
+        # From the screen's very first place, tmux takes it for a new screen, and would put
+        # prompt and bar into its history: so the first column is erased by itself.
+        self.write_raw("\x1b[C\x1b[J\x1b[D\x1b[K")
+
+
+class _Drawn(NamedTuple):
+    """Where the cursor is among the rows that were drawn: what a resize needs to know."""
+
+    columns: int
+    #: The width of each row above that of the cursor.
+    above: Sequence[int]
+    #: The column of the cursor; behind all that is in its row, that of the last character: where
+    #: a row is just full then, terminals leave the cursor at its end.
+    x: int
+
+    def rows_more(self, columns: int) -> int:
+        """How many rows higher it begins after the terminal has wrapped it anew, if narrower."""
+        if columns >= self.columns:
+            return 0
+        return sum(max(0, row - 1) // columns for row in self.above) + self.x // columns
+
+
+# -- the window -------------------------------------------------------------------------------
+
+
+class Window:
+    """A person's terminal, from :meth:`run` to :meth:`close`. All on the loop's thread."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        talk: Talk,
+        *,
+        look: Look,
+        history: Sequence[str] = (),
+        remember: Callable[[str], None] = _ignore,
+        draft: str = "",
+        keep_draft: Callable[[str], None] = _ignore,
+        bell: bool = True,
+        output: Output | None = None,
+        input: Input | None = None,
+    ) -> None:
+        """
+        :param history: the lines typed before, oldest first; ``remember`` is given each new one.
+        :param draft: what was half typed when the person left; ``keep_draft`` is given
+            what is half typed when they leave again, perhaps nothing.
+        :param output: where to write, the terminal of standard output if None.
+        :param input: where keys come from, the terminal of standard input if None.
+        """
+        self._talk = talk
+        self._look = look
+        self._remember = remember
+        self._keep_draft = keep_draft
+        self._bell = bell
+        self._last_bell = -math.inf
+        self._queue: deque[Line] = deque()
+        self._kept: deque[Line] = deque(maxlen=KEPT)
+        self._when_ready: list[Callable[[], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flushing: asyncio.Handle | None = None
+        self._tick: asyncio.Handle | None = None
+        self._leaving = False
+        self._closed = False
+        self._over = False
+        self._leave_again_until = -math.inf
+        #: Whether what is being edited was pasted as several lines: it is text, whatever it looks
+        #: like; and what stood there before.
+        self._is_pasted = "\n" in draft
+        self._before_paste = Document()
+        self._discarded_until = -math.inf
+        self._history = InMemoryHistory(list(history))
+        self._completer = _TabKey(talk)
+        self._output = output or _Terminal.from_pty(sys.stdout, os.environ.get("TERM"))
+        self._drawn = _Drawn(self._columns(), (), 0)
+        self._buffer = Buffer(
+            document=Document(draft),
+            history=self._history,
+            completer=self._completer,
+            multiline=False,
+        )
+        self._app: Application[None] = Application(
+            layout=self._layout(),
+            key_bindings=self._keys(),
+            style=_STYLE,
+            include_default_pygments_style=False,
+            color_depth=_DEPTHS[look.colours],
+            erase_when_done=True,
+            output=self._output,
+            input=input,
+        )
+        self._app.ttimeoutlen = 0.1
+        self._app.timeoutlen = 0.3  # Esc alone, or Alt with another key
+        self._app.before_render += lambda _: self._after_resize()
+        self._app.after_render += lambda _: self._note_what_is_drawn()
+
+    # -- for the conversation -----------------------------------------------------------------
+
+    def show(self, lines: Sequence[Line]) -> None:
+        self._queue.extend(lines)
+        if self._over:
+            self._drain()
+        elif self._loop is not None and self._flushing is None:
+            self._flushing = self._loop.call_later(GATHERING, self._flush)
+
+    def refresh(self) -> None:
+        self._app.invalidate()
+        if self._talk.connection == "offline" and self._loop is not None and self._tick is None:
+            self._tick = self._loop.call_later(1.0, self._count_down)
+
+    def _count_down(self) -> None:
+        """The bar tells the seconds until the next attempt to connect."""
+        self._tick = None
+        self.refresh()
+
+    def alert(self) -> None:
+        now = time.monotonic()
+        if self._bell and now - self._last_bell >= BELL_INTERVAL:
+            self._last_bell = now
+            self._output.bell()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it keeps up with what it is shown. If not, read nothing more for a while."""
+        return len(self._queue) < QUEUE_LIMIT
+
+    def when_ready(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once it keeps up: at once, if it does now."""
+        if self.ready:
+            callback()
+        else:
+            self._when_ready.append(callback)
+
+    async def run(self) -> None:
+        """Show the prompt until :meth:`close`, or until there is no terminal any more.
+
+        For Twisted: ``Deferred.fromFuture(asyncio.ensure_future(window.run()))``.
+        What fails meanwhile goes to the log, not to the screen.
+        """
+        loop = self._loop = asyncio.get_running_loop()
+        previous = loop.get_exception_handler()
+        loop.set_exception_handler(self._failed)
+        try:
+            if not self._closed:
+                await self._app.run_async(
+                    self._started, set_exception_handler=False, handle_sigint=False
+                )
+        except (EOFError, OSError):  # the terminal is gone
+            self.leave()
+        finally:
+            self._over = True
+            for handle in (self._flushing, self._tick):
+                if handle is not None:
+                    handle.cancel()
+            self._drain()
+            loop.set_exception_handler(previous)
+
+    def leave(self) -> None:
+        """Leave the chat; a second time, without waiting for anything."""
+        if not self._leaving:
+            self._leaving = True
+            self._save_draft()
+        self._talk.leave()
+
+    def _save_draft(self) -> None:
+        if self._talk.prompt is None:
+            self._keep_draft(self._buffer.text)
+
+    def close(self) -> None:
+        """Write what is still to be shown, take the prompt away, and let :meth:`run` end."""
+        self._closed = True
+        if self._app.is_running and not self._app.is_done:
+            self._app.exit()
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def _started(self) -> None:
+        if self._queue:
+            self.show(())
+
+    def _flush(self) -> None:
+        """Write the next piece above the prompt."""
+        assert self._loop is not None
+        self._flushing = None
+        self._erase()
+        self._write_piece()
+        self._render()
+        if self._queue:
+            self._flushing = self._loop.call_soon(self._flush)
+        if len(self._queue) <= QUEUE_LIMIT // 2:
+            callbacks, self._when_ready = self._when_ready, []
+            for callback in callbacks:
+                callback()
+
+    def _write_piece(self) -> None:
+        piece = [self._queue.popleft() for _ in range(min(PIECE, len(self._queue)))]
+        self._kept.extend(piece)
+        self._output.write_raw("".join(f"{self._paint(line)}\r\n" for line in piece))
+
+    def _drain(self) -> None:
+        """Write all that is left, below what was written."""
+        while self._queue:
+            self._write_piece()
+            try:
+                self._output.flush()
+            except OSError:  # there is no terminal any more, nor anybody who reads
+                self._queue.clear()
+
+    def _erase(self) -> None:
+        self._app.renderer.erase()
+        self._after_resize()
+
+    def _render(self) -> None:
+        # In this turn of the loop, so that the prompt does not blink.
+        if self._app.is_running and not self._app.is_done:
+            with set_app(self._app):
+                self._app.renderer.render(self._app, self._app.layout)
+            self._note_what_is_drawn()
+
+    def _note_what_is_drawn(self) -> None:
+        screen = self._app.renderer.last_rendered_screen
+        if screen is not None:
+            cursor = screen.get_cursor_position(self._app.layout.current_window)
+            *above, last = (_used(screen.data_buffer[y]) for y in range(cursor.y + 1))
+            self._drawn = _Drawn(self._columns(), above, min(cursor.x, max(0, last - 1)))
+
+    def _after_resize(self) -> None:
+        """Erase the rows that prompt_toolkit does not know of, as the terminal made them."""
+        rows = self._drawn.rows_more(self._columns()) if self._look.reflows else 0
+        self._drawn = _Drawn(self._columns(), (), 0)
+        if rows:
+            self._output.cursor_up(rows)
+            self._output.erase_down()
+
+    def _draw_again(self) -> None:
+        """All of the screen, from its first row, without scrolling anything out of it."""
+        size = self._output.get_size()
+        screen = self._app.renderer.last_rendered_screen
+        room = size.rows - (screen.height if screen else 1)
+        lines: list[str] = []
+        for line in reversed(self._kept):
+            painted = self._paint(line)
+            room -= rows(painted, size.columns)
+            if room < 0:
+                break
+            lines.append(painted)
+        self._erase()
+        self._output.cursor_goto(1, 1)
+        for text in reversed(lines):
+            for row in text.split(ROW_END):
+                self._output.write_raw(row)
+                self._output.erase_end_of_line()
+                self._output.write_raw(ROW_END)
+        self._output.erase_down()
+        self._render()
+
+    def _paint(self, line: Line) -> str:
+        columns, timestamps = self._columns(), self._talk.timestamps
+        painted = paint(line, self._look, columns, timestamps=timestamps)
+        if line.kind == "mark":
+            return painted
+        clock = len("HH:MM ") if timestamps and line.time is not None else 0
+        return wrap(painted, columns, clock + hanging(visible(line.text), columns))
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            self._log.failure("{message}", failure=Failure(error), message=context["message"])
+        else:
+            self._log.error("{message}", message=context["message"])
+
+    # -- the layout ---------------------------------------------------------------------------
+
+    def _layout(self) -> Layout:
+        search = SearchToolbar(
+            Buffer(on_text_changed=_make_visible),
+            forward_search_prompt=lambda: self._translate(SEARCH),
+            backward_search_prompt=lambda: self._translate(SEARCH),
+            ignore_case=True,
+        )
+        self._buffer.on_text_changed += self._edited
+        _make_visible(self._buffer)
+        typed = Pane(
+            BufferControl(
+                self._buffer,
+                [
+                    HighlightIncrementalSearchProcessor(),
+                    HighlightSelectionProcessor(),
+                    _Simplified(),
+                    BeforeInput(self._prompt),
+                ],
+                include_default_input_processors=False,
+                search_buffer_control=search.control,
+                preview_search=True,
+            ),
+            height=Dimension(min=1, max=INPUT_ROWS),
+            wrap_lines=True,
+            dont_extend_height=True,
+        )
+        waits = Pane(FormattedTextControl(self._waiting), dont_extend_height=True)
+        bottom = Pane(FormattedTextControl(self._bar), height=1, style="class:bar")
+        return Layout(
+            HSplit(
+                [
+                    ConditionalContainer(waits, Condition(lambda: bool(self._talk.waiting))),
+                    typed,
+                    search,
+                    CompletionsToolbar(),
+                    ConditionalContainer(bottom, ~is_searching & ~has_completions),
+                ],
+                window_too_small=Pane(),
+            ),
+            typed,
+        )
+
+    def _columns(self) -> int:
+        return self._output.get_size().columns
+
+    def _translate(self, text: str) -> str:
+        return catalogue(self._talk.language).gettext(text)
+
+    def _prompt(self) -> StyleAndTextTuples:
+        return [("class:prompt", simplified(prompt(self._talk, self._columns())))]
+
+    def _waiting(self) -> StyleAndTextTuples:
+        rows = waiting(self._talk, self._columns())
+        return [("class:waiting", simplified("\n".join(rows)))]
+
+    def _bar(self) -> StyleAndTextTuples:
+        columns = self._columns() - 1
+        message = self._message()
+        if message:
+            return [("class:bar.alarm", clip(message, columns))]
+        fragments: StyleAndTextTuples = []
+        for part in bar(self._talk, columns):
+            fragments.extend([("", GAP)] if fragments else [])
+            fragments.append((part.style, simplified(part.text)))
+        return fragments
+
+    def _message(self) -> str | None:
+        """What is more important than the bar at the moment."""
+        if time.monotonic() < self._leave_again_until:
+            return self._translate(HOW_TO_LEAVE)
+        if time.monotonic() < self._discarded_until:
+            return self._translate(DISCARDED)
+        if not self._is_pasted:
+            return None
+        return self._translate(PASTED).format(count=len(self._lines()))
+
+    # -- the keys -----------------------------------------------------------------------------
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+        editing = has_focus(self._buffer)
+        nothing_typed = Condition(lambda: not self._buffer.text)
+
+        keys.add("enter", filter=editing)(self._enter)
+        keys.add("tab", filter=editing)(self._tab)
+        keys.add("backspace", filter=editing)(self._erase_before)
+        keys.add("delete", filter=editing)(self._erase_after)
+        keys.add("c-d", filter=editing & ~nothing_typed)(self._erase_after)
+        for key in ("left", "c-b"):
+            keys.add(key, filter=editing)(self._go_left)
+        for key in ("right", "c-f"):
+            keys.add(key, filter=editing)(self._go_right)
+        keys.add(Keys.BracketedPaste, filter=editing)(self._paste)
+        keys.add("c-c", filter=editing)(self._interrupt)
+        pasted = Condition(lambda: self._is_pasted)
+        keys.add("escape", filter=editing & pasted)(lambda _: self._discard())
+        keys.add("c-d", filter=editing & nothing_typed)(lambda _: self.leave())
+        keys.add("c-l")(lambda _: self._draw_again())
+        keys.add("c-z", filter=Condition(suspend_to_background_supported))(
+            lambda event: event.app.suspend_to_background()
+        )
+        keys.add("escape", "left")(lambda _: self._talk.switch_by(-1))
+        keys.add("escape", "right")(lambda _: self._talk.switch_by(1))
+        keys.add("escape", "a")(lambda _: self._talk.switch_to_news())
+        for digit in "123456789":
+            keys.add("escape", digit)(self._switch)
+        return keys
+
+    # What a person takes for one character is erased, and passed over, as one.
+
+    def _erase_before(self, event: KeyPressEvent) -> None:
+        for _ in range(event.arg):
+            buffer = self._buffer
+            buffer.delete_before_cursor(before(buffer.text, buffer.cursor_position))
+
+    def _erase_after(self, event: KeyPressEvent) -> None:
+        for _ in range(event.arg):
+            self._buffer.delete(after(self._buffer.text, self._buffer.cursor_position))
+
+    def _go_left(self, event: KeyPressEvent) -> None:
+        buffer = self._buffer
+        buffer.cursor_position -= before(buffer.text, buffer.cursor_position)
+
+    def _go_right(self, event: KeyPressEvent) -> None:
+        buffer = self._buffer
+        buffer.cursor_position += after(buffer.text, buffer.cursor_position)
+
+    def _switch(self, event: KeyPressEvent) -> None:
+        place = int(event.key_sequence[-1].key) - 1
+        rooms = list(self._talk.tabs)
+        if place < len(rooms):
+            self._talk.switch(rooms[place])
+
+    def _lines(self) -> list[str]:
+        """What is typed, by lines; several were pasted."""
+        return [line for line in self._buffer.text.split("\n") if line.strip()]
+
+    def _enter(self, event: KeyPressEvent) -> None:
+        lines = self._lines()
+        if self._is_pasted and lines:
+            self._say_pasted(lines)
+            return
+        if not lines and self._talk.prompt is not None:
+            lines = [""]  # it may be an answer
+        self._buffer.reset()
+        for line in lines:
+            if self._talk.prompt is None:
+                self._add_to_history(line)
+            self._talk.typed(line)
+
+    def _say_pasted(self, lines: list[str]) -> None:
+        if self._talk.prompt is not None:  # one line answers it; the others are still there
+            answer, *others = lines
+            self._buffer.document = Document("\n".join(others))
+            self._talk.typed(answer)
+            return
+        self._buffer.reset()
+        self._is_pasted = False
+        self._before_paste = Document()
+        for line in lines:
+            again = as_typed(line)
+            if again is not None:
+                self._add_to_history(again)
+        self._talk.pasted(lines)
+
+    def _add_to_history(self, line: str) -> None:
+        if self._history.get_strings()[-1:] != [line]:
+            self._history.append_string(line)
+            self._remember(line)
+
+    def _tab(self, event: KeyPressEvent) -> None:
+        buffer = self._buffer
+        if buffer.complete_state:
+            buffer.complete_next()
+            return
+        found = complete(buffer.document.current_line_before_cursor, known(self._talk))
+        # At once: what is typed next must stand behind it.
+        if len(found.common) > found.length or len(found.candidates) == 1:
+            buffer.delete_before_cursor(found.length)
+            buffer.insert_text(found.common)
+        if len(found.candidates) > 1:
+            buffer.start_completion()
+
+    def _paste(self, event: KeyPressEvent) -> None:
+        text = event.data.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+        if "\n" in text and not self._is_pasted:
+            self._before_paste = self._buffer.document
+            self._is_pasted = True
+        self._buffer.insert_text(text)
+
+    def _discard(self) -> None:
+        """What was pasted is not to be said; what was typed before stays."""
+        self._is_pasted = False
+        self._buffer.document = self._before_paste
+        self._before_paste = Document()
+        self._discarded_until = time.monotonic() + LEAVING_TIME
+        self._app.invalidate()
+
+    def _edited(self, buffer: Buffer) -> None:
+        self._leave_again_until = self._discarded_until = -math.inf
+        if not buffer.text:
+            self._is_pasted = False
+            self._before_paste = Document()
+        _make_visible(buffer)
+        self._save_draft()
+
+    def _interrupt(self, event: KeyPressEvent) -> None:
+        now = time.monotonic()
+        if self._is_pasted:
+            self._discard()
+        elif not self._buffer.text or now < self._leave_again_until:
+            self.leave()
+        else:
+            self._leave_again_until = now + LEAVING_TIME
+            self._app.invalidate()
+
+
+def _used(row: Mapping[int, Char]) -> int:
+    """How many columns of a row are drawn."""
+    return max((x + cell.width for x, cell in row.items() if cell.char != " "), default=0)
+
+
+def _make_visible(buffer: Buffer) -> None:
+    """What was pasted or quoted, as it can be sent and shown; line breaks stay."""
+    text = "\n".join(visible(line) for line in buffer.text.split("\n"))
+    if text != buffer.text:
+        buffer.document = Document(text, buffer.cursor_position)
