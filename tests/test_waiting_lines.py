@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from errno import ECONNRESET, EPIPE
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from tests.test_protocol import HELLO, Client, House
 from twisted_chat.core.flood import Rate
+from twisted_chat.core.messages import Say
 from twisted_chat.net.connection import LINE_OVERHEAD, LOOK_AHEAD, MOVED_BYTES
 
 SLOW = Rate(3, 5)
@@ -40,6 +43,44 @@ def numbers(count: int, start: int = 0) -> bytes:
 
 def said(client: Client) -> list[str]:
     return [line.removeprefix("[Ana]: ") for line in client.lines() if line.startswith("[Ana]")]
+
+
+# -- together, and one by one ---------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6)), max_size=12))
+def test_lines_that_come_together_wait_as_long_as_one_by_one(steps: list[tuple[int, int]]) -> None:
+    """Each step is how many lines come, and how many fifths of a second pass after them."""
+
+    def heard(together: bool) -> list[tuple[list[str], list[str]]]:
+        house, bia, ana = house_with()
+        if not together:
+            ana.protocol._work_at_once = lambda limit: 0  # type: ignore[method-assign]
+        seen = []
+        for count, fifths in steps:
+            ana.send(numbers(count))
+            for _ in range(fifths):
+                pass_time(house)
+            seen.append((bia.lines(), ana.lines()))
+        return seen
+
+    assert heard(together=True) == heard(together=False)
+
+
+def test_lines_with_a_token_each_are_said_together() -> None:
+    _house, bia, ana = house_with()
+    counts = []
+    say_at_once = ana.protocol.session.say_at_once
+
+    def counted(requests: Sequence[Say]) -> bool:
+        counts.append(len(requests))
+        return say_at_once(requests)
+
+    ana.protocol.session.say_at_once = counted  # type: ignore[method-assign]
+    ana.send(numbers(10))
+    assert said(bia) == ["0", "1", "2"]
+    assert counts == [3]
 
 
 # -- dropping them ------------------------------------------------------------------------------

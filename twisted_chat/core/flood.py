@@ -35,6 +35,15 @@ class TokenBucket:
         self._tokens -= 1
         return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._rate.per_second
 
+    def whole(self, now: float) -> int:
+        """How many lines may come now."""
+        self._fill(now)
+        return max(0, int(self._tokens + (1 - _WHOLE)))
+
+    def take_many(self, count: int) -> None:
+        """Count ``count`` lines, no more than :meth:`whole` has just said."""
+        self._tokens -= count
+
     def wait(self, now: float) -> float:
         """The seconds until the next line may come; 0 if it may come now."""
         self._fill(now)

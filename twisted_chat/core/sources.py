@@ -121,6 +121,18 @@ class _Flow:
         allowance.served = now
         return True
 
+    def available(self) -> int | None:
+        """How many tokens could be taken now, if nobody waits for them; None is any number."""
+        if self.bucket is None:
+            return None
+        return 0 if self._timer is not None else self.bucket.whole(self._clock.seconds())
+
+    def take_many(self, allowance: Allowance, count: int) -> None:
+        """Take ``count`` of the tokens that are available."""
+        if self.bucket is not None:
+            self.bucket.take_many(count)
+            allowance.served = self._clock.seconds()
+
     def wait(self, allowance: Allowance) -> None:
         """Serve ``allowance`` when it is its turn."""
         allowance.place = next(_order)
@@ -347,10 +359,16 @@ class Allowance:
             self._flow.wait(self)
         return False
 
-    @property
-    def limited(self) -> bool:
-        """Whether there is a rate; if not, :meth:`spend` is always true."""
-        return self._flow.bucket is not None
+    def available(self, most: int) -> int:
+        """How many lines could be handled now, up to ``most``, without one of them waiting."""
+        if self._paid or self._waiting:
+            return 0
+        available = self._flow.available()
+        return most if available is None else min(most, available)
+
+    def spend_many(self, count: int) -> None:
+        """Take the tokens for ``count`` lines, no more than :meth:`available` has just said."""
+        self._flow.take_many(self, count)
 
     def charge(self, lines: float) -> None:
         """Count what was done already and costs as much as ``lines``: those that follow wait."""

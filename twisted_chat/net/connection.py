@@ -582,7 +582,11 @@ class ChatProtocol(LineReceiver):
 
     def _work_at_once(self, limit: int) -> int:
         """Handle the next lines together, if all that they do is to say something."""
-        if self.allowance.limited or self._dialect is None:
+        if self._dialect is None or self.factory.pace is Pace.STOPPED:
+            return 0
+        if self.factory.pace is not Pace.HASTE:
+            limit = self.allowance.available(limit)
+        if limit < 2:
             return 0
         lines = list(islice(self._lines, limit))
         if not {type(line) for line in lines} <= {bytes}:
@@ -590,6 +594,9 @@ class ChatProtocol(LineReceiver):
         says = self._dialect.parse_says(lines)  # type: ignore[arg-type]  # no signals
         if not says or not self.session.say_at_once(says):
             return 0
+        if self.factory.pace is not Pace.HASTE:
+            self.allowance.spend_many(len(says))
+            self._slowed = self._waited = False
         for _ in says:
             self._lines.popleft()
         return len(says)
