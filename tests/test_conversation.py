@@ -427,7 +427,7 @@ def test_receipts_and_times_and_language(ana: Person) -> None:
     assert "[Saved as number 1 of #lobby.]" in ana.types("oi")
     ana.types("/timestamps on")
     assert ana.talk.timestamps
-    assert ana.types("/lang pt_BR") != []
+    assert ana.types("/lang pt") != []
     assert ana.types("/foo") == ["[SERVIDOR]: O comando /foo não existe. /ajuda lista os comandos."]
 
 

@@ -463,11 +463,12 @@ class Conversation:
     def _set_language(self, request: SetLanguage) -> None:
         changed = request.language is not None
         if request.language is not None:
-            if request.language not in languages.LANGUAGES:
+            language = languages.match(request.language)
+            if language is None:
                 raise NoSuchLanguage(
                     language=visible(request.language), languages=", ".join(languages.LANGUAGES)
                 )
-            self.language = self._client.language = request.language
+            self.language = self._client.language = language
             self._client.ask(request).addErrback(lambda _: None)
         self._show(LanguageShown(self.language, tuple(languages.LANGUAGES), changed))
 
