@@ -235,7 +235,8 @@ def test_a_stop_leaves_the_files_that_took_the_place_of_ours_alone(path: Path) -
     other = path.with_name("other.db")
     program = (
         "import os, sys; from twisted_chat.journal.sqlite.store import Store;"
-        " from tests.test_store import draft; Store(sys.argv[1]).commit([draft('in the log')]); os._exit(9)"
+        " from tests.test_store import draft;"
+        " Store(sys.argv[1]).commit([draft('in the log')]); os._exit(9)"
     )
     root = str(Path(__file__).parent.parent)
     command = [sys.executable, "-c", program, str(other)]
