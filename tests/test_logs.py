@@ -106,7 +106,7 @@ def test_the_names_of_the_events_are_documented() -> None:
     root = Path(__file__).parent.parent
     named = {
         name
-        for path in (*root.glob("twisted_chat/*.py"), *root.glob("twisted_chat/journal/*.py"))
+        for path in root.glob("twisted_chat/**/*.py")
         for name in re.findall(
             r"""(?:\bevent=|"event": |_told\(\s*|_say\(\s*|_cut_off\()"([a-z-]+)\"""",
             path.read_text(),
