@@ -11,11 +11,11 @@ import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confusable_homoglyphs.confusables import confusables_data
 
 from tests.common_names import COMMON_NAMES
 from tests.fakes import World
@@ -30,6 +30,7 @@ from twisted_chat.core.errors import Refusal
 from twisted_chat.core.journal import Draft
 from twisted_chat.core.names import ALWAYS_RESERVED, Reserved, nickname
 from twisted_chat.core.registry import Registry
+from twisted_chat.core.unicode_tables import prototypes
 from twisted_chat.journal.sqlite.store import Store
 
 pytestmark = pytest.mark.slow
@@ -259,6 +260,14 @@ ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e\u200e\u200f\u034f"
 OVERLAYS = "\u0335\u0336\u0337\u0338\u20d2\u20e5"
 
 
+@cache
+def drawn_alike(letter: str) -> list[str]:
+    """The other characters, and texts of some, that Unicode's table has for ``letter``."""
+    prototype = prototypes().get(letter, letter)
+    alike = [other for other, like in prototypes().items() if like == prototype]
+    return [other for other in (prototype, *alike) if other != letter]
+
+
 def lookalikes(name: str) -> Iterator[str]:
     """Names that a person would take for ``name``."""
     yield from {name.upper(), name.lower(), name.title(), name.swapcase()}
@@ -273,12 +282,12 @@ def lookalikes(name: str) -> Iterator[str]:
                 yield name[:at] + mark + name[at:]
     every = list(name)
     for at, letter in enumerate(name):
-        for other in confusables_data.get(letter, ()):
-            yield name[:at] + other["c"] + name[at + 1 :]
+        for other in drawn_alike(letter):
+            yield name[:at] + other + name[at + 1 :]
     for choice in range(8):  # whole words of lookalikes, of one script where there are some
         for script in ("CYRILLIC", "GREEK", "LATIN", "ARMENIAN", "FULLWIDTH"):
             others = [
-                [o["c"] for o in confusables_data.get(letter, ()) if o["n"].startswith(script)]
+                [o for o in drawn_alike(letter) if unicodedata.name(o[0], "").startswith(script)]
                 for letter in every
             ]
             yield "".join(

@@ -1,6 +1,6 @@
 """What a text looks like: equal for two texts that the eye confuses.
 
-Pure functions, and tables read once. It knows no names and no rules for them.
+Pure functions over :mod:`.unicode_tables`. It knows no names and no rules for them.
 
 The base is the skeleton of Unicode UTS 39, section 4. Added to it, for names in a chat:
 
@@ -17,15 +17,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from itertools import chain
 
-from confusable_homoglyphs import categories, confusables
-
-_LEFT_TO_RIGHT_MARK = "\u200e"
-
-#: The script of a character, by its name; looked up once for most of them.
-script = lru_cache(maxsize=4096)(categories.alias)
+from twisted_chat.core.unicode_tables import prototypes, script
 
 #: Marks of these scripts are points that most texts leave out; those that Unicode counts to no
 #: script in particular ("inherited") are accents.
@@ -56,9 +51,9 @@ _LATIN = (
 
 def skeleton(text: str) -> str:
     """What ``text`` looks like, by Unicode alone (UTS 39, section 4)."""
-    prototypes = _prototypes()
+    like = prototypes()
     decomposed = unicodedata.normalize("NFD", text)
-    return unicodedata.normalize("NFD", "".join(prototypes.get(c, c) for c in decomposed))
+    return unicodedata.normalize("NFD", "".join(like.get(c, c) for c in decomposed))
 
 
 def keys(written: str, folded: str) -> frozenset[str]:
@@ -81,7 +76,7 @@ def letters() -> dict[int, str]:
 
     It is less exact than :func:`keys`, and costs a microsecond.
     """
-    return {ord(character): like for character, like in {**_variants(), **_prototypes()}.items()}
+    return {ord(character): like for character, like in {**_variants(), **prototypes()}.items()}
 
 
 def _shape(text: str) -> str:
@@ -130,42 +125,10 @@ def _variants() -> dict[str, str]:
     return found
 
 
-@cache
-def _prototypes() -> dict[str, str]:
-    """The prototype of each confusable character.
-
-    The library lists, for each character, those that look like it; in Unicode's own table
-    every confusable has exactly one prototype, so the lists are stars and their centre is
-    the prototype: the longest text of the star or, between equals, the one with most rays.
-    """
-    neighbours = {
-        _unmarked(key): {_unmarked(other["c"]) for other in others}
-        for key, others in confusables.confusables_data.items()
-    }
-    prototypes = {}
-    for character, others in neighbours.items():
-        if len(character) != 1:
-            continue
-        centre = max(
-            (*others, character),
-            key=lambda text: (len(text), len(neighbours.get(text, ())), text),
-        )
-        if centre != character:
-            prototypes[character] = centre
-    # A prototype of several characters is itself written in prototypes.
-    return {
-        character: "".join(prototypes.get(c, c) for c in centre) if len(centre) > 1 else centre
-        for character, centre in prototypes.items()
-    }
-
-
-def _unmarked(text: str) -> str:
-    return text.replace(_LEFT_TO_RIGHT_MARK, "")
-
-
 def _read_now() -> None:
     """On start: later it would delay the first login."""
-    _prototypes()
+    prototypes()
+    script("a")
     _variants()
 
 

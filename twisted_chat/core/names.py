@@ -13,8 +13,8 @@ Pure functions. The rules:
 * a name is one name in all its cases, widths and normal forms: see :func:`fold`;
 * two nicknames collide when one could be taken for the other: see :mod:`.lookalikes`.
 
-Unicode's tables are those of the interpreter (13 to 15.1 in Python 3.10 to 3.13): a character
-that is younger than them is refused as unassigned.
+Which characters there are is decided by the interpreter's tables (Unicode 14 to 16 in Python 3.11
+to 3.14): a character that is younger than them is refused as unassigned.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from twisted_chat.core.errors import (
     NameTooLong,
     Refusal,
 )
-from twisted_chat.core.lookalikes import script, skeleton
+from twisted_chat.core.lookalikes import skeleton
+from twisted_chat.core.unicode_tables import script
 
 __all__ = [
     "ALWAYS_RESERVED",

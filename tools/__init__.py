@@ -1,0 +1,1 @@
+"""Programs for the development of twisted-chat; none of them is installed."""
