@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gettext
 import io
 import re
 import string
@@ -23,6 +24,7 @@ from twisted_chat.core.errors import Refusal
 from twisted_chat.core.messages import Event, Greeted, Joined, Left, Style
 from twisted_chat.dialects import text
 from twisted_chat.dialects.commands import Command
+from twisted_chat.i18n.compile import CatalogueError, compiled
 from twisted_chat.i18n.language import (
     DOMAIN,
     LANGUAGES,
@@ -138,15 +140,66 @@ def test_no_translation_holds_control_characters() -> None:
     ] == []
 
 
-def test_the_compiled_catalogue_is_up_to_date() -> None:
-    """The .mo is what people see and the .po is what people edit."""
-    compiled = io.BytesIO()
-    write_mo(compiled, portuguese())
-    compiled.seek(0)
-    with open(PORTUGUESE / f"{DOMAIN}.mo", "rb") as file:
-        shipped = read_mo(file)
-    assert translations(shipped) == translations(read_mo(compiled))
-    assert shipped.charset == "utf-8"
+def test_a_catalogue_is_compiled_as_babel_does_it() -> None:
+    expected = io.BytesIO()
+    write_mo(expected, portuguese())
+    expected.seek(0)
+    ours = compiled((PORTUGUESE / f"{DOMAIN}.po").read_text("utf-8"))
+    made = read_mo(io.BytesIO(ours))
+    assert translations(made) == translations(read_mo(expected))
+    assert len(translations(made)) > 300
+    assert made.charset == "utf-8"
+
+
+def test_what_is_edited_is_what_is_spoken() -> None:
+    """In a checkout, without a step in between."""
+    spoken = catalogue("pt_BR")
+    for sentence, translation in translations(portuguese()).items():
+        assert spoken.gettext(sentence) == translation
+
+
+HEAD = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n'
+
+
+def read(text: str) -> gettext.GNUTranslations:
+    return gettext.GNUTranslations(io.BytesIO(compiled(text)))
+
+
+def test_strings_go_on_and_have_escapes() -> None:
+    text = f'{HEAD}\n#: a.py\nmsgid ""\n"a"\n" \\"b\\"\\n"\nmsgstr "é\u2028\\\\"\n"\\t."\n'
+    assert read(text).gettext('a "b"\n') == "é\u2028\\\t."
+
+
+def test_what_has_no_sure_translation_stays_english() -> None:
+    """As in GNU gettext: what is empty, a guess ("fuzzy"), or out of use."""
+    text = (
+        f'{HEAD}\nmsgid "empty"\nmsgstr ""\n\n#, python-brace-format, fuzzy\nmsgid "guess"\n'
+        'msgstr "x"\n\n#~ msgid "old"\n#~ msgstr "x"\n\nmsgid "sure"\nmsgstr "x"\n'
+    )
+    spoken = read(text)
+    assert [spoken.gettext(each) for each in ("empty", "guess", "old", "sure")] == [
+        *("empty", "guess", "old", "x")
+    ]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param('msgid "a"\nmsgid "b"\nmsgstr "x"', id="no translation at all"),
+        pytest.param('msgid "a"', id="none at the end"),
+        pytest.param('msgid "a"\nmsgstr "x"\n\nmsgid "a"\nmsgstr "y"', id="twice"),
+        pytest.param('msgid "a"\nmsgstr "x"\nmsgstr "y"', id="two translations"),
+        pytest.param('msgid "a\nmsgstr "x"', id="no closing quote"),
+        pytest.param('msgid "a"b"\nmsgstr "x"', id="a quote inside"),
+        pytest.param('msgid "a\\q"\nmsgstr "x"', id="an escape that there is not"),
+        pytest.param('msgid "a"\nmsgid_plural "b"\nmsgstr[0] "x"', id="plural forms"),
+        pytest.param('msgctxt "c"\nmsgid "a"\nmsgstr "x"', id="a context"),
+    ],
+)
+def test_a_line_that_is_not_understood_is_no_translation(entry: str) -> None:
+    """A build fails that would speak nonsense."""
+    with pytest.raises(CatalogueError):
+        compiled(f"{HEAD}\n{entry}\n")
 
 
 # -- the paper --------------------------------------------------------------------------------
@@ -217,7 +270,7 @@ def test_nobody_can_take_the_name_of_the_server() -> None:
 
 def test_every_language_has_its_catalogue() -> None:
     """And each catalogue on disk is offered; English is in the sources."""
-    on_disk = {path.parents[1].name for path in LOCALE.glob(f"*/LC_MESSAGES/{DOMAIN}.mo")}
+    on_disk = {path.parents[1].name for path in LOCALE.glob(f"*/LC_MESSAGES/{DOMAIN}.po")}
     assert on_disk | {"en"} == set(LANGUAGES)
 
 

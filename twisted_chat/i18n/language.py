@@ -7,10 +7,13 @@ marked string becomes a sentence. It knows nothing of people or connections.
 from __future__ import annotations
 
 import gettext
+import io
 import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+
+from twisted_chat.i18n.compile import compiled
 
 DOMAIN = "twisted_chat"
 LOCALE = Path(__file__).with_name("locale")
@@ -32,6 +35,9 @@ def catalogue(language: str) -> gettext.NullTranslations:
     """The translations of ``language``, one of :data:`LANGUAGES`."""
     if language == "en":
         return gettext.NullTranslations()
+    source = LOCALE / language / "LC_MESSAGES" / f"{DOMAIN}.po"
+    if source.exists():  # in a checkout: what is edited is what is spoken
+        return gettext.GNUTranslations(io.BytesIO(compiled(source.read_text("utf-8"))))
     return gettext.translation(DOMAIN, LOCALE, [language])
 
 

@@ -7,7 +7,7 @@ the file, and the file over the defaults.
 from __future__ import annotations
 
 import math
-import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from ipaddress import ip_network
@@ -33,11 +33,6 @@ from twisted_chat.i18n.language import N_
 from twisted_chat.journal.sqlite.store import Durability
 from twisted_chat.net.sockets import SPARE_DESCRIPTORS, descriptor_limit
 from twisted_chat.server.logs import FORMATS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 DEFAULT_ENDPOINT = "tcp:50000:interface=127.0.0.1:backlog=1024"
 
