@@ -12,15 +12,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import msgspec
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from twisted_chat.client.address import WrongAddress, parse_address
 from twisted_chat.client.state import private_folder
@@ -28,6 +27,9 @@ from twisted_chat.client.trust import parse_fingerprint
 from twisted_chat.core.characters import find_unsafe, visible
 from twisted_chat.core.errors import CannotStart, Refusal, WrongSetting
 from twisted_chat.i18n.language import N_
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
 
 #: Our folder below those of the specification.
 FOLDER = "twisted-chat"
@@ -149,10 +151,10 @@ def read(path: Path) -> Config:
     :raises CannotStart: it cannot be read, or something in it is not known or not valid.
     """
     try:
-        table = tomlkit.parse(_text(path)).unwrap()
+        table = tomllib.loads(_text(path))
     except (FileNotFoundError, NotADirectoryError):  # a service's home can be /dev/null
         return Config()
-    except (OSError, ValueError, TOMLKitError) as error:  # ValueError: not UTF-8, or not TOML
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         raise ConfigUnreadable(path=visible(str(path)), reason=_reason(error)) from error
     for key, value in table.items():
         _check(path, key, value)
@@ -170,7 +172,10 @@ def remember(path: Path, **values: str) -> None:
     _change(path, lambda document: document.update(values))
 
 
-def _change(path: Path, change: Callable[[tomlkit.TOMLDocument], object]) -> None:
+def _change(path: Path, change: Callable[[TOMLDocument], object]) -> None:
+    import tomlkit  # of the extra "terminal": only who remembers something needs it
+    from tomlkit.exceptions import TOMLKitError
+
     try:
         document = tomlkit.parse(_text(path) if path.exists() else "")
         change(document)

@@ -42,7 +42,7 @@ from twisted_chat.console.output import forget_output, why_not
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.messages import Event, Welcomed
 from twisted_chat.i18n.language import N_, catalogue
-from twisted_chat.terminal import config
+from twisted_chat.terminal import config, extra
 from twisted_chat.terminal.ask import ask
 from twisted_chat.terminal.colours import look, usable
 from twisted_chat.terminal.config import Config
@@ -192,8 +192,10 @@ def is_interactive() -> bool:
 
 def wants_window(options: Options, environ: Mapping[str, str]) -> bool:
     """Whether the terminal is to have a prompt at its bottom. That needs an asyncio reactor."""
-    return not (options.plain or options.json) and usable(
-        environ, input_is_terminal=os.isatty(STDIN), output_is_terminal=os.isatty(STDOUT)
+    return (
+        not (options.plain or options.json)
+        and usable(environ, input_is_terminal=os.isatty(STDIN), output_is_terminal=os.isatty(STDOUT))
+        and extra.is_installed()
     )
 
 
@@ -282,6 +284,8 @@ class Connect:
     async def run(self) -> int:
         """Until the person has left; returns the exit status."""
         window = wants_window(self._options, self._environ)
+        if is_interactive() and not self._options.json and not extra.is_installed():
+            complain(extra.how_to_install(self._language))
         await self._make_trusted()
         kept = await self._open()
         conversation = self._conversation = Conversation(
@@ -391,6 +395,8 @@ class Connect:
     def _remember(self, nickname: str | None) -> None:
         """The name that the person typed is theirs on this server; what that says is not."""
         server = self._place.key
+        if not extra.is_installed():  # which was told at the beginning
+            return
         if nickname is not None and server not in self._config.nicknames:
             nicknames = {**self._config.nicknames, server: nickname}
             self._config = msgspec.structs.replace(self._config, nicknames=nicknames)
