@@ -40,7 +40,7 @@ def certificate(
     if signer is not None:
         issuer = x509.load_pem_x509_certificate(signer.certificate.read_bytes()).subject
         issuer_key = serialization.load_pem_private_key(signer.key.read_bytes(), None)
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)

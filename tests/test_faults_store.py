@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -256,7 +256,7 @@ def test_a_clock_that_is_wrong_removes_nothing_and_keeps_nothing_for_ever(
     right = kept()
     wrong = kept(ahead=366)
     told = logs[-1].count("confirm it with --clock-confirmed")
-    date = datetime.fromtimestamp(time.time() + 366 * DAY, timezone.utc).date()
+    date = datetime.fromtimestamp(time.time() + 366 * DAY, UTC).date()
     confirmed = kept(f"--clock-confirmed={date}", ahead=366)
     verify(database)
     show(

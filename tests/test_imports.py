@@ -18,12 +18,12 @@ ROW = re.compile(r"^``([\w/]+(?:\.py|/))``  ", re.MULTILINE)
 
 #: These know nothing of one another nor of anything of ours.
 STAND_FREE = (
-    "i18n.language",
+    "i18n.compile",
     "core.author",
     "core.characters",
     "core.flood",
     "core.identities",
-    "core.lookalikes",
+    "core.unicode_tables",
     "console.programs",
     "journal.chain",
     "journal.fair_queue",
@@ -163,6 +163,14 @@ def test_the_package_itself_imports_nothing() -> None:
 @pytest.mark.parametrize("module", STAND_FREE)
 def test_a_free_module_imports_nothing_of_ours(module: str) -> None:
     assert ours(imported_by(module)) == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "other"),
+    [("i18n.language", "i18n.compile"), ("core.lookalikes", "core.unicode_tables")],
+)
+def test_a_module_imports_one_of_ours_alone(module: str, other: str) -> None:
+    assert ours(imported_by(module)) == {other}
 
 
 @pytest.mark.parametrize("module", DOMAIN)

@@ -40,7 +40,13 @@ def version(text: str) -> str:
     ("character", "name"),
     [
         *(("A", "LATIN"), ("z", "LATIN"), ("é", "LATIN"), ("τ", "GREEK"), ("я", "CYRILLIC")),
-        *(("山", "HAN"), ("ひ", "HIRAGANA"), ("한", "HANGUL"), ("ت", "ARABIC"), ("𐌀", "OLD_ITALIC")),
+        *(
+            ("山", "HAN"),
+            ("ひ", "HIRAGANA"),
+            ("한", "HANGUL"),
+            ("ت", "ARABIC"),
+            ("𐌀", "OLD_ITALIC"),
+        ),
         *(("-", "COMMON"), ("\0", "COMMON"), ("7", "COMMON"), ("\u0301", "INHERITED")),
         *(("\ue000", "UNKNOWN"), ("\u0378", "UNKNOWN"), ("\U0010ffff", "UNKNOWN")),
     ],
@@ -67,7 +73,9 @@ def test_each_character_of_a_row_is_of_its_script() -> None:
 
 def test_what_something_looks_like_is_nothing_that_looks_like_something_else() -> None:
     """So that a skeleton is looked up once (UTS 39, section 4)."""
-    assert [key for key, like in prototypes().items() if not prototypes().keys().isdisjoint(like)] == []
+    assert [
+        key for key, like in prototypes().items() if not prototypes().keys().isdisjoint(like)
+    ] == []
     assert len(prototypes()) > 6000
     assert (prototypes()["0"], prototypes()["1"], prototypes()["m"]) == ("O", "l", "rn")
 

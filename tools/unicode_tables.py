@@ -2,10 +2,11 @@
 
     python -m tools.unicode_tables confusables.txt Scripts.txt
 
-The files of a version V of Unicode are ``security/V/confusables.txt`` and ``V/ucd/Scripts.txt`` below
-https://www.unicode.org/Public/; take both of one version. Debian has ``Scripts.txt`` in the package
-``unicode-data``, and ``confusables.txt`` in the source of ``icu``, in ``source/data/unidata``. If the
-copyright line or the licence has changed, change ``twisted_chat/core/tables/LICENSE`` as well.
+The files of a version V of Unicode are ``security/V/confusables.txt`` and ``V/ucd/Scripts.txt``
+below https://www.unicode.org/Public/; take both of one version. Debian has ``Scripts.txt`` in the
+package ``unicode-data``, and ``confusables.txt`` in the source of ``icu``, in
+``source/data/unidata``. If the copyright line or the licence has changed, change
+``twisted_chat/core/tables/LICENSE`` as well.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from pathlib import Path
 TABLES = Path(__file__).parent.parent / "twisted_chat" / "core" / "tables"
 
 CONFUSABLES = """\
-# The confusable characters of Unicode {version} (UTS 39), made of {name} by tools/unicode_tables.py.
+# The confusable characters of Unicode {version} (UTS 39): {name}, in another form that
+# tools/unicode_tables.py made.
 # {copyright} Licence: Unicode-DFS-2016, in the file LICENSE beside this one.
 # Prototype ; the characters that look like it, as code points and ranges of them.
 """
 
 SCRIPTS = """\
-# The scripts of Unicode {version} (UAX 24), made of {name} by tools/unicode_tables.py.
+# The scripts of Unicode {version} (UAX 24): {name}, in another form that
+# tools/unicode_tables.py made.
 # {copyright} Licence: Unicode-DFS-2016, in the file LICENSE beside this one.
 # Script ; its characters, as code points and ranges of them.
 """

@@ -7,7 +7,7 @@ service grew from, to the letter.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import structs
@@ -88,7 +88,7 @@ _CANCEL = frozenset(f"/{name}".encode() for name in commands.find("cancel").name
 #: What telnet sends for Ctrl-D.
 END_OF_TRANSMISSION = "\x04"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 # -- in ---------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """A catalogue as translators write it (``.po``), compiled to what programs read (``.mo``).
 
-What lives here: as much of the two formats as our catalogues need (GNU gettext manual, "The Format of
-PO Files" and "The Format of GNU MO Files"), without contexts and plural forms. The build uses it, so
-that it imports nothing but the standard library.
+What lives here: as much of the two formats as our catalogues need (GNU gettext manual, "The Format
+of PO Files" and "The Format of GNU MO Files"), without contexts and plural forms. The build uses
+it, so it imports nothing but the standard library.
 """
 
 from __future__ import annotations

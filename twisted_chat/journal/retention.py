@@ -7,7 +7,7 @@ confirms the date. Pure.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 #: Microseconds.
 DAY = 86_400_000_000
@@ -40,6 +40,6 @@ def is_believed(now: int, seen: int, age: int, confirmed: int) -> bool:
 def date(time: int) -> str:
     """The day of ``time``, in UTC, as ISO 8601 has it; of a time that no date has, the number."""
     try:
-        return datetime.fromtimestamp(time / 1_000_000, timezone.utc).date().isoformat()
+        return datetime.fromtimestamp(time / 1_000_000, UTC).date().isoformat()
     except (ValueError, OverflowError, OSError):
         return str(time)

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from twisted.logger import Logger
 
@@ -172,7 +172,7 @@ class AuditLog:
         self._writer.put(self._line(fields))
 
     def _line(self, fields: dict[str, object]) -> bytes:
-        when = datetime.fromtimestamp(self._seconds(), timezone.utc)
+        when = datetime.fromtimestamp(self._seconds(), UTC)
         told = {"time": when.isoformat(timespec="milliseconds"), **fields}
         line = json.dumps(told, ensure_ascii=False)
         if not line.isprintable():  # an address of IPv6 may have any word for its zone
@@ -192,6 +192,4 @@ class AuditLog:
 
 
 def _day(seconds: float) -> str:
-    return (datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)).strftime(
-        "%Y-%m-%d"
-    )
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%d")

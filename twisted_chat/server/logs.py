@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -87,7 +87,7 @@ def as_text(event: LogEvent) -> str:
 def as_json(event: LogEvent) -> str:
     """One line, which is a JSON object in ASCII."""
     level = event.get("log_level")
-    when = datetime.fromtimestamp(event.get("log_time", time.time()), timezone.utc)
+    when = datetime.fromtimestamp(event.get("log_time", time.time()), UTC)
     line: dict[str, object] = {
         "time": when.isoformat(timespec="milliseconds"),
         "level": level.name if level is not None else "info",

@@ -1,7 +1,7 @@
 """The packages of ``pip install 'twisted-chat[terminal]'``, and what the client is without them.
 
-``connect`` works without: lines stand below one another, as with ``--plain``, and nothing is written
-into the person's configuration. ``send``, ``tail`` and the library never need them.
+``connect`` works without: lines stand below one another, as with ``--plain``, and nothing is
+written into the person's configuration. ``send``, ``tail`` and the library never need them.
 """
 
 from __future__ import annotations

@@ -194,7 +194,9 @@ def wants_window(options: Options, environ: Mapping[str, str]) -> bool:
     """Whether the terminal is to have a prompt at its bottom. That needs an asyncio reactor."""
     return (
         not (options.plain or options.json)
-        and usable(environ, input_is_terminal=os.isatty(STDIN), output_is_terminal=os.isatty(STDOUT))
+        and usable(
+            environ, input_is_terminal=os.isatty(STDIN), output_is_terminal=os.isatty(STDOUT)
+        )
         and extra.is_installed()
     )
 
