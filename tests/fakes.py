@@ -27,6 +27,7 @@ from twisted_chat.core.journal import (
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import Entry, Event, Refused, Replayed, Request, Style
 from twisted_chat.core.registry import Registry
+from twisted_chat.core.profile import PERSON, PROGRAM, Profile
 from twisted_chat.core.room import Shown
 from twisted_chat.core.session import Session
 from twisted_chat.core.sources import Sources
@@ -264,11 +265,13 @@ class FakeConnection:
 class Visitor:
     """A connection, and the session that it serves."""
 
-    def __init__(self, world: World, *, program: bool = False) -> None:
+    def __init__(
+        self, world: World, *, program: bool = False, profile: Profile | None = None
+    ) -> None:
         self._world = world
         self.connection = FakeConnection()
         self._session = Session(world.chat, self.connection, "(test)", world.language)
-        self._session.program = program
+        self._session.profile = profile or (PROGRAM if program else PERSON)
 
     @property
     def session(self) -> Session:

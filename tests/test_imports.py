@@ -23,6 +23,7 @@ STAND_FREE = (
     "core.characters",
     "core.flood",
     "core.identities",
+    "core.profile",
     "core.unicode_tables",
     "console.programs",
     "journal.chain",

@@ -83,6 +83,7 @@ from twisted_chat.core.names import (
     room_name,
 )
 from twisted_chat.core.presence import Move
+from twisted_chat.core.profile import Profile
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.room import Batch, Cursor, Member, Rendering, Room, runs
 from twisted_chat.core.rooms import Rooms
@@ -121,9 +122,8 @@ class Person(Member, Hashable, Protocol):
     replaced: set[str]
     #: The code to come back with.
     code: str
-    #: Whether this is a program, which keeps the numbers of what it saw: it wants no replay
-    #: that it did not ask for, and every entry that it missed.
-    program: bool
+    #: What kind of client they use.
+    profile: Profile
     #: The rooms they are in, in the order in which they came.
     cursors: dict[str, Cursor]
     #: The room that plain lines go to.
@@ -777,7 +777,8 @@ class Chat:
         assert cursor.position is not None
         if cursor.position < room.base:
             self._skip_removed(cursor, person, room.base + 1)
-        if not person.program and room.last - cursor.position > CATCH_UP_LIMIT + PAGE:
+        is_far = room.last - cursor.position > CATCH_UP_LIMIT + PAGE
+        if is_far and not person.profile.never_skips:
             self._skip_to(cursor, person, room.last - CATCH_UP_LIMIT)
 
     def _skip_removed(self, cursor: Cursor, person: Person, first: int) -> None:
@@ -815,7 +816,7 @@ class Chat:
                 continue
             if isinstance(result, Refusal):
                 person.refuse(result)
-                if person.program:
+                if person.profile.never_skips:
                     person.resume_later()
                     continue
                 self._skip_to(cursor, person, through)
@@ -956,7 +957,7 @@ class Chat:
         if position is not None and position > room.last:
             person.replaced.add(room.name)
         self._moved(person, cursor, id)
-        if not person.program:
+        if person.profile.wants_replay:
             cursor.replay_through = room.last
             if cursor.position < room.last:
                 starts = ReplayStarts(room.name, resumed=position is not None)
@@ -972,7 +973,7 @@ class Chat:
             return 0  # it is of a log that is no more: nothing is known to be the same
         if position is not None:
             return max(0, position)
-        lines = 0 if person.program else self._history_lines
+        lines = self._history_lines if person.profile.wants_replay else 0
         return max(room.base, room.last - lines)
 
     def _moved_there(self, person: Person, room: Room, id: str | None) -> None:

@@ -94,6 +94,7 @@ from twisted_chat.core.messages import (
     Unignore,
 )
 from twisted_chat.core.names import NICKNAME_LIMIT, Nickname, nickname
+from twisted_chat.core.profile import PERSON
 from twisted_chat.core.room import Batch, Cursor, Outlet, Rendering, Room, Shown
 from twisted_chat.core.sources import Source
 from twisted_chat.core.unconfirmed import Shown as Sent
@@ -228,7 +229,7 @@ class Session:
         self._be(os.urandom(16))
         self.code = ""
         self.replaced: set[str] = set()
-        self.program = False
+        self.profile = PERSON
         self.cursors: dict[str, Cursor] = {}
         self.current: Room | None = None
         self._chat = chat
@@ -276,8 +277,9 @@ class Session:
         """Do what is asked, or show why not."""
         if self._state is State.CLOSED:
             return
-        if self._state is State.CHOOSING and isinstance(request, Say) and not self.program:
-            request = ChooseName(request.text)
+        if self._state is State.CHOOSING and isinstance(request, Say):
+            if not self.profile.introduces_itself:
+                request = ChooseName(request.text)
         states, answer = _ANSWERS[type(request)]
         try:
             if self._state not in states:
@@ -316,7 +318,7 @@ class Session:
         name = nickname(request.name)
         if name.folded != self.nickname.folded:  # whoever has a name since before may keep it
             self._chat.reserved.check(name)
-        if self.program and self._state is State.CHOOSING:
+        if self._state is State.CHOOSING and self.profile.introduces_itself:
             raise NameFirst()  # that is what hello is for
         if self._state is State.CHATTING:
             before = self.nickname.text
@@ -324,7 +326,7 @@ class Session:
             self._chat.keeper.changed(self)
             self._chat.audit("renamed", self.address, name.text, before=before)
         else:
-            self._enter(name, {self._chat.default_room: None}, None, request.id)
+            self._enter(name, self._first_rooms(), None, request.id)
 
     def _hello(self, request: Hello) -> None:
         name = nickname(request.nickname)
@@ -347,6 +349,10 @@ class Session:
 
         self._chat.common(seen, request.log, come_in)
 
+    def _first_rooms(self) -> dict[str, int | None]:
+        """The rooms that everybody of this profile enters, and where they start there."""
+        return {self._chat.default_room: None} if self.profile.enters_default_room else {}
+
     def _known(self, client: str) -> Person | None:
         """Who has this client id, in hexadecimal."""
         return self._chat.identities.by_client(author_key(bytes.fromhex(client)))
@@ -367,7 +373,7 @@ class Session:
             self._set_style(language, timestamps=False)
             positions: dict[str, int | None] = dict(resume)
             if len(resume) < self._chat.limits.rooms:
-                positions = {self._chat.default_room: None, **resume}
+                positions = {**self._first_rooms(), **resume}
             self._enter(name, positions, client_id, request.id, resumed=bool(resume))
             return
         assert isinstance(other, Session)
@@ -389,7 +395,7 @@ class Session:
         given = self.client_id
         if client_id is not None:
             self._be(client_id)
-        elif not self.program:
+        elif not self.profile.resumes_by_number:
             self.code = self._chat.identities.add_code(self)
         try:
             self._in_turn(
@@ -404,7 +410,7 @@ class Session:
         self._keeps_client_id = client_id is not None
         if client_id is not None:
             self._chat.identities.add_client(self, self.author)
-        elif not self.program:
+        elif not self.profile.resumes_by_number:
             self._chat.keeper.save(self, self.kept())
         self._state = State.CHATTING
 
@@ -515,7 +521,7 @@ class Session:
                 self._positions = _arrived(self._positions, replaced)
                 self._come_in_again(id)
             else:
-                if not self.program:
+                if not self.profile.resumes_by_number:
                     positions = _arrived(self._chat.positions(self), replaced)
                 self._chat.come_back(self, positions, id)
                 self._code_was_shown()
@@ -530,8 +536,7 @@ class Session:
         self._come_from_absence()
         connection.adopt(self)
         self._chat.audit("resumed", self.address, self.nickname.text)
-        if self.program:
-            # A program sends again what was not acknowledged.
+        if self.profile.deduplicates:  # it sends again what was not acknowledged
             self.lines_dropped(replaced.drop_lines())
         else:
             connection.put_lines(replaced.take_lines())
@@ -623,13 +628,13 @@ class Session:
     def _depart(self) -> None:
         """Leave, in such a way that a person can come back with their code."""
         self._chat.audit("left", self.address, self.nickname.text)
-        if self.program:
+        if self.profile.resumes_by_number:
             self._chat.identities.forget(self)  # it knows its numbers itself
         else:
             self._positions = self._chat.positions(self)
         self._chat.leave(self, self._connection.close)
         self._state = State.CLOSED
-        if not self.program:
+        if not self.profile.resumes_by_number:
             self._stay_known(self.source)
 
     def _stay_known(self, source: Source) -> None:
@@ -657,7 +662,7 @@ class Session:
 
     def _say_goodbye(self) -> None:
         self.lines_dropped(self._connection.drop_lines())
-        if not self.program:
+        if self.profile.receives_goodbye:
             self.show(Goodbye())
         self._connection.close()
 
@@ -676,7 +681,7 @@ class Session:
 
     def _say(self, request: Say) -> None:
         if not request.text.strip():
-            if self.program:
+            if not self.profile.ignores_blank_lines:
                 raise BadRequest(reason="text is blank")
         else:
             room = self._own_room(request.room)
@@ -758,8 +763,8 @@ class Session:
 
     def _topic(self, request: Topic) -> None:
         room = self._own_room(request.room)
-        is_same = request.text == room.topic and not self._unsaved and not self.program
-        if request.text is None or is_same:  # what changes nothing is told to nobody else
+        is_same = request.text == room.topic and not self._unsaved
+        if request.text is None or (is_same and not self.profile.receives_acknowledgements):  # what changes nothing is told to nobody else
             self.show(TopicShown(room.name, room.topic, request.id, room.topic_by))
         else:
             self._chat.set_topic(self, room, request.text, self._message_id(request))
@@ -876,7 +881,7 @@ class Session:
         if batch.hidden:
             own = batch.hidden.get(self, ())
         else:
-            own = () if self.program else batch.places_of(self.author)
+            own = () if self.profile.receives_own_lines else batch.places_of(self.author)
         if not self._ignored:
             return own
         ignored = (at for at, event in enumerate(batch.events) if self._ignores_author(event))
@@ -921,7 +926,7 @@ class Session:
     def not_saved(self, draft: Draft, refusal: Refusal) -> None:
         self._unsaved -= 1
         self._has_lost = True
-        if self.program:  # it says again what was not acknowledged
+        if self.profile.deduplicates:  # it says again what was not acknowledged
             self.refuse(refusal, draft.message_id)
         else:
             self._chat.refused[refusal.code] += 1
@@ -948,7 +953,7 @@ class Session:
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
         self._unsaved -= len(entries)
-        if self.program or self._receipts:
+        if self.profile.receives_acknowledgements or self._receipts:
             self.show(Acknowledged(tuple(entries)))
 
     # -- helpers ------------------------------------------------------------------------------
@@ -986,8 +991,8 @@ class Session:
             self._chat.when_caught_up(room, self._connection.hold())
 
     def _message_id(self, request: Request) -> str | None:
-        """The id under which a message is stored once: only programs send one again."""
-        return request.id if self.program else None
+        """The id under which a message is stored once, if this client sends one again."""
+        return request.id if self.profile.deduplicates else None
 
     def _current_room(self) -> Room:
         if self.current is None:

@@ -46,6 +46,7 @@ from twisted_chat.core.messages import (
     Slowed,
     Style,
 )
+from twisted_chat.core.profile import PERSON, PROGRAM
 from twisted_chat.core.room import Shown
 from twisted_chat.core.session import Session
 from twisted_chat.core.sources import Source, Sources, parse_address, source_of
@@ -260,7 +261,7 @@ class ChatProtocol(LineReceiver):
             self._greeting = None
         self._dialect = dialect
         self._limit_lines()
-        self.session.program = dialect is _JSONL
+        self.session.profile = PROGRAM if dialect is _JSONL else PERSON
         if dialect is _TEXT:
             self.session.show(Greeted())
 
