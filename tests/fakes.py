@@ -26,9 +26,9 @@ from twisted_chat.core.journal import (
 )
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import Entry, Event, Refused, Replayed, Request, Style
-from twisted_chat.core.registry import Registry
 from twisted_chat.core.profile import PERSON, PROGRAM, Profile
-from twisted_chat.core.room import Shown
+from twisted_chat.core.registry import Registry
+from twisted_chat.core.rendered import Rendered
 from twisted_chat.core.session import Session
 from twisted_chat.core.sources import Sources
 from twisted_chat.dialects import text
@@ -175,7 +175,7 @@ class _TextRendering:
     def __init__(self, style: Style) -> None:
         self._style = style
 
-    def render(self, events: Sequence[Event]) -> bytes:
+    def render(self, events: Sequence[Event]) -> Rendered:
         return text.render(events, self._style)
 
 
@@ -209,15 +209,15 @@ class FakeConnection:
     def rendering(self, style: Style) -> _TextRendering:
         return _rendering(style)
 
-    def deliver(self, shown: Shown) -> None:
+    def deliver(self, rendered: Rendered) -> None:
         if not self.closed:
-            self.events.extend(shown.events)
-            self._bytes += shown.data
+            self.events.extend(rendered.events)
+            self._bytes += rendered.data
 
     def show(self, events: Sequence[Event], style: Style) -> None:
         if not self.closed:
             self.events.extend(events)
-            self._bytes += text.render(events, style)
+            self._bytes += text.render(events, style).data
 
     def hold(self) -> Callable[[], None]:
         self.holds += 1

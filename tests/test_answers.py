@@ -69,7 +69,7 @@ UNASKED = {"said"}
 
 
 def answers(visitor: Visitor) -> list[Fields]:
-    data = jsonl.render(visitor.connection.events, Style("en"))
+    data = jsonl.render(visitor.connection.events, Style("en")).data
     visitor.connection.events.clear()
     lines = [json.loads(line) for line in data.splitlines()]
     return [line for line in lines if line["type"] not in UNASKED]

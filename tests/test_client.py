@@ -214,7 +214,7 @@ class Server:
         self.says(*(entered(room, number) for room, number in last.items()))
 
     def says(self, *events: Event) -> None:
-        self.wire.protocol.dataReceived(jsonl.render(events, Style("en")))
+        self.wire.protocol.dataReceived(jsonl.render(events, Style("en")).data)
 
     def answers_all(self) -> list[Request]:
         """Acknowledge what was said, in its order, until nothing more is said."""

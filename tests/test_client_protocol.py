@@ -36,7 +36,7 @@ GREETING = b"Welcome! Please type your username:\n"
 
 
 def sent(*events: Event) -> bytes:
-    return jsonl.render(events, Style("en"))
+    return jsonl.render(events, Style("en")).data
 
 
 WELCOME = sent(Welcomed("Ana", (), {"lobby": 0}, bytes(16), "", False))

@@ -47,7 +47,7 @@ ENGLISH = Style("en")
 
 def sent(*events: Event) -> list[bytes]:
     """``events`` as the server sends them, by lines."""
-    return jsonl.render(events, ENGLISH).split(b"\n")[:-1]
+    return jsonl.render(events, ENGLISH).data.split(b"\n")[:-1]
 
 
 # -- what the server sends --------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_what_a_newer_server_says_is_passed_over() -> None:
 
 def test_a_refusal_has_the_server_s_code_and_words() -> None:
     told = Refused(NotSaved(text="oi", reason="disk I/O error"), "m1")
-    (line,) = jsonl.render([told], Style("pt_BR")).splitlines()
+    (line,) = jsonl.render([told], Style("pt_BR")).data.splitlines()
     read = decode(line)
     assert isinstance(read, Refused)
     assert isinstance(read.refusal, RequestRefused)

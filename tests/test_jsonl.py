@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any, cast
 
@@ -64,7 +65,7 @@ from twisted_chat.core.messages import (
     Welcomed,
 )
 from twisted_chat.dialects import jsonl
-from twisted_chat.dialects.jsonl import FOR_PEOPLE, ID_LIMIT, parse, render
+from twisted_chat.dialects.jsonl import FOR_PEOPLE, ID_LIMIT, parse
 
 ENGLISH = Style("en")
 CLIENT = "0123456789abcdef0123456789abcdef"
@@ -75,6 +76,10 @@ FOR_PROGRAMS = [cls for cls in EVENTS if cls not in FOR_PEOPLE]
 
 def line(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
+
+
+def render(events: Sequence[Event], style: Style) -> bytes:
+    return jsonl.render(events, style).data
 
 
 def objects(*events: Event, style: Style = ENGLISH) -> list[dict[str, Any]]:

@@ -215,7 +215,7 @@ def test_a_line_that_is_not_understood_is_no_translation(entry: str) -> None:
 )
 def test_people_read_the_words_of_the_paper(event: Event, line: str) -> None:
     """Figures 3 to 7, to the letter."""
-    assert text.render([event], Style("pt_BR")).decode() == f"{line}\n"
+    assert text.render([event], Style("pt_BR")).data.decode() == f"{line}\n"
 
 
 @pytest.mark.parametrize(

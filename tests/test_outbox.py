@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from twisted.internet.testing import StringTransport
 
 from twisted_chat.core.messages import Entry, Event, Style
-from twisted_chat.core.room import Batch, Room, Shown
+from twisted_chat.core.rendered import Rendered
+from twisted_chat.core.room import Batch, Room
 from twisted_chat.dialects import text
 from twisted_chat.net.connection import DialectRendering
 from twisted_chat.net.outbox import BUFFER, DELIVERIES, UNSENT, Outbox
 
-RENDERING = DialectRendering(text, Style("en"), crlf=False)
+RENDERING = DialectRendering(text, Style("en"))
 
 
 class SocketTransport:
@@ -144,8 +145,8 @@ def entry(number: int, said: str = "oi") -> Entry:
     return Entry("lobby", number, 0, "say", "Ana", said, None, None, b"")
 
 
-def shown(events: Sequence[Event]) -> Shown:
-    return Batch(Room("lobby"), events).shown(RENDERING)
+def shown(events: Sequence[Event]) -> Rendered:
+    return Batch(Room("lobby"), events).rendered(RENDERING)
 
 
 @given(
@@ -166,7 +167,7 @@ def test_everything_arrives_once_and_in_order(steps: list[tuple[str, int]]) -> N
             if step == "deliver":
                 data = bytes((n % 256,)) * size
                 sent.append(data)
-                wire.outbox.deliver(Shown(data))
+                wire.outbox.deliver(Rendered(data))
             elif step == "read":
                 received.append(wire.read(size))
             else:
@@ -179,7 +180,7 @@ def test_everything_arrives_once_and_in_order(steps: list[tuple[str, int]]) -> N
 def test_who_does_not_read_is_known_not_to_be_ready_and_holds_the_rest_without_a_copy() -> None:
     with line() as wire:
         data = b"x" * 1_000_000
-        wire.outbox.deliver(Shown(data))
+        wire.outbox.deliver(Rendered(data))
         assert not wire.outbox.ready
         assert wire.changes == [False]
         assert wire.transport.written == []
@@ -191,23 +192,23 @@ def test_what_piles_up_behind_what_is_being_sent_is_counted_until_its_turn_comes
     with line() as wire:
         first, second, third = b"x" * 1_000_000, b"y" * 300_000, b"z" * 7
         for data in (first, second, third):
-            wire.outbox.deliver(Shown(data))
+            wire.outbox.deliver(Rendered(data))
         assert wire.sizes == [300_000, 300_007]
         read = 0
         while read <= len(first) + 50_000:
             read += len(wire.read(1 << 16))
             wire.transport.is_writable()
-        wire.outbox.deliver(Shown(third))
+        wire.outbox.deliver(Rendered(third))
         assert wire.sizes[-1] == 14
         wire.read_all()
-        wire.outbox.deliver(Shown(first))
-        wire.outbox.deliver(Shown(third))
+        wire.outbox.deliver(Rendered(first))
+        wire.outbox.deliver(Rendered(third))
         assert wire.sizes[-1] == 7
 
 
 def test_the_owner_knows_when_the_other_side_takes_something_but_not_all() -> None:
     with line() as wire:
-        wire.outbox.deliver(Shown(b"x" * 1_000_000))
+        wire.outbox.deliver(Rendered(b"x" * 1_000_000))
         moves = -1
         while wire.moves != moves:  # until the system takes no more
             moves = wire.moves
@@ -224,7 +225,7 @@ def test_the_owner_knows_when_the_other_side_takes_something_but_not_all() -> No
 
 def test_whoever_reads_a_little_has_moved_although_the_system_wants_no_more_yet() -> None:
     with line() as wire:
-        wire.outbox.deliver(Shown(b"x" * 1_000_000))
+        wire.outbox.deliver(Rendered(b"x" * 1_000_000))
         wire.waiting_at_the_far_end()
         assert wire.outbox.has_moved()  # what was still on the way
         assert not wire.outbox.has_moved()
@@ -255,19 +256,19 @@ def test_of_a_transport_without_a_socket_what_is_given_to_it_when_it_is_full_is_
     transport: Any = StringTransport()
     watcher = Watcher()
     outbox = watcher.outbox = Outbox(transport, watcher)
-    outbox.deliver(Shown(b"x" * 100))
+    outbox.deliver(Rendered(b"x" * 100))
     transport.dataBuffer, transport.offset = b"x" * 100, 10
     outbox.pauseProducing()
     assert not outbox.has_moved()
-    outbox.deliver(Shown(b"y" * 10))
-    outbox.deliver(Shown(b"y" * 5))
+    outbox.deliver(Rendered(b"y" * 10))
+    outbox.deliver(Rendered(b"y" * 5))
     assert watcher.sizes == [10, 15]
     assert not outbox.has_moved()
     transport.offset = 20
     assert outbox.has_moved()
     assert not outbox.has_moved()
     outbox.resumeProducing()
-    outbox.deliver(Shown(b"z" * 5))
+    outbox.deliver(Rendered(b"z" * 5))
     assert watcher.sizes == [10, 15]
     assert watcher.changes == [False, True]
     assert transport.value() == b"x" * 100 + b"y" * 15 + b"z" * 5
@@ -304,8 +305,8 @@ def test_of_what_was_sent_it_is_known_when_it_has_arrived() -> None:
             wire.outbox.deliver(shown([entry(number + 1)]))
         first = wire.outbox.arrival()
         while wire.outbox.ready:
-            wire.outbox.deliver(Shown(b"y" * 500))
-        wire.outbox.deliver(Shown(b"z" * 20_000))
+            wire.outbox.deliver(Rendered(b"y" * 500))
+        wire.outbox.deliver(Rendered(b"z" * 20_000))
         second = wire.outbox.arrival()
         wire.waiting_at_the_far_end()
         assert first()
@@ -313,14 +314,14 @@ def test_of_what_was_sent_it_is_known_when_it_has_arrived() -> None:
         wire.read_all()
         wire.waiting_at_the_far_end()
         assert second()
-        wire.outbox.deliver(Shown(b"x"))
+        wire.outbox.deliver(Rendered(b"x"))
         assert second()
 
 
 def test_what_had_not_arrived_when_the_connection_was_lost_never_does() -> None:
     with line() as wire:
         while wire.outbox.ready:
-            wire.outbox.deliver(Shown(b"y" * 500))
+            wire.outbox.deliver(Rendered(b"y" * 500))
         arrived = wire.outbox.arrival()
         wire.outbox.stopProducing()
         wire.read_all()
@@ -334,7 +335,7 @@ def test_under_tls_it_is_known_a_turn_later_what_has_arrived() -> None:
         transport = StringTransport()
         transport.socket = near  # type: ignore[attr-defined]
         outbox = Outbox(transport, Watcher())
-        outbox.deliver(Shown(b"x" * 100))
+        outbox.deliver(Rendered(b"x" * 100))
         arrived = outbox.arrival()
         transport.dataBuffer, transport.offset = b"x" * 100, 0  # type: ignore[attr-defined]
         assert not arrived()
@@ -344,17 +345,17 @@ def test_under_tls_it_is_known_a_turn_later_what_has_arrived() -> None:
 
 def test_where_it_cannot_be_known_all_counts_as_arrived() -> None:
     outbox = Outbox(StringTransport(), Watcher())
-    outbox.deliver(Shown(b"x"))
+    outbox.deliver(Rendered(b"x"))
     assert outbox.arrival()()
 
 
 def test_what_waits_is_still_sent_when_the_connection_closes() -> None:
     with line() as wire:
         data = bytes(range(256)) * 4000
-        wire.outbox.deliver(Shown(data))
-        wire.outbox.deliver(Shown(b"bye\n"))
+        wire.outbox.deliver(Rendered(data))
+        wire.outbox.deliver(Rendered(b"bye\n"))
         wire.outbox.close()
-        wire.outbox.deliver(Shown(b"too late\n"))
+        wire.outbox.deliver(Rendered(b"too late\n"))
         assert not wire.transport.closing
         received = b""
         while len(received) < len(data) + 4:
@@ -422,7 +423,7 @@ def test_under_tls_what_the_connection_below_holds_has_not_arrived() -> None:
 
 def test_a_batch_without_some_of_its_lines() -> None:
     batch = Batch(Room("lobby"), [entry(n, str(n)) for n in range(1, 7)])
-    some = batch.shown_without(RENDERING, [0, 3, 5])
+    some = batch.rendered_without(RENDERING, [0, 3, 5])
     assert some.data == b"[Ana]: 2\n[Ana]: 3\n[Ana]: 5\n"
     assert [e.number for e in some.events if isinstance(e, Entry)] == [2, 3, 5]
     assert [some.first_missing(size) for size in (0, 9, 17, 18, 27)] == [2, 3, 3, 5, None]

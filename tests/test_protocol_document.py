@@ -123,7 +123,7 @@ def test_every_request_and_its_fields_are_documented(type: str) -> None:
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.__class__.__name__))
 def test_every_event_and_its_fields_are_documented(event: Event) -> None:
-    wire = json.loads(jsonl.render([event], Style("en")))
+    wire = json.loads(jsonl.render([event], Style("en")).data)
     entry = definition(section("What the server sends"), wire.pop("type"))
     for field in wire:
         assert f"``{field}``" in entry
@@ -134,7 +134,7 @@ def test_no_event_is_forgotten_here() -> None:
 
 
 def test_every_limit_is_documented() -> None:
-    (shown,) = map(json.loads, jsonl.render([LimitsShown(Limits())], Style("en")).splitlines())
+    (shown,) = map(json.loads, jsonl.render([LimitsShown(Limits())], Style("en")).data.splitlines())
     for limit in shown["limits"]:
         assert f"``{limit}``" in section("Limits")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -58,8 +58,8 @@ from twisted_chat.core.messages import (
     Told,
     Welcomed,
 )
-from twisted_chat.dialects import commands
-from twisted_chat.dialects.text import parse, parse_says, render
+from twisted_chat.dialects import commands, text
+from twisted_chat.dialects.text import parse, parse_says
 from twisted_chat.i18n.language import LANGUAGES
 
 ENGLISH = Style("en")
@@ -96,6 +96,10 @@ def entered(
 ) -> Entered:
     count = len(people) if count is None else count
     return Entered("cinema", people, count, topic, 7, keep_days)
+
+
+def render(events: Sequence[Event], style: Style) -> bytes:
+    return text.render(events, style).data
 
 
 def lines(*events: Event, style: Style = ENGLISH) -> list[str]:

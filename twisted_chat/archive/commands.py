@@ -148,8 +148,7 @@ def history(path: str, room: str, last: int | None, language: str) -> int:
         found = _find(archive, room)
         width = len(str(found.last))
         for entries in _counted(archive, [found], progress, last):
-            shown = dialect.render([Replayed(entry) for entry in entries], Style(language))
-            lines = shown.decode().split("\n")[:-1]
+            lines = dialect.lines([Replayed(entry) for entry in entries], Style(language))
             for entry, line in zip(entries, lines, strict=True):
                 output.write(f"{entry.number:>{width}} {line}\n")
         return 0

@@ -459,7 +459,7 @@ def as_json(event: Event) -> bytes:
         return _line("log-replaced", room=event.room)
     if isinstance(event, Welcomed):
         event = structs.replace(event, client_id=b"")
-    return jsonl.render([event], _STYLE)
+    return jsonl.render([event], _STYLE).data
 
 
 def _line(type: str, **fields: object) -> bytes:

@@ -30,13 +30,15 @@ class Style(Message, frozen=True):
     """How one person wants to be shown events: equal styles share one rendering.
 
     ``prefixed`` is set for the rooms that are not the person's current one. Times are UTC, or
-    ``local``: in the zone of this machine.
+    ``local``: in the zone of this machine. With ``crlf``, lines end with CR LF, where a dialect has
+    a choice.
     """
 
     language: str
     timestamps: bool = False
     prefixed: bool = False
     local: bool = False
+    crlf: bool = False
 
 
 # -- requests ---------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
-from itertools import accumulate
 from typing import Protocol, cast
 
-from twisted_chat.core.messages import Crowd, Entry, Event, Joined, Left, Renamed, Replayed
+from twisted_chat.core.messages import Crowd, Entry, Event, Joined, Left, Renamed
 from twisted_chat.core.presence import Change, Presence, Somebody
+from twisted_chat.core.rendered import Rendered
 
 #: Entries of each room kept in memory, for those who join and those who fall behind a little;
 #: and for each who is behind, up to a bound, as what is rendered already can be sent to many.
@@ -65,50 +65,17 @@ def runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
 class Rendering(Protocol):
     """How some people are shown events: one object for all who are shown the same bytes."""
 
-    def render(self, events: Sequence[Event]) -> bytes:
-        """``events`` as lines that end with LF; each entry, also a replayed one, is one line."""
-
-
-class Shown:
-    """Bytes for somebody; of a batch, but for the events at the places ``left_out``."""
-
-    __slots__ = ("_events", "_left_out", "data", "room")
-
-    def __init__(
-        self, data: bytes, batch: Batch | None = None, left_out: Sequence[int] = ()
-    ) -> None:
-        self.data = data
-        #: The room that it is about, if it is of a batch.
-        self.room: Room | None = None if batch is None else batch.room
-        # Not the batch, which holds this: both go as soon as nobody needs them.
-        self._events: Sequence[Event] = () if batch is None else batch.events
-        self._left_out = left_out
-
-    @property
-    def events(self) -> list[Event]:
-        """What of the batch is shown, in its order."""
-        left_out = frozenset(self._left_out)
-        return [event for at, event in enumerate(self._events) if at not in left_out]
-
-    def first_missing(self, size: int) -> int | None:
-        """The number of the first entry that is not whole in the first ``size`` bytes."""
-        arrived = self.data.count(b"\n", 0, size)
-        for event in self.events:
-            entry = event.entry if isinstance(event, Replayed) else event
-            if isinstance(entry, Entry):
-                if not arrived:
-                    return entry.number
-                arrived -= 1
-        return None
+    def render(self, events: Sequence[Event]) -> Rendered:
+        """``events`` as bytes, and where each of them ends."""
 
 
 class Batch:
     """A run of one room's events, rendered once for each rendering in use.
 
-    It holds entries, or else events that are not in the log, each of which is one line.
+    It holds entries, or else events that are not in the log.
     """
 
-    __slots__ = ("_ends", "_own", "about", "events", "hidden", "ready_made", "room")
+    __slots__ = ("_own", "about", "events", "hidden", "ready_made", "room")
 
     def __init__(
         self,
@@ -123,34 +90,20 @@ class Batch:
         self.about = about
         #: Where the events stand that a member is not shown.
         self.hidden: Mapping[Member, Sequence[int]] = hidden or {}
-        #: What :meth:`shown` has made so far.
-        self.ready_made: dict[Rendering | None, Shown] = {}
-        self._ends: dict[Rendering, list[int]] | None = None
+        #: What :meth:`rendered` has made so far.
+        self.ready_made: dict[Rendering | None, Rendered] = {}
         self._own: dict[bytes | None, list[int]] | None = None
 
-    def shown(self, rendering: Rendering) -> Shown:
+    def rendered(self, rendering: Rendering) -> Rendered:
         """All of it, in ``rendering``."""
-        shown = self.ready_made.get(rendering)
-        if shown is None:
-            shown = self.ready_made[rendering] = Shown(rendering.render(self.events), self)
-        return shown
+        rendered = self.ready_made.get(rendering)
+        if rendered is None:
+            rendered = self.ready_made[rendering] = rendering.render(self.events)
+        return rendered
 
-    def shown_without(self, rendering: Rendering, left_out: Sequence[int]) -> Shown:
-        """All but the entries at the places ``left_out``, ascending, in ``rendering``."""
-        data = self.shown(rendering).data
-        if self._ends is None:
-            self._ends = {}
-        ends = self._ends.get(rendering)
-        if ends is None:
-            lines = data.split(b"\n")[:-1]
-            ends = self._ends[rendering] = list(accumulate(len(line) + 1 for line in lines))
-        pieces = []
-        start = 0
-        for at in left_out:
-            pieces.append(data[start : ends[at - 1] if at else 0])
-            start = ends[at]
-        pieces.append(data[start:])
-        return Shown(b"".join(pieces), self, left_out)
+    def rendered_without(self, rendering: Rendering, left_out: Sequence[int]) -> Rendered:
+        """All but the events at the indexes ``left_out``, ascending, in ``rendering``."""
+        return self.rendered(rendering).without(left_out)
 
     def places_of(self, author: bytes) -> Sequence[int]:
         """Where the entries stand that their author is not shown again: not a new topic, which
@@ -174,7 +127,7 @@ class Outlet(Protocol):
     def ready(self) -> bool:
         """Whether more can be delivered now. If not, the member's cursors wait."""
 
-    def deliver(self, shown: Shown) -> None:
+    def deliver(self, rendered: Rendered) -> None:
         """Send it, after all that was sent before."""
 
 
@@ -402,11 +355,11 @@ class Room:
             if not outlet.ready:
                 behind.append(cursor)
                 continue
-            shown = ready_made.get(cursor.rendering)
-            if shown is None or cursor in alone:
+            rendered = ready_made.get(cursor.rendering)
+            if rendered is None or cursor in alone:
                 cursor.member.receive(batch)
             else:
-                outlet.deliver(shown)
+                outlet.deliver(rendered)
         return behind
 
     def _first(self, at: int) -> int | None:

@@ -95,7 +95,8 @@ from twisted_chat.core.messages import (
 )
 from twisted_chat.core.names import NICKNAME_LIMIT, Nickname, nickname
 from twisted_chat.core.profile import PERSON
-from twisted_chat.core.room import Batch, Cursor, Outlet, Rendering, Room, Shown
+from twisted_chat.core.rendered import Rendered
+from twisted_chat.core.room import Batch, Cursor, Outlet, Rendering, Room
 from twisted_chat.core.sources import Source
 from twisted_chat.core.unconfirmed import Shown as Sent
 from twisted_chat.core.unconfirmed import Unconfirmed
@@ -189,7 +190,7 @@ class _NoConnection:
     def rendering(self, style: Style) -> Rendering:
         raise AssertionError("nothing is rendered for somebody who is away")
 
-    def deliver(self, shown: Shown) -> None: ...
+    def deliver(self, rendered: Rendered) -> None: ...
 
     def show(self, events: Sequence[Event], style: Style) -> None: ...
 
@@ -764,7 +765,9 @@ class Session:
     def _topic(self, request: Topic) -> None:
         room = self._own_room(request.room)
         is_same = request.text == room.topic and not self._unsaved
-        if request.text is None or (is_same and not self.profile.receives_acknowledgements):  # what changes nothing is told to nobody else
+        if request.text is None or (
+            is_same and not self.profile.receives_acknowledgements
+        ):  # what changes nothing is told to nobody else
             self.show(TopicShown(room.name, room.topic, request.id, room.topic_by))
         else:
             self._chat.set_topic(self, room, request.text, self._message_id(request))
@@ -872,9 +875,9 @@ class Session:
             batch = part
         left_out = self._left_out(batch)
         if not left_out:
-            self.outlet.deliver(batch.shown(rendering))
+            self.outlet.deliver(batch.rendered(rendering))
         elif len(left_out) < len(batch.events):
-            self.outlet.deliver(batch.shown_without(rendering, left_out))
+            self.outlet.deliver(batch.rendered_without(rendering, left_out))
 
     def _left_out(self, batch: Batch) -> Sequence[int]:
         """The places of what is one's own or ignored."""

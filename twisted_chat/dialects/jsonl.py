@@ -85,6 +85,8 @@ from twisted_chat.core.messages import (
     Welcomed,
 )
 from twisted_chat.core.names import ROOM_LIMIT
+from twisted_chat.core.rendered import Rendered
+from twisted_chat.dialects.base import line_ends
 
 #: The version of this protocol: it grows by one when a program written for it could break.
 VERSION = 1
@@ -281,13 +283,21 @@ def batch_style(style: Style) -> Style:
     return _ANY_STYLE
 
 
-def render(events: Sequence[Event], style: Style) -> bytes:
-    """``events`` as lines that end with LF."""
+def render(events: Sequence[Event], style: Style) -> Rendered:
+    """``events`` as lines that end with LF: one each, but for acknowledgements of several."""
     data = _lines([_RENDERERS[type(event)](event, style) for event in events])
-    if data.isascii() and b"\x7f" not in data:
-        return data
-    # JSON escapes the C0 controls only.
-    return "\n".join(visible(line) for line in data.decode().split("\n")).encode()
+    if not data.isascii() or b"\x7f" in data:
+        # JSON escapes the C0 controls only.
+        data = "\n".join(visible(line) for line in data.decode().split("\n")).encode()
+    return Rendered(data, events, _ends)
+
+
+def _ends(data: bytes, events: Sequence[Event]) -> list[int]:
+    ends = line_ends(data, events)
+    if len(ends) == len(events):
+        return ends
+    lines = (max(1, len(e.entries)) if isinstance(e, Acknowledged) else 1 for e in events)
+    return [ends[count - 1] for count in accumulate(lines)]
 
 
 def _lines(values: Sequence[object]) -> bytes:

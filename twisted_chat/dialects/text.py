@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 from msgspec import structs
@@ -60,7 +62,9 @@ from twisted_chat.core.messages import (
     TopicShown,
     Welcomed,
 )
+from twisted_chat.core.rendered import Rendered
 from twisted_chat.dialects import commands
+from twisted_chat.dialects.base import line_ends
 from twisted_chat.dialects.display import BLANKS_AND_INVISIBLE, is_plain, shown, stripped
 from twisted_chat.i18n.language import N_, catalogue
 
@@ -166,20 +170,33 @@ def batch_style(style: Style) -> Style:
 # -- out --------------------------------------------------------------------------------------
 
 
-def render(events: Sequence[Event], style: Style) -> bytes:
-    """``events`` as lines that end with LF."""
-    lines: list[str] = []
+def render(events: Sequence[Event], style: Style) -> Rendered:
+    """``events`` as lines, an event in one or several."""
+    pieces: list[str] = []
+    end = "\r\n" if style.crlf else "\n"
     plain = not (style.timestamps or style.prefixed)
+    one_line_each = True
     for event in events:
         if plain and type(event) is Entry and event.kind == "say":
             # Nearly all there is: what _entry makes of it, faster.
             nickname, text = event.nickname, event.text
             if nickname.isprintable() and is_plain(text):
-                lines.append(f"[{nickname}]: {text}")
+                pieces.append(f"[{nickname}]: {text}{end}")
                 continue
-        lines.extend(_RENDERERS[type(event)](event, style))
-    lines.append("")
-    return "\n".join(lines).encode("utf-8")
+        found = _RENDERERS[type(event)](event, style)
+        one_line_each = one_line_each and len(found) == 1
+        pieces.extend([f"{line}{end}" for line in found])
+    data = "".join(pieces).encode("utf-8")
+    return Rendered(data, events, line_ends if one_line_each else partial(_ends, style=style))
+
+
+def _ends(data: bytes, events: Sequence[Event], style: Style) -> list[int]:
+    return list(accumulate(len(render([event], style).data) for event in events))
+
+
+def lines(events: Sequence[Event], style: Style) -> list[str]:
+    """``events`` as lines without their ends: for who shows them otherwise than as bytes."""
+    return [line for event in events for line in _RENDERERS[type(event)](event, style)]
 
 
 def _translate(style: Style, sentence: str, **details: object) -> str:

@@ -19,6 +19,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import structs
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionLost
@@ -47,7 +48,7 @@ from twisted_chat.core.messages import (
     Style,
 )
 from twisted_chat.core.profile import PERSON, PROGRAM
-from twisted_chat.core.room import Shown
+from twisted_chat.core.rendered import Rendered
 from twisted_chat.core.session import Session
 from twisted_chat.core.sources import Source, Sources, parse_address, source_of
 from twisted_chat.dialects import jsonl, text
@@ -115,7 +116,7 @@ class Dialect(Hashable, Protocol):
 
     def parse_says(self, lines: Sequence[bytes]) -> list[Say]: ...
 
-    def render(self, events: Sequence[Event], style: Style) -> bytes: ...
+    def render(self, events: Sequence[Event], style: Style) -> Rendered: ...
 
     def batch_style(self, style: Style) -> Style: ...
 
@@ -129,19 +130,19 @@ _JSONL: Dialect = jsonl
 
 
 class DialectRendering(msgspec.Struct, frozen=True, eq=False):
-    """A :class:`twisted_chat.core.room.Rendering`; with ``crlf``, lines end with CR LF."""
+    """A :class:`twisted_chat.core.room.Rendering`: a dialect, in one style."""
 
     dialect: Dialect
     style: Style
-    crlf: bool
 
-    def render(self, events: Sequence[Event]) -> bytes:
-        data = self.dialect.render(events, self.style)
-        return data.replace(b"\n", b"\r\n") if self.crlf else data
+    def render(self, events: Sequence[Event]) -> Rendered:
+        return self.dialect.render(events, self.style)
 
 
-#: One object for each, so that many share it: see :class:`twisted_chat.core.room.Batch`.
-_rendering = functools.cache(DialectRendering)
+@functools.cache
+def _rendering(dialect: Dialect, style: Style, crlf: bool) -> DialectRendering:
+    """One object for each, so that many share it: see :class:`twisted_chat.core.room.Batch`."""
+    return DialectRendering(dialect, structs.replace(style, crlf=crlf))
 
 
 @implementer(IHalfCloseableProtocol)
@@ -226,8 +227,8 @@ class ChatProtocol(LineReceiver):
         factory = self.factory
         self._turned_away = self._closing = True
         factory.turned_away(refusal, self._address)
-        line = text.render([Refused(refusal)], Style(factory.language))
-        if close_with(self.transport, line):
+        told = text.render([Refused(refusal)], Style(factory.language))
+        if close_with(self.transport, told.data):
             return
         if len(factory.rejected) >= REJECTED_AT_ONCE:
             self.transport.abortConnection()
@@ -397,7 +398,7 @@ class ChatProtocol(LineReceiver):
             self._greeting.cancel()
             self._greeting = None
         self.factory.refused[foreign.value] += 1
-        self._outbox.deliver(Shown(first_bytes.answer(foreign, self.factory.language)))
+        self._outbox.deliver(Rendered(first_bytes.answer(foreign, self.factory.language)))
         self._forget_lines()
         self.close()
 
@@ -418,7 +419,7 @@ class ChatProtocol(LineReceiver):
                 self.transport.abortConnection()
             return
         if answer:
-            self._outbox.deliver(Shown(answer))
+            self._outbox.deliver(Rendered(answer))
         self._lines.extend([None] * self._telnet.take_cost())
         for item in found:
             if isinstance(item, bytes):
@@ -698,15 +699,17 @@ class ChatProtocol(LineReceiver):
 
     def show(self, events: Sequence[Event], style: Style) -> None:
         rendering = _rendering(self._dialect or _TEXT, style, self._crlf)
-        self._outbox.deliver(Shown(rendering.render(events)))
+        # Without the events: they are not in the log, and nobody asks which of them arrived.
+        self._outbox.deliver(Rendered(rendering.render(events).data))
 
     def missing(self) -> Mapping[str, int]:
         numbers: dict[str, int] = {}
-        for shown, arrived in self._outbox.missing():
-            if shown.room is not None and shown.room.name not in numbers:
-                number = shown.first_missing(arrived)
+        for rendered, arrived in self._outbox.missing():
+            room = rendered.room
+            if room is not None and room not in numbers:
+                number = rendered.first_missing(arrived)
                 if number is not None:
-                    numbers[shown.room.name] = number
+                    numbers[room] = number
         return numbers
 
     def arrival(self) -> Callable[[], bool]:
@@ -1059,7 +1062,7 @@ class ChatFactory(ServerFactory):
     def said(self, person: Person, entry: Entry) -> None:
         """Write what somebody said into the server's log: only where the operator asked for it."""
         style = Style(self.language, prefixed=entry.room != self.chat.default_room)
-        line = text.render([entry], style).decode().rstrip("\n")
+        (line,) = text.lines([entry], style)
         sentence = N_("Message received from {peer}: {line}")
         self.say(sentence, event="message", peer=person.address, line=line)
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
-from twisted_chat.core.room import Shown
+from twisted_chat.core.rendered import Rendered
 
 #: Bytes that may be on the way where that cannot be known: what a transport holds before it asks
 #: its producer to wait (``twisted.internet.abstract.FileDescriptor.bufferSize``).
@@ -118,7 +118,7 @@ class Outbox:
         #: What had not arrived of what is being sent, when it was last asked.
         self._left_before = 0
         #: What was sent last, and may not have arrived.
-        self._deliveries: list[Shown] = []
+        self._deliveries: list[Rendered] = []
         self._deliveries_left = DELIVERIES  # until it is asked
         self._bytes_left = DELIVERED_BYTES
         #: What ``_bytes_left`` is taken from gives the bytes that were delivered.
@@ -126,12 +126,12 @@ class Outbox:
         self._undelivered: int | None = None
         transport.registerProducer(self, self._socket is None)
 
-    def deliver(self, shown: Shown) -> None:
+    def deliver(self, rendered: Rendered) -> None:
         """Send it, after all that was sent before; nothing once closed."""
         if self._closed:
             return
-        self._deliveries.append(shown)
-        data = shown.data
+        self._deliveries.append(rendered)
+        data = rendered.data
         if self._waiting is not None:
             self._waiting.append(data)
             self._pile_up(len(data))
@@ -174,15 +174,15 @@ class Outbox:
 
         return arrived
 
-    def missing(self) -> list[tuple[Shown, int]]:
+    def missing(self) -> list[tuple[Rendered, int]]:
         """What was sent and may not have arrived, oldest first; with how many bytes have."""
         unconfirmed = self._unconfirmed()
         missing = []
-        for shown in reversed(self._deliveries):
+        for rendered in reversed(self._deliveries):
             if unconfirmed <= 0:
                 break
-            missing.append((shown, max(0, len(shown.data) - unconfirmed)))
-            unconfirmed -= len(shown.data)
+            missing.append((rendered, max(0, len(rendered.data) - unconfirmed)))
+            unconfirmed -= len(rendered.data)
         return missing[::-1]
 
     def close(self) -> None:
@@ -301,10 +301,10 @@ class Outbox:
     # -- what may not have arrived --------------------------------------------------------------
 
     def _forget_arrived(self) -> None:
-        self._deliveries = [shown for shown, _ in self.missing()]
+        self._deliveries = [rendered for rendered, _ in self.missing()]
         self._deliveries_left = max(DELIVERIES, len(self._deliveries))
         delivered = self._delivered()
-        self._bytes_left = max(DELIVERED_BYTES, sum(len(shown.data) for shown in self._deliveries))
+        self._bytes_left = max(DELIVERED_BYTES, sum(len(each.data) for each in self._deliveries))
         self._delivered_before = delivered + self._bytes_left
 
     def _delivered(self) -> int:

@@ -90,10 +90,10 @@ def answer(foreign: Foreign, language: str) -> bytes:
         return b"\x15\x03\x01\x00\x02\x02\x28"  # alert, fatal: handshake_failure (RFC 8446, 6.2)
     _ = catalogue(language).gettext
     sentence = _(N_("This is a chat server: use telnet, nc or twisted-chat connect."))
-    body = f"{sentence}\n".encode()
     if foreign is Foreign.SSH:
         # Lines before the version string are for the person (RFC 4253, section 4.2).
-        return body.replace(b"\n", b"\r\n")
+        return f"{sentence}\r\n".encode()
+    body = f"{sentence}\n".encode()
     head = (
         "HTTP/1.1 400 Bad Request\r\n"
         "Content-Type: text/plain; charset=utf-8\r\n"

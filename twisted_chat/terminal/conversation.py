@@ -971,8 +971,8 @@ class Conversation:
         room: str | None = getattr(event, "room", None)
         prefixed = not self._hold and room is not None and room != self.room
         style = Style(self.language, prefixed=prefixed, local=True)
-        rendered = dialect.render([event], style).decode().splitlines()
-        return [Line(text=text, kind=kind, room=room) for text in rendered]
+        lines = dialect.lines([event], style)
+        return [Line(text=text, kind=kind, room=room) for text in lines]
 
     def _display(self, lines: Sequence[Line]) -> None:
         self.view.show(lines if self._days is None else list(self._days.with_dates(lines)))

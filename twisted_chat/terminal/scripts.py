@@ -328,8 +328,11 @@ async def _print_all(events: Events, tailing: Tailing, place: Place, language: s
         elif isinstance(event, (Entry, EntriesRemoved)) and event.room in (
             tailing.rooms or [LOBBY]
         ):
-            line = as_json(event) if tailing.json else dialect.render([event], style)
-            screen.line(line.decode().rstrip("\n"))
+            if tailing.json:
+                screen.line(as_json(event).decode().rstrip("\n"))
+            else:
+                for line in dialect.lines([event], style):
+                    screen.line(line)
             if screen.error is not None:
                 status, sentence = why_not(screen.error, language)
                 if sentence:

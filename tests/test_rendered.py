@@ -1,0 +1,87 @@
+"""Where events end in their bytes: each dialect says so, and nothing else looks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.test_text_dialect import EVENTS, STYLES, entry, structs
+from twisted_chat.core.messages import Acknowledged, Entry, Event, Joined, Replayed, Style
+from twisted_chat.core.rendered import Rendered
+from twisted_chat.dialects import jsonl, text
+
+FOR_BOTH = [cls for cls in EVENTS if cls not in jsonl.FOR_PEOPLE]
+ALL_STYLES = [*STYLES, Style("en", crlf=True), Style("pt_BR", prefixed=True, crlf=True)]
+
+DIALECTS = pytest.mark.parametrize("dialect", [text, jsonl], ids=["text", "jsonl"])
+some_events = st.lists(st.sampled_from(FOR_BOTH).flatmap(structs), max_size=4)
+
+
+@DIALECTS
+@given(some_events, st.sampled_from(ALL_STYLES))
+@settings(deadline=None)
+def test_each_event_ends_where_its_own_bytes_end(
+    dialect: Any, events: list[Event], style: Style
+) -> None:
+    rendered = dialect.render(events, style)
+    alone = [dialect.render([event], style).data for event in events]
+    assert b"".join(alone) == rendered.data
+    assert list(rendered.ends) == list(accumulate(map(len, alone)))
+    assert list(rendered.events) == events
+
+
+@DIALECTS
+@given(some_events, st.sampled_from(ALL_STYLES), st.data())
+@settings(deadline=None)
+def test_without_some_events_it_is_the_rendering_of_the_others(
+    dialect: Any, events: list[Event], style: Style, data: st.DataObject
+) -> None:
+    places = st.sets(st.integers(0, len(events) - 1)) if events else st.just(set[int]())
+    left_out = sorted(data.draw(places))
+    others = [event for at, event in enumerate(events) if at not in left_out]
+    part, expected = dialect.render(events, style).without(left_out), dialect.render(others, style)
+    assert part.data == expected.data
+    assert list(part.ends) == list(expected.ends)
+    assert list(part.events) == others
+
+
+def test_a_line_of_several_acknowledgements_is_one_event() -> None:
+    saved = Acknowledged((entry("one"), entry("two")))
+    rendered = jsonl.render([saved, Joined("cinema", "Bia", True)], Style("en"))
+    assert rendered.data.count(b"\n") == 3
+    assert len(rendered.ends) == 2
+
+
+def test_the_ends_are_looked_for_once_and_only_when_they_are_needed() -> None:
+    calls = []
+
+    def find_ends(data: bytes, events: Sequence[Event]) -> Sequence[int]:
+        calls.append(data)
+        return [3, 6]
+
+    rendered = Rendered(b"abcdef", (entry("abc", number=1), entry("def", number=2)), find_ends)
+    assert rendered.room == "cinema"
+    assert calls == []
+    assert rendered.first_missing(5) == 2
+    assert rendered.without([0]).data == b"def"
+    assert calls == [b"abcdef"]
+
+
+def test_the_first_entry_that_is_not_whole_is_missing() -> None:
+    entries: list[Entry | Replayed] = [entry("one", number=7), Replayed(entry("two", number=8))]
+    rendered = text.render(entries, Style("en"))
+    first, second = rendered.ends
+    sizes = (0, first - 1, first, second - 1, second)
+    assert [rendered.first_missing(size) for size in sizes] == [7, 7, 8, 8, None]
+
+
+def test_what_holds_no_entries_is_of_no_room_and_misses_nothing() -> None:
+    rendered = text.render([Joined("cinema", "Bia", True)], Style("en"))
+    assert rendered.room is None
+    assert rendered.first_missing(0) is None
+    assert Rendered(b"bytes").first_missing(0) is None

@@ -1,0 +1,86 @@
+"""Events as bytes: what a dialect makes of a batch, and what an outbox sends of it.
+
+It must not know how a dialect separates events: the dialect says where each of them ends.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+
+from twisted_chat.core.messages import Entry, Event, Replayed
+
+#: Finds the offset in the bytes at which each of the events ends, in their order.
+EndFinder = Callable[[bytes, Sequence[Event]], Sequence[int]]
+
+
+def _no_ends(data: bytes, events: Sequence[Event]) -> Sequence[int]:
+    return ()
+
+
+class Rendered:
+    """The bytes of some events.
+
+    :param data: the bytes of all of them, one event after the other.
+    :param events: the events; none for bytes that are no events, or whose arrival nobody asks for.
+    :param find_ends: tells for any part of ``events`` where they end in their bytes. It is called
+        at most once, and not before somebody needs the offsets: of most batches, nobody does.
+    """
+
+    __slots__ = ("_ends", "_events", "_find_ends", "_left_out", "data")
+
+    def __init__(
+        self, data: bytes, events: Sequence[Event] = (), find_ends: EndFinder = _no_ends
+    ) -> None:
+        self.data = data
+        self._events = events
+        self._find_ends = find_ends
+        self._left_out: Sequence[int] = ()
+        self._ends: Sequence[int] | None = None
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The events, in their order."""
+        if not self._left_out:
+            return self._events
+        left_out = frozenset(self._left_out)
+        return [event for at, event in enumerate(self._events) if at not in left_out]
+
+    @property
+    def ends(self) -> Sequence[int]:
+        """The offset in :attr:`data` at which each event ends, ascending."""
+        if self._ends is None:
+            self._ends = self._find_ends(self.data, self.events)
+        return self._ends
+
+    @property
+    def room(self) -> str | None:
+        """The name of the room that its entries are of; None if it has no entries."""
+        entry = next(map(_entry, self._events), None)
+        return None if entry is None else entry.room
+
+    def without(self, left_out: Sequence[int]) -> Rendered:
+        """The same without the events at the indexes ``left_out``, ascending."""
+        data, ends = self.data, self.ends
+        pieces = []
+        start = 0
+        for at in left_out:
+            pieces.append(data[start : ends[at - 1] if at else 0])
+            start = ends[at]
+        pieces.append(data[start:])
+        part = Rendered(b"".join(pieces), self._events, self._find_ends)
+        part._left_out = left_out
+        return part
+
+    def first_missing(self, size: int) -> int | None:
+        """The sequence number of the first entry that is not whole in the first ``size`` bytes."""
+        for event in self.events[bisect_right(self.ends, size) :]:
+            entry = _entry(event)
+            if entry is not None:
+                return entry.number
+        return None
+
+
+def _entry(event: Event) -> Entry | None:
+    event = event.entry if isinstance(event, Replayed) else event
+    return event if isinstance(event, Entry) else None
