@@ -278,9 +278,9 @@ class Session:
         """Do what is asked, or show why not."""
         if self._state is State.CLOSED:
             return
-        if self._state is State.CHOOSING and isinstance(request, Say):
-            if not self.profile.introduces_itself:
-                request = ChooseName(request.text)
+        choosing = self._state is State.CHOOSING and not self.profile.introduces_itself
+        if choosing and isinstance(request, Say):
+            request = ChooseName(request.text)
         states, answer = _ANSWERS[type(request)]
         try:
             if self._state not in states:
@@ -764,10 +764,9 @@ class Session:
 
     def _topic(self, request: Topic) -> None:
         room = self._own_room(request.room)
-        is_same = request.text == room.topic and not self._unsaved
-        if request.text is None or (
-            is_same and not self.profile.receives_acknowledgements
-        ):  # what changes nothing is told to nobody else
+        may_change = request.text != room.topic or self._unsaved > 0
+        if request.text is None or not (may_change or self.profile.receives_acknowledgements):
+            # What changes nothing is told to nobody else.
             self.show(TopicShown(room.name, room.topic, request.id, room.topic_by))
         else:
             self._chat.set_topic(self, room, request.text, self._message_id(request))
