@@ -24,7 +24,7 @@ some_events = st.lists(st.sampled_from(FOR_BOTH).flatmap(structs), max_size=4)
 
 @DIALECTS
 @given(some_events, st.sampled_from(ALL_STYLES))
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_each_event_ends_where_its_own_bytes_end(
     dialect: Any, events: list[Event], style: Style
 ) -> None:
@@ -37,7 +37,7 @@ def test_each_event_ends_where_its_own_bytes_end(
 
 @DIALECTS
 @given(some_events, st.sampled_from(ALL_STYLES), st.data())
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_without_some_events_it_is_the_rendering_of_the_others(
     dialect: Any, events: list[Event], style: Style, data: st.DataObject
 ) -> None:

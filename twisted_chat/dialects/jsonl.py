@@ -304,7 +304,14 @@ def _lines(values: Sequence[object]) -> bytes:
     try:
         return _encoder.encode_lines(values)
     except UnicodeEncodeError:  # a lone surrogate, as a damaged database could hold
-        return _encoder.encode_lines([_all_visible(msgspec.to_builtins(value)) for value in values])
+        return b"".join(map(_line, values))  # each as it would be alone
+
+
+def _line(value: object) -> bytes:
+    try:
+        return _encoder.encode_lines([value])
+    except UnicodeEncodeError:
+        return _encoder.encode_lines([_all_visible(msgspec.to_builtins(value))])
 
 
 def _all_visible(value: Any) -> Any:
