@@ -58,7 +58,8 @@ from twisted_chat.client.client import (
     server_endpoint,
 )
 from twisted_chat.client.protocol import CLOSED, HELLO_TIMEOUT, SILENT
-from twisted_chat.client.state import Kept, NotKept, StateUnusable
+from twisted_chat.client.state import Kept, NotKept
+from twisted_chat.client.state_database import StateUnusable
 from twisted_chat.core.errors import (
     ControlCharacter,
     LineTooLong,

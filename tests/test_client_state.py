@@ -23,19 +23,10 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 
 from tests.processes import PATIENCE, environment
-from twisted_chat.client import state as module
-from twisted_chat.client.state import (
-    DELAY,
-    TYPED_LIMIT,
-    FileState,
-    Kept,
-    MemoryState,
-    NotKept,
-    State,
-    StateDamaged,
-    StateInUse,
-    StateUnusable,
-)
+from twisted_chat.client import state_database as module
+from twisted_chat.client.state import TYPED_LIMIT, Kept, MemoryState, NotKept, State
+from twisted_chat.client.state_database import StateDamaged, StateInUse, StateUnusable
+from twisted_chat.client.state_file import DELAY, FileState
 from twisted_chat.core.errors import CannotStart, DatabaseForeign, DatabaseNewer, Refusal
 
 T = TypeVar("T")
@@ -352,14 +343,14 @@ def test_what_comes_during_a_commit_is_one_group(
     file: Place, opened: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    write = module._File.write
+    write = module.StateDatabase.write
 
-    def counted(self: module._File, group: module._Group) -> None:
+    def counted(self: module.StateDatabase, group: module.Group) -> None:
         assert threading.get_ident() != file.loop.thread
         sizes.append(len(group.changes))
         write(self, group)
 
-    monkeypatch.setattr(module._File, "write", counted)
+    monkeypatch.setattr(module.StateDatabase, "write", counted)
     file.loop.wait(gatherResults([opened.keep(str(n), b"line") for n in range(50)]))
     assert sizes == [1, 49]
 
@@ -598,11 +589,11 @@ def test_a_write_that_fails_on_closing_is_told_and_not_repeated(
 def test_a_defect_is_logged_with_its_traceback(
     file: Place, opened: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: module._File, group: module._Group) -> None:
+    def broken(self: module.StateDatabase, group: module.Group) -> None:
         raise LookupError("a defect")
 
     with monkeypatch.context() as patch, capturedLogs() as logs:
-        patch.setattr(module._File, "write", broken)
+        patch.setattr(module.StateDatabase, "write", broken)
         with pytest.raises(Refusal):
             file.loop.wait(opened.keep("1", b"line"))
     assert logs[0]["log_failure"].check(LookupError)
@@ -615,7 +606,7 @@ CHILD = """
 import os, sys
 from pathlib import Path
 from twisted.internet import reactor
-from twisted_chat.client.state import FileState
+from twisted_chat.client.state_file import FileState
 
 state = FileState(reactor, Path(sys.argv[1]))
 number = int(sys.argv[2])

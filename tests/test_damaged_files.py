@@ -16,7 +16,7 @@ from tests.test_client_state import Place
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
-from twisted_chat.client.state import StateDamaged, StateUnusable
+from twisted_chat.client.state_database import StateDamaged, StateUnusable
 from twisted_chat.core.errors import DatabaseUnusable, Refusal
 from twisted_chat.core.journal import Draft
 from twisted_chat.journal.sqlite.store import Store

@@ -184,7 +184,7 @@ def test_the_domain_knows_neither_network_nor_disk(module: str) -> None:
 def test_sqlite_is_known_to_what_keeps_something_alone() -> None:
     """The journal, its archive, and what a client keeps."""
     users = {module for module in FILES if "sqlite3" in imported_by(module)}
-    keepers = ("journal.", "archive.", "client.state")
+    keepers = ("journal.", "archive.", "client.state_database")
     assert {module for module in users if not module.startswith(keepers)} == set()
 
 

@@ -34,7 +34,8 @@ from twisted_chat.client.events import (
     RequestRefused,
 )
 from twisted_chat.client.program import run_bot
-from twisted_chat.client.state import FileState, MemoryState, State
+from twisted_chat.client.state import MemoryState, State
+from twisted_chat.client.state_file import FileState
 from twisted_chat.client.trust import Trust
 from twisted_chat.core.messages import (
     Announced,

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import msgspec
 
 from twisted_chat.client.address import WrongAddress, parse_address
-from twisted_chat.client.state import private_folder
+from twisted_chat.client.state_database import private_folder
 from twisted_chat.client.trust import parse_fingerprint
 from twisted_chat.core.characters import find_unsafe, visible
 from twisted_chat.core.errors import CannotStart, Refusal, WrongSetting
@@ -104,7 +104,7 @@ def config_path(environ: Mapping[str, str]) -> Path:
 
 
 def state_path(environ: Mapping[str, str], host: str, port: int, nickname: str) -> Path:
-    """Where :class:`~twisted_chat.client.state.FileState` keeps what is of this server and name.
+    """Where :class:`~twisted_chat.client.state_file.FileState` keeps what is of this server and name.
 
     :raises NoHome: nothing in ``environ`` tells.
     """

@@ -28,14 +28,9 @@ from twisted.python.failure import Failure
 
 from twisted_chat.client.address import DEFAULT_HOST, Address, format_address, parse_address
 from twisted_chat.client.client import ChatClient, server_endpoint
-from twisted_chat.client.state import (
-    FileState,
-    Kept,
-    MemoryState,
-    State,
-    StateInUse,
-    StateUnusable,
-)
+from twisted_chat.client.state import Kept, MemoryState, State
+from twisted_chat.client.state_database import StateInUse, StateUnusable
+from twisted_chat.client.state_file import FileState
 from twisted_chat.client.trust import CertificateUnknown, NotTrusted, Trust
 from twisted_chat.client.wire import as_json
 from twisted_chat.console.output import forget_output, why_not

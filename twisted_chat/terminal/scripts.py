@@ -25,7 +25,9 @@ from twisted.internet.threads import blockingCallFromThread
 from twisted_chat.client.address import Address
 from twisted_chat.client.client import ChatClient, Events, server_endpoint
 from twisted_chat.client.events import Disconnected
-from twisted_chat.client.state import FileState, MemoryState, StateInUse, StateUnusable
+from twisted_chat.client.state import MemoryState
+from twisted_chat.client.state_database import StateInUse, StateUnusable
+from twisted_chat.client.state_file import FileState
 from twisted_chat.client.wire import as_json
 from twisted_chat.console.output import forget_output, why_not
 from twisted_chat.core.characters import visible
