@@ -12,20 +12,16 @@ import math
 import os
 import sys
 import time
-from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.application.current import set_app
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import CompleteEvent, Completer
-from prompt_toolkit.completion import Completion as Offer
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, has_completions, has_focus, is_searching
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.formatted_text.utils import fragment_list_to_text
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -43,12 +39,7 @@ from prompt_toolkit.layout.processors import (
     BeforeInput,
     HighlightIncrementalSearchProcessor,
     HighlightSelectionProcessor,
-    Processor,
-    Transformation,
-    TransformationInput,
 )
-from prompt_toolkit.layout.screen import Char
-from prompt_toolkit.layout.utils import explode_text_fragments
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
@@ -60,10 +51,18 @@ from twisted.python.failure import Failure
 from twisted_chat.core.characters import visible
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.terminal.bar import GAP, bar, prompt, waiting
-from twisted_chat.terminal.clusters import after, before, clusters, simple, simplified
+from twisted_chat.terminal.clusters import simplified
 from twisted_chat.terminal.colours import Look, clip, paint
 from twisted_chat.terminal.commands import as_typed
-from twisted_chat.terminal.completion import Known, complete
+from twisted_chat.terminal.completion import complete
+from twisted_chat.terminal.drawn import Drawn, drawn
+from twisted_chat.terminal.editing import (
+    Simplified,
+    TabKey,
+    add_character_keys,
+    known,
+    make_visible,
+)
 from twisted_chat.terminal.view import Line, Talk
 from twisted_chat.terminal.wrapping import ROW_END, hanging, rows, wrap
 
@@ -107,50 +106,6 @@ _STYLE = Style.from_dict(
 _DEPTHS = {0: ColorDepth.DEPTH_1_BIT, 16: ColorDepth.DEPTH_4_BIT, 256: ColorDepth.DEPTH_8_BIT}
 
 
-class _TabKey(Completer):
-    """Offers what :mod:`twisted_chat.terminal.completion` finds."""
-
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
-
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> list[Offer]:
-        found = complete(document.current_line_before_cursor, known(self._talk))
-        return [Offer(text, -found.length, display=text.strip(" :")) for text in found.candidates]
-
-
-class _Simplified(Processor):
-    """Shows what is typed so that every terminal has the cursor where it is drawn."""
-
-    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        fragments = transformation_input.fragments
-        if fragment_list_to_text(fragments).isascii():
-            return Transformation(fragments)
-        exploded = explode_text_fragments(fragments)
-        shown: StyleAndTextTuples = []
-        places: list[int] = []  # where each code point is shown
-        at = 0
-        for cluster in clusters(fragment_list_to_text(exploded)):
-            text = simple(cluster)
-            start = sum(len(fragment[1]) for fragment in shown)
-            shown.append((exploded[at][0], text))
-            places += [start + min(step, len(text)) for step in range(len(cluster))]
-            at += len(cluster)
-        places.append(sum(len(fragment[1]) for fragment in shown))
-
-        def display(source: int) -> int:
-            return places[min(source, len(places) - 1)] + max(0, source - len(places) + 1)
-
-        def source(display: int) -> int:
-            return bisect_left(places, display)
-
-        return Transformation(shown, display, source)
-
-
-def known(talk: Talk) -> Known:
-    """What the conversation knows that can be completed."""
-    return Known(talk.tabs, talk.room, talk.nickname, talk.language)
-
-
 def _ignore(_: str) -> None:
     """Keep nothing."""
 
@@ -169,23 +124,6 @@ class _Terminal(Vt100_Output):
         # From the screen's very first place, tmux takes it for a new screen, and would put
         # prompt and bar into its history: so the first column is erased by itself.
         self.write_raw("\x1b[C\x1b[J\x1b[D\x1b[K")
-
-
-class _Drawn(NamedTuple):
-    """Where the cursor is among the rows that were drawn: what a resize needs to know."""
-
-    columns: int
-    #: The width of each row above that of the cursor.
-    above: Sequence[int]
-    #: The column of the cursor; behind all that is in its row, that of the last character: where
-    #: a row is just full then, terminals leave the cursor at its end.
-    x: int
-
-    def rows_more(self, columns: int) -> int:
-        """How many rows higher it begins after the terminal has wrapped it anew, if narrower."""
-        if columns >= self.columns:
-            return 0
-        return sum(max(0, row - 1) // columns for row in self.above) + self.x // columns
 
 
 # -- the window -------------------------------------------------------------------------------
@@ -238,9 +176,9 @@ class Window:
         self._before_paste = Document()
         self._discarded_until = -math.inf
         self._history = InMemoryHistory(list(history))
-        self._completer = _TabKey(talk)
+        self._completer = TabKey(talk)
         self._output = output or _Terminal.from_pty(sys.stdout, os.environ.get("TERM"))
-        self._drawn = _Drawn(self._columns(), (), 0)
+        self._drawn = Drawn(self._columns(), (), 0)
         self._buffer = Buffer(
             document=Document(draft),
             history=self._history,
@@ -389,13 +327,12 @@ class Window:
         screen = self._app.renderer.last_rendered_screen
         if screen is not None:
             cursor = screen.get_cursor_position(self._app.layout.current_window)
-            *above, last = (_used(screen.data_buffer[y]) for y in range(cursor.y + 1))
-            self._drawn = _Drawn(self._columns(), above, min(cursor.x, max(0, last - 1)))
+            self._drawn = drawn(screen, cursor, self._columns())
 
     def _after_resize(self) -> None:
         """Erase the rows that prompt_toolkit does not know of, as the terminal made them."""
         rows = self._drawn.rows_more(self._columns()) if self._look.reflows else 0
-        self._drawn = _Drawn(self._columns(), (), 0)
+        self._drawn = Drawn(self._columns(), (), 0)
         if rows:
             self._output.cursor_up(rows)
             self._output.erase_down()
@@ -441,20 +378,20 @@ class Window:
 
     def _layout(self) -> Layout:
         search = SearchToolbar(
-            Buffer(on_text_changed=_make_visible),
+            Buffer(on_text_changed=make_visible),
             forward_search_prompt=lambda: self._translate(SEARCH),
             backward_search_prompt=lambda: self._translate(SEARCH),
             ignore_case=True,
         )
         self._buffer.on_text_changed += self._edited
-        _make_visible(self._buffer)
+        make_visible(self._buffer)
         typed = Pane(
             BufferControl(
                 self._buffer,
                 [
                     HighlightIncrementalSearchProcessor(),
                     HighlightSelectionProcessor(),
-                    _Simplified(),
+                    Simplified(),
                     BeforeInput(self._prompt),
                 ],
                 include_default_input_processors=False,
@@ -524,13 +461,7 @@ class Window:
 
         keys.add("enter", filter=editing)(self._enter)
         keys.add("tab", filter=editing)(self._tab)
-        keys.add("backspace", filter=editing)(self._erase_before)
-        keys.add("delete", filter=editing)(self._erase_after)
-        keys.add("c-d", filter=editing & ~nothing_typed)(self._erase_after)
-        for key in ("left", "c-b"):
-            keys.add(key, filter=editing)(self._go_left)
-        for key in ("right", "c-f"):
-            keys.add(key, filter=editing)(self._go_right)
+        add_character_keys(keys, self._buffer)
         keys.add(Keys.BracketedPaste, filter=editing)(self._paste)
         keys.add("c-c", filter=editing)(self._interrupt)
         pasted = Condition(lambda: self._is_pasted)
@@ -546,25 +477,6 @@ class Window:
         for digit in "123456789":
             keys.add("escape", digit)(self._switch)
         return keys
-
-    # What a person takes for one character is erased, and passed over, as one.
-
-    def _erase_before(self, event: KeyPressEvent) -> None:
-        for _ in range(event.arg):
-            buffer = self._buffer
-            buffer.delete_before_cursor(before(buffer.text, buffer.cursor_position))
-
-    def _erase_after(self, event: KeyPressEvent) -> None:
-        for _ in range(event.arg):
-            self._buffer.delete(after(self._buffer.text, self._buffer.cursor_position))
-
-    def _go_left(self, event: KeyPressEvent) -> None:
-        buffer = self._buffer
-        buffer.cursor_position -= before(buffer.text, buffer.cursor_position)
-
-    def _go_right(self, event: KeyPressEvent) -> None:
-        buffer = self._buffer
-        buffer.cursor_position += after(buffer.text, buffer.cursor_position)
 
     def _switch(self, event: KeyPressEvent) -> None:
         place = int(event.key_sequence[-1].key) - 1
@@ -642,7 +554,7 @@ class Window:
         if not buffer.text:
             self._is_pasted = False
             self._before_paste = Document()
-        _make_visible(buffer)
+        make_visible(buffer)
         self._save_draft()
 
     def _interrupt(self, event: KeyPressEvent) -> None:
@@ -654,15 +566,3 @@ class Window:
         else:
             self._leave_again_until = now + LEAVING_TIME
             self._app.invalidate()
-
-
-def _used(row: Mapping[int, Char]) -> int:
-    """How many columns of a row are drawn."""
-    return max((x + cell.width for x, cell in row.items() if cell.char != " "), default=0)
-
-
-def _make_visible(buffer: Buffer) -> None:
-    """What was pasted or quoted, as it can be sent and shown; line breaks stay."""
-    text = "\n".join(visible(line) for line in buffer.text.split("\n"))
-    if text != buffer.text:
-        buffer.document = Document(text, buffer.cursor_position)

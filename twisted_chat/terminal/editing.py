@@ -1,0 +1,103 @@
+"""The line that is being typed, in prompt_toolkit: what Tab offers, what is shown, what keys erase.
+
+What a person takes for one character (:mod:`.clusters`) is shown, erased and passed over as one.
+It must not know the rest of the terminal.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, Completer
+from prompt_toolkit.completion import Completion as Offer
+from prompt_toolkit.document import Document
+from prompt_toolkit.filters import Condition, has_focus
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.formatted_text.utils import fragment_list_to_text
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
+from prompt_toolkit.layout.utils import explode_text_fragments
+
+from twisted_chat.core.characters import visible
+from twisted_chat.terminal.clusters import after, before, clusters, simple
+from twisted_chat.terminal.completion import Known, complete
+from twisted_chat.terminal.view import Talk
+
+
+def known(talk: Talk) -> Known:
+    """What the conversation knows that can be completed."""
+    return Known(talk.tabs, talk.room, talk.nickname, talk.language)
+
+
+class TabKey(Completer):
+    """Offers what :mod:`twisted_chat.terminal.completion` finds."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> list[Offer]:
+        found = complete(document.current_line_before_cursor, known(self._talk))
+        return [Offer(text, -found.length, display=text.strip(" :")) for text in found.candidates]
+
+
+class Simplified(Processor):
+    """Shows what is typed so that every terminal has the cursor where it is drawn."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        fragments = transformation_input.fragments
+        if fragment_list_to_text(fragments).isascii():
+            return Transformation(fragments)
+        exploded = explode_text_fragments(fragments)
+        shown: StyleAndTextTuples = []
+        places: list[int] = []  # where each code point is shown
+        at = 0
+        for cluster in clusters(fragment_list_to_text(exploded)):
+            text = simple(cluster)
+            start = sum(len(fragment[1]) for fragment in shown)
+            shown.append((exploded[at][0], text))
+            places += [start + min(step, len(text)) for step in range(len(cluster))]
+            at += len(cluster)
+        places.append(sum(len(fragment[1]) for fragment in shown))
+
+        def display(source: int) -> int:
+            return places[min(source, len(places) - 1)] + max(0, source - len(places) + 1)
+
+        def source(display: int) -> int:
+            return bisect_left(places, display)
+
+        return Transformation(shown, display, source)
+
+
+def make_visible(buffer: Buffer) -> None:
+    """What was pasted or quoted, as it can be sent and shown; line breaks stay."""
+    text = "\n".join(visible(line) for line in buffer.text.split("\n"))
+    if text != buffer.text:
+        buffer.document = Document(text, buffer.cursor_position)
+
+
+def add_character_keys(keys: KeyBindings, buffer: Buffer) -> None:
+    """Add to ``keys`` those that erase or pass over a character of ``buffer``, while it is edited."""
+
+    def erase_before(event: KeyPressEvent) -> None:
+        for _ in range(event.arg):
+            buffer.delete_before_cursor(before(buffer.text, buffer.cursor_position))
+
+    def erase_after(event: KeyPressEvent) -> None:
+        for _ in range(event.arg):
+            buffer.delete(after(buffer.text, buffer.cursor_position))
+
+    def go_left(event: KeyPressEvent) -> None:
+        buffer.cursor_position -= before(buffer.text, buffer.cursor_position)
+
+    def go_right(event: KeyPressEvent) -> None:
+        buffer.cursor_position += after(buffer.text, buffer.cursor_position)
+
+    editing = has_focus(buffer)
+    keys.add("backspace", filter=editing)(erase_before)
+    keys.add("delete", filter=editing)(erase_after)
+    keys.add("c-d", filter=editing & Condition(lambda: bool(buffer.text)))(erase_after)
+    for key in ("left", "c-b"):
+        keys.add(key, filter=editing)(go_left)
+    for key in ("right", "c-f"):
+        keys.add(key, filter=editing)(go_right)
