@@ -41,25 +41,19 @@ from twisted_chat.client import (
 )
 from twisted_chat.client.address import Address
 from twisted_chat.client.client import (
-    _ANSWERS,
     CANNOT_START,
-    CONNECT_TIMEOUT,
-    EVENTS,
     LAST_RETRY,
     LEAVE_TIMEOUT,
-    MANY,
     NOT_LET_IN,
     REPLACED,
-    SAVE_RETRY,
     STEADY,
-    WINDOW,
-    Events,
-    new_id,
-    server_endpoint,
 )
+from twisted_chat.client.endpoint import CONNECT_TIMEOUT, server_endpoint
+from twisted_chat.client.event_stream import EVENTS, Events
 from twisted_chat.client.protocol import CLOSED, HELLO_TIMEOUT, SILENT
 from twisted_chat.client.state import Kept, NotKept
 from twisted_chat.client.state_database import StateUnusable
+from twisted_chat.client.unanswered import ANSWERS, MANY, SAVE_RETRY, WINDOW, new_id
 from twisted_chat.core.errors import (
     ControlCharacter,
     LineTooLong,
@@ -569,8 +563,8 @@ NEWS = (
 
 
 def test_every_request_is_tried() -> None:
-    assert {type(request) for request, _ in ASKED} == _ANSWERS.keys()
-    assert {*_ANSWERS, Hello, Quit} == set(jsonl.REQUESTS.values())
+    assert {type(request) for request, _ in ASKED} == ANSWERS.keys()
+    assert {*ANSWERS, Hello, Quit} == set(jsonl.REQUESTS.values())
 
 
 @pytest.mark.parametrize(("request_", "answer"), ASKED, ids=NAMES)

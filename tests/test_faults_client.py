@@ -25,8 +25,9 @@ from zope.interface import implementer
 from tests.faults import show, verdict
 from tests.test_conversation import Screen
 from twisted_chat.client import ChatClient, MemoryState
-from twisted_chat.client import client as module
-from twisted_chat.client.client import ROOMS, TOO_MANY_ROOMS, TOO_MUCH
+from twisted_chat.client import event_stream
+from twisted_chat.client.client import TOO_MANY_ROOMS, TOO_MUCH
+from twisted_chat.client.positions import ROOMS
 from twisted_chat.client.protocol import LINE_LIMIT, ChatClientProtocol
 from twisted_chat.client.wire import MOTD_LINES
 from twisted_chat.core.characters import visible
@@ -203,7 +204,7 @@ def test_of_a_crowd_no_more_names_are_looked_at_than_are_kept(hostile: Hostile) 
 def test_events_that_are_read_while_an_answer_is_due_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "EVENTS_SIZE", 100_000)
+    monkeypatch.setattr(event_stream, "EVENTS_SIZE", 100_000)
     hostile = Hostile()
     events = hostile.client.events()
     hostile.client.startService()

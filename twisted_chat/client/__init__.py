@@ -18,20 +18,18 @@ and says nothing twice. This bot says back what it hears, but for what it said i
 ``docs/bots.rst`` has more. What is here runs on the reactor's thread, and knows no terminal.
 """
 
-from twisted_chat.client.client import (
-    ChatClient,
-    ClientStopped,
-    Events,
-    NotDelivered,
-    TakenBack,
-    TakenOver,
-)
+from twisted_chat.client.client import ChatClient
+from twisted_chat.client.event_stream import Events
 from twisted_chat.client.events import (
+    ClientStopped,
     Connected,
     Disconnected,
     LogReplaced,
+    NotDelivered,
     Receipt,
     RequestRefused,
+    TakenBack,
+    TakenOver,
 )
 from twisted_chat.client.program import run_bot
 from twisted_chat.client.state import MemoryState, State

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.messages import Event
+from twisted_chat.i18n.language import N_
 
 
 class RequestRefused(Refusal):
@@ -20,6 +21,26 @@ class RequestRefused(Refusal):
 
     def sentence(self, language: str) -> str:
         return str(self.details["text"])
+
+
+class NotDelivered(Refusal):
+    code = "not-delivered"
+    template = N_("Your private message to {name} may not have been delivered: {text}")
+
+
+class TakenOver(Refusal):
+    code = "taken-over"
+    template = N_("Another client has come in with this one's client id, and takes its place.")
+
+
+class ClientStopped(Refusal):
+    code = "client-stopped"
+    template = N_("The client was stopped before there was an answer.")
+
+
+class TakenBack(Refusal):
+    code = "taken-back"
+    template = N_("It was taken back before it was sent.")
 
 
 class Receipt(Event, frozen=True):

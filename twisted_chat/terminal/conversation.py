@@ -18,9 +18,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from twisted_chat.client.client import ChatClient, new_id
+from twisted_chat.client.client import ChatClient
 from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Receipt
 from twisted_chat.client.state import MemoryState
+from twisted_chat.client.unanswered import new_id
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import (
     InNoRoom,

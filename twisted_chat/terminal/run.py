@@ -27,7 +27,8 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from twisted_chat.client.address import DEFAULT_HOST, Address, format_address, parse_address
-from twisted_chat.client.client import ChatClient, server_endpoint
+from twisted_chat.client.client import ChatClient
+from twisted_chat.client.endpoint import server_endpoint
 from twisted_chat.client.state import Kept, MemoryState, State
 from twisted_chat.client.state_database import StateInUse, StateUnusable
 from twisted_chat.client.state_file import FileState

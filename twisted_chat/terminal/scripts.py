@@ -23,7 +23,9 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import blockingCallFromThread
 
 from twisted_chat.client.address import Address
-from twisted_chat.client.client import ChatClient, Events, server_endpoint
+from twisted_chat.client.client import ChatClient
+from twisted_chat.client.endpoint import server_endpoint
+from twisted_chat.client.event_stream import Events
 from twisted_chat.client.events import Disconnected
 from twisted_chat.client.state import MemoryState
 from twisted_chat.client.state_database import StateInUse, StateUnusable
