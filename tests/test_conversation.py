@@ -10,12 +10,12 @@ import pytest
 
 from twisted_chat.client import ChatClient, MemoryState
 from twisted_chat.terminal.conversation import (
-    HELD,
     LEFT,
     NO_CONNECTION,
     SOMETHING_REFUSED,
     Conversation,
 )
+from twisted_chat.terminal.rooms import HELD
 from twisted_chat.terminal.view import Line
 from twisted_chat.testing import ChatServer
 

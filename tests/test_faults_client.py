@@ -32,7 +32,8 @@ from twisted_chat.client.protocol import LINE_LIMIT, ChatClientProtocol
 from twisted_chat.client.wire import MOTD_LINES
 from twisted_chat.core.characters import visible
 from twisted_chat.core.messages import Say, Topic
-from twisted_chat.terminal.conversation import HELD_SIZE, PEOPLE, Conversation
+from twisted_chat.terminal.conversation import Conversation
+from twisted_chat.terminal.rooms import HELD_SIZE, PEOPLE
 
 #: What a server can do without end.
 MANY = 300_000
@@ -185,13 +186,13 @@ def test_lines_of_other_rooms_are_held_up_to_a_size(hostile: Hostile) -> None:
             hostile.says(
                 type="said", room=f"room{room}", seq=number, time=1, nickname="B", text="x" * 4000
             )
-    held = sum(len(line.text) for room in hostile.talk._rooms.values() for line in room.held)
-    assert hostile.talk._held_size <= HELD_SIZE
+    held = sum(len(line.text) for room in hostile.talk._rooms for line in room.held)
+    assert hostile.talk._rooms._held_size <= HELD_SIZE
     assert held <= HELD_SIZE
     hostile.talk.switch("room3")
     texts = hostile.screen.take()
     assert any("/history shows them" in text for text in texts)
-    assert hostile.talk._held_size >= 0
+    assert hostile.talk._rooms._held_size >= 0
 
 
 def test_of_a_crowd_no_more_names_are_looked_at_than_are_kept(hostile: Hostile) -> None:

@@ -40,9 +40,10 @@ from twisted_chat.core.messages import Event, Welcomed
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.terminal import config, extra
 from twisted_chat.terminal.ask import ask
+from twisted_chat.terminal.backlog import BACKLOG
 from twisted_chat.terminal.colours import look, usable
 from twisted_chat.terminal.config import Config
-from twisted_chat.terminal.conversation import BACKLOG, Conversation
+from twisted_chat.terminal.conversation import Conversation
 from twisted_chat.terminal.plain import PlainView, SilentView, read_input
 from twisted_chat.terminal.screen import Screen
 from twisted_chat.terminal.wrapping import ROW_END, wrap

@@ -71,15 +71,23 @@ class View(Protocol):
 class Talk(Protocol):
     """What a view can ask, and what it tells. On the reactor's thread, like all here."""
 
-    #: One's nickname; None before it is chosen.
-    nickname: str | None
-    #: The current room; None before one is in any.
-    room: str | None
     connection: Connection
-    #: Whether lines are shown with their time (local).
-    timestamps: bool
-    #: ``en`` or ``pt_BR``.
-    language: str
+
+    @property
+    def nickname(self) -> str | None:
+        """One's nickname; None before it is chosen."""
+
+    @property
+    def room(self) -> str | None:
+        """The current room; None before one is in any."""
+
+    @property
+    def timestamps(self) -> bool:
+        """Whether lines are shown with their time (local)."""
+
+    @property
+    def language(self) -> str:
+        """``en`` or ``pt_BR``."""
 
     @property
     def tabs(self) -> Mapping[str, Tab]:

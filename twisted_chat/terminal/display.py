@@ -1,0 +1,154 @@
+"""What a person is shown, as lines: events as in the text dialect, and what the client has to say.
+
+It must not know what is asked, nor which lines wait until another time. A :class:`.view.View`
+shows the lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import Refusal
+from twisted_chat.core.messages import Entry, Event, Replayed, Request, Say, Style, Tell, Told, Topic
+from twisted_chat.dialects import text as dialect
+from twisted_chat.dialects.display import shown
+from twisted_chat.i18n.language import N_, catalogue
+from twisted_chat.terminal.days import Days
+from twisted_chat.terminal.view import Line, LineKind, View
+
+NOT_SAID = N_("Not said: {text}")
+NO_TOPIC = N_("Not made the topic: {text}")
+
+
+class Display:
+    """The lines of one person, on :attr:`view`."""
+
+    view: View
+
+    def __init__(self, language: str, *, hold: bool, days: Days | None) -> None:
+        """``hold``: the lines of a room are shown when it is the current one; else, those of
+        others have the room's name before them. With ``days``, a line tells the date where it
+        changes.
+        """
+        self.language = language
+        self.hold = hold
+        self.nickname: str | None = None
+        #: The current room.
+        self.room: str | None = None
+        #: Whether something was refused.
+        self.has_refused = False
+        self._days = days
+
+    def translate(self, sentence: str, **details: object) -> str:
+        """``sentence`` in the person's language."""
+        translated = catalogue(self.language).gettext(sentence) if sentence else ""
+        return translated.format(**details) if details else translated
+
+    # -- lines --------------------------------------------------------------------------------
+
+    def lines(self, kind: LineKind, event: Event) -> list[Line]:
+        """``event`` as the server would show it."""
+        room: str | None = getattr(event, "room", None)
+        prefixed = not self.hold and room is not None and room != self.room
+        style = Style(self.language, prefixed=prefixed, local=True)
+        lines = dialect.lines([event], style)
+        return [Line(text=text, kind=kind, room=room) for text in lines]
+
+    def entry(self, entry: Entry) -> Line:
+        """An entry of a room's log."""
+        own = entry.nickname == self.nickname
+        (line,) = self.lines("act" if entry.kind == "act" else "said", entry)
+        if entry.kind == "topic":
+            return Line(text=line.text, kind="notice", room=entry.room, time=entry.time)
+        return Line(
+            text=line.text,
+            kind=line.kind,
+            room=entry.room,
+            nickname=visible(entry.nickname),
+            body=shown(entry.text),
+            time=entry.time,
+            number=entry.number,
+            own=own,
+            mentions=not own and self._is_named_in(entry.text),
+        )
+
+    def old_entry(self, entry: Entry) -> Line:
+        """An entry from before one came: with its date, where lines have no times."""
+        line = self.entry(entry)
+        if self.hold:
+            return line
+        return msgspec.structs.replace(line, text=self.lines("said", Replayed(entry))[0].text)
+
+    def mark(self, text: str, room: str) -> Line:
+        """What follows is new, or of another room."""
+        return Line(text=text, kind="mark", room=room)
+
+    def _is_named_in(self, text: str) -> bool:
+        if not self.nickname:
+            return False
+        return bool(re.search(rf"(?<!\w){re.escape(self.nickname)}(?!\w)", text, re.IGNORECASE))
+
+    # -- shown at once ------------------------------------------------------------------------
+
+    def put(self, lines: Sequence[Line]) -> None:
+        """Show ``lines``, and the date where it changes."""
+        self.view.show(lines if self._days is None else list(self._days.with_dates(lines)))
+
+    def show(self, event: Event) -> None:
+        """Show ``event`` as the server would."""
+        self.view.show(self.lines("notice", event))
+
+    def show_lines(self, kind: LineKind, texts: Iterable[str]) -> None:
+        """Show ``texts``, a line each."""
+        self.view.show([Line(text=text, kind=kind) for text in texts])
+
+    def show_private(self, event: Told, nickname: str) -> None:
+        """Show a private message from or to ``nickname``."""
+        text = self.lines("private", event)[0].text
+        self.put(
+            [
+                Line(
+                    text=text,
+                    kind="private",
+                    nickname=visible(nickname),
+                    body=shown(event.text),
+                    time=event.time,
+                    own=event.own,
+                    mentions=not event.own,
+                )
+            ]
+        )
+
+    def notice(self, sentence: str, *, plain: bool = False, **details: object) -> None:
+        """Show what the client has to say; ``plain``: it is in brackets already."""
+        shown = {
+            name: visible(value) if isinstance(value, str) else value
+            for name, value in details.items()
+        }
+        text = self.translate(sentence, **shown)
+        self.show_lines("notice", [text if plain else f"[{text}]"])
+
+    def server(self, kind: LineKind, text: str) -> None:
+        """Show what the server has to say."""
+        self.show_lines(kind, [f"[{self.translate(N_('SERVER'))}]: {text}"])
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Show why something is not done."""
+        self.has_refused = True
+        self.server("error", refusal.sentence(self.language))
+
+    def not_said(self, request: Request | None) -> None:
+        """Show the text that was refused, so that it can be said in another way."""
+        text = text_of(request)
+        if text is not None:
+            sentence = NO_TOPIC if isinstance(request, Topic) else NOT_SAID
+            self.server("error", self.translate(sentence, text=visible(text)))
+
+
+def text_of(request: Request | None) -> str | None:
+    """What is said with ``request``, if something is."""
+    return request.text if isinstance(request, (Say, Tell, Topic)) else None

@@ -1,0 +1,304 @@
+"""What a person types: requests for the server, or something that the client does itself.
+
+The client answers where the server cannot know what is meant: which lines are shown, which ones
+wait, which page comes next. It must not know what the server answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.python.failure import Failure
+
+from twisted_chat.client.client import ChatClient
+from twisted_chat.client.unanswered import new_id
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import (
+    InNoRoom,
+    NobodyToAnswer,
+    NoSuchLanguage,
+    NotInRoom,
+    Refusal,
+)
+from twisted_chat.core.messages import (
+    Cancel,
+    ChooseName,
+    Help,
+    HelpShown,
+    Join,
+    LanguageShown,
+    Leave,
+    ListPeople,
+    Quit,
+    ReadHistory,
+    ReceiptsSet,
+    Reply,
+    Request,
+    Resume,
+    Say,
+    Search,
+    SetLanguage,
+    SetReceipts,
+    SetTimestamps,
+    Tell,
+    TimestampsSet,
+    Topic,
+)
+from twisted_chat.i18n import language as languages
+from twisted_chat.i18n.language import N_
+from twisted_chat.terminal import commands
+from twisted_chat.terminal.commands import MORE, More
+from twisted_chat.terminal.display import Display, text_of
+from twisted_chat.terminal.pages import FOUND, Pages
+from twisted_chat.terminal.rooms import Rooms
+
+AWAY = N_("Not connected: what you type is kept and sent when the connection is back.")
+TAKEN_BACK = N_("Not sent, and dropped: {n}.")
+ON_ITS_WAY = N_("Sent, and perhaps still said: {n}.")
+NOTHING_WAITS = N_("None of your lines waits to be sent.")
+NOT_HERE = N_("The client comes back by itself; /resume is for telnet and netcat.")
+KEYS = N_(
+    "Tab completes; Alt-1 to Alt-9 go to a room, Alt-A to the one where something is new; "
+    "Ctrl-D on an empty line leaves."
+)
+
+
+class Typed:
+    """What one person types, once they have a name."""
+
+    def __init__(
+        self,
+        client: ChatClient,
+        display: Display,
+        rooms: Rooms,
+        pages: Pages,
+        leave: Callable[[], None],
+        moved: Callable[[], None],
+    ) -> None:
+        """``leave`` is called when they want to leave the chat, ``moved`` when the server has
+        answered where they went.
+        """
+        self._client = client
+        self._display = display
+        self._rooms = rooms
+        self._pages = pages
+        self._leave = leave
+        self._moved = moved
+        #: Whether lines are shown with their time, and the number of one's own once it is saved.
+        self.timestamps = False
+        self.receipts = False
+        #: Who sent the last private message.
+        self.correspondent: str | None = None
+        self._has_been_in = False
+        #: Whether it was told that lines wait for a connection.
+        self._has_told_away = False
+        self._ids: set[str] = set()
+
+    def welcomed(self) -> None:
+        """The server has let them in."""
+        self._has_been_in = True
+        self._has_told_away = False
+
+    def takes_back(self, id: str | None) -> bool:
+        """Whether the message of this id, which has come back, was typed here."""
+        is_typed = id in self._ids
+        if is_typed:
+            self._ids.discard(str(id))
+        return is_typed
+
+    def do(self, line: str) -> None:
+        """Do what ``line`` says.
+
+        :raises Refusal: it cannot be done.
+        """
+        request = commands.parse(line.encode("utf-8", "surrogateescape"))
+        answer = _ANSWERS.get(type(request))
+        if answer is not None:
+            answer(self, request)
+        else:
+            self.ask(request)
+
+    def ask(self, request: Request) -> None:
+        """Ask the server; what it answers is told as an event."""
+        is_asked = False
+
+        def failed(failure: Failure) -> None:
+            failure.trap(Refusal)
+            if not is_asked:  # what the server refuses is told as an event
+                self._display.refuse(cast("Refusal", failure.value))
+                self._display.not_said(request)
+
+        self._client.ask(request).addErrback(failed)
+        is_asked = True
+        if text_of(request) is not None and not self._client.is_in and not self._has_told_away:
+            self._has_told_away = True
+            self._display.notice(AWAY)
+
+    def say(self, request: Say) -> None:
+        """Say something where one is, or will be.
+
+        :raises InNoRoom: nowhere.
+        """
+        room = self._going_to()
+        if room is None and self._has_been_in:
+            raise InNoRoom()
+        id = new_id()
+        self._ids.add(id)
+        self.ask(Say(request.text, room, request.kind, id=id))
+
+    # -- rooms --------------------------------------------------------------------------------
+
+    def _going_to(self) -> str | None:
+        """The room that one is in, or will be in: the server tells it only after the welcome."""
+        rooms = (self._rooms.heading, self._display.room, *self._client.rooms)
+        return next((room for room in rooms if room is not None), None)
+
+    def _here(self, room: str | None = None) -> str:
+        """The room that is meant: the one that one is going to, even before one is there."""
+        if room is not None:
+            name = self._rooms.called(room)
+            if name not in self._rooms:
+                raise NotInRoom(room=name)
+            return name
+        here = self._going_to()
+        if here is None:
+            raise InNoRoom()
+        return here
+
+    def _any_room(self, room: str | None) -> str:
+        return self._rooms.called(room) if room else self._here()
+
+    def _join(self, request: Join) -> None:
+        room = self._rooms.called(request.room)
+        if room in self._rooms:
+            self._rooms.switch(room)
+            return
+        self._rooms.heading = room
+        self._move_by(Join(room))
+
+    def _leave_room(self, request: Leave) -> None:
+        room = self._here(request.room)
+        if room == self._here():
+            others = (name for name in reversed(self._rooms.names) if name != room)
+            self._rooms.heading = next(others, self._rooms.heading)
+        self._move_by(Leave(room))
+
+    def _move_by(self, request: Join | Leave) -> None:
+        """What is typed next is for where one is then."""
+        self._rooms.moves += 1
+
+        def done(result: object) -> None:
+            self._rooms.moves -= 1
+            if not self._rooms.moves:
+                self._rooms.heading = None
+            if isinstance(result, Failure):
+                result.trap(Refusal)
+            self._moved()
+
+        self._client.ask(request).addBoth(done)
+
+    def _list_people(self, request: ListPeople) -> None:
+        self.ask(ListPeople(self._any_room(request.room)))
+
+    def _topic(self, request: Topic) -> None:
+        self.ask(Topic(request.text, self._here()))
+
+    # -- people -------------------------------------------------------------------------------
+
+    def _choose_name(self, request: ChooseName) -> None:
+        if self._has_been_in and not self._client.is_in:  # perhaps the old one is taken by now
+            self._client.introduce(request.name)
+        else:
+            self.ask(request)
+
+    def _reply(self, request: Reply) -> None:
+        if self.correspondent is None:
+            raise NobodyToAnswer()
+        self.ask(Tell(self.correspondent, request.text))
+
+    # -- what was said ------------------------------------------------------------------------
+
+    def _history(self, request: ReadHistory) -> None:
+        self.ask(ReadHistory(self._any_room(request.room), request.limit, request.before))
+
+    def _search(self, request: Search) -> None:
+        room = request.room and self._rooms.called(request.room)
+        self.ask(Search(request.words, room, FOUND))
+
+    def _show_more(self, request: More) -> None:
+        self._pages.more()
+
+    # -- preferences, and the client itself ---------------------------------------------------
+
+    def _set_language(self, request: SetLanguage) -> None:
+        changed = request.language is not None
+        if request.language is not None:
+            language = languages.match(request.language)
+            if language is None:
+                raise NoSuchLanguage(
+                    language=visible(request.language), languages=", ".join(languages.LANGUAGES)
+                )
+            self._display.language = self._client.language = language
+            self._client.ask(request).addErrback(lambda _: None)
+        shown = LanguageShown(self._display.language, tuple(languages.LANGUAGES), changed)
+        self._display.show(shown)
+
+    def _set_timestamps(self, request: SetTimestamps) -> None:
+        self.timestamps = request.on
+        self._display.show(TimestampsSet(request.on))
+
+    def _set_receipts(self, request: SetReceipts) -> None:
+        self.receipts = request.on
+        self._display.show(ReceiptsSet(request.on))
+
+    def _help(self, request: Help) -> None:
+        if request.command is not None and request.command.strip("/") in MORE.names:
+            self._display.notice(MORE.help)
+            return
+        self._display.show(HelpShown(request.command))
+        if request.command is None:
+            language = self._display.language
+            width = max(len(one.usage(language)) for one in commands.COMMANDS)
+            usage, help = MORE.usage(language), self._display.translate(MORE.help)
+            self._display.show_lines("notice", [f"  {usage:<{width}}  {help}"])
+            if self._display.hold:
+                self._display.notice(KEYS)
+
+    def _resume(self, request: Resume) -> None:
+        self._display.notice(NOT_HERE)
+
+    def _cancel(self, request: Cancel) -> None:
+        dropped = self._client.take_back()
+        sent = sum(text_of(waiting) is not None for waiting in self._client.waiting)
+        if dropped:
+            self._display.notice(TAKEN_BACK, n=dropped)
+        if sent:
+            self._display.notice(ON_ITS_WAY, n=sent)
+        if not dropped and not sent:
+            self._display.notice(NOTHING_WAITS)
+
+    def _quit(self, request: Quit) -> None:
+        self._leave()
+
+
+#: What is not only passed on to the server, but for the room that is meant.
+_ANSWERS: dict[type[Request], Callable[[Typed, Any], None]] = {
+    Cancel: Typed._cancel,
+    ChooseName: Typed._choose_name,
+    Help: Typed._help,
+    Join: Typed._join,
+    Leave: Typed._leave_room,
+    ListPeople: Typed._list_people,
+    More: Typed._show_more,
+    Quit: Typed._quit,
+    ReadHistory: Typed._history,
+    Reply: Typed._reply,
+    Resume: Typed._resume,
+    Say: Typed.say,
+    Search: Typed._search,
+    SetLanguage: Typed._set_language,
+    SetReceipts: Typed._set_receipts,
+    SetTimestamps: Typed._set_timestamps,
+    Topic: Typed._topic,
+}
