@@ -25,6 +25,7 @@ from tests.processes import PATIENCE, environment
 from tests.test_kill import MortalServer
 from twisted_chat.client import ChatClient, Event
 from twisted_chat.client.protocol import Receiver
+from twisted_chat.client.requests import Requests
 
 pytestmark = pytest.mark.process
 
@@ -376,7 +377,7 @@ def test_every_event_every_method_and_every_bot_is_documented() -> None:
     events = {name for name in events if issubclass(exported[name], Event)} - {"Event"}
     described = set(re.findall(r"^``(\w+)`` ", text, re.MULTILINE))
     assert events - described == set()
-    methods = {name for name in vars(ChatClient) if not name.startswith("_")}
+    methods = {name for name in vars(ChatClient) | vars(Requests) if not name.startswith("_")}
     methods -= {name for name in vars(Receiver) if not name.startswith("_")}
     assert {name for name in methods if not re.search(rf"\b{name}\b.*``", text)} == set()
     for path in BOTS.glob("*.py"):

@@ -49,7 +49,7 @@ from twisted_chat.client.client import (
     STEADY,
 )
 from twisted_chat.client.endpoint import CONNECT_TIMEOUT, server_endpoint
-from twisted_chat.client.event_stream import EVENTS, Events
+from twisted_chat.client.event_stream import EVENTS
 from twisted_chat.client.protocol import CLOSED, HELLO_TIMEOUT, SILENT
 from twisted_chat.client.state import Kept, NotKept
 from twisted_chat.client.state_database import StateUnusable
@@ -1445,7 +1445,7 @@ class Reader:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.events = Events(server.client)
+        self.events = server.client.events()
         self.read: list[Event] = []
         self.is_over = False
 

@@ -24,8 +24,7 @@ from zope.interface import implementer
 
 from tests.faults import show, verdict
 from tests.test_conversation import Screen
-from twisted_chat.client import ChatClient, MemoryState
-from twisted_chat.client import event_stream
+from twisted_chat.client import ChatClient, MemoryState, event_stream
 from twisted_chat.client.client import TOO_MANY_ROOMS, TOO_MUCH
 from twisted_chat.client.positions import ROOMS
 from twisted_chat.client.protocol import LINE_LIMIT, ChatClientProtocol

@@ -52,6 +52,7 @@ from twisted_chat.client import (
     Welcomed,
 )
 from twisted_chat.client.protocol import Receiver
+from twisted_chat.client.requests import Requests
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.messages import Ping, Say
@@ -732,7 +733,7 @@ def test_the_kit_is_true(play: Callable[[Kit], None]) -> None:
 
 def public_methods() -> set[str]:
     """What a program can call, without what only the connection calls."""
-    names = {name for name in vars(ChatClient) if not name.startswith("_")}
+    names = {name for name in vars(ChatClient) | vars(Requests) if not name.startswith("_")}
     return names - {name for name in vars(Receiver) if not name.startswith("_")}
 
 

@@ -184,7 +184,7 @@ class ChatClient(Requests, Service):
         the service ended and nobody stopped it, the end is :attr:`failure`, raised: the state
         cannot be opened (:class:`.CannotStart`), or :class:`TakenOver`.
         """
-        return Events(self)
+        return Events(self, self._size, self._too_much)
 
     @property
     def rooms(self) -> dict[str, int | None]:
@@ -486,13 +486,12 @@ class ChatClient(Requests, Service):
         if outgoing is not None:
             self._answer(outgoing, event)
 
-    @property
-    def size(self) -> int:
-        """For :class:`.Events`: bytes of the line that is being told."""
+    def _size(self) -> int:
+        """Bytes of the line that is being told."""
         return 0 if self._connection is None else self._connection.size
 
-    def too_much(self) -> None:
-        """For :class:`.Events`: more waits to be read by the program than there is room for."""
+    def _too_much(self) -> None:
+        """More waits to be read by the program than there is room for."""
         if self._connection is not None:
             self._connection.close(TOO_MUCH)
 

@@ -25,10 +25,6 @@ class EventSource(Protocol):
     #: Why it ended, if nobody stopped it.
     failure: BaseException | None
 
-    @property
-    def size(self) -> int:
-        """Bytes of the line that is being told."""
-
     def listen(self, listener: Callable[[Event], None], *, dealt_with: bool = True) -> None:
         """Call ``listener`` with each event from now on."""
 
@@ -41,15 +37,19 @@ class EventSource(Protocol):
     def resume(self) -> None:
         """Go on telling."""
 
-    def too_much(self) -> None:
-        """More waits than there is room for: the connection is closed."""
-
 
 class Events:
     """What happens to one client, for ``async for``."""
 
-    def __init__(self, client: EventSource) -> None:
+    def __init__(
+        self, client: EventSource, size: Callable[[], int], too_much: Callable[[], None]
+    ) -> None:
+        """``size`` tells the bytes of the line that is being told; ``too_much`` is called when more
+        waits than there is room for.
+        """
         self._client = client
+        self._size_told = size
+        self._too_much = too_much
         self._events: deque[tuple[Event, int]] = deque()
         self._size = 0
         self._waiting: Deferred[None] | None = None
@@ -80,11 +80,11 @@ class Events:
         return self._last
 
     def _add(self, event: Event) -> None:
-        size = self._client.size
+        size = self._size_told()
         self._events.append((event, size))
         self._size += size
         if self._size > EVENTS_SIZE:
-            self._client.too_much()
+            self._too_much()
         self._is_over |= isinstance(event, Disconnected) and event.retry is None
         if len(self._events) >= EVENTS and not self._is_full:
             self._is_full = True

@@ -201,9 +201,7 @@ class Unanswered:
         outgoing.is_kept = not outgoing.is_message
         return outgoing.wait()
 
-    def restore(
-        self, waiting: Iterable[tuple[str, bytes]]
-    ) -> tuple[list[Request], list[Refused]]:
+    def restore(self, waiting: Iterable[tuple[str, bytes]]) -> tuple[list[Request], list[Refused]]:
         """Ask, before all others, what an earlier client kept: pairs of an id and a line.
 
         Returns those requests, and what has to be told of lines that are not asked again.

@@ -104,7 +104,7 @@ def config_path(environ: Mapping[str, str]) -> Path:
 
 
 def state_path(environ: Mapping[str, str], host: str, port: int, nickname: str) -> Path:
-    """Where :class:`~twisted_chat.client.state_file.FileState` keeps what is of this server and name.
+    """Where :class:`~twisted_chat.client.FileState` keeps what is of this server and name.
 
     :raises NoHome: nothing in ``environ`` tells.
     """

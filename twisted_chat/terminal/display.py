@@ -13,7 +13,17 @@ import msgspec
 
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import Entry, Event, Replayed, Request, Say, Style, Tell, Told, Topic
+from twisted_chat.core.messages import (
+    Entry,
+    Event,
+    Replayed,
+    Request,
+    Say,
+    Style,
+    Tell,
+    Told,
+    Topic,
+)
 from twisted_chat.dialects import text as dialect
 from twisted_chat.dialects.display import shown
 from twisted_chat.i18n.language import N_, catalogue

@@ -77,7 +77,7 @@ def make_visible(buffer: Buffer) -> None:
 
 
 def add_character_keys(keys: KeyBindings, buffer: Buffer) -> None:
-    """Add to ``keys`` those that erase or pass over a character of ``buffer``, while it is edited."""
+    """Add the keys that erase or pass over a character of ``buffer``, while that is edited."""
 
     def erase_before(event: KeyPressEvent) -> None:
         for _ in range(event.arg):

@@ -96,9 +96,7 @@ class Room:
 class Rooms:
     """The rooms that one is in, in the order in which one came, and where one is going."""
 
-    def __init__(
-        self, display: Display, pages: Pages, dealt_with: Callable[[Entry], None]
-    ) -> None:
+    def __init__(self, display: Display, pages: Pages, dealt_with: Callable[[Entry], None]) -> None:
         """``dealt_with`` is called with the last entry that the person has seen of a room."""
         self._display = display
         self._pages = pages
