@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.processes import PATIENCE, free_port, start_twistd  # noqa: E402
+from tests.support.processes import PATIENCE, free_port, start_twistd  # noqa: E402
 from twisted_chat.core.journal import Draft  # noqa: E402
 from twisted_chat.core.messages import Entry  # noqa: E402
 from twisted_chat.journal.chain import link  # noqa: E402

@@ -1,1 +1,1 @@
-"""The tests. ``fakes`` has what stands in for the disk, the network and the clock."""
+"""The tests. What they share is in ``support``."""

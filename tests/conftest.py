@@ -8,6 +8,9 @@ import signal
 import pytest
 from hypothesis import settings
 
+# Asserts there tell the values that they compared, as those in test modules do.
+pytest.register_assert_rewrite("tests.support")
+
 #: The same examples in each run, so that a failure is one of the change at hand. CI runs the tests
 #: a second time, with --hypothesis-seed and a number that it prints, and with twice as many.
 REPEATABLE = "repeatable"

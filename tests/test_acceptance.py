@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import (
+from tests.support.processes import (
     PATIENCE,
     Server,
     Terminal,
     client_command,
-    start_twistd,
+    fails,
+    talk,
     terminals,
 )
 
@@ -258,18 +259,6 @@ def receive_until(connection: socket.socket, end: bytes) -> bytes:
 # -- not starting -------------------------------------------------------------------------------
 
 
-def fails(folder: Path, *options: str, language: str = "en") -> str:
-    """The one line with which a server that cannot start ends, quickly."""
-    started = time.monotonic()
-    process = start_twistd(folder, *options, language=language)
-    output, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode not in (0, None)
-    assert b"Traceback" not in output + errors
-    (line,) = errors.decode().splitlines()
-    assert time.monotonic() - started < PATIENCE
-    return line
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "named"),
@@ -339,19 +328,3 @@ def test_who_speaks_and_goes_at_once_is_heard(tmp_path: Path) -> None:
         while len(heard) < 10 and time.monotonic() < deadline:
             heard = re.findall(rb"hello \d", talk(server.port, b"Ana\n/history\n"))
         assert sorted({*heard}) == [b"hello %d" % n for n in range(10)]
-
-
-def talk(port: int, data: bytes) -> bytes:
-    """Send ``data``, say that this is all, and return what comes until the other side closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
-        received = b""
-        try:
-            connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
-            while piece := connection.recv(65536):
-                received += piece
-        except TimeoutError:
-            raise
-        except OSError:  # ENOTCONN of shutdown(2) is not one of Python's ConnectionErrors
-            pass  # it closed before all was sent
-        return received

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes import Visitor, World
+from tests.support.fakes import Visitor, World
 from twisted_chat.core.errors import BadRequest
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import Ping, Say, Style

@@ -15,15 +15,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.processes import PATIENCE, Server, client_command, environment
-from tests.test_search_index import DESTROYED
+from tests.support.archive import LOBBY, SECRET, START, fill
+from tests.support.processes import PATIENCE, Server, client_command, environment
+from tests.support.search_index import DESTROYED
 from twisted_chat import cli
 from twisted_chat.archive import progress
 from twisted_chat.archive.database import BATCH, DatabaseChanged, RoomDamaged, open_archive
@@ -38,35 +38,6 @@ from twisted_chat.core.messages import Entry, Kind
 from twisted_chat.journal.chain import SIZE
 from twisted_chat.journal.sqlite.store import Store
 from twisted_chat.journal.sqlite.upgrade import schema_scripts
-
-START = 1_795_463_820_000_000
-SECRET = b"not for any eyes"
-
-#: What the lobby's entries are like; the texts of the others do not matter.
-LOBBY: list[tuple[Kind, str, str]] = [
-    ("say", "Ana", "Olá a todos"),
-    ("act", "Bia", "waves"),
-    ("topic", "Ana", "films, old"),
-    ("say", "李雷", "🙂 *not bold*"),
-    ("say", "Ana", '=HYPERLINK("http://example.org")'),
-    ("say", "Ana", "\x1b[2J and \x9b2J"),
-]
-
-
-def fill(store: Store) -> None:
-    """Three rooms, in turns: #lobby 1 to 6; #cinema 7 to 9, as the first are gone; #empty 1."""
-    ids = count(1)
-    for place, (kind, nickname, text) in enumerate(LOBBY):
-        time = START + place * 86_400_000_000 // 2 + place
-        id = f"m{next(ids)}" if place % 2 else None
-        store.commit([Draft("lobby", time, kind, nickname, text, SECRET, id, None)])
-        store.commit([Draft("cinema", time, "say", "Ana", "gone", SECRET, None, None)])
-    late = START * 2
-    store.commit([Draft("cinema", late, "say", "Bia", text, None, None, None) for text in "789"])
-    store.commit([Draft("empty", START, "say", "Ana", "", SECRET, f"m{next(ids)}", None)])
-    while store.index(100):
-        pass
-    store.remove_before("cinema", late, 100)
 
 
 @pytest.fixture(scope="session")

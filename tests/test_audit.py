@@ -17,10 +17,10 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from tests.faults import show
-from tests.processes import Server, free_port
-from tests.test_hints import Reactor
-from tests.test_protocol import Client, House
+from tests.support.faults import show
+from tests.support.processes import Server, free_port
+from tests.support.protocol import Client, House
+from tests.support.reactors import Reactor
 from twisted_chat.core.limits import Limits
 from twisted_chat.net.addresses import Address
 from twisted_chat.net.connection import describe

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import PATIENCE, Server, environment
+from tests.support.processes import PATIENCE, Server, environment
 from twisted_chat import cli
 from twisted_chat.archive import backup
 from twisted_chat.archive.database import open_archive

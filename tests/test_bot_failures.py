@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 
-from tests.processes import PATIENCE, environment
+from tests.support.processes import PATIENCE, environment
 from twisted_chat.client import ChatClient, Event, FileState, MemoryState, Refused, TakenOver
 from twisted_chat.core.errors import NameTaken
 from twisted_chat.terminal.config import NoHome

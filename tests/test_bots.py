@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 import twisted_chat.client
-from tests.processes import PATIENCE, environment
-from tests.test_kill import MortalServer
+from tests.support.mortal_server import MortalServer
+from tests.support.processes import PATIENCE, environment
 from twisted_chat.client import ChatClient, Event
 from twisted_chat.client.protocol import Receiver
 from twisted_chat.client.requests import Requests

@@ -6,26 +6,16 @@ import sys
 import unicodedata
 
 from hypothesis import given
-from hypothesis import strategies as st
 
+from tests.support.characters import BIDI_CONTROLS, any_text
 from twisted_chat.core.characters import find_unsafe, visible
-
-_BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-
-#: Any code point, lone surrogates too, with the hostile ones often.
-any_text = st.text(
-    st.one_of(
-        st.characters(exclude_categories=()),
-        st.sampled_from("\x00\x07\x08\t\n\r\x1b\x7f\x85\x9b\u2028\u2029\u202e\u2066\u2069\ud800"),
-    )
-)
 
 
 def steers(character: str) -> bool:
     """Whether a terminal acts on ``character``, by Unicode's own properties."""
     return character != "\t" and (
         unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
-        or unicodedata.bidirectional(character) in _BIDI_CONTROLS
+        or unicodedata.bidirectional(character) in BIDI_CONTROLS
     )
 
 

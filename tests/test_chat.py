@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes import Visitor, World
+from tests.support.fakes import Visitor, World
 from twisted_chat.core import chat
 from twisted_chat.core.chat import CATCH_UP_SECONDS, FEED_SECONDS, PAGE, announcement
 from twisted_chat.core.errors import ControlCharacter, NameInvalid, Refusal, UnknownCommand
@@ -27,6 +28,8 @@ from twisted_chat.core.names import ALWAYS_RESERVED, OLD_ROOM_LIMIT, Reserved
 from twisted_chat.core.room import GATHER_SECONDS, LARGE, TAIL, Batch
 from twisted_chat.core.session import _ANSWERS, IGNORED_LIMIT, Session, State
 from twisted_chat.journal.sqlite.store import MEMORY, Store
+
+ROOT = Path(__file__).parent.parent
 
 
 def entries(visitor: Visitor) -> list[int]:
@@ -330,6 +333,27 @@ def test_private_message_to_an_unknown_name() -> None:
     (ana,) = world.enter("Ana")
     ana.types("/msg Nobody hello", "/reply hello")
     assert ana.connection.refusals() == ["no-such-person", "nobody-to-answer"]
+
+
+@pytest.mark.parametrize("taker", ["Ana", "ana"])
+def test_a_reply_does_not_go_to_another_person_with_the_name(taker: str) -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/msg Bia psst", "/quit")
+    (other,) = world.enter(taker)
+    bia.types("/reply a secret")
+    assert bia.connection.refusals() == ["no-such-person"]
+    assert other.sees() == []
+
+
+def test_a_reply_goes_to_the_person_who_was_renamed() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/msg Bia psst", "/nick Ane")
+    (other,) = world.enter("Ana")
+    assert bia.types("/reply what?") == ["[to Ane, in private]: what?"]
+    assert ana.sees()[-1] == "[Bia, in private]: what?"
+    assert other.sees() == []
 
 
 def test_a_private_message_does_not_overtake_a_line() -> None:
@@ -663,6 +687,31 @@ def test_a_reader_that_is_far_behind_is_told_what_it_skips(
     assert entries(bia) == list(range(skipped.last + 1, total + 1))
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_reader_skips_nothing_up_to_the_limit_and_a_page(
+    monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    """Of one line more, all above the limit: nobody is told that they skip a line or two."""
+    monkeypatch.setattr(chat, "CATCH_UP_LIMIT", limit := TAIL)
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    bia.connection.ready = False
+    total = limit + PAGE + more
+    ana.types(*(str(n) for n in range(total)))
+    bia.connection.ready = True
+    bia.session.resume()
+    world.journal.run()
+    skipped = [e for e in bia.connection.events if isinstance(e, LinesSkipped)]
+    last = PAGE + 1 if more else 0
+    assert [(e.first, e.last) for e in skipped] == [(1, last)] * more
+    assert entries(bia) == list(range(last + 1, total + 1))
+
+
+def test_the_document_says_how_far_back_a_reader_is_shown_all() -> None:
+    text = (ROOT / "docs/reliability.rst").read_text(encoding="utf-8")
+    assert f"a person up to {chat.CATCH_UP_LIMIT:,} back" in text
+
+
 def test_a_slow_readers_own_lines_are_not_shown_to_it_later() -> None:
     world = World()
     ana, bia = world.enter("Ana", "Bia")
@@ -732,6 +781,17 @@ def test_timestamps() -> None:
     ana.types("oi")
     assert bia.sees() == ["19:57 [Ana]: oi"]
     bia.types("/horários desligado")
+    ana.types("oi")
+    assert bia.sees() == ["[Ana]: oi"]
+
+
+def test_another_language_leaves_the_timestamps_as_they_are() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    bia.types("/timestamps on", "/lang pt", "/join cinema", "/join lobby")
+    ana.types("oi")
+    assert bia.sees()[-1] == "19:57 [Ana]: oi"
+    bia.types("/horários desligado", "/idioma en")
     ana.types("oi")
     assert bia.sees() == ["[Ana]: oi"]
 

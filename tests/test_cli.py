@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import twisted_chat
-from tests.processes import (
+from tests.support.processes import (
     PATIENCE,
     Server,
     Terminal,

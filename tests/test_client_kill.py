@@ -35,8 +35,8 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tests.processes import PATIENCE, environment
-from tests.test_kill import MortalServer
+from tests.support.mortal_server import MortalServer
+from tests.support.processes import PATIENCE, environment
 from twisted_chat.client import (
     ChatClient,
     ClientStopped,

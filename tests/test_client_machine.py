@@ -18,7 +18,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tests.fakes import World
+from tests.support.fakes import World
 from twisted_chat.client import ChatClient, Disconnected, LogReplaced
 from twisted_chat.client.state import Kept
 from twisted_chat.core.journal import Draft

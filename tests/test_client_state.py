@@ -13,76 +13,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import Clock
+from twisted.internet.defer import gatherResults
 from twisted.logger import capturedLogs
-from twisted.python.failure import Failure
 
-from tests.processes import PATIENCE, environment
+from tests.support.client_state import Place
+from tests.support.processes import PATIENCE, environment
 from twisted_chat.client import state_database as module
 from twisted_chat.client.state import TYPED_LIMIT, Kept, MemoryState, NotKept, State
 from twisted_chat.client.state_database import StateDamaged, StateInUse, StateUnusable
-from twisted_chat.client.state_file import DELAY, FileState
+from twisted_chat.client.state_file import DELAY
 from twisted_chat.core.errors import CannotStart, DatabaseForeign, DatabaseNewer, Refusal
-
-T = TypeVar("T")
-
-
-class Loop(Clock):
-    """A reactor whose clock stands still, and which runs what threads call while one waits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self.thread = threading.get_ident()
-
-    def callFromThread(self, function: Callable[..., object], *arguments: Any) -> None:
-        self._calls.put(lambda: function(*arguments))
-
-    def turn(self) -> None:
-        """Run one call of another thread, when there is one."""
-        self._calls.get(timeout=PATIENCE)()
-
-    def wait(self, deferred: Deferred[T]) -> T:
-        """What ``deferred`` fires with, or fails with."""
-        results: list[T | Failure] = []
-        deferred.addBoth(results.append)
-        while not results:
-            self.turn()
-        (result,) = results
-        if isinstance(result, Failure):
-            result.raiseException()
-        return result
-
-
-class Place:
-    """Where a state is kept, and how it is opened anew."""
-
-    def __init__(self, path: Path | None) -> None:
-        self.loop = Loop()
-        self._path = path
-        self._memory = MemoryState()
-
-    def state(self) -> State:
-        return self._memory if self._path is None else FileState(self.loop, self._path)
-
-    def open(self) -> tuple[State, Kept]:
-        state = self.state()
-        return state, self.loop.wait(state.open())
-
-    def reopen(self, state: State) -> tuple[State, Kept]:
-        self.loop.wait(state.close())
-        return self.open()
-
-    def look(self) -> Kept:
-        """What is kept, when nobody has it open."""
-        state, kept = self.open()
-        self.loop.wait(state.close())
-        return kept
 
 
 @pytest.fixture

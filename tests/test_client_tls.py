@@ -17,8 +17,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from tests.certificates import Certificate, certificate
-from tests.processes import PATIENCE, Server, environment, free_port
+from tests.support.certificates import Certificate, certificate
+from tests.support.processes import PATIENCE, Server, environment, free_port
 from twisted_chat.client import ChatClient, Disconnected, Event
 from twisted_chat.client.address import Address
 from twisted_chat.client.protocol import ChatClientProtocol

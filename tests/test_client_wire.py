@@ -13,8 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.test_jsonl import CLIENT, FOR_PROGRAMS, REQUESTS, _json
-from tests.test_text_dialect import EVENTS, STYLES, hostile, is_safe, structs, values
+from tests.support.characters import hostile, is_safe
+from tests.support.json_lines import CLIENT, FOR_PROGRAMS, REQUESTS, json_values
+from tests.support.messages import EVENTS, STYLES, structs, values
 from twisted_chat.client import wire
 from twisted_chat.client.events import (
     Connected,
@@ -144,13 +145,15 @@ def _mutated(event: Event, changes: dict[str, Any]) -> bytes:
 _fields = ("type", "id", "room", "seq", "time", "nickname", "text", "people", "entries", "last")
 _changes = st.dictionaries(
     st.sampled_from([*_fields, "count", "rooms", "client", "first", "keep_days", "kind", "motd"]),
-    st.one_of(_json, st.integers(), st.just(-1), st.just(2**63), st.just(10**400), st.just(1e308)),
+    st.one_of(
+        json_values, st.integers(), st.just(-1), st.just(2**63), st.just(10**400), st.just(1e308)
+    ),
     max_size=3,
 )
 _hostile_lines = st.one_of(
     st.binary(),
     st.binary().map(lambda data: b'{"type":"said",' + data + b"}"),
-    _json.map(lambda value: json.dumps(value).encode()),
+    json_values.map(lambda value: json.dumps(value).encode()),
     st.builds(_mutated, st.sampled_from(FOR_PROGRAMS).flatmap(structs), _changes),
 )
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.test_characters import any_text
+from tests.support.characters import any_text
 from twisted_chat.core.characters import find_unsafe
 from twisted_chat.terminal.colours import (
     PALETTES,

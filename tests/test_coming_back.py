@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
 
-from tests.fakes import NOON, Visitor, World
+from tests.support.fakes import NOON, Visitor, World
+from tests.support.programs import ANA, BIA, numbers, of, program
 from twisted_chat.core import chat
+from twisted_chat.core.author import author_key
 from twisted_chat.core.chat import PAGE
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import (
@@ -19,7 +20,6 @@ from twisted_chat.core.messages import (
     Entered,
     EntriesRemoved,
     Entry,
-    Event,
     Hello,
     HistoryShown,
     Join,
@@ -41,23 +41,6 @@ from twisted_chat.core.room import GATHER_SECONDS, TAIL
 from twisted_chat.core.session import WRONG_CODES_LIMIT
 from twisted_chat.core.sources import Source, Sources
 from twisted_chat.journal.sqlite.store import MEMORY, Store
-
-ANA, BIA = "a" * 32, "b" * 32
-
-
-def program(world: World, nickname: str, client: str | None = None, **resume: int) -> Visitor:
-    visitor = Visitor(world, program=True)
-    visitor.ask(Hello(nickname, client, None, resume))
-    return visitor
-
-
-def of(visitor: Visitor, *kinds: type[Event]) -> list[Any]:
-    return [event for event in visitor.connection.events if isinstance(event, kinds)]
-
-
-def numbers(visitor: Visitor) -> list[int]:
-    return [entry.number for entry in of(visitor, Entry)]
-
 
 # -- programs -----------------------------------------------------------------------------------
 
@@ -361,6 +344,22 @@ def test_a_client_id_that_was_refused_gives_no_grace_period() -> None:
     bia.sees()
     assert ana.breaks_off() is None
     assert bia.sees() == ["[SERVER]: Ana left the chat."]
+
+
+def test_a_client_id_that_was_refused_is_not_that_of_what_is_said_later() -> None:
+    """A message id is one for each client id: two clients may use the same one."""
+    world = World()
+    world.enter("Bia")
+    ana = program(world, "Bia", ANA)
+    assert ana.connection.refusals() == ["name-taken"]
+    ana.ask(Hello("Ana"), Say("hers", id="1"))
+    caio = program(world, "Caio", ANA)
+    caio.ask(Say("his", id="1"))
+    assert ana.connection.refusals() == ["name-taken"]
+    assert caio.connection.refusals() == []
+    first, second = of(caio, Entry)[-1], of(ana, Entry)[0]
+    assert (second.text, first.text) == ("hers", "his")
+    assert first.author == author_key(bytes.fromhex(ANA)) != second.author
 
 
 def test_a_log_that_cannot_be_read_while_catching_up() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.support.screen import Screen
 from twisted_chat.client import ChatClient, MemoryState
 from twisted_chat.terminal.conversation import (
     LEFT,
@@ -16,30 +17,7 @@ from twisted_chat.terminal.conversation import (
     Conversation,
 )
 from twisted_chat.terminal.rooms import HELD
-from twisted_chat.terminal.view import Line
 from twisted_chat.testing import ChatServer
-
-
-class Screen:
-    """A view that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self.alerts = 0
-
-    def show(self, lines: Sequence[Line]) -> None:
-        self.lines += lines
-
-    def refresh(self) -> None: ...
-
-    def alert(self) -> None:
-        self.alerts += 1
-
-    def take(self) -> list[str]:
-        """What was shown since it was taken last."""
-        texts = [line.text for line in self.lines]
-        self.lines.clear()
-        return texts
 
 
 class Person:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import PATIENCE, environment, free_port
+from tests.support.processes import PATIENCE, environment, free_port
 
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.test_archive import fill
-from tests.test_client_state import Place
+from tests.support.archive import fill
+from tests.support.client_state import Place
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes import World
+from tests.support.fakes import World
 from twisted_chat.core.characters import find_unsafe
 from twisted_chat.core.lookalikes import letters
 from twisted_chat.dialects.display import BLANKS_IN_A_ROW, is_plain, shown, stripped

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import World
-from tests.test_coming_back import ANA, numbers, of, program
-from tests.test_store import check_chain, commit, draft, log_of, remove_all_before
-from tests.test_writer import Setup
-from tests.test_writer import draft as say
+from tests.support.fakes import World
+from tests.support.programs import ANA, numbers, of, program
+from tests.support.store import check_chain, commit, draft, log_of, remove_all_before
+from tests.support.writer import Setup
+from tests.support.writer import draft as say
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification

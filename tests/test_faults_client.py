@@ -22,8 +22,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tests.faults import show, verdict
-from tests.test_conversation import Screen
+from tests.support.faults import show, verdict
+from tests.support.screen import Screen
 from twisted_chat.client import ChatClient, MemoryState, event_stream
 from twisted_chat.client.client import TOO_MANY_ROOMS, TOO_MUCH
 from twisted_chat.client.positions import ROOMS

@@ -9,62 +9,35 @@ import re
 import resource
 import select
 import socket
-import struct
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults import (
+from tests.support.faults import (
     MEGABYTE,
+    RESET,
     Bot,
     Subject,
     connect,
     enter,
+    meanwhile,
     percentile,
     read_until,
     show,
     verdict,
     wait_until,
 )
-from tests.processes import PATIENCE
+from tests.support.processes import PATIENCE
 from twisted_chat import cli
 from twisted_chat.bench.load import allow_descriptors
 from twisted_chat.core.journal import Draft
 from twisted_chat.journal.sqlite.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
-
-#: Ends a connection with a reset (socket(7), SO_LINGER).
-RESET = struct.pack("ii", 1, 0)
-
-
-@contextmanager
-def meanwhile(work: Callable[[], object], pause: float = 0.0) -> Iterator[None]:
-    """Do ``work`` again and again on a thread of its own."""
-    over = threading.Event()
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            while not over.wait(pause):
-                work()
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def drain(connection: socket.socket) -> bytes:

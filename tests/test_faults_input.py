@@ -17,13 +17,12 @@ from typing import Any
 
 import pytest
 
-from tests.common_names import COMMON_NAMES
-from tests.fakes import World
-from tests.faults import Bot, Subject, connect, enter, read_until, show, stored
-from tests.processes import PATIENCE
-from tests.test_acceptance import talk
-from tests.test_protocol import Client, House
-from tests.test_sync import parse, why_not
+from tests.support.common_names import COMMON_NAMES
+from tests.support.fakes import World
+from tests.support.faults import Bot, Subject, connect, enter, read_until, show, stored
+from tests.support.processes import PATIENCE, talk
+from tests.support.protocol import Client, House
+from tests.support.strace import parse, why_not
 from twisted_chat import cli
 from twisted_chat.core.characters import find_unsafe
 from twisted_chat.core.errors import Refusal

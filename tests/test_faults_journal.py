@@ -21,13 +21,11 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from tests.faults import Bot, Subject, in_threads, show, stored, verdict, verify, wait_until
-from tests.load import Program, check, until_all_is_seen
-from tests.power import CALLS, Disk
-from tests.processes import PATIENCE
-from tests.test_acceptance import fails
-from tests.test_kill import running, speaking
-from tests.test_sync import Call, parse, why_not
+from tests.support.faults import Bot, Subject, in_threads, show, stored, verdict, verify, wait_until
+from tests.support.load import Program, check, running, speaking, until_all_is_seen
+from tests.support.power import CALLS, Disk
+from tests.support.processes import PATIENCE, fails
+from tests.support.strace import Call, parse, why_not
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Bot, Subject, percentile, show, verdict
-from tests.processes import environment
+from tests.support.faults import Bot, Subject, percentile, show, verdict
+from tests.support.processes import environment
 from twisted_chat.core.journal import Draft
 from twisted_chat.journal.sqlite.store import Store
 

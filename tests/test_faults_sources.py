@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Bot, Subject, connect, percentile, show, stored, verdict
-from tests.processes import PATIENCE, free_port
+from tests.support.faults import Bot, Subject, connect, percentile, show, stored, verdict
+from tests.support.processes import PATIENCE, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 

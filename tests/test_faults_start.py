@@ -16,9 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Bot, Subject, connect, enter, read_until, show, stored, verdict
-from tests.processes import PATIENCE, environment
-from tests.test_acceptance import fails
+from tests.support.faults import Bot, Subject, connect, enter, read_until, show, stored, verdict
+from tests.support.processes import PATIENCE, environment, fails
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 

@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults import Bot, Subject, connect, show, stored, verify, wait_until
-from tests.processes import environment
+from tests.support.faults import Bot, Subject, connect, show, stored, verify, wait_until
+from tests.support.processes import environment
 from twisted_chat.core.journal import Draft
 from twisted_chat.journal.sqlite.store import Store
 

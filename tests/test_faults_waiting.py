@@ -14,20 +14,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import (
+from tests.support.faults import (
     MEGABYTE,
+    RESET,
     Bot,
     Subject,
     connect,
     enter,
+    meanwhile,
     percentile,
     read_until,
     show,
     stored,
     verdict,
 )
-from tests.processes import PATIENCE, Terminal
-from tests.test_faults_connections import RESET, meanwhile
+from tests.support.processes import PATIENCE, Terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
@@ -36,14 +37,7 @@ class Visitor(Bot):
     """A program from an address of its own, so that what others send is not counted for it."""
 
     def __init__(self, port: int, number: int) -> None:
-        self.socket = from_address(port, f"127.0.1.{number}")
-        self._file = self.socket.makefile("rb")
-        self.send({"type": "hello", "nickname": f"Visitor{number}"})
-        self.wait_for("entered")
-
-
-def from_address(port: int, address: str) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), PATIENCE, source_address=(address, 0))
+        super().__init__(port, f"Visitor{number}", source=f"127.0.1.{number}")
 
 
 def pings(visitors: list[Visitor], seconds: float) -> list[float]:
@@ -72,7 +66,7 @@ def test_nothing_but_telnet_commands(
             stack.enter_context(closing(Visitor(server.port, number))) for number in range(1, 21)
         ]
         floods = [
-            stack.enter_context(closing(from_address(server.port, "127.0.0.9")))
+            stack.enter_context(closing(connect(server.port, source="127.0.0.9")))
             for _ in range(count)
         ]
         for flood in floods:

@@ -13,15 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_store import (
-    commit,
-    draft,
-    foreign,
-    log_of,
-    made_by_the_first_version,
-    refusal_of,
-    upgraded,
-)
+from tests.support.database_files import foreign, made_by_the_first_version, refusal_of, upgraded
+from tests.support.store import commit, draft, log_of
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
@@ -108,7 +101,7 @@ def test_files_that_were_open_to_others_are_closed_to_them(
 def test_what_a_killed_server_left_is_closed_to_others_too(path: Path) -> None:
     program = (
         "import os, sys; from twisted_chat.journal.sqlite.store import Store;"
-        " from tests.test_store import draft; Store(sys.argv[1]).commit([draft()]); os._exit(9)"
+        " from tests.support.store import draft; Store(sys.argv[1]).commit([draft()]); os._exit(9)"
     )
     root = str(Path(__file__).parent.parent)
     command = [sys.executable, "-c", program, str(path)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_protocol import House
+from tests.support.protocol import House
 from twisted_chat.net.sniff import UNDECIDED, Foreign, recognise, recognise_line
 
 POST = (

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.faults import show
-from tests.fuzzing import COMMANDS, FIELDS, PIECES, TELNET, TYPES, Defects, Target, fuzz
+from tests.support.faults import show
+from tests.support.fuzzing import COMMANDS, FIELDS, PIECES, TELNET, TYPES, Defects, Target, fuzz
 
 #: Of each kind, its share of the lines.
 SHARES = {"text": 0.4, "json": 0.4, "telnet": 0.2}

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_store import commit, draft, log_of, remove_all_before
-from tests.test_writer import Setup
-from tests.test_writer import draft as say
+from tests.support.store import commit, draft, log_of, remove_all_before
+from tests.support.writer import Setup
+from tests.support.writer import draft as say
 from twisted_chat.core.errors import NotSaved
 from twisted_chat.core.journal import Failed, Saved
 from twisted_chat.journal.sqlite import guard
@@ -235,7 +235,7 @@ def test_a_stop_leaves_the_files_that_took_the_place_of_ours_alone(path: Path) -
     other = path.with_name("other.db")
     program = (
         "import os, sys; from twisted_chat.journal.sqlite.store import Store;"
-        " from tests.test_store import draft;"
+        " from tests.support.store import draft;"
         " Store(sys.argv[1]).commit([draft('in the log')]); os._exit(9)"
     )
     root = str(Path(__file__).parent.parent)

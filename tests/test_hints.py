@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 import sqlite3
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from twisted.internet.testing import MemoryReactorClock
 
-from tests.processes import Server
+from tests.support.processes import Server
+from tests.support.reactors import Reactor
 from twisted_chat.console.programs import program
 from twisted_chat.journal.sqlite.upgrade import APPLICATION_ID, schema_scripts
 from twisted_chat.server.service import ChatService, StartupFailure
@@ -29,13 +28,6 @@ WITHOUT_PATH = re.compile(
     r"(?:verify|history|export|backup|reindex|send|tail|connect|bench) "
     r"|pip install |twistd (?=-))(?=[\w./'\"#-])"
 )
-
-
-class Reactor(MemoryReactorClock):
-    """In memory; nothing comes from other threads."""
-
-    def callFromThread(self, function: Callable[..., object], *arguments: object) -> None:
-        function(*arguments)
 
 
 def test_commands_in_the_documents_have_their_path() -> None:

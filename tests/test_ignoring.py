@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.fakes import Visitor, World
+from tests.support.fakes import Visitor, World
 from twisted_chat.core import chat
 from twisted_chat.core.messages import HistoryShown, ReadHistory
 from twisted_chat.core.room import LARGE

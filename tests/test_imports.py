@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+TESTS = ROOT / "tests"
 PACKAGE = "twisted_chat"
 
 #: A row of the table of modules.
@@ -138,6 +139,12 @@ def imports_reactor_early(source: str) -> bool:
     return "twisted.internet.reactor" in found
 
 
+def imported_tests(source: str, module: str) -> set[str]:
+    """The test modules that ``source`` imports, also in a program that it has as a string."""
+    names = {*imports(source, module), *re.findall(r"from (tests\.\w+) import", source)}
+    return {name for name in names if re.fullmatch(r"tests\.(test_\w+|conftest)", name)}
+
+
 # -- the rules --------------------------------------------------------------------------------
 
 
@@ -208,6 +215,18 @@ def test_twisted_itself_is_not_hidden() -> None:
     assert not (ROOT / "twisted/plugins/__init__.py").exists()
 
 
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.stem)
+def test_no_test_module_is_imported(path: Path) -> None:
+    """What several of them use is in ``tests/support/``, where it is found by its subject."""
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    assert imported_tests(path.read_text(encoding="utf-8"), module) == set()
+
+
+def test_what_is_no_test_module_is_in_support() -> None:
+    others = {path.name for path in TESTS.glob("*.py") if not path.name.startswith("test_")}
+    assert others == {"__init__.py", "conftest.py"}
+
+
 # -- the rules can fail -----------------------------------------------------------------------
 
 
@@ -266,3 +285,21 @@ def test_the_domain_rule_tells_names_from_prefixes() -> None:
     assert is_one_of("twisted.internet", NOT_FOR_DOMAIN)
     assert is_one_of("sqlite3", NOT_FOR_DOMAIN)
     assert not is_one_of("twisted_chat.core.errors", NOT_FOR_DOMAIN)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from {} import draft",
+        "import {}",
+        "def f():\n    from {} import draft",
+        "program = 'import sys; from {} import draft'",
+    ],
+)
+def test_an_imported_test_module_is_found(source: str) -> None:
+    assert imported_tests(source.format("tests.test_store"), "") == {"tests.test_store"}
+
+
+@pytest.mark.parametrize("source", ["from .test_store import x", "from tests import test_store"])
+def test_an_imported_test_module_is_found_by_its_absolute_name(source: str) -> None:
+    assert imported_tests(source, "tests.test_writer") == {"tests.test_store"}

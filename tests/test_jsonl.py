@@ -11,9 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.test_text_dialect import EVENTS, REFUSALS, STYLES, TIME, hostile, is_safe, structs
-from tests.test_text_dialect import entry as entry_of
-from tests.test_text_dialect import refused as refusals_of
+from tests.support.characters import hostile, is_safe
+from tests.support.json_lines import CLIENT, FOR_PROGRAMS, REQUESTS, json_values
+from tests.support.messages import EVENTS, REFUSALS, STYLES, TIME, structs
+from tests.support.messages import entry as entry_of
+from tests.support.messages import refused as refusals_of
 from twisted_chat.core.errors import (
     BadRequest,
     ControlCharacter,
@@ -27,51 +29,31 @@ from twisted_chat.core.limits import TEXT_LIMIT, Limits
 from twisted_chat.core.messages import (
     Acknowledged,
     Announced,
-    ChooseName,
     Entered,
     EntriesRemoved,
     Entry,
     Event,
-    Hello,
     HistoryShown,
-    Ignore,
-    Join,
     Joined,
     Kind,
-    Leave,
     Left,
     LimitsShown,
-    ListLimits,
-    ListPeople,
-    ListRooms,
-    Ping,
     Pong,
-    Quit,
-    ReadHistory,
     Refused,
     Renamed,
     Request,
     RoomsListed,
     RoomSummary,
     Say,
-    Search,
     SearchShown,
-    SetLanguage,
     Style,
-    Tell,
     Told,
-    Topic,
-    Unignore,
     Welcomed,
 )
 from twisted_chat.dialects import jsonl
 from twisted_chat.dialects.jsonl import FOR_PEOPLE, ID_LIMIT, parse
 
 ENGLISH = Style("en")
-CLIENT = "0123456789abcdef0123456789abcdef"
-
-#: Every event that a program can be shown.
-FOR_PROGRAMS = [cls for cls in EVENTS if cls not in FOR_PEOPLE]
 
 
 def line(**fields: Any) -> bytes:
@@ -98,55 +80,6 @@ def refusal_of(data: bytes) -> Refusal:
 
 
 # -- in ---------------------------------------------------------------------------------------
-
-REQUESTS: list[tuple[dict[str, Any], Request]] = [
-    ({"type": "hello", "nickname": "Ana"}, Hello("Ana")),
-    (
-        {
-            "type": "hello",
-            "nickname": "Ana",
-            "client": CLIENT,
-            "language": "pt_BR",
-            "resume": {"lobby": 1841, "cinema": 0},
-        },
-        Hello("Ana", CLIENT, "pt_BR", {"lobby": 1841, "cinema": 0}),
-    ),
-    ({"type": "nick", "name": "Bia"}, ChooseName("Bia")),
-    ({"type": "say", "text": "oi"}, Say("oi")),
-    (
-        {"type": "say", "text": "waves", "room": "cinema", "kind": "act"},
-        Say("waves", "cinema", "act"),
-    ),
-    ({"type": "say", "text": "/join x"}, Say("/join x")),
-    ({"type": "say", "text": "a\tb 李雷 🙂"}, Say("a\tb 李雷 🙂")),
-    ({"type": "tell", "name": "Bia", "text": "oi"}, Tell("Bia", "oi")),
-    ({"type": "join", "room": "cinema"}, Join("cinema")),
-    ({"type": "leave"}, Leave()),
-    ({"type": "leave", "room": "cinema"}, Leave("cinema")),
-    ({"type": "rooms"}, ListRooms()),
-    ({"type": "who"}, ListPeople()),
-    ({"type": "who", "room": "cinema"}, ListPeople("cinema")),
-    ({"type": "topic"}, Topic()),
-    ({"type": "topic", "text": "Films", "room": "cinema"}, Topic("Films", "cinema")),
-    ({"type": "ignore"}, Ignore()),
-    ({"type": "ignore", "name": "Bia"}, Ignore("Bia")),
-    ({"type": "unignore", "name": "Bia"}, Unignore("Bia")),
-    ({"type": "history"}, ReadHistory()),
-    (
-        {"type": "history", "room": "cinema", "limit": 5, "before": 9, "after": 2},
-        ReadHistory("cinema", 5, 9, 2),
-    ),
-    ({"type": "search", "words": "old films"}, Search("old films")),
-    (
-        {"type": "search", "words": "films", "room": "cinema", "limit": 5},
-        Search("films", "cinema", 5),
-    ),
-    ({"type": "language", "language": "en"}, SetLanguage("en")),
-    ({"type": "language"}, SetLanguage()),
-    ({"type": "limits"}, ListLimits()),
-    ({"type": "ping"}, Ping()),
-    ({"type": "quit"}, Quit()),
-]
 
 
 @pytest.mark.parametrize(("fields", "request_"), REQUESTS)
@@ -365,27 +298,10 @@ def test_a_text_has_a_limit_in_bytes(character: str) -> None:
         assert refusal.request_id == "7"
 
 
-_names = st.sampled_from(
-    ["type", "id", "text", "room", "kind", "name", "nickname", "client", "resume", "limit", "words"]
-)
-_json = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(),
-        st.floats(),
-        hostile,
-        st.sampled_from([*jsonl.REQUESTS, CLIENT, "act", "lobby"]),
-    ),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.one_of(_names, hostile), inner, max_size=5)
-    ),
-    max_leaves=8,
-)
 _almost_requests = st.fixed_dictionaries(
     {"type": st.sampled_from(sorted(jsonl.REQUESTS))},
     optional={
-        name: st.one_of(hostile, _json)
+        name: st.one_of(hostile, json_values)
         for name in ("id", "text", "room", "kind", "name", "nickname", "resume", "limit", "words")
     },
 )
@@ -395,7 +311,7 @@ _almost_requests = st.fixed_dictionaries(
     st.one_of(
         st.binary(),
         st.binary().map(lambda data: b'{"type":"say","text":"' + data + b'"}'),
-        _json.map(lambda value: json.dumps(value).encode()),
+        json_values.map(lambda value: json.dumps(value).encode()),
         _almost_requests.map(lambda value: json.dumps(value).encode()),
         _almost_requests.map(
             lambda value: json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")

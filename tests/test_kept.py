@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import Visitor, World
-from tests.processes import Server
+from tests.support.fakes import Visitor, World
+from tests.support.phones import phones
+from tests.support.processes import Server
 from twisted_chat.core.identities import hash_code
 from twisted_chat.core.journal import KeptPerson
 from twisted_chat.journal.sqlite.store import MEMORY, Store
@@ -206,8 +207,6 @@ def test_a_row_that_cannot_be_understood_is_left_out() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["terminate", "kill"])
 def test_the_code_holds_when_the_server_is_started_again(tmp_path: Path, how: str) -> None:
-    from tests.test_limits import phones
-
     with Server(tmp_path) as server, phones(2, server.port) as (ana, bia):
         ana.say("Ana")
         ana.hears("brings you back")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import os
@@ -24,9 +23,10 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import implementer
 
-from tests.fakes import NO_RATE
-from tests.processes import PATIENCE, Server, free_port
-from tests.test_protocol import HELLO, Client, House
+from tests.support.fakes import NO_RATE
+from tests.support.phones import phones
+from tests.support.processes import Server, free_port
+from tests.support.protocol import HELLO, Client, House
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import Told
@@ -787,47 +787,6 @@ def test_what_is_no_tcp_socket_is_left_alone() -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         set_options(Bare(connection), 60)
         assert not connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-
-
-class Phone:
-    """A person's connection to a real server."""
-
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.socket = socket.create_connection((host, port), timeout=PATIENCE)
-        self._read = b""
-
-    def say(self, line: str) -> None:
-        self.socket.sendall(line.encode() + b"\n")
-
-    def hears(self, text: str) -> None:
-        while text.encode() not in self._read:
-            data = self.socket.recv(1 << 16)
-            assert data, f"closed without {text!r}: {self._read[-500:]!r}"
-            self._read += data
-
-    @property
-    def text(self) -> str:
-        """All that was heard."""
-        return self._read.decode()
-
-    def rest(self) -> str:
-        """All until it is closed, also if by a reset."""
-        with contextlib.suppress(ConnectionError):
-            while data := self.socket.recv(1 << 16):
-                self._read += data
-        return self._read.decode()
-
-    def close(self) -> None:
-        self.socket.close()
-
-
-@contextmanager
-def phones(count: int, port: int, host: str = "127.0.0.1") -> Iterator[list[Phone]]:
-    with contextlib.ExitStack() as stack:
-        made = [Phone(port, host) for _ in range(count)]
-        for phone in made:
-            stack.callback(phone.close)
-        yield made
 
 
 def count_of(server: Server, pattern: str) -> int:

@@ -80,6 +80,28 @@ def test_what_is_too_long_comes_once() -> None:
     assert splitter.split(b"x\nnext\n") == [b"next"]
 
 
+@pytest.mark.parametrize("program", [False, True])
+@pytest.mark.parametrize("cut", range(1, 13))
+def test_a_line_of_the_limit_is_whole_wherever_it_is_cut(cut: int, program: bool) -> None:
+    """The CR of its end is no part of it, also if the LF comes later."""
+    splitter = LineSplitter(10)
+    splitter.program = program
+    assert splitter.split(b"Ana\r\n") == [b"Ana\r"]
+    data = b"x" * 10 + b"\r\nnext\r\n"
+    assert splitter.split(data[:cut]) + splitter.split(data[cut:]) == [b"x" * 10 + b"\r", b"next\r"]
+
+
+@pytest.mark.parametrize("cut", range(1, 14))
+def test_of_a_line_over_the_limit_more_than_the_limit_comes_wherever_it_is_cut(cut: int) -> None:
+    """So that it is refused; and it comes once."""
+    splitter = LineSplitter(10)
+    assert splitter.split(b"Ana\r\n") == [b"Ana\r"]
+    data = b"x" * 11 + b"\r\nnext\r\n"
+    first, second = splitter.split(data[:cut]) + splitter.split(data[cut:])
+    assert len(first.removesuffix(b"\r")) > 10
+    assert second == b"next\r"
+
+
 @given(st.lists(st.sampled_from([b"a", b"b", b"\r", b"\n", b"\0", b"\xc3\xa9"])).map(b"".join))
 def test_after_the_first_line_the_lines_do_not_depend_on_how_they_are_cut(data: bytes) -> None:
     for first in (b"Ana\n", b"Ana\r\n", b"Ana\rx\r"):

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from twisted.logger import LogLevel
 
-from tests.test_logs import emitted
+from tests.support.logs import emitted
 from twisted_chat.server.ending import LastResort, end_in_time, wait_for_reactor
 from twisted_chat.server.log_writer import File, LogWriter, Stream
 from twisted_chat.server.logs import Lines, Throttle, as_text

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, globalLogPublisher
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from tests.processes import Server
+from tests.support.logs import Events, emitted
+from tests.support.processes import Server
 from twisted_chat.net.addresses import Address
 from twisted_chat.server.logs import (
     KIND_LIMIT,
@@ -30,21 +30,6 @@ from twisted_chat.server.logs import (
 
 #: What a terminal, or whoever reads lines, must not get.
 NASTY = "a\nb\r\x1b]52;c;\x07\x9b2J\u2028\u202e"
-
-
-@implementer(ILogObserver)
-class Events(list[LogEvent]):
-    """An observer that keeps them."""
-
-    def __call__(self, event: LogEvent) -> None:
-        self.append(event)
-
-
-def emitted(line: str, level: Any = LogLevel.info, **fields: Any) -> LogEvent:
-    """What an observer gets."""
-    events = Events()
-    Logger(namespace="test", observer=events).emit(level, line, **fields)
-    return events[0]
 
 
 def failed() -> Failure:

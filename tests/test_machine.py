@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.fakes import Visitor, World
+from tests.support.fakes import Visitor, World
 from twisted_chat.core.journal import Draft
 from twisted_chat.core.messages import (
     Acknowledged,

@@ -23,8 +23,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
-from tests.fakes import World
-from tests.processes import Server, environment, free_port, start_twistd
+from tests.support.fakes import World
+from tests.support.processes import Server, environment, free_port, start_twistd
 from twisted_chat.core.messages import Say
 from twisted_chat.journal.group_commit import GroupCommitJournal
 from twisted_chat.net.connection import ChatFactory

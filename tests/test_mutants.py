@@ -1,4 +1,4 @@
-"""Mutants: each breaks one promise of the log in a copy of the code, and a test must notice.
+"""Mutants: each breaks one promise in a copy of the code, and a test must notice.
 
 ``docs/testing.rst`` lists them. A mutant that survives means that a promise is not tested.
 """
@@ -13,9 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.processes import environment
-
-pytestmark = [pytest.mark.slow, pytest.mark.process]
+from tests.support.processes import environment
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,7 +30,7 @@ class Mutant(NamedTuple):
 
 MUTANTS = {
     "acknowledge before commit": Mutant(
-        "journal/store.py",
+        "journal/sqlite/store.py",
         """        self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -47,7 +45,7 @@ MUTANTS = {
         "tests/test_writer.py",
     ),
     "publish before commit": Mutant(
-        "chat.py",
+        "core/chat.py",
         """        self._journal.append(
             Draft(
 """,
@@ -60,37 +58,92 @@ MUTANTS = {
         "tests/test_chat.py",
     ),
     "two writer threads": Mutant(
-        "journal/writer.py",
+        "journal/group_commit.py",
         "        self._thread.start()\n",
         "        self._thread.start()\n"
         "        threading.Thread(target=self._run, daemon=True).start()\n",
         "tests/test_writer.py",
     ),
     "no unique id": Mutant(
-        "journal/schema/0001_log.sql",
+        "journal/sqlite/schema/0001_log.sql",
         "CREATE UNIQUE INDEX entry_message",
         "CREATE INDEX entry_message",
         "tests/test_coming_back.py",
     ),
     "resume one too late": Mutant(
-        "chat.py",
+        "core/chat.py",
         "cursor.position = self._starting_point(person, room, position)\n",
         "cursor.position = self._starting_point(person, room, position) + 1\n",
         "tests/test_coming_back.py",
     ),
     "a missing line skipped": Mutant(
-        "room.py",
+        "core/rendered.py",
         "return entry.number\n",
         "return entry.number + 1\n",
         "tests/test_outbox.py",
     ),
     "resume one too early": Mutant(
-        "chat.py",
+        "core/chat.py",
         "cursor.position = self._starting_point(person, room, position)\n",
         "cursor.position = self._starting_point(person, room, position) - 1\n",
         "tests/test_coming_back.py",
     ),
+    "a reply to another person": Mutant(
+        "core/session.py",
+        "if self._chat.registry.find(person.nickname) is not person:",
+        "if self._chat.registry.find(person.nickname) is None:",
+        "tests/test_chat.py",
+    ),
+    "timestamps forgotten": Mutant(
+        "core/session.py",
+        "self._set_style(language, self._style.timestamps)",
+        "self._set_style(language, False)",
+        "tests/test_chat.py",
+    ),
+    "a refused client id kept": Mutant(
+        "core/session.py",
+        "            self._be(given)\n",
+        "",
+        "tests/test_coming_back.py",
+    ),
+    "lines skipped too soon": Mutant(
+        "core/chat.py",
+        "> CATCH_UP_LIMIT + PAGE\n",
+        "> CATCH_UP_LIMIT\n",
+        "tests/test_chat.py",
+    ),
+    "a crowd of any size": Mutant(
+        "core/room.py",
+        "names[:NAMES]",
+        "names",
+        "tests/test_presence.py",
+    ),
+    "a CR that counts": Mutant(
+        "net/lines.py",
+        "> self.limit + 1:",
+        "> self.limit:",
+        "tests/test_lines.py",
+    ),
+    "space at once": Mutant(
+        "journal/group_commit.py",
+        "self._outstanding <= QUEUE_LIMIT // 2:",
+        "self._outstanding < QUEUE_LIMIT:",
+        "tests/test_writer.py",
+    ),
+    "an old greeting delay": Mutant(
+        "server/service.py",
+        "        self.factory.greeting_delay = settings.greeting_delay\n",
+        "",
+        "tests/test_operating.py::test_a_new_greeting_delay_holds_for_the_next_connection",
+    ),
 }
+
+
+def broken(mutant: Mutant) -> str:
+    """The file of ``mutant`` with it."""
+    code = (ROOT / "twisted_chat" / mutant.file).read_text(encoding="utf-8")
+    assert code.count(mutant.before) == 1, "the code has changed: adapt the mutant"
+    return code.replace(mutant.before, mutant.after)
 
 
 def run_tests(folder: Path, mutant: Mutant | None, tests: str) -> bool:
@@ -103,9 +156,7 @@ def run_tests(folder: Path, mutant: Mutant | None, tests: str) -> bool:
             shutil.copy(source, folder)
     if mutant is not None:
         path = folder / "twisted_chat" / mutant.file
-        code = path.read_text(encoding="utf-8")
-        assert code.count(mutant.before) == 1, "the code has changed: adapt the mutant"
-        path.write_text(code.replace(mutant.before, mutant.after), encoding="utf-8")
+        path.write_text(broken(mutant), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests]
     try:
         result = subprocess.run(
@@ -123,12 +174,21 @@ def run_tests(folder: Path, mutant: Mutant | None, tests: str) -> bool:
     return result.returncode == 0
 
 
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
+def test_a_mutant_fits_the_code(mutant: Mutant) -> None:
+    assert broken(mutant)
+
+
+@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_noticed(tmp_path: Path, name: str) -> None:
     mutant = MUTANTS[name]
     assert not run_tests(tmp_path, mutant, mutant.tests), f"survives: {name}"
 
 
+@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("tests", sorted({mutant.tests for mutant in MUTANTS.values()}))
 def test_without_a_mutant_they_pass(tmp_path: Path, tests: str) -> None:
     """Otherwise a red test would prove nothing."""

@@ -19,12 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
-from tests.processes import PATIENCE, Server, free_port
+from tests.support.processes import PATIENCE, Server, free_port
+from tests.support.protocol import TestReactor
 from twisted_chat.net.proxy_protocol import HEADER_TIMEOUT, ProxiedFactory
 from twisted_chat.net.sockets import KEEPALIVE
+from twisted_chat.server.service import ChatService
+from twisted_chat.server.settings import load
 from twisted_chat.server.systemd import ALIVE, READY, Notifier
 from twisted_chat.server.tap import Options, makeService
 
@@ -186,6 +190,41 @@ def test_a_file_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
 
 
 # -- SIGHUP -----------------------------------------------------------------------------------
+
+
+def reloaded(reactor: TestReactor, before: dict[str, str], after: dict[str, str]) -> ChatService:
+    """A service with the settings ``before`` that has read those ``after``; it is not started."""
+    service = ChatService(reactor, load(before, None), read_again=lambda: load(after, None))
+    service.reload()
+    for thread in threading.enumerate():
+        if thread.name == "settings":
+            thread.join()
+    reactor.run_calls()
+    return service
+
+
+def test_a_new_greeting_delay_holds_for_the_next_connection() -> None:
+    reactor = TestReactor()
+    service = reloaded(reactor, {"greeting-delay": "5"}, {"greeting-delay": "1"})
+    transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.1", 1))
+    protocol = service.factory.buildProtocol(transport.getPeer())
+    assert protocol is not None
+    protocol.makeConnection(transport)
+    reactor.advance(0.99)
+    assert transport.value() == b""
+    reactor.advance(0.02)
+    assert transport.value().startswith(b"Welcome!")
+
+
+def test_new_settings_reach_the_connections_and_the_log() -> None:
+    after = {"reconnect-grace": "7", "trusted-networks": "192.0.2.0/24", "max-database": "500M"}
+    after["clock-confirmed"] = "2026-11-25"
+    service = reloaded(TestReactor(), {}, after)
+    settings = load(after, None)
+    assert service.factory.reconnect_grace == 7
+    assert service.factory.sources.trusted == settings.trusted_networks != ()
+    assert service._journal.max_size == settings.max_database > 0
+    assert service._journal.confirmed == settings.clock_confirmed > 0
 
 
 @pytest.mark.process

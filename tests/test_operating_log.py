@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import show, verdict
-from tests.processes import PATIENCE, Server, environment, free_port
+from tests.support.faults import show, verdict
+from tests.support.processes import PATIENCE, Server, environment, free_port
 
 ROOT = Path(__file__).parent.parent
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import PATIENCE, Server, environment
+from tests.support.processes import PATIENCE, Server, environment
 from twisted_chat import cli
 from twisted_chat.console import output
 from twisted_chat.core.journal import Draft

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Server, environment, terminals
+from tests.support.processes import Server, environment, terminals
 
 ROOT = Path(__file__).parent.parent
 SETUP = configparser.ConfigParser(interpolation=None)

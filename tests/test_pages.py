@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from tests.faults import MEGABYTE, Subject, show, verdict
-from tests.processes import free_port
+from tests.support.faults import MEGABYTE, Subject, show, verdict
+from tests.support.processes import free_port
 from twisted_chat.net.pages import (
     ANSWER_TIMEOUT,
     DISCARD_LIMIT,

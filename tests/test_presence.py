@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.fakes import Visitor, World
+from tests.support.fakes import Visitor, World
 from twisted_chat.core.messages import (
     ChooseName,
     Crowd,
@@ -29,7 +29,7 @@ from twisted_chat.core.messages import (
     Welcomed,
 )
 from twisted_chat.core.presence import BURST, Move, Presence
-from twisted_chat.core.room import GATHER_SECONDS, LARGE
+from twisted_chat.core.room import GATHER_SECONDS, LARGE, NAMES
 
 #: What tells somebody of the presence of others.
 PRESENCE = (Crowd, Joined, Left, Renamed)
@@ -107,6 +107,20 @@ def test_in_a_large_room_who_comes_and_goes_in_a_loop_is_not_told() -> None:
         visitor.breaks_off()
     moment(world)
     assert told(watcher) == []
+
+
+@pytest.mark.parametrize("count", [NAMES, NAMES + 1])
+def test_of_a_crowd_no_more_than_so_many_names_are_told(count: int) -> None:
+    """Its count is that of all of them."""
+    world, _, watcher = world_of(LARGE + 1)
+    crowd = world.enter(*(f"c{n}" for n in range(count)))
+    moment(world)
+    names = tuple(f"c{n}" for n in range(NAMES))
+    assert told(watcher) == [Crowd("lobby", True, True, names, count)]
+    for visitor in crowd:
+        visitor.types("/quit")
+    moment(world)
+    assert told(watcher) == [Crowd("lobby", False, True, names, count)]
 
 
 @pytest.mark.parametrize("people", [3, LARGE + 2])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from tests.fakes import Visitor, World
+from tests.support.fakes import Visitor, World
 from twisted_chat.core import chat as chat_module
 from twisted_chat.core.messages import (
     Acknowledged,

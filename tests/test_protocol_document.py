@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_protocol import House
+from tests.support.protocol import House
 from twisted_chat.core.errors import NotInRoom
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import (

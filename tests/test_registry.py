@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from tests.faults import in_threads
+from tests.support.faults import in_threads
 from twisted_chat.core.errors import NameTaken, NameTooSimilar, Refusal
 from twisted_chat.core.names import Nickname, nickname
 from twisted_chat.core.registry import Registry

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.test_store import commit, log_of
-from tests.test_writer import Setup
-from tests.test_writer import draft as say
+from tests.support.store import commit, log_of
+from tests.support.writer import Setup
+from tests.support.writer import draft as say
 from twisted_chat.core.errors import DatabaseUnusable
 from twisted_chat.journal import group_commit as writer
 from twisted_chat.journal.retention import DAY, date, is_believed, patience

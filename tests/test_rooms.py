@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
-from tests.fakes import Visitor, World
+from tests.support.fakes import Visitor, World
 from twisted_chat.core.messages import ListRooms, RoomsListed, TopicShown
 from twisted_chat.core.room import GATHER_SECONDS, TAIL_BYTES, Room
 from twisted_chat.core.rooms import Rooms

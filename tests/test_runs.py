@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from tests.fakes import Visitor, World
-from tests.test_coming_back import ANA, numbers, of, program
-from tests.test_store import commit, draft
+from tests.support.fakes import Visitor, World
+from tests.support.programs import ANA, numbers, of, program
+from tests.support.store import commit, draft
 from twisted_chat.core.messages import Entered, Entry, Hello, Welcomed
 from twisted_chat.journal import runs
 from twisted_chat.journal.runs import Runs, superfluous

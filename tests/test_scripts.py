@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import PATIENCE, Server, environment, free_port
+from tests.support.processes import PATIENCE, Server, environment, free_port
 from twisted_chat.dialects.jsonl import ID_LIMIT
 from twisted_chat.terminal import scripts
 from twisted_chat.terminal.scripts import numbered

@@ -23,10 +23,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.faults import MEGABYTE, Subject, show, verify
-from tests.load import Program, check, until_all_is_seen
-from tests.processes import PATIENCE, free_port
-from tests.test_kill import running, speaking
+from tests.support.faults import MEGABYTE, Subject, show, verify
+from tests.support.load import Program, check, running, speaking, until_all_is_seen
+from tests.support.processes import PATIENCE, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 

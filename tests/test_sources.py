@@ -16,8 +16,8 @@ from msgspec import structs
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
-from tests.fakes import NO_RATE
-from tests.test_protocol import House
+from tests.support.fakes import NO_RATE
+from tests.support.protocol import House
 from twisted_chat.core import sources as sources_module
 from twisted_chat.core.errors import TooManyConnections
 from twisted_chat.core.flood import Rate

@@ -8,9 +8,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.database_files import (
+    FIRST_SCHEMA,
+    foreign,
+    made_by_the_first_version,
+    refusal_of,
+    upgraded,
+)
+from tests.support.store import base_of, check_chain, commit, draft, log_of, remove_all_before
 from twisted_chat.core.author import author_key
 from twisted_chat.core.errors import (
     BackupFailed,
@@ -34,43 +41,6 @@ from twisted_chat.journal import search as searching
 from twisted_chat.journal.chain import SIZE, START, link
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 from twisted_chat.journal.sqlite.upgrade import APPLICATION_ID, schema_scripts
-
-_clock = count(1_795_463_820_000_000)
-
-
-def draft(
-    text: str = "hello",
-    *,
-    room: str = "lobby",
-    kind: Kind = "say",
-    nickname: str = "Ana",
-    author: bytes | None = b"c" * 16,
-    message_id: str | None = None,
-) -> Draft:
-    return Draft(room, next(_clock), kind, nickname, text, author, message_id, None)
-
-
-def commit(store: Store, *drafts: Draft) -> list[Entry]:
-    """The entries that ``drafts`` became: all of them are saved, and were not before."""
-    entries = []
-    for outcome, given_ in zip(store.commit(drafts), drafts, strict=True):
-        assert isinstance(outcome, Saved)
-        assert outcome.fresh
-        assert outcome.draft is given_
-        entries.append(outcome.entry)
-    return entries
-
-
-def log_of(store: Store, room: str = "lobby") -> list[Entry]:
-    return store.reader().after(room, 0, 10**9, 10**9)
-
-
-def check_chain(entries: Sequence[Entry], previous: bytes = START) -> None:
-    """Each stored hash is that of the entry before it and of its own content."""
-    for entry in entries:
-        content = msgspec.structs.astuple(entry)[:-1]
-        assert entry.hash == link(previous, *content)
-        previous = entry.hash
 
 
 @pytest.fixture
@@ -763,25 +733,6 @@ def test_a_snippet_is_a_part_of_any_text(text: str, words: str) -> None:
 # -- old entries ------------------------------------------------------------------------------
 
 
-def base_of(store: Store, room: str = "lobby") -> tuple[int, bytes]:
-    """What the database says of the last entry before the oldest kept one."""
-    row = store._connection.execute("SELECT base, base_hash FROM room WHERE name = ?", (room,))
-    base, base_hash = row.fetchone()
-    return base, base_hash
-
-
-def remove_all_before(store: Store, time: int, limit: int = 200, room: str = "lobby") -> int:
-    """Remove step by step; returns the last number that is gone."""
-    last, _ = base_of(store, room)
-    more = True
-    while more:
-        step, more = store.remove_before(room, time, limit)
-        assert step == 0 or 0 < step - last <= limit
-        assert step == last + limit or not more
-        last = step or last
-    return last
-
-
 def test_old_entries_are_removed_in_steps(memory: Store) -> None:
     entries = commit(memory, *(draft(str(n)) for n in range(10)))
     time = entries[7].time
@@ -941,13 +892,6 @@ def test_an_edited_row_breaks_the_chain(path: Path) -> None:
 # -- opening ----------------------------------------------------------------------------------
 
 
-def refusal_of(path: Path) -> CannotStart:
-    with pytest.raises(CannotStart) as refused:
-        Store(str(path))
-    assert str(path) in str(refused.value)
-    return refused.value
-
-
 def test_a_second_server_is_refused_with_the_file_and_the_process(path: Path) -> None:
     with closing(Store(str(path))) as store:
         for _ in range(2):
@@ -994,12 +938,6 @@ def test_the_lock_ends_with_its_process(path: Path) -> None:
     )
     assert (done.stdout, done.returncode) == (b"open\n", 9)
     Store(str(path)).close()
-
-
-def foreign(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for statement in statements:
-            connection.execute(statement)
 
 
 @pytest.mark.parametrize(
@@ -1141,79 +1079,9 @@ def test_an_upgraded_schema_equals_a_fresh_one(tmp_path: Path) -> None:
         assert pragma(old, "auto_vacuum") == pragma(fresh, "auto_vacuum")
 
 
-#: The schema of the first version, as it is in people's files: here it never changes.
-FIRST_SCHEMA = """
-CREATE TABLE room (
-    id        INTEGER PRIMARY KEY,
-    name      TEXT    NOT NULL UNIQUE,
-    last      INTEGER NOT NULL DEFAULT 0,
-    base      INTEGER NOT NULL DEFAULT 0,
-    base_hash BLOB    NOT NULL
-);
-CREATE TABLE entry (
-    id         INTEGER PRIMARY KEY,
-    room       INTEGER NOT NULL REFERENCES room (id),
-    number     INTEGER NOT NULL,
-    time       INTEGER NOT NULL,
-    kind       TEXT    NOT NULL,
-    nickname   TEXT    NOT NULL,
-    text       TEXT    NOT NULL,
-    client_id  BLOB,
-    message_id TEXT,
-    hash       BLOB    NOT NULL
-);
-CREATE UNIQUE INDEX entry_number ON entry (room, number);
-CREATE UNIQUE INDEX entry_message ON entry (client_id, message_id) WHERE message_id IS NOT NULL;
-CREATE INDEX entry_topic ON entry (room, number) WHERE kind = 'topic';
-"""
-
-
 def test_a_script_that_was_released_is_not_changed() -> None:
     """It is not run again for those who have it: what is to change goes into the next one."""
     assert normalised(schema_scripts()[0]) == normalised(FIRST_SCHEMA)
-
-
-def made_by_the_first_version(
-    path: Path, texts: Sequence[str] = (), topic: str | None = None
-) -> list[Entry]:
-    """A database as the first version of this program left it, written without any of ours.
-
-    The first entry is the ``topic``, if there is one.
-    """
-    contents: list[tuple[Kind, str]] = [("say", text) for text in texts]
-    if topic is not None:
-        contents.insert(0, ("topic", topic))
-    previous, entries = START, []
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript(FIRST_SCHEMA)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("PRAGMA user_version = 1")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(
-            "INSERT INTO room (id, name, last, base_hash) VALUES (1, 'lobby', ?, ?)",
-            (len(contents), START),
-        )
-        for number, (kind, text) in enumerate(contents, 1):
-            content = ("lobby", number, next(_clock), kind, "Ana", text, b"c" * 16, f"m{number}")
-            previous = link(previous, *content)
-            entries.append(Entry(*content, previous))
-            connection.execute(
-                "INSERT INTO entry (room, number, time, kind, nickname, text, client_id,"
-                " message_id, hash) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*content[1:], previous),
-            )
-    return entries
-
-
-def upgraded(entries: Sequence[Entry]) -> list[Entry]:
-    """``entries`` with author keys in the place of client ids, chained again."""
-    previous, found = START, []
-    for entry in entries:
-        assert entry.author is not None
-        again = msgspec.structs.replace(entry, author=author_key(entry.author))
-        previous = link(previous, *msgspec.structs.astuple(again)[:-1])
-        found.append(msgspec.structs.replace(again, hash=previous))
-    return found
 
 
 def test_an_upgrade_keeps_everything_and_makes_it_searchable(path: Path) -> None:

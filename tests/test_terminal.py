@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import PATIENCE, Server, environment
-from tests.tmux import Tmux, needs_tmux
+from tests.support.processes import PATIENCE, Server, environment
+from tests.support.tmux import Tmux, needs_tmux
 
 pytestmark = [pytest.mark.process, needs_tmux]
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import string
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import pytest
@@ -14,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.support.characters import hostile, is_safe
+from tests.support.messages import EVENTS, REFUSALS, STYLES, TIME, entry, refused, structs
 from twisted_chat.core import errors
 from twisted_chat.core.errors import (
     ControlCharacter,
@@ -30,13 +28,11 @@ from twisted_chat.core.messages import (
     Announced,
     Entered,
     EntriesRemoved,
-    Entry,
     Event,
     Greeted,
     HistoryShown,
     Join,
     Joined,
-    Kind,
     Left,
     LinesSkipped,
     PeopleListed,
@@ -64,25 +60,6 @@ from twisted_chat.i18n.language import LANGUAGES
 
 ENGLISH = Style("en")
 PORTUGUESE = Style("pt_BR")
-STYLES = [
-    Style(language, timestamps, prefixed)
-    for language, timestamps, prefixed in product(LANGUAGES, (False, True), (False, True))
-]
-
-#: 2026-11-23 19:57:08.123456 UTC.
-TIME = 1_795_463_828_123_456
-
-
-def entry(
-    text: str,
-    kind: Kind = "say",
-    *,
-    room: str = "cinema",
-    number: int = 7,
-    nickname: str = "Ana",
-    time: int = TIME,
-) -> Entry:
-    return Entry(room, number, time, kind, nickname, text, None, None, b"")
 
 
 def welcomed(
@@ -220,110 +197,6 @@ def test_any_bytes_are_a_request_or_refused(line: bytes) -> None:
 
 
 # -- out: every event, whatever is in it ------------------------------------------------------
-
-_BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-
-
-def is_safe(data: bytes) -> bool:
-    """Whether ``data`` is lines of text that no terminal takes for commands."""
-    text = data.decode("utf-8")
-    return text.endswith("\n") and not any(
-        unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
-        or unicodedata.bidirectional(character) in _BIDI_CONTROLS
-        for character in text.replace("\n", "").replace("\t", "")
-    )
-
-
-#: Text with what should never be in it, and with what looks like a placeholder.
-hostile = st.lists(
-    st.one_of(
-        st.text(st.characters(exclude_categories=()), max_size=5),
-        st.sampled_from(
-            [
-                "\x1b]52;c;aGk=\x07",
-                "\x1b[2J",
-                "\x9b31m",
-                "\r[SERVER]: no",
-                "\n",
-                "\r\n",
-                "\0",
-                "\u202e",
-                "\u2066",
-                "\u2028",
-                "\ud800",
-                "{name}",
-                "{0}",
-                "{",
-                "%s",
-            ]
-        ),
-    ),
-    max_size=4,
-).map("".join)
-
-
-def values(hint: Any) -> st.SearchStrategy[Any]:
-    """Values for a field of an event, of the type ``hint``."""
-    if get_origin(hint) is Literal:
-        return st.sampled_from(get_args(hint))
-    if get_origin(hint) is tuple:
-        return st.lists(values(get_args(hint)[0]), max_size=3).map(tuple)
-    if get_origin(hint) is dict:
-        return st.dictionaries(*(values(choice) for choice in get_args(hint)), max_size=3)
-    if get_args(hint):
-        return st.one_of(*(values(choice) for choice in get_args(hint)))
-    if hint is Refusal:
-        return st.sampled_from(REFUSALS).flatmap(refused)
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return structs(hint)
-    simple: dict[Any, st.SearchStrategy[Any]] = {
-        str: hostile,
-        bytes: st.binary(min_size=16, max_size=32),
-        bool: st.booleans(),
-        float: st.floats(0, 1e6),
-        int: st.integers(0, 10_000),
-        type(None): st.none(),
-    }
-    return simple[hint]
-
-
-def structs(cls: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
-    """Values of a class of messages, made of hostile texts."""
-    fields = {name: values(hint) for name, hint in get_type_hints(cls).items()}
-    if "time" in fields:
-        fields["time"] = st.integers(0, 2**52)
-    if cls is Acknowledged:  # of nothing, there is none
-        fields["entries"] = fields["entries"].filter(bool)
-    return st.builds(cls, **fields)
-
-
-def subclasses(cls: type[Any]) -> Iterator[type[Any]]:
-    for below in cls.__subclasses__():
-        yield below
-        yield from subclasses(below)
-
-
-#: Every class of refusal that says something of its own.
-REFUSALS: list[type[Refusal]] = sorted(
-    {cls for cls in subclasses(Refusal) if "template" in vars(cls)}, key=lambda cls: cls.__name__
-)
-
-
-def refused(cls: type[Refusal]) -> st.SearchStrategy[Refusal]:
-    """Refusals of one class, with hostile details."""
-    fields = {
-        field: st.integers(0, 0x10FFFF) if format_ else hostile
-        for _, field, format_, _ in string.Formatter().parse(cls.template)
-        if field is not None
-    }
-    return st.fixed_dictionaries(fields).map(lambda details: cls(**details))
-
-
-#: Every class of event that the vocabulary has: a new one is here by itself.
-EVENTS: list[type[Event]] = sorted(
-    {cls for cls in subclasses(Event) if cls.__module__ == Event.__module__},
-    key=lambda cls: cls.__name__,
-)
 
 
 @pytest.mark.parametrize("cls", EVENTS, ids=[cls.__name__ for cls in EVENTS])

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Certificate, certificate
-from tests.faults import stored, wait_until
-from tests.processes import PATIENCE, Server, environment, free_port
+from tests.support.certificates import Certificate, certificate
+from tests.support.faults import stored, wait_until
+from tests.support.processes import PATIENCE, Server, environment, free_port
 
 pytest.importorskip("OpenSSL", reason="twisted[tls] is not installed")
 pytestmark = pytest.mark.process

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.fakes import Visitor, World
-from tests.test_protocol import HELLO, House
+from tests.support.fakes import Visitor, World
+from tests.support.protocol import HELLO, House
 from twisted_chat.core.chat import announcement
 from twisted_chat.core.messages import Hello, Say, Tell, Told
 from twisted_chat.core.unconfirmed import LIMIT, LOOKS, Unconfirmed

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
-from tests.test_protocol import HELLO, Client, House
+from tests.support.protocol import HELLO, Client, House
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.messages import Say
 from twisted_chat.net.connection import LINE_OVERHEAD, LOOK_AHEAD, MOVED_BYTES

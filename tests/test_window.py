@@ -25,9 +25,9 @@ from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
 from twisted.logger import capturedLogs
 
-from tests.processes import environment
-from tests.test_characters import any_text
-from tests.tmux import PATIENCE, Tmux, needs_tmux
+from tests.support.characters import any_text
+from tests.support.processes import environment
+from tests.support.tmux import PATIENCE, Tmux, needs_tmux
 from twisted_chat.core.characters import find_unsafe
 from twisted_chat.terminal.bar import WAITING_SHOWN, Part, bar, fit, prompt, waiting
 from twisted_chat.terminal.clusters import clusters, simplified

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any
 
 import pytest
 
+from tests.support.writer import Setup, draft
 from twisted_chat.core.errors import (
     HistoryUnavailable,
     IdReused,
@@ -23,87 +22,10 @@ from twisted_chat.core.errors import (
 from twisted_chat.core.journal import Draft, Failed, Found, Marker, Outcome, Saved
 from twisted_chat.core.messages import Entry
 from twisted_chat.journal import group_commit as writer
-from twisted_chat.journal.group_commit import QUEUE_LIMIT, GroupCommitJournal
+from twisted_chat.journal.group_commit import QUEUE_LIMIT
 from twisted_chat.journal.readers import STOPPING
 from twisted_chat.journal.sqlite.reader import Reader
 from twisted_chat.journal.sqlite.store import Store
-
-
-def draft(text: str, room: str = "lobby", *, message_id: str | None = None, time: int = 0) -> Draft:
-    return Draft(room, time, "say", "Ana", text, b"c" * 16, message_id, None)
-
-
-class Loop:
-    """The thread that owns the chat: runs what other threads call."""
-
-    def __init__(self) -> None:
-        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self.outcomes: list[Outcome] = []
-
-    def call(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self._calls.put(lambda: function(*arguments))
-
-    def deliver(self, outcomes: Sequence[Outcome]) -> None:
-        self.outcomes.extend(outcomes)
-        for outcome in outcomes:
-            if isinstance(outcome, Marker):
-                outcome.callback()
-
-    def run_until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self._calls.get(timeout=10)()
-
-
-class Setup:
-    def __init__(self, path: str) -> None:
-        self.loop = Loop()
-        self.stores: list[Store] = []
-        self.journal = GroupCommitJournal(
-            lambda: self._open(path), self.loop.call, lambda wake: wake()
-        )
-        self.journal.start(self.loop.deliver)
-
-    def _open(self, path: str) -> Store:
-        self.stores.append(Store(path))
-        return self.stores[-1]
-
-    def stop(self) -> None:
-        stopped: list[bool] = []
-        self.journal.stop(lambda: stopped.append(True))
-        self.loop.run_until(lambda: bool(stopped))
-
-    def say(self, *drafts: Draft) -> list[Entry]:
-        """Say it, wait until it is saved, and return the entries."""
-        before = len(self.loop.outcomes)
-        for each in drafts:
-            self.journal.append(each)
-        self.loop.run_until(lambda: len(self.loop.outcomes) == before + len(drafts))
-        saved = self.loop.outcomes[before:]
-        return [outcome.entry for outcome in saved if isinstance(outcome, Saved)]
-
-    def search(self, words: str, room: str | None = None, limit: int = 100) -> list[str]:
-        found: list[Found | Refusal] = []
-        self.journal.search(words, room, limit, found.append)
-        self.loop.run_until(lambda: bool(found))
-        assert not isinstance(found[0], Refusal)
-        return [entry.text for entry in found[0].entries]
-
-    def remove_before(self, time: int) -> list[tuple[str, int]]:
-        """Remove what is old; returns the steps that were told."""
-        steps: list[tuple[str, int]] = []
-        self.journal.remove_before(time, lambda room, last: steps.append((room, last)))
-        while True:
-            before = len(steps)
-            self.search("a job that comes after the next step")
-            if len(steps) == before:
-                return steps
-
-    def read_all(self, room: str = "lobby") -> list[Entry]:
-        found: list[Sequence[Entry] | Refusal] = []
-        self.journal.read_before(room, 10**9, 10**6, found.append)
-        self.loop.run_until(lambda: bool(found))
-        assert not isinstance(found[0], Refusal)
-        return list(found[0])
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -221,6 +143,16 @@ def test_a_full_queue_says_so_and_says_when_there_is_space(setup: Setup) -> None
     setup.loop.run_until(lambda: bool(space))
     assert space == [False]
     setup.loop.run_until(lambda: len(setup.loop.outcomes) == QUEUE_LIMIT)
+
+
+def test_a_full_queue_has_space_when_half_of_it_is_free(setup: Setup) -> None:
+    """Or those who wait would be let in and held again with each line."""
+    outstanding: list[int] = []
+    for _ in range(QUEUE_LIMIT):
+        setup.journal.append(draft("x"))
+    setup.journal.when_space(lambda: outstanding.append(setup.journal.outstanding))
+    setup.loop.run_until(lambda: bool(outstanding))
+    assert outstanding[0] <= QUEUE_LIMIT // 2
 
 
 def test_stopping_commits_what_is_queued_and_refuses_what_comes_later(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.test_sync import Call
+from tests.support.strace import Call
 
 CALLS = (
     *("openat", "unlink", "unlinkat", "rename", "ftruncate"),

@@ -11,8 +11,8 @@ import asyncio
 import random
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -282,3 +282,29 @@ def _check_program(
         if list(log.get(room, ()))[: len(seen)] != seen
     ]
     return [f"{program.nickname}: {what}" for what in wrong]
+
+
+@asynccontextmanager
+async def running(*programs: Program) -> AsyncIterator[None]:
+    """``programs`` are there; a defect in one of them is raised in the end."""
+    tasks = [asyncio.create_task(program.run()) for program in programs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if not isinstance(result, asyncio.CancelledError):
+                raise RuntimeError("a program ended by itself") from result
+
+
+@asynccontextmanager
+async def speaking(programs: list[Program]) -> AsyncIterator[None]:
+    """``programs`` say one message after the other."""
+    tasks = [asyncio.create_task(program.speak()) for program in programs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

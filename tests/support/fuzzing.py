@@ -14,7 +14,7 @@ from typing import Any
 from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import implementer
 
-from tests.test_protocol import Client, House
+from tests.support.protocol import Client, House
 from twisted_chat.core.characters import find_unsafe
 
 COMMANDS = (

@@ -9,19 +9,20 @@ import os
 import re
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faulty_server import VARIABLE
-from tests.processes import PATIENCE, Server, environment, free_port
+from tests.support.faulty_server import VARIABLE
+from tests.support.processes import PATIENCE, Server, environment, free_port
 from twisted_chat.bench import usage
 
 MEGABYTE = 1_000_000
@@ -41,7 +42,7 @@ def verdict(figure: float, most: float) -> str:
 class Subject(Server):
     """A server to which something is going to happen, with ``faults`` built in.
 
-    See :mod:`tests.faulty_server`. ``prefix`` is a command that runs it, such as strace.
+    See :mod:`tests.support.faulty_server`. ``prefix`` is a command that runs it, such as strace.
     """
 
     def __init__(
@@ -56,7 +57,8 @@ class Subject(Server):
         self.port = port or free_port()
         self._log = folder / "server.log"
         self._gauge = folder / "gauge"
-        command = [*prefix, sys.executable, "-c", "from tests.faulty_server import run; run()"]
+        run = "from tests.support.faulty_server import run; run()"
+        command = [*prefix, sys.executable, "-c", run]
         command += ["-n", "--pidfile=", "chat"]
         command += [f"--listen=tcp:{self.port}:interface={interface}:backlog=1024", *options]
         built_in = json.dumps({"gauge": str(self._gauge), **(faults or {})})
@@ -108,10 +110,16 @@ class Bot:
     _answered = False
 
     def __init__(
-        self, port: int, nickname: str, *, client: str | None = None, host: str = "127.0.0.1"
+        self,
+        port: int,
+        nickname: str,
+        *,
+        client: str | None = None,
+        host: str = "127.0.0.1",
+        source: str = "",
     ) -> None:
         self.nickname = nickname
-        self.socket = connect(port, host)
+        self.socket = connect(port, host, source)
         self._file = self.socket.makefile("rb")
         hello = {"type": "hello", "nickname": nickname}
         self.send(hello if client is None else hello | {"client": client})
@@ -156,8 +164,9 @@ class Bot:
         self.close()
 
 
-def connect(port: int, host: str = "127.0.0.1") -> socket.socket:
-    return socket.create_connection((host, port), PATIENCE)
+def connect(port: int, host: str = "127.0.0.1", source: str = "") -> socket.socket:
+    """A connection from the address ``source``, if given."""
+    return socket.create_connection((host, port), PATIENCE, (source, 0) if source else None)
 
 
 def read_until(connection: socket.socket, end: bytes) -> bytes:
@@ -236,3 +245,31 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def is_root() -> bool:
     return os.geteuid() == 0
+
+
+#: Ends a connection with a reset (socket(7), SO_LINGER).
+RESET = struct.pack("ii", 1, 0)
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object], pause: float = 0.0) -> Iterator[None]:
+    """Do ``work`` again and again on a thread of its own."""
+    over = threading.Event()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            while not over.wait(pause):
+                work()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if failures:
+        raise failures[0]

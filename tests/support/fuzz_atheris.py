@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of what the server reads, with atheris: a script, not a test.
 
-``python -m tests.fuzz_atheris text|json|telnet [-runs=100000] [libFuzzer's options]``; it ends with
-status 77 and a finding's bytes in a file ``crash-…`` as soon as something fails.
+``python -m tests.support.fuzz_atheris text|json|telnet [-runs=100000] [libFuzzer's options]``; it
+ends with status 77 and a finding's bytes in a file ``crash-…`` as soon as something fails.
 Needs ``pip install atheris``.
 """
 
@@ -27,10 +27,13 @@ def main(arguments: Sequence[str]) -> int:
         print("atheris is not installed: pip install atheris", file=sys.stderr)
         return 2
     if len(arguments) < 2 or arguments[1] not in KINDS:
-        print(f"usage: python -m tests.fuzz_atheris {'|'.join(KINDS)} [-runs=N]", file=sys.stderr)
+        print(
+            f"usage: python -m tests.support.fuzz_atheris {'|'.join(KINDS)} [-runs=N]",
+            file=sys.stderr,
+        )
         return 2
     with atheris.instrument_imports(include=["twisted_chat"]):
-        from tests.fuzzing import Defects, Generator, Target
+        from tests.support.fuzzing import Defects, Generator, Target
     kind = arguments[1]
     generator = Generator(0)
     target = Target(kind)

@@ -32,7 +32,7 @@ def environment(language: str = "en", home: Path | None = None) -> dict[str, str
 
     Without a ``home``, it is a new person's.
     """
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     return {
         **{k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "XDG_"))},
         "HOME": str(home or tempfile.mkdtemp(dir=_HOMES.name)),
@@ -189,3 +189,31 @@ def client_command(port: int, *options: str) -> list[str]:
     """The plain client: lines in, lines out."""
     options = ("--plain", *options)
     return [sys.executable, "-m", "twisted_chat.cli", "connect", f"127.0.0.1:{port}", *options]
+
+
+def fails(folder: Path, *options: str, language: str = "en") -> str:
+    """The one line with which a server that cannot start ends, quickly."""
+    started = time.monotonic()
+    process = start_twistd(folder, *options, language=language)
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode not in (0, None)
+    assert b"Traceback" not in output + errors
+    (line,) = errors.decode().splitlines()
+    assert time.monotonic() - started < PATIENCE
+    return line
+
+
+def talk(port: int, data: bytes) -> bytes:
+    """Send ``data``, say that this is all, and return what comes until the other side closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        received = b""
+        try:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            while piece := connection.recv(65536):
+                received += piece
+        except TimeoutError:
+            raise
+        except OSError:  # ENOTCONN of shutdown(2) is not one of Python's ConnectionErrors
+            pass  # it closed before all was sent
+        return received

@@ -1,0 +1,92 @@
+"""The journal with its threads, and the loop that its outcomes are delivered to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+from twisted_chat.core.errors import (
+    Refusal,
+)
+from twisted_chat.core.journal import Draft, Found, Marker, Outcome, Saved
+from twisted_chat.core.messages import Entry
+from twisted_chat.journal.group_commit import GroupCommitJournal
+from twisted_chat.journal.sqlite.store import Store
+
+
+def draft(text: str, room: str = "lobby", *, message_id: str | None = None, time: int = 0) -> Draft:
+    return Draft(room, time, "say", "Ana", text, b"c" * 16, message_id, None)
+
+
+class Loop:
+    """The thread that owns the chat: runs what other threads call."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.outcomes: list[Outcome] = []
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self._calls.put(lambda: function(*arguments))
+
+    def deliver(self, outcomes: Sequence[Outcome]) -> None:
+        self.outcomes.extend(outcomes)
+        for outcome in outcomes:
+            if isinstance(outcome, Marker):
+                outcome.callback()
+
+    def run_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._calls.get(timeout=10)()
+
+
+class Setup:
+    def __init__(self, path: str) -> None:
+        self.loop = Loop()
+        self.stores: list[Store] = []
+        self.journal = GroupCommitJournal(
+            lambda: self._open(path), self.loop.call, lambda wake: wake()
+        )
+        self.journal.start(self.loop.deliver)
+
+    def _open(self, path: str) -> Store:
+        self.stores.append(Store(path))
+        return self.stores[-1]
+
+    def stop(self) -> None:
+        stopped: list[bool] = []
+        self.journal.stop(lambda: stopped.append(True))
+        self.loop.run_until(lambda: bool(stopped))
+
+    def say(self, *drafts: Draft) -> list[Entry]:
+        """Say it, wait until it is saved, and return the entries."""
+        before = len(self.loop.outcomes)
+        for each in drafts:
+            self.journal.append(each)
+        self.loop.run_until(lambda: len(self.loop.outcomes) == before + len(drafts))
+        saved = self.loop.outcomes[before:]
+        return [outcome.entry for outcome in saved if isinstance(outcome, Saved)]
+
+    def search(self, words: str, room: str | None = None, limit: int = 100) -> list[str]:
+        found: list[Found | Refusal] = []
+        self.journal.search(words, room, limit, found.append)
+        self.loop.run_until(lambda: bool(found))
+        assert not isinstance(found[0], Refusal)
+        return [entry.text for entry in found[0].entries]
+
+    def remove_before(self, time: int) -> list[tuple[str, int]]:
+        """Remove what is old; returns the steps that were told."""
+        steps: list[tuple[str, int]] = []
+        self.journal.remove_before(time, lambda room, last: steps.append((room, last)))
+        while True:
+            before = len(steps)
+            self.search("a job that comes after the next step")
+            if len(steps) == before:
+                return steps
+
+    def read_all(self, room: str = "lobby") -> list[Entry]:
+        found: list[Sequence[Entry] | Refusal] = []
+        self.journal.read_before(room, 10**9, 10**6, found.append)
+        self.loop.run_until(lambda: bool(found))
+        assert not isinstance(found[0], Refusal)
+        return list(found[0])
