@@ -12,6 +12,7 @@ import pytest
 from tests.support.fakes import Visitor, World
 from twisted_chat.core import chat
 from twisted_chat.core.chat import CATCH_UP_SECONDS, FEED_SECONDS, PAGE, announcement
+from twisted_chat.core.commands import TABLE, State
 from twisted_chat.core.errors import ControlCharacter, NameInvalid, Refusal, UnknownCommand
 from twisted_chat.core.journal import Draft
 from twisted_chat.core.limits import Limits
@@ -22,11 +23,12 @@ from twisted_chat.core.messages import (
     LinesSkipped,
     Replayed,
     Request,
+    Say,
     Tell,
 )
 from twisted_chat.core.names import ALWAYS_RESERVED, OLD_ROOM_LIMIT, Reserved
 from twisted_chat.core.room import GATHER_SECONDS, LARGE, TAIL, Batch
-from twisted_chat.core.session import _ANSWERS, IGNORED_LIMIT, Session, State
+from twisted_chat.core.session import IGNORED_LIMIT, Session
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 ROOT = Path(__file__).parent.parent
@@ -193,7 +195,7 @@ def test_renaming_oneself_in_another_case() -> None:
     assert ana.types("/nick Ana") == ["[SERVER]: You are Ana now."]
 
 
-@pytest.mark.parametrize("request_type", [t for t in _ANSWERS if t.__name__ not in ("Say",)])
+@pytest.mark.parametrize("request_type", [t for t in TABLE.by_request if t is not Say])
 def test_every_request_is_answered_in_every_state(request_type: type[Request]) -> None:
     """Before a name is chosen, most requests say so; none of them fails."""
     arguments = {"name": "Zoe", "nickname": "Zoe", "text": "t", "room": "r", "words": "w"}
@@ -206,7 +208,7 @@ def test_every_request_is_answered_in_every_state(request_type: type[Request]) -
     world = World()
     early = Visitor(world)
     early.ask(request_type(**fields))
-    legal_early = State.CHOOSING in _ANSWERS[request_type][0]
+    legal_early = State.CHOOSING in TABLE.by_request[request_type].states
     assert ("name-first" in early.connection.refusals()) is not legal_early
     (later,) = world.enter("Ana")
     later.ask(request_type(**fields))

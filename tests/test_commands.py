@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from twisted_chat.core.commands import TABLE
 from twisted_chat.core.errors import Refusal, UnknownCommand, UnknownCommandNear
 from twisted_chat.core.messages import (
     ChooseName,
@@ -27,7 +28,7 @@ from twisted_chat.core.messages import (
     Topic,
     Unignore,
 )
-from twisted_chat.dialects.commands import COMMANDS, WrongCommandUsage, find, parse
+from twisted_chat.dialects.commands import WrongCommandUsage, parse
 from twisted_chat.i18n.language import LANGUAGES
 
 
@@ -161,7 +162,7 @@ def test_a_command_makes_its_request(line: str, request_: Request) -> None:
     ],
 )
 def test_wrong_arguments_are_answered_with_the_usage(line: str) -> None:
-    command = find(line.split()[0])
+    command = TABLE.find(line.split()[0])
     with pytest.raises(WrongCommandUsage) as refused:
         parse(line)
     assert refused.value.command is command
@@ -202,15 +203,15 @@ def test_a_very_long_command_is_refused_and_no_more() -> None:
 
 
 def test_each_name_belongs_to_one_command() -> None:
-    names = [name for command in COMMANDS for name in command.names]
+    names = [name for command in TABLE.typed for name in command.names]
     assert len(names) == len(set(names))
-    for command in COMMANDS:
+    for command in TABLE.typed:
         for name in command.names:
-            assert find(name) is find(f"/{name}") is find(name.upper()) is command
+            assert TABLE.find(name) is TABLE.find(f"/{name}") is TABLE.find(name.upper()) is command
 
 
 def test_each_command_has_a_name_a_usage_and_help_in_each_language() -> None:
-    for command in COMMANDS:
+    for command in TABLE.typed:
         assert len(command.names) >= len(LANGUAGES)
         assert command.help
         assert command.usage("en").split()[0] == f"/{command.names[0]}"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.characters import any_text
 from twisted_chat.core.characters import find_unsafe
-from twisted_chat.terminal.commands import COMMANDS
+from twisted_chat.terminal.commands import table
 from twisted_chat.terminal.completion import Known, complete
 from twisted_chat.terminal.view import Tab
 
@@ -94,9 +94,8 @@ def test_accents_can_be_left_out_of_commands() -> None:
 
 @pytest.mark.parametrize("language", ["en", "pt_BR"])
 def test_every_command_can_be_completed(language: str) -> None:
-    own = 0 if language == "en" else 1
     offered = completed("/", KNOWN._replace(language=language))
-    assert [text.strip() for text in offered] == [f"/{one.names[own]}" for one in COMMANDS]
+    assert [text.strip() for text in offered] == [f"/{one.name(language)}" for one in table().typed]
 
 
 def test_before_one_is_in_a_room_commands_are_there_and_people_are_not() -> None:

@@ -20,10 +20,10 @@ from babel.messages.pofile import read_po
 
 import twisted_chat
 from twisted_chat.core import names
+from twisted_chat.core.commands import Command
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.messages import Event, Greeted, Joined, Left, Style
 from twisted_chat.dialects import text
-from twisted_chat.dialects.commands import Command
 from twisted_chat.i18n.compile import CatalogueError, compiled
 from twisted_chat.i18n.language import (
     DOMAIN,
@@ -33,7 +33,7 @@ from twisted_chat.i18n.language import (
     from_environment,
     match,
 )
-from twisted_chat.terminal.commands import COMMANDS
+from twisted_chat.terminal.commands import table
 
 PORTUGUESE = LOCALE / "pt_BR" / "LC_MESSAGES"
 
@@ -102,7 +102,7 @@ def test_every_entry_is_translated() -> None:
 
 def test_what_is_translated_where_it_is_shown_was_marked() -> None:
     """A refusal or a command's help that somebody forgot to mark would stay English."""
-    shown = {kind.template for kind in refusals()} | {each.help for each in COMMANDS}
+    shown = {kind.template for kind in refusals()} | {each.help for each in table().typed}
     assert sorted(shown - extracted()) == []
 
 
@@ -118,7 +118,7 @@ def test_placeholders_are_kept() -> None:
 
 def find(name: str) -> Command:
     """The command of that English or Portuguese name, of the server or of the client."""
-    return next(command for command in COMMANDS if name in command.names)
+    return next(command for command in table().typed if name in command.names)
 
 
 def test_commands_are_called_by_their_portuguese_names() -> None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tests.support.characters import hostile, is_safe
 from tests.support.messages import EVENTS, REFUSALS, STYLES, TIME, entry, refused, structs
 from twisted_chat.core import errors
+from twisted_chat.core.commands import TABLE
 from twisted_chat.core.errors import (
     ControlCharacter,
     HistoryUnavailable,
@@ -54,7 +55,7 @@ from twisted_chat.core.messages import (
     Told,
     Welcomed,
 )
-from twisted_chat.dialects import commands, text
+from twisted_chat.dialects import text
 from twisted_chat.dialects.text import parse, parse_says
 from twisted_chat.i18n.language import LANGUAGES
 
@@ -167,7 +168,7 @@ def test_a_misspelt_command_and_a_wrong_one_are_refused() -> None:
 #: Lines that are commands more often than not.
 command_lines = st.builds(
     "/{} {}".format,
-    st.sampled_from([name for command in commands.COMMANDS for name in command.names]),
+    st.sampled_from([name for command in TABLE.typed for name in command.names]),
     st.one_of(
         st.text(),
         st.lists(st.sampled_from(["before", "on", "Ana", "5", "#x", "", "٣"])).map(" ".join),

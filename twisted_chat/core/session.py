@@ -1,25 +1,27 @@
 """One person's conversation: its states and what it does with each request.
 
-A session is choosing a name, then chatting, then closed. It must not know bytes, dialects or
-the reactor: what it is asked are requests, what it shows are events, and its connection is
-anything that has the few methods of :class:`Connection`.
+A session is choosing a name, then chatting, then closed. Which request is legal when, and which
+method answers it, is in the table of :mod:`twisted_chat.core.commands`. It must not know bytes,
+dialects or the reactor: what it is asked are requests, what it shows are events, and its connection
+is anything that has the few methods of :class:`Connection`.
 """
 
 from __future__ import annotations
 
-import enum
 import os
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from itertools import compress
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import structs
 
+from twisted_chat.core import commands
 from twisted_chat.core.author import author_key
 from twisted_chat.core.characters import visible
 from twisted_chat.core.chat import Chat, Person, Positions
+from twisted_chat.core.commands import State
 from twisted_chat.core.errors import (
     AlreadyHere,
     BadRequest,
@@ -165,12 +167,6 @@ class Connection(Protocol):
         """Close, once what was sent has arrived."""
 
 
-class State(enum.Enum):
-    CHOOSING = enum.auto()
-    CHATTING = enum.auto()
-    CLOSED = enum.auto()
-
-
 class _NoConnection:
     """What a session speaks over while its person is away: nothing arrives, nothing is kept.
 
@@ -281,11 +277,11 @@ class Session:
         choosing = self._state is State.CHOOSING and not self.profile.introduces_itself
         if choosing and isinstance(request, Say):
             request = ChooseName(request.text)
-        states, answer = _ANSWERS[type(request)]
+        command = commands.TABLE.by_request[type(request)]
         try:
-            if self._state not in states:
+            if self._state not in command.states:
                 raise AlreadyHere() if self._state is State.CHATTING else NameFirst()
-            answer(self, request)
+            getattr(self, command.handler)(request)
         except Refusal as refusal:
             self.refuse(refusal, request.id)
 
@@ -1020,37 +1016,3 @@ def _arrived(positions: Positions, connection: Connection) -> Positions:
         room: missing[room] - 1 if room in missing else position
         for room, position in positions.items()
     }
-
-
-_CHOOSING = frozenset({State.CHOOSING})
-_CHATTING = frozenset({State.CHATTING})
-_ALWAYS = _CHOOSING | _CHATTING
-
-#: What is done with each request, and in which states it is legal.
-_ANSWERS: dict[type[Request], tuple[frozenset[State], Callable[[Session, Any], None]]] = {
-    AreYouThere: (_ALWAYS, Session._are_you_there),
-    Cancel: (_ALWAYS, Session._cancel),
-    ChooseName: (_ALWAYS, Session._choose_name),
-    Hello: (_CHOOSING, Session._hello),
-    Help: (_ALWAYS, Session._help),
-    Ignore: (_CHATTING, Session._ignore),
-    Interrupt: (_ALWAYS, Session._interrupt),
-    Join: (_CHATTING, Session._join),
-    Leave: (_CHATTING, Session._leave_room),
-    ListLimits: (_ALWAYS, Session._list_limits),
-    ListPeople: (_CHATTING, Session._list_people),
-    ListRooms: (_CHATTING, Session._list_rooms),
-    Ping: (_ALWAYS, Session._ping),
-    Quit: (_ALWAYS, Session._quit),
-    ReadHistory: (_CHATTING, Session._read_history),
-    Reply: (_CHATTING, Session._reply),
-    Resume: (_CHOOSING, Session._resume),
-    Say: (_CHATTING, Session._say),
-    Search: (_CHATTING, Session._search),
-    SetLanguage: (_ALWAYS, Session._set_language),
-    SetReceipts: (_CHATTING, Session._set_receipts),
-    SetTimestamps: (_ALWAYS, Session._set_timestamps),
-    Tell: (_CHATTING, Session._tell),
-    Topic: (_CHATTING, Session._topic),
-    Unignore: (_CHATTING, Session._unignore),
-}

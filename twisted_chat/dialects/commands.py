@@ -1,92 +1,25 @@
-"""The commands of the text dialect: their names, usage and help beside each other.
+"""How a typed command becomes a request: what each :class:`~twisted_chat.core.commands.Form` reads.
 
-Each command turns the rest of its line into a request. The English name is the first; the
-others are for people who think in Portuguese. Names are matched without case or accents.
+Which commands there are, their names and their help, is in the table of
+:mod:`twisted_chat.core.commands`. Pure.
 """
 
 from __future__ import annotations
 
-import difflib
-import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from twisted_chat.core.errors import UnknownCommand, UnknownCommandNear, WrongUsage
-from twisted_chat.core.messages import (
-    Cancel,
-    ChooseName,
-    Help,
-    Ignore,
-    Join,
-    Leave,
-    ListLimits,
-    ListPeople,
-    ListRooms,
-    Quit,
-    ReadHistory,
-    Reply,
-    Request,
-    Resume,
-    Say,
-    Search,
-    SetLanguage,
-    SetReceipts,
-    SetTimestamps,
-    Tell,
-    Topic,
-    Unignore,
-)
-from twisted_chat.i18n.language import N_, catalogue
+from twisted_chat.core import commands
+from twisted_chat.core.commands import Command, Form, Table, key_of
+from twisted_chat.core.errors import WrongUsage
+from twisted_chat.core.messages import Request
+from twisted_chat.i18n.language import catalogue
 
-#: Characters of a word that is looked at: more than twice those of the longest name of a command.
-WORD_LIMIT = 32
+#: Makes the request of its fields, in their order.
+_Make = Callable[..., Request]
 
 
 class _BadArguments(Exception):
     """The rest of the line does not fit the command."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """``parse`` gets the text after the command's name, stripped."""
-
-    names: tuple[str, ...]
-    arguments: str
-    help: str
-    parse: Callable[[str], Request]
-
-    def usage(self, language: str) -> str:
-        """How to type it, in ``language``."""
-        translate = catalogue(language).gettext
-        name = self.names[0] if language == "en" else self.names[1]
-        return f"/{name} {translate(self.arguments)}" if self.arguments else f"/{name}"
-
-
-def parse(line: str) -> Request:
-    """The request that a line starting with ``/`` makes.
-
-    :raises Refusal: there is no such command, or its arguments are wrong.
-    """
-    name, rest = _split(line[1:])
-    command = find(name)
-    try:
-        return command.parse(rest)
-    except _BadArguments:
-        raise WrongCommandUsage(command) from None
-
-
-def find(name: str) -> Command:
-    """The command called ``name``, with or without its slash.
-
-    :raises UnknownCommand: there is none; the nearest one, if any, is named.
-    """
-    key = _key(name.removeprefix("/"))
-    if key in _BY_NAME:
-        return _BY_NAME[key]
-    near = difflib.get_close_matches(key, _BY_NAME, n=1) if key else []
-    if near:
-        raise UnknownCommandNear(command=f"/{name}", nearest=f"/{near[0]}")
-    raise UnknownCommand(command=f"/{name}")
 
 
 class WrongCommandUsage(WrongUsage):
@@ -101,17 +34,18 @@ class WrongCommandUsage(WrongUsage):
         return catalogue(language).gettext(self.template).format(usage=usage)
 
 
-# -- reading arguments ------------------------------------------------------------------------
+def parse(line: str, table: Table | None = None) -> Request:
+    """The request that a line starting with ``/`` makes.
 
-
-def _key(word: str) -> str:
-    """``word`` without case and accents; "" if it is much longer than any that is known: to
-    decompose it takes time that grows with the square of its marks.
+    :param table: the commands there are; by default those of the server.
+    :raises Refusal: there is no such command, or its arguments are wrong.
     """
-    if len(word) > WORD_LIMIT:
-        return ""
-    decomposed = unicodedata.normalize("NFD", word.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
+    name, rest = _split(line[1:])
+    command = (table or commands.TABLE).find(name)
+    try:
+        return _READERS[command.form](command.request, rest)
+    except _BadArguments:
+        raise WrongCommandUsage(command) from None
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -120,49 +54,9 @@ def _split(text: str) -> tuple[str, str]:
     return word, text[len(word) :].strip()
 
 
-def _nothing(request: Callable[[], Request]) -> Callable[[str], Request]:
-    def parse(rest: str) -> Request:
-        if rest:
-            raise _BadArguments()
-        return request()
+# -- the forms --------------------------------------------------------------------------------
 
-    return parse
-
-
-def _one(request: Callable[[str], Request]) -> Callable[[str], Request]:
-    def parse(rest: str) -> Request:
-        if len(rest.split()) != 1:
-            raise _BadArguments()
-        return request(rest)
-
-    return parse
-
-
-def _optional(request: Callable[[str | None], Request]) -> Callable[[str], Request]:
-    def parse(rest: str) -> Request:
-        if len(rest.split()) > 1:
-            raise _BadArguments()
-        return request(rest or None)
-
-    return parse
-
-
-def _text(request: Callable[[str], Request]) -> Callable[[str], Request]:
-    def parse(rest: str) -> Request:
-        if not rest:
-            raise _BadArguments()
-        return request(rest)
-
-    return parse
-
-
-def _tell(rest: str) -> Request:
-    name, text = _split(rest)
-    if not text:
-        raise _BadArguments()
-    return Tell(name, text)
-
-
+#: What is typed for yes and no, in any language.
 _ON_OFF = {
     "on": True,
     "off": False,
@@ -174,185 +68,116 @@ _ON_OFF = {
     "nao": False,
 }
 
-
-def _on_off(request: Callable[[bool], Request]) -> Callable[[str], Request]:
-    def parse(rest: str) -> Request:
-        on = _ON_OFF.get(_key(rest))
-        if on is None:
-            raise _BadArguments()
-        return request(on)
-
-    return parse
-
-
-def _search(rest: str) -> Request:
-    room = None
-    if rest.startswith("#"):
-        room, rest = _split(rest)
-    if not rest:
-        raise _BadArguments()
-    return Search(rest, room)
-
-
 _BEFORE = frozenset({"before", "antes"})
-_AFTER = {"after", "depois", "apos"}
-_ALL = {"all", "todas"}
+_AFTER = frozenset({"after", "depois", "apos"})
+_ALL = frozenset({"all", "todas"})
 
 #: More digits than any entry's number has: what is longer is not a number but a mistake.
 _DIGITS = 18
 
 
-def _history(rest: str) -> Request:
+def _nothing(make: _Make, rest: str) -> Request:
+    if rest:
+        raise _BadArguments()
+    return make()
+
+
+def _word(make: _Make, rest: str) -> Request:
+    if len(rest.split()) != 1:
+        raise _BadArguments()
+    return make(rest)
+
+
+def _optional_word(make: _Make, rest: str) -> Request:
+    if len(rest.split()) > 1:
+        raise _BadArguments()
+    return make(rest or None)
+
+
+def _text(make: _Make, rest: str) -> Request:
+    if not rest:
+        raise _BadArguments()
+    return make(rest)
+
+
+def _switch(make: _Make, rest: str) -> Request:
+    on = _ON_OFF.get(key_of(rest))
+    if on is None:
+        raise _BadArguments()
+    return make(on)
+
+
+def _action(make: _Make, rest: str) -> Request:
+    if not rest:
+        raise _BadArguments()
+    return make(rest, kind="act")
+
+
+def _name_and_text(make: _Make, rest: str) -> Request:
+    name, text = _split(rest)
+    if not text:
+        raise _BadArguments()
+    return make(name, text)
+
+
+def _room_and_words(make: _Make, rest: str) -> Request:
+    room = None
+    if rest.startswith("#"):
+        room, rest = _split(rest)
+    if not rest:
+        raise _BadArguments()
+    return make(rest, room)
+
+
+def _topic(make: _Make, rest: str) -> Request:
+    return make("" if rest == "-" else rest or None)
+
+
+def _page_of_history(make: _Make, rest: str) -> Request:
     words = rest.split()
     room = limit = before = None
-    if words and not _is_number(words[0].lstrip("-")) and _key(words[0]) not in _BEFORE:
+    if words and not _is_number(words[0].lstrip("-")) and key_of(words[0]) not in _BEFORE:
         room = words.pop(0)
     if words and _is_number(words[0]):
         limit = int(words.pop(0))
-    if words and _key(words[0]) in _BEFORE:
+    if words and key_of(words[0]) in _BEFORE:
         words.pop(0)
         if not words or not _is_number(words[0]):
             raise _BadArguments()
         before = int(words.pop(0))
     if words or limit == 0:
         raise _BadArguments()
-    return ReadHistory(room, limit, before)
+    return make(room, limit, before)
 
 
-def _rooms(rest: str) -> Request:
+def _page_of_rooms(make: _Make, rest: str) -> Request:
     words = rest.split()
-    wants_all = bool(words) and _key(words[0]) in _ALL
+    wants_all = bool(words) and key_of(words[0]) in _ALL
     if wants_all:
         words.pop(0)
     after = ""
-    if len(words) > 1 and _key(words[-2]) in _AFTER:
+    if len(words) > 1 and key_of(words[-2]) in _AFTER:
         after = words.pop()
         words.pop()
     if len(words) > 1:
         raise _BadArguments()
-    return ListRooms(words[0] if words else "", after, wants_all)
+    return make(words[0] if words else "", after, wants_all)
 
 
 def _is_number(word: str) -> bool:
     return word.isascii() and word.isdecimal() and len(word) <= _DIGITS
 
 
-# -- the table --------------------------------------------------------------------------------
-
-COMMANDS = (
-    Command(
-        ("join", "entrar", "j"),
-        N_("ROOM"),
-        N_("Go to a room; it is made if there is none. What you type goes there."),
-        _one(Join),
-    ),
-    Command(("leave", "deixar", "part"), N_("[ROOM]"), N_("Leave a room."), _optional(Leave)),
-    Command(
-        ("rooms", "salas", "list"),
-        N_("[all] [WORD] [after ROOM]"),
-        N_("List the rooms with people in them, or all; those with a word in their name or topic."),
-        _rooms,
-    ),
-    Command(
-        ("who", "quem", "names"), N_("[ROOM]"), N_("Show who is in a room."), _optional(ListPeople)
-    ),
-    Command(
-        ("topic", "assunto", "topico"),
-        N_("[TEXT | -]"),
-        N_("Show the room's topic, or set it; /topic - clears it."),
-        lambda rest: Topic("" if rest == "-" else rest or None),
-    ),
-    Command(
-        ("msg", "privado", "mensagem", "query"),
-        N_("NAME TEXT"),
-        N_("Tell somebody something in private."),
-        _tell,
-    ),
-    Command(
-        ("reply", "responder"),
-        N_("TEXT"),
-        N_("Answer the last private message."),
-        _text(Reply),
-    ),
-    Command(("nick", "apelido"), N_("NAME"), N_("Change your name."), _one(ChooseName)),
-    Command(
-        ("me", "eu"),
-        N_("TEXT"),
-        N_("Say what you are doing: /me waves."),
-        _text(lambda text: Say(text, kind="act")),
-    ),
-    Command(
-        ("ignore", "ignorar"),
-        N_("[NAME]"),
-        N_("Stop seeing what somebody says, or list whom you ignore."),
-        _optional(Ignore),
-    ),
-    Command(
-        ("unignore", "designorar"),
-        N_("NAME"),
-        N_("See again what somebody says."),
-        _one(Unignore),
-    ),
-    Command(
-        ("history", "historico"),
-        N_("[ROOM] [COUNT] [before NUMBER]"),
-        N_("Show what was said, with the number of each line."),
-        _history,
-    ),
-    Command(
-        ("search", "buscar"),
-        N_("[#ROOM] WORDS"),
-        N_("Find what was said, the latest first."),
-        _search,
-    ),
-    Command(
-        ("receipts", "recibos"),
-        N_("on|off"),
-        N_("Show the number of each line of yours once it is saved."),
-        _on_off(SetReceipts),
-    ),
-    Command(
-        ("resume", "retomar"),
-        N_("CODE"),
-        N_("Come back after a lost connection, instead of typing a name."),
-        _one(Resume),
-    ),
-    Command(
-        ("lang", "idioma"),
-        "[en|pt_BR]",
-        N_("Choose your language."),
-        _optional(SetLanguage),
-    ),
-    Command(
-        ("timestamps", "horarios"),
-        N_("on|off"),
-        N_("Show the time (UTC) of each line."),
-        _on_off(SetTimestamps),
-    ),
-    Command(
-        ("limits", "limites"),
-        "",
-        N_("Show what is limited on this server."),
-        _nothing(ListLimits),
-    ),
-    Command(
-        ("cancel", "cancelar"),
-        "",
-        N_("Drop the lines of yours that still wait to be sent."),
-        _nothing(Cancel),
-    ),
-    Command(
-        ("help", "ajuda"),
-        N_("[COMMAND]"),
-        N_("Show the commands, or one of them."),
-        _optional(Help),
-    ),
-    Command(
-        ("quit", "sair", "exit"),
-        "",
-        N_("Leave the chat; sair alone on a line does the same."),
-        _nothing(Quit),
-    ),
-)
-
-_BY_NAME = {name: command for command in COMMANDS for name in command.names}
+_READERS: dict[Form, Callable[[_Make, str], Request]] = {
+    Form.NOTHING: _nothing,
+    Form.WORD: _word,
+    Form.OPTIONAL_WORD: _optional_word,
+    Form.TEXT: _text,
+    Form.SWITCH: _switch,
+    Form.ACTION: _action,
+    Form.NAME_AND_TEXT: _name_and_text,
+    Form.ROOM_AND_WORDS: _room_and_words,
+    Form.TOPIC: _topic,
+    Form.PAGE_OF_HISTORY: _page_of_history,
+    Form.PAGE_OF_ROOMS: _page_of_rooms,
+}

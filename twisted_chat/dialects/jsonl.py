@@ -16,6 +16,7 @@ import msgspec
 from msgspec import structs
 
 from twisted_chat.core.characters import find_unsafe, visible
+from twisted_chat.core.commands import TABLE
 from twisted_chat.core.errors import (
     BadRequest,
     ControlCharacter,
@@ -27,7 +28,6 @@ from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEX
 from twisted_chat.core.messages import (
     Acknowledged,
     Announced,
-    ChooseName,
     Crowd,
     Entered,
     EntriesRemoved,
@@ -35,30 +35,20 @@ from twisted_chat.core.messages import (
     Event,
     Goodbye,
     Greeted,
-    Hello,
     HelpShown,
     HistoryShown,
     HowToLeave,
-    Ignore,
     IgnoredListed,
     Ignoring,
-    Join,
     Joined,
     LanguageShown,
-    Leave,
     Left,
     LimitsShown,
     LinesSkipped,
-    ListLimits,
-    ListPeople,
-    ListRooms,
     NothingWaits,
     NotSent,
     PeopleListed,
-    Ping,
     Pong,
-    Quit,
-    ReadHistory,
     ReceiptsSet,
     Refused,
     Renamed,
@@ -69,19 +59,14 @@ from twisted_chat.core.messages import (
     RoomLeft,
     RoomsListed,
     Say,
-    Search,
     SearchShown,
     ServerStopping,
-    SetLanguage,
     Slowed,
     StillHere,
     Style,
-    Tell,
     TimestampsSet,
     Told,
-    Topic,
     TopicShown,
-    Unignore,
     Welcomed,
 )
 from twisted_chat.core.names import ROOM_LIMIT
@@ -109,25 +94,8 @@ FIRST_BYTE = b"{"
 
 _ANY_STYLE = Style("en")
 
-REQUESTS: dict[str, type[Request]] = {
-    "hello": Hello,
-    "history": ReadHistory,
-    "ignore": Ignore,
-    "join": Join,
-    "language": SetLanguage,
-    "leave": Leave,
-    "limits": ListLimits,
-    "nick": ChooseName,
-    "ping": Ping,
-    "quit": Quit,
-    "rooms": ListRooms,
-    "say": Say,
-    "search": Search,
-    "tell": Tell,
-    "topic": Topic,
-    "unignore": Unignore,
-    "who": ListPeople,
-}
+#: The requests that programs can ask, by their ``type``.
+REQUESTS: dict[str, type[Request]] = {row.json: row.request for row in TABLE.rows if row.json}
 
 
 class _Envelope(msgspec.Struct, gc=False):

@@ -14,12 +14,14 @@ from typing import Any
 
 from msgspec import structs
 
+from twisted_chat.core import commands
 from twisted_chat.core.characters import find_unsafe, visible
 from twisted_chat.core.errors import ControlCharacter, NotUTF8, UnknownCommand
 from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT
 from twisted_chat.core.messages import (
     Acknowledged,
     Announced,
+    Cancel,
     Crowd,
     Entered,
     EntriesRemoved,
@@ -54,6 +56,7 @@ from twisted_chat.core.messages import (
     Say,
     SearchShown,
     ServerStopping,
+    SetTimestamps,
     Slowed,
     StillHere,
     Style,
@@ -63,8 +66,8 @@ from twisted_chat.core.messages import (
     Welcomed,
 )
 from twisted_chat.core.rendered import Rendered
-from twisted_chat.dialects import commands
 from twisted_chat.dialects.base import line_ends
+from twisted_chat.dialects.commands import parse as parse_command
 from twisted_chat.dialects.display import BLANKS_AND_INVISIBLE, is_plain, shown, stripped
 from twisted_chat.i18n.language import N_, catalogue
 
@@ -87,7 +90,7 @@ SHORT_PAGE = 20
 COMMAND_LIMIT = 32
 
 #: How lines are dropped that wait.
-_CANCEL = frozenset(f"/{name}".encode() for name in commands.find("cancel").names)
+_CANCEL = frozenset(f"/{name}".encode() for name in commands.TABLE.by_request[Cancel].names)
 
 #: What telnet sends for Ctrl-D.
 END_OF_TRANSMISSION = "\x04"
@@ -109,9 +112,10 @@ def decode(line: bytes) -> str:
         raise NotUTF8(position=error.start + 1) from None
 
 
-def parse(line: bytes) -> Request:
+def parse(line: bytes, table: commands.Table | None = None) -> Request:
     """The request that ``line``, without its end, makes.
 
+    :param table: the commands there are; by default those of the server.
     :raises Refusal: it is not UTF-8, holds a control character, or is a command that is not
         understood.
     """
@@ -126,7 +130,7 @@ def parse(line: bytes) -> Request:
     if seen[:1] and seen[0] in SLASHES:
         if seen[1:2] and seen[1] in SLASHES:
             return Say(seen[1:])
-        return commands.parse(f"/{seen[1:]}")
+        return parse_command(f"/{seen[1:]}", table)
     if seen == LEAVE:
         return Quit()
     return Say(text)
@@ -484,18 +488,18 @@ def _help_shown(event: HelpShown, style: Style) -> list[str]:
     translate = catalogue(style.language).gettext
     if event.command is not None:
         try:
-            chosen = [commands.find(event.command)]
+            chosen = [commands.TABLE.find(event.command)]
         except UnknownCommand as refusal:
             return _refused(Refused(refusal), style)
         lines = []
     else:
-        chosen = list(commands.COMMANDS)
+        chosen = list(commands.TABLE.typed)
         lines = [_notice(style, N_("What you type goes to everybody in the room. Commands:"))]
     width = max(len(command.usage(style.language)) for command in chosen)
     for command in chosen:
         usage = command.usage(style.language)
         help = command.help
-        if style.local and "timestamps" in command.names:
+        if style.local and command.request is SetTimestamps:
             help = N_("Show the time (your local time) of each line.")
         lines.append(f"  {usage:<{width}}  {translate(help)}")
     if event.command is not None:

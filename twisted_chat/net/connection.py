@@ -30,6 +30,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_chat.core import commands
 from twisted_chat.core.chat import Chat, Person, announcement
 from twisted_chat.core.errors import InternalError, LineTooLong, LoginDeadlineMissed, Refusal
 from twisted_chat.core.limits import TEXT_LIMIT, Limits
@@ -586,8 +587,9 @@ class ChatProtocol(LineReceiver):
         """Handle the next lines together, if all that they do is to say something."""
         if self._dialect is None or self.factory.pace is Pace.STOPPED:
             return 0
+        cost = commands.TABLE.by_request[Say].cost
         if self.factory.pace is not Pace.HASTE:
-            limit = self.allowance.available(limit)
+            limit = self.allowance.available(limit) // cost
         if limit < 2:
             return 0
         lines = list(islice(self._lines, limit))
@@ -597,7 +599,7 @@ class ChatProtocol(LineReceiver):
         if not says or not self.session.say_at_once(says):
             return 0
         if self.factory.pace is not Pace.HASTE:
-            self.allowance.spend_many(len(says))
+            self.allowance.spend_many(len(says) * cost)
             self._slowed = self._waited = False
         for _ in says:
             self._lines.popleft()
@@ -627,6 +629,9 @@ class ChatProtocol(LineReceiver):
             # A defect of ours: the developer gets all of it, the person one line.
             self.factory.log.failure("a request of {peer} failed", peer=self.session.address)
             self.session.refuse(InternalError(), request.id)
+        cost = commands.TABLE.by_request[type(request)].cost
+        if cost > 1:  # its line is paid for
+            self.allowance.charge(cost - 1)
 
     def hasten(self) -> None:
         """The server stops: what waits is handled now, whatever the rate."""

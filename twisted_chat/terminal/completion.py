@@ -6,15 +6,15 @@ Pure. It must not know the keyboard, nor where its candidates are shown.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import NamedTuple
 
 from twisted_chat.core.characters import visible
+from twisted_chat.core.commands import Argument
 from twisted_chat.core.errors import Refusal
-from twisted_chat.dialects import commands
 from twisted_chat.i18n.language import LANGUAGES
-from twisted_chat.terminal.commands import COMMANDS
+from twisted_chat.terminal import commands
 from twisted_chat.terminal.view import Tab
 
 
@@ -47,10 +47,6 @@ class Completion(NamedTuple):
         return first[: sum(takewhile(bool, same))]
 
 
-#: Commands by what their first argument is; the first of a command's names stands for it.
-_TAKES_NICKNAME = frozenset({"msg", "ignore", "unignore"})
-_TAKES_ROOM = frozenset({"join", "leave", "who", "history"})
-_TAKES_SWITCH = frozenset({"receipts", "timestamps"})
 _SWITCH = {"en": ("on", "off"), "pt_BR": ("ligar", "desligar")}
 
 
@@ -70,22 +66,10 @@ def _command_line(head: str, word: str, known: Known) -> Iterable[str]:
         return _commands("/", word.removeprefix("/"), known.language)
     name, *arguments = head.split()
     try:
-        command = commands.find(name).names[0]
+        first = commands.table().find(name).first
     except Refusal:
         return ()
-    if arguments:
-        return _text(word, known)
-    if command in _TAKES_NICKNAME:
-        return _matching(word, _everybody(known))
-    if command in _TAKES_ROOM:
-        return _rooms(word, known)
-    if command in _TAKES_SWITCH:
-        return _matching(word, _SWITCH[known.language])
-    if command == "lang":
-        return _matching(word, LANGUAGES)
-    if command == "help":
-        return _commands("", word.removeprefix("/"), known.language)
-    return _text(word, known)
+    return _FIRST[Argument.TEXT if arguments else first](word, known)
 
 
 def _text(word: str, known: Known, after_nickname: str = " ") -> Iterable[str]:
@@ -98,9 +82,9 @@ def _text(word: str, known: Known, after_nickname: str = " ") -> Iterable[str]:
 
 def _commands(slash: str, word: str, language: str) -> Iterable[str]:
     """Names in the person's language; those of the other one only where none of them fits."""
-    own = 0 if language == "en" else 1
-    mine = [(command.names[own], command) for command in COMMANDS]
-    others = [(name, command) for command in COMMANDS for name in command.names]
+    typed = commands.table().typed
+    mine = [(command.name(language), command) for command in typed]
+    others = [(name, command) for command in typed for name in command.names]
     for names in (mine, others):
         found = [
             f"{slash}{name} " if command.arguments or not slash else f"{slash}{name}"
@@ -129,6 +113,17 @@ def _everybody(known: Known) -> Iterator[str]:
 def _matching(word: str, names: Iterable[str], after: str = " ") -> Iterator[str]:
     key = _fold(word)
     return (visible(name) + after for name in names if _fold(name).startswith(key))
+
+
+#: What can stand first after a command's name, by what that is.
+_FIRST: dict[Argument, Callable[[str, Known], Iterable[str]]] = {
+    Argument.PERSON: lambda word, known: _matching(word, _everybody(known)),
+    Argument.ROOM: _rooms,
+    Argument.SWITCH: lambda word, known: _matching(word, _SWITCH[known.language]),
+    Argument.LANGUAGE: lambda word, known: _matching(word, LANGUAGES),
+    Argument.COMMAND: lambda word, known: _commands("", word.removeprefix("/"), known.language),
+    Argument.TEXT: _text,
+}
 
 
 def _fold(word: str) -> str:

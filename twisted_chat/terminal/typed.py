@@ -259,7 +259,7 @@ class Typed:
         self._display.show(HelpShown(request.command))
         if request.command is None:
             language = self._display.language
-            width = max(len(one.usage(language)) for one in commands.COMMANDS)
+            width = max(len(one.usage(language)) for one in commands.table().typed)
             usage, help = MORE.usage(language), self._display.translate(MORE.help)
             self._display.show_lines("notice", [f"  {usage:<{width}}  {help}"])
             if self._display.hold:

@@ -1,0 +1,378 @@
+"""The one table of requests: a row says everything that is known about one of them.
+
+The session takes the states and the method that answers from here; flood control the cost; JSON
+Lines its names; the text dialect, its help, the client's completion and ``docs/commands.rst`` the
+rest. A new request is a class in :mod:`twisted_chat.core.messages`, a method of the session, and a
+row here.
+
+It must not know how a line is read (:mod:`twisted_chat.dialects.commands` does), nor the session.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from twisted_chat.core.errors import UnknownCommand, UnknownCommandNear
+from twisted_chat.core.messages import (
+    AreYouThere,
+    Cancel,
+    ChooseName,
+    Hello,
+    Help,
+    Ignore,
+    Interrupt,
+    Join,
+    Leave,
+    ListLimits,
+    ListPeople,
+    ListRooms,
+    Ping,
+    Quit,
+    ReadHistory,
+    Reply,
+    Request,
+    Resume,
+    Say,
+    Search,
+    SetLanguage,
+    SetReceipts,
+    SetTimestamps,
+    Tell,
+    Topic,
+    Unignore,
+)
+from twisted_chat.i18n.language import LANGUAGES, N_, catalogue
+
+#: Characters of a word that is looked at: more than twice those of the longest name of a command.
+WORD_LIMIT = 32
+
+
+class State(enum.Enum):
+    """The state of a conversation: see :mod:`twisted_chat.core.session`."""
+
+    CHOOSING = enum.auto()
+    CHATTING = enum.auto()
+    CLOSED = enum.auto()
+
+
+CHOOSING = frozenset({State.CHOOSING})
+CHATTING = frozenset({State.CHATTING})
+ALWAYS = CHOOSING | CHATTING
+
+
+class Form(enum.Enum):
+    """How the text after a command's name becomes the fields of its request."""
+
+    NOTHING = enum.auto()
+    WORD = enum.auto()
+    OPTIONAL_WORD = enum.auto()
+    TEXT = enum.auto()
+    SWITCH = enum.auto()
+    #: A text that is done, not said.
+    ACTION = enum.auto()
+    NAME_AND_TEXT = enum.auto()
+    ROOM_AND_WORDS = enum.auto()
+    TOPIC = enum.auto()
+    PAGE_OF_HISTORY = enum.auto()
+    PAGE_OF_ROOMS = enum.auto()
+
+
+class Argument(enum.Enum):
+    """What stands first after a command's name: the client completes it."""
+
+    TEXT = enum.auto()
+    PERSON = enum.auto()
+    ROOM = enum.auto()
+    SWITCH = enum.auto()
+    LANGUAGE = enum.auto()
+    COMMAND = enum.auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One row: a request, who may ask it when, what it costs, and what it is called.
+
+    :param request: the class of the request.
+    :param handler: the method of the session that answers it; empty if only a client knows it.
+    :param states: the states in which it is legal; in any other one it is refused.
+    :param cost: tokens of flood control. Each line takes one before it is read; what a request
+        costs beyond that is taken once it was answered, and the lines behind it wait.
+    :param json: its ``type`` in JSON Lines; empty if programs cannot ask it.
+    :param names: what people type after the slash: a name for each of
+        :data:`~twisted_chat.i18n.language.LANGUAGES`, in that order, then others. Without case or
+        accents. None if it cannot be typed.
+    :param form: how the text after the name is read.
+    :param first: what the first argument is.
+    :param arguments: the arguments as the help shows them.
+    :param help: what it does, in one sentence.
+    """
+
+    request: type[Request]
+    handler: str = ""
+    states: frozenset[State] = CHATTING
+    cost: int = 1
+    json: str = ""
+    names: tuple[str, ...] = ()
+    form: Form = Form.NOTHING
+    first: Argument = Argument.TEXT
+    arguments: str = ""
+    help: str = ""
+
+    def name(self, language: str) -> str:
+        """Its name in ``language``, one of :data:`~twisted_chat.i18n.language.LANGUAGES`."""
+        return self.names[LANGUAGES.index(language)]
+
+    def usage(self, language: str) -> str:
+        """How to type it, in ``language``."""
+        name = self.name(language)
+        if not self.arguments:
+            return f"/{name}"
+        return f"/{name} {catalogue(language).gettext(self.arguments)}"
+
+
+class Table:
+    """Rows, found by request and by name."""
+
+    def __init__(self, rows: Iterable[Command]) -> None:
+        self.rows = tuple(rows)
+        self.by_request = {row.request: row for row in self.rows}
+        #: Those that can be typed, in the order of the help.
+        self.typed = tuple(row for row in self.rows if row.names)
+        self._by_name = {name: row for row in self.typed for name in row.names}
+
+    def find(self, name: str) -> Command:
+        """The row of the command called ``name``, with or without its slash.
+
+        :raises UnknownCommand: there is none; the nearest one, if any, is named.
+        """
+        key = key_of(name.removeprefix("/"))
+        if key in self._by_name:
+            return self._by_name[key]
+        near = difflib.get_close_matches(key, self._by_name, n=1) if key else []
+        if near:
+            raise UnknownCommandNear(command=f"/{name}", nearest=f"/{near[0]}")
+        raise UnknownCommand(command=f"/{name}")
+
+
+def key_of(word: str) -> str:
+    """``word`` without case and accents; "" if it is much longer than any that is known: to
+    decompose it takes time that grows with the square of its marks.
+    """
+    if len(word) > WORD_LIMIT:
+        return ""
+    decomposed = unicodedata.normalize("NFD", word.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+#: The table. It is replaced as a whole: read it as ``commands.TABLE`` each time.
+TABLE = Table(
+    (
+        Command(
+            request=Join,
+            handler="_join",
+            json="join",
+            names=("join", "entrar", "j"),
+            form=Form.WORD,
+            first=Argument.ROOM,
+            arguments=N_("ROOM"),
+            help=N_("Go to a room; it is made if there is none. What you type goes there."),
+        ),
+        Command(
+            request=Leave,
+            handler="_leave_room",
+            json="leave",
+            names=("leave", "deixar", "part"),
+            form=Form.OPTIONAL_WORD,
+            first=Argument.ROOM,
+            arguments=N_("[ROOM]"),
+            help=N_("Leave a room."),
+        ),
+        Command(
+            request=ListRooms,
+            handler="_list_rooms",
+            json="rooms",
+            names=("rooms", "salas", "list"),
+            form=Form.PAGE_OF_ROOMS,
+            arguments=N_("[all] [WORD] [after ROOM]"),
+            help=N_(
+                "List the rooms with people in them, or all; those with a word in their name or"
+                " topic."
+            ),
+        ),
+        Command(
+            request=ListPeople,
+            handler="_list_people",
+            json="who",
+            names=("who", "quem", "names"),
+            form=Form.OPTIONAL_WORD,
+            first=Argument.ROOM,
+            arguments=N_("[ROOM]"),
+            help=N_("Show who is in a room."),
+        ),
+        Command(
+            request=Topic,
+            handler="_topic",
+            json="topic",
+            names=("topic", "assunto", "topico"),
+            form=Form.TOPIC,
+            arguments=N_("[TEXT | -]"),
+            help=N_("Show the room's topic, or set it; /topic - clears it."),
+        ),
+        Command(
+            request=Tell,
+            handler="_tell",
+            json="tell",
+            names=("msg", "privado", "mensagem", "query"),
+            form=Form.NAME_AND_TEXT,
+            first=Argument.PERSON,
+            arguments=N_("NAME TEXT"),
+            help=N_("Tell somebody something in private."),
+        ),
+        Command(
+            request=Reply,
+            handler="_reply",
+            names=("reply", "responder"),
+            form=Form.TEXT,
+            arguments=N_("TEXT"),
+            help=N_("Answer the last private message."),
+        ),
+        Command(
+            request=ChooseName,
+            handler="_choose_name",
+            states=ALWAYS,
+            json="nick",
+            names=("nick", "apelido"),
+            form=Form.WORD,
+            arguments=N_("NAME"),
+            help=N_("Change your name."),
+        ),
+        Command(  # what is said is no command
+            request=Say,
+            handler="_say",
+            json="say",
+            names=("me", "eu"),
+            form=Form.ACTION,
+            arguments=N_("TEXT"),
+            help=N_("Say what you are doing: /me waves."),
+        ),
+        Command(
+            request=Ignore,
+            handler="_ignore",
+            json="ignore",
+            names=("ignore", "ignorar"),
+            form=Form.OPTIONAL_WORD,
+            first=Argument.PERSON,
+            arguments=N_("[NAME]"),
+            help=N_("Stop seeing what somebody says, or list whom you ignore."),
+        ),
+        Command(
+            request=Unignore,
+            handler="_unignore",
+            json="unignore",
+            names=("unignore", "designorar"),
+            form=Form.WORD,
+            first=Argument.PERSON,
+            arguments=N_("NAME"),
+            help=N_("See again what somebody says."),
+        ),
+        Command(
+            request=ReadHistory,
+            handler="_read_history",
+            json="history",
+            names=("history", "historico"),
+            form=Form.PAGE_OF_HISTORY,
+            first=Argument.ROOM,
+            arguments=N_("[ROOM] [COUNT] [before NUMBER]"),
+            help=N_("Show what was said, with the number of each line."),
+        ),
+        Command(
+            request=Search,
+            handler="_search",
+            json="search",
+            names=("search", "buscar"),
+            form=Form.ROOM_AND_WORDS,
+            arguments=N_("[#ROOM] WORDS"),
+            help=N_("Find what was said, the latest first."),
+        ),
+        Command(
+            request=SetReceipts,
+            handler="_set_receipts",
+            names=("receipts", "recibos"),
+            form=Form.SWITCH,
+            first=Argument.SWITCH,
+            arguments=N_("on|off"),
+            help=N_("Show the number of each line of yours once it is saved."),
+        ),
+        Command(
+            request=Resume,
+            handler="_resume",
+            states=CHOOSING,
+            names=("resume", "retomar"),
+            form=Form.WORD,
+            arguments=N_("CODE"),
+            help=N_("Come back after a lost connection, instead of typing a name."),
+        ),
+        Command(
+            request=SetLanguage,
+            handler="_set_language",
+            states=ALWAYS,
+            json="language",
+            names=("lang", "idioma"),
+            form=Form.OPTIONAL_WORD,
+            first=Argument.LANGUAGE,
+            arguments=f"[{'|'.join(LANGUAGES)}]",
+            help=N_("Choose your language."),
+        ),
+        Command(
+            request=SetTimestamps,
+            handler="_set_timestamps",
+            states=ALWAYS,
+            names=("timestamps", "horarios"),
+            form=Form.SWITCH,
+            first=Argument.SWITCH,
+            arguments=N_("on|off"),
+            help=N_("Show the time (UTC) of each line."),
+        ),
+        Command(
+            request=ListLimits,
+            handler="_list_limits",
+            states=ALWAYS,
+            json="limits",
+            names=("limits", "limites"),
+            help=N_("Show what is limited on this server."),
+        ),
+        Command(
+            request=Cancel,
+            handler="_cancel",
+            states=ALWAYS,
+            names=("cancel", "cancelar"),
+            help=N_("Drop the lines of yours that still wait to be sent."),
+        ),
+        Command(
+            request=Help,
+            handler="_help",
+            states=ALWAYS,
+            names=("help", "ajuda"),
+            form=Form.OPTIONAL_WORD,
+            first=Argument.COMMAND,
+            arguments=N_("[COMMAND]"),
+            help=N_("Show the commands, or one of them."),
+        ),
+        Command(
+            request=Quit,
+            handler="_quit",
+            states=ALWAYS,
+            json="quit",
+            names=("quit", "sair", "exit"),
+            help=N_("Leave the chat; sair alone on a line does the same."),
+        ),
+        Command(request=Hello, handler="_hello", states=CHOOSING, json="hello"),
+        Command(request=Ping, handler="_ping", states=ALWAYS, json="ping"),
+        Command(request=AreYouThere, handler="_are_you_there", states=ALWAYS),
+        Command(request=Interrupt, handler="_interrupt", states=ALWAYS),
+    )
+)
