@@ -339,7 +339,9 @@ class PresenceMachine(RuleBasedStateMachine):
         for visitor, view in self.views.items():
             own = visitor.session.name
             for room, names in view.items():
-                there = {member.name for member in self.world.chat.room(room).members}
+                there = {
+                    member.name for member in self.world.chat.room(visitor.session, room).members
+                }
                 everywhere = set().union(*view.values())
                 assert names - {own} <= there, "told of somebody who is not there"
                 assert there <= everywhere | {own}, "not told of somebody who is there"

@@ -458,11 +458,12 @@ class _Journal:
         reply: SearchReader,
         source: Hashable = None,
         without: Collection[bytes] = (),
+        hidden: Collection[str] = (),
     ) -> None:
         def job() -> None:
             while self._store.index(MANY):
                 pass
-            self._read(lambda reader: reader.find(words, room, limit, without), reply)
+            self._read(lambda reader: reader.find(words, room, limit, without, hidden), reply)
 
         self.mark(job)
 

@@ -111,10 +111,11 @@ class StepJournal:
         reply: SearchReader,
         source: Hashable = None,
         without: Collection[bytes] = (),
+        hidden: Collection[str] = (),
     ) -> None:
         while self.store.index(1_000_000):
             pass
-        self._read(lambda reader: reader.find(words, room, limit, without), reply)
+        self._read(lambda reader: reader.find(words, room, limit, without, hidden), reply)
 
     def remove_before(
         self, time: int, removed: Callable[[str, int], None], now: int | None = None

@@ -72,6 +72,7 @@ from twisted_chat.core.messages import (
     Say,
     SearchShown,
     Told,
+    TopicShown,
     Welcomed,
 )
 from twisted_chat.core.names import (
@@ -82,6 +83,7 @@ from twisted_chat.core.names import (
     nickname,
     room_name,
 )
+from twisted_chat.core.permissions import Permissions
 from twisted_chat.core.presence import Move
 from twisted_chat.core.profile import Profile
 from twisted_chat.core.registry import Registry
@@ -247,6 +249,7 @@ class Chat:
         #: They can be replaced at any time.
         self.limits = limits
         self.reserved = Reserved(ALWAYS_RESERVED) if reserved is None else reserved
+        self.permissions = Permissions()
         #: How often something was refused, by the code of the refusal.
         self.refused: Counter[str] = Counter()
         #: Where the operator wants to know who had which name.
@@ -310,12 +313,14 @@ class Chat:
         *,
         resumed: bool = False,
     ) -> None:
-        """Give ``person`` the nickname and take them to these rooms, the current one first.
+        """Give ``person`` the nickname and take them to those of these rooms that they may see, the
+        current one first.
 
         :raises Refusal: the nickname is too long, taken or too similar to another one, the
             rooms or those that they make are too many, or the name of a new one is too long.
         """
         self._check_length(name.text, self.limits.nickname)
+        positions = self._visible(person, positions)
         self._check_rooms(len(positions))
         new = self._check_new_rooms(person, positions)
         self._claim(person, name)
@@ -331,6 +336,7 @@ class Chat:
         :raises Refusal: the rooms or those that they make are too many, or the name of a new one
             is too long.
         """
+        positions = self._visible(person, positions)
         self._check_rooms(len({*person.cursors, *positions}), len(person.cursors))
         person.source.count_new_rooms(self._check_new_rooms(person, positions))
         current = person.current
@@ -357,10 +363,11 @@ class Chat:
     ) -> None:
         """Take ``person`` to another room, which becomes their current one.
 
-        :raises Refusal: the name is not one for a room, they are in too many rooms, or have made
-            too many.
+        :raises Refusal: the name is not one for a room, they may not see it, they are in too many
+            rooms, or have made too many.
         """
-        name = self.room_called(room)
+        name = self.room_called(room, person)
+        self._check_sees(person, name)
         cursor = person.cursors.get(name)
         if cursor is not None:
             self._go_to(person, cursor.room)
@@ -529,19 +536,24 @@ class Chat:
             raise NoSuchPerson(name=name)
         return found
 
-    def room_called(self, text: str) -> str:
-        """The name of the room that ``text`` names; the one that it would get, if there is none.
+    def room_called(self, text: str, person: Person | None = None) -> str:
+        """The name of the room that ``text`` names; the one that it would get, if there is none or
+        ``person`` may not see it.
 
         :raises Refusal: it is no name for a room.
         """
-        return self._room_names.find(text)
+        name = self._room_names.find(text)
+        if person is not None and not self.permissions.may_see(person, name):
+            return room_name(text)
+        return name
 
-    def room(self, name: str) -> Room:
+    def room(self, person: Person, name: str) -> Room:
         """The room of this name.
 
-        :raises Refusal: there is none.
+        :raises Refusal: there is none that ``person`` may see.
         """
-        name = self.room_called(name)
+        name = self.room_called(name, person)
+        self._check_sees(person, name)
         room = self._rooms.get(name)
         if room is None:
             raise NoSuchRoom(room=name)
@@ -552,7 +564,7 @@ class Chat:
 
         :raises Refusal: they are not.
         """
-        name = self.room_called(name)
+        name = self.room_called(name, person)
         if name not in person.cursors:
             raise NotInRoom(room=name)
         return person.cursors[name].room
@@ -568,21 +580,35 @@ class Chat:
         return self._rooms.deliveries
 
     def list_rooms(
-        self, word: str = "", after: str = "", *, with_empty: bool = False
+        self, person: Person, word: str = "", after: str = "", *, with_empty: bool = False
     ) -> RoomsListed:
         """A page of the rooms that have people in them, the fullest first, or of all.
 
         Those with ``word`` in their name or topic, and which come ``after`` the room of this name.
         """
-        return self._rooms.page(self.limits.page, word, after, with_empty)
+        hidden = self.permissions.hidden_from(person)
+        return self._rooms.page(self.limits.page, word, after, with_empty, hidden)
 
-    def list_people(self, room: Room) -> PeopleListed:
-        """Who is in ``room``, at most a page of them."""
+    def topic(self, person: Person, room: Room) -> TopicShown:
+        """The topic of ``room``.
+
+        :raises Refusal: ``person`` may not see it.
+        """
+        self._check_sees(person, room.name)
+        return TopicShown(room.name, room.topic, topic_by=room.topic_by)
+
+    def list_people(self, person: Person, room: Room) -> PeopleListed:
+        """Who is in ``room``, at most a page of them.
+
+        :raises Refusal: ``person`` may not see it.
+        """
+        self._check_sees(person, room.name)
         known = map(room.presence.known_name, room.members)
         return PeopleListed(room.name, tuple(islice(known, self.limits.page)), len(room.members))
 
     def read_history(
         self,
+        person: Person,
         room: Room,
         limit: int,
         reply: Callable[[HistoryShown | Refusal], None],
@@ -594,6 +620,9 @@ class Chat:
         """Give ``reply`` a page of the room's log: from after a number, up to before one, or
         at its end. What authors ``without`` said is left out, and the page is full nevertheless.
         """
+        if not self.permissions.may_see(person, room.name):
+            reply(NoSuchRoom(room=room.name))
+            return
         limit = max(1, min(limit, self.limits.page))
         end = room.last + 1 if before is None else max(0, min(before, room.last + 1))
         start = None if after is None else max(0, min(after, room.last))
@@ -641,6 +670,7 @@ class Chat:
 
     def search(
         self,
+        person: Person,
         words: str,
         room: Room | None,
         limit: int,
@@ -648,13 +678,14 @@ class Chat:
         source: Hashable = None,
         without: Collection[bytes] = (),
     ) -> None:
-        """Give ``reply`` the latest entries that hold all of ``words``, but for those that authors
-        ``without`` said.
+        """Give ``reply`` the latest entries that hold all of ``words``, in ``room`` or in all that
+        ``person`` may see, but for those that authors ``without`` said.
 
         Searches of one ``source`` are made one after the other.
         """
         limit = max(1, min(limit, self.limits.page))
         name = None if room is None else room.name
+        hidden = self.permissions.hidden_from(person)
 
         def found(result: Found | Refusal) -> None:
             if isinstance(result, Refusal):
@@ -663,7 +694,7 @@ class Chat:
             entries = _page_of(result.entries, latest=False)
             reply(SearchShown(words, entries, result.snippets[: len(entries)]))
 
-        self._journal.search(words, name, limit, found, source, without)
+        self._journal.search(words, name, limit, found, source, without, hidden)
 
     def remove_old(self) -> None:
         """Begin to remove the entries that are older than is to be kept."""
@@ -1149,6 +1180,14 @@ class Chat:
             self._check_length(name, self.limits.room)
         person.source.check_new_rooms(new)
         return new
+
+    def _visible(self, person: Person, positions: Positions) -> Positions:
+        hidden = self.permissions.hidden_from(person)
+        return {room: at for room, at in positions.items() if room not in hidden}
+
+    def _check_sees(self, person: Person, room: str) -> None:
+        if not self.permissions.may_see(person, room):
+            raise NoSuchRoom(room=room)
 
     def _check_text(self, text: str) -> None:
         if not self.has_room_for(text):

@@ -182,9 +182,10 @@ class Journal(Protocol):
         reply: SearchReader,
         source: Hashable = None,
         without: Collection[bytes] = (),
+        hidden: Collection[str] = (),
     ) -> None:
         """Find the latest ``limit`` entries that hold all of ``words``, the latest first, but for
-        those of the authors ``without``.
+        those of the authors ``without`` and those in the rooms ``hidden``.
 
         Searches of one ``source`` are made one after the other.
         """

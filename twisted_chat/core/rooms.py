@@ -8,7 +8,7 @@ costs no look at each. It must not know who may come in.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 
 from twisted_chat.core.messages import RoomsListed, RoomSummary
 from twisted_chat.core.names import OLD_ROOM_LIMIT, fold, room_key
@@ -109,9 +109,12 @@ class Rooms:
     def _forget(self, name: str) -> None:
         del self._names[bisect_left(self._names, name)]
 
-    def page(self, limit: int, word: str, after: str, with_empty: bool) -> RoomsListed:
+    def page(
+        self, limit: int, word: str, after: str, with_empty: bool, hidden: Set[str] = frozenset()
+    ) -> RoomsListed:
         """Up to ``limit`` rooms that have ``word`` in their name or topic, the fullest first, then
         the empty ones by name if they are wanted; those that come ``after`` a room of this name.
+        Those that are ``hidden`` are left out and not counted.
 
         For a word, no more than :data:`LOOKED_AT` rooms are looked at: then there may be more.
         """
@@ -120,23 +123,26 @@ class Rooms:
             name = word.removeprefix("#")
             key = fold(name) if len(name) <= OLD_ROOM_LIMIT else None
             text = word.casefold()
-            looked_at = [*self._after(fullest, after, with_empty, LOOKED_AT + 1)]
+            looked_at = [*self._after(fullest, after, with_empty, LOOKED_AT + 1, hidden)]
             is_end = len(looked_at) <= LOOKED_AT
             matching = [name for name in looked_at[:LOOKED_AT] if self._matches(name, key, text)]
             last = "" if is_end else looked_at[LOOKED_AT - 1]
             count = len(matching)
         else:
-            matching = [*self._after(fullest, after, with_empty, limit + 1)]
+            matching = [*self._after(fullest, after, with_empty, limit + 1, hidden)]
             last = ""
-            count = len(self._names) if with_empty else len(self._awake)
+            counted = self if with_empty else self._awake
+            count = len(counted) - sum(name in counted for name in hidden)
         if len(matching) > limit:
             last = matching[limit - 1]
         page = tuple(map(self._summary, matching[:limit]))
         return RoomsListed(page, count, more=last != "", word=word, all=with_empty, after=last)
 
-    def _after(self, fullest: list[str], after: str, with_empty: bool, limit: int) -> Iterator[str]:
+    def _after(
+        self, fullest: list[str], after: str, with_empty: bool, limit: int, hidden: Set[str]
+    ) -> Iterator[str]:
         """Names of rooms in their order."""
-        start = self._places.get(after, -1) + 1
+        start = 0 if after in hidden else self._places.get(after, -1) + 1
         is_among_empty = after != "" and start == 0
         if is_among_empty and not with_empty:
             # Nobody is in it any more; before, it was most likely one person.
@@ -144,7 +150,7 @@ class Rooms:
             is_among_empty = False
         if not is_among_empty:
             for name in fullest[start:]:
-                if name in self._awake:
+                if name in self._awake and name not in hidden:
                     if not limit:
                         return
                     limit -= 1
@@ -152,7 +158,7 @@ class Rooms:
         if with_empty:
             at = bisect_right(self._names, after) if is_among_empty else 0
             while limit and at < len(self._names):
-                if self._names[at] in self._resting:
+                if self._names[at] in self._resting and self._names[at] not in hidden:
                     limit -= 1
                     yield self._names[at]
                 at += 1

@@ -92,7 +92,6 @@ from twisted_chat.core.messages import (
     Tell,
     TimestampsSet,
     Topic,
-    TopicShown,
     Unignore,
 )
 from twisted_chat.core.names import NICKNAME_LIMIT, Nickname, nickname
@@ -750,12 +749,12 @@ class Session:
         self._chat.keeper.changed(self)
 
     def _list_rooms(self, request: ListRooms) -> None:
-        after = request.after and self._chat.room_called(request.after)
-        listed = self._chat.list_rooms(request.word, after, with_empty=request.all)
+        after = request.after and self._chat.room_called(request.after, self)
+        listed = self._chat.list_rooms(self, request.word, after, with_empty=request.all)
         self.show(structs.replace(listed, id=request.id))
 
     def _list_people(self, request: ListPeople) -> None:
-        people = self._chat.list_people(self._any_room(request.room))
+        people = self._chat.list_people(self, self._any_room(request.room))
         self.show(structs.replace(people, id=request.id))
 
     def _topic(self, request: Topic) -> None:
@@ -763,7 +762,7 @@ class Session:
         may_change = request.text != room.topic or self._unsaved > 0
         if request.text is None or not (may_change or self.profile.receives_acknowledgements):
             # What changes nothing is told to nobody else.
-            self.show(TopicShown(room.name, room.topic, request.id, room.topic_by))
+            self.show(structs.replace(self._chat.topic(self, room), id=request.id))
         else:
             self._chat.set_topic(self, room, request.text, self._message_id(request))
             self._put_drafts(room)
@@ -777,6 +776,7 @@ class Session:
 
         def read() -> None:
             self._chat.read_history(
+                self,
                 room,
                 limit,
                 reply,
@@ -793,12 +793,16 @@ class Session:
             raise SearchTooLong(words=SEARCH_WORDS, bytes=SEARCH_BYTES)
         if not any(character.isalnum() for character in words):
             raise NothingToSearch()
-        room = None if request.room is None else self._chat.room(request.room)
+        room = None if request.room is None else self._chat.room(self, request.room)
         limit = SEARCH_DEFAULT if request.limit is None else request.limit
         source = self._connection.searcher
         reply = self._later(request.id)
         ignored = tuple(person.author for person in self._ignored)
-        self._after_own_lines(lambda: self._chat.search(words, room, limit, reply, source, ignored))
+
+        def search() -> None:
+            self._chat.search(self, words, room, limit, reply, source, ignored)
+
+        self._after_own_lines(search)
 
     def _after_own_lines(self, read: Callable[[], None]) -> None:
         """Read the log: whoever has said something before that finds it there."""
@@ -1001,7 +1005,7 @@ class Session:
         return self._current_room() if name is None else self._chat.own_room(self, name)
 
     def _any_room(self, name: str | None) -> Room:
-        return self._current_room() if name is None else self._chat.room(name)
+        return self._current_room() if name is None else self._chat.room(self, name)
 
     def _set_style(self, language: str, timestamps: bool) -> None:
         self._style = Style(language, timestamps)

@@ -257,6 +257,7 @@ class GroupCommitJournal:
         reply: SearchReader,
         source: Hashable = None,
         without: Collection[bytes] = (),
+        hidden: Collection[str] = (),
     ) -> None:
         deadline = math.inf
 
@@ -271,7 +272,7 @@ class GroupCommitJournal:
                     self._call_from_thread(reply, self._not_ready())
                 return
             made_anew = self._made_anew
-            find = partial(self._find, words, room, limit, without, made_anew)
+            find = partial(self._find, words, room, limit, without, hidden, made_anew)
             if self._store.in_memory:
                 self._read_here(self._readers.limited(find), reply)
             else:
@@ -369,11 +370,12 @@ class GroupCommitJournal:
         room: str | None,
         limit: int,
         without: Collection[bytes],
+        hidden: Collection[str],
         made_anew: int,
         reader: Reader,
     ) -> Found:
         try:
-            return reader.find(words, room, limit, without)
+            return reader.find(words, room, limit, without, hidden)
         except IndexDamaged as damage:
             self._put_job(partial(self._make_index_anew, made_anew, str(damage)))
             raise SearchNotReady(percent=0) from damage

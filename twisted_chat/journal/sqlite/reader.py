@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 import threading
@@ -20,11 +21,14 @@ from twisted_chat.journal.sqlite.index import using_index
 PAUSE_EVERY = 10
 PAUSE = 0.0002
 
-_FOUND = "SELECT rowid FROM entry_text WHERE entry_text MATCH ? ORDER BY rowid DESC LIMIT ?"
-_FOUND_WITHOUT = """
-    SELECT rowid FROM entry_text WHERE entry_text MATCH ?
-    AND coalesce((SELECT client_id FROM entry WHERE id = entry_text.rowid), x'') NOT IN ({})
-    ORDER BY rowid DESC LIMIT ?
+_FOUND = "SELECT rowid FROM entry_text WHERE entry_text MATCH ? {} ORDER BY rowid DESC LIMIT ?"
+_NOT_OF = """
+    AND coalesce((SELECT client_id FROM entry WHERE id = entry_text.rowid), x'')
+    NOT IN ({})
+"""
+_NOT_IN = """
+    AND (SELECT room FROM entry WHERE id = entry_text.rowid)
+    NOT IN (SELECT id FROM room WHERE name IN (SELECT value FROM json_each(?)))
 """
 _ENTRIES = """
     SELECT room.name, number, time, kind, nickname, text, client_id, message_id, hash
@@ -93,10 +97,15 @@ class Reader:
         return int(low)
 
     def search(
-        self, words: str, room: str | None, limit: int, without: Collection[bytes] = ()
+        self,
+        words: str,
+        room: str | None,
+        limit: int,
+        without: Collection[bytes] = (),
+        hidden: Collection[str] = (),
     ) -> list[Entry]:
         """The latest ``limit`` entries that hold all of ``words``, the latest first, but for those
-        of the authors ``without``.
+        of the authors ``without`` and those in the rooms ``hidden``.
 
         :raises IndexDamaged: the index cannot be read.
         """
@@ -109,19 +118,30 @@ class Reader:
         wanted = search.query(words, id)
         if wanted is None:
             return []
+        conditions = _NOT_OF.format(_marks(without)) if without else ""
+        values: list[str | bytes] = [*without]
+        if hidden:
+            conditions += _NOT_IN
+            values.append(json.dumps([*hidden]))  # there may be more than SQLite has variables
         with using_index():
-            statement = _FOUND_WITHOUT.format(_marks(without)) if without else _FOUND
-            found = self._connection.execute(statement, (wanted, *without, limit)).fetchall()
+            found = self._connection.execute(
+                _FOUND.format(conditions), (wanted, *values, limit)
+            ).fetchall()
         if not found:
             return []
         rows = self._connection.execute(_ENTRIES.format(_marks(found)), [id for (id,) in found])
         return [Entry(*row) for row in rows]
 
     def find(
-        self, words: str, room: str | None, limit: int, without: Collection[bytes] = ()
+        self,
+        words: str,
+        room: str | None,
+        limit: int,
+        without: Collection[bytes] = (),
+        hidden: Collection[str] = (),
     ) -> Found:
         """What :meth:`search` gives, with a snippet of each entry."""
-        entries = self.search(words, room, limit, without)
+        entries = self.search(words, room, limit, without, hidden)
         snippet = search.snippets(words)
         snippets = []
         for number, entry in enumerate(entries, 1):
