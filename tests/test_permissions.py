@@ -24,8 +24,10 @@ from twisted_chat.terminal.completion import complete
 from twisted_chat.terminal.window import known
 from twisted_chat.testing import ChatServer
 
-#: The room that is hidden, its topic, who is in it alone, and what is said in it.
-ROOM, TOPIC, ALONE, SAID = "vault", "plans", "Caio", "pineapple in the vault"
+#: A room that is hidden and is found by other spellings too; its topic, somebody who is in no other
+#: room, and what is said in it. And one without people.
+ROOM, TOPIC, ALONE, SAID = "straße", "plans", "Caio", "pineapple for three"
+EMPTY = "straßen"
 
 CLIENT = "0123456789abcdef" * 2
 
@@ -33,66 +35,67 @@ CLIENT = "0123456789abcdef" * 2
 QUESTIONS = (
     "/rooms",
     "/rooms all",
-    "/rooms va",
+    "/rooms stra",
     "/rooms plans",
-    "/rooms all VAULT",
-    "/rooms after vault",
-    "/rooms all after VAULT",
-    "/who vault",
-    "/who VAULT",
+    "/rooms all STRASSE",
+    "/rooms after straße",
+    "/rooms all after STRASSE",
+    "/who straße",
+    "/who STRASSE",
     "/who",
-    "/history vault",
-    "/history VAULT 5",
+    "/history straße",
+    "/history STRASSE 5",
     "/history",
     "/search pineapple",
     "/search plans",
-    "/search #vault pineapple",
-    "/search #Vault pineapple",
+    "/search #straße pineapple",
+    "/search #Strasse pineapple",
     "/topic",
-    "/leave VAULT",
+    "/leave STRASSE",
     "/msg Nobody hello",
 )
 
 REQUESTS: tuple[dict[str, Any], ...] = (
     {"type": "rooms"},
     {"type": "rooms", "all": True},
-    {"type": "rooms", "word": "va"},
+    {"type": "rooms", "word": "stra"},
     {"type": "rooms", "word": "plans", "all": True},
-    {"type": "rooms", "after": "VAULT"},
-    {"type": "who", "room": "vault"},
-    {"type": "who", "room": "VAULT"},
+    {"type": "rooms", "after": "STRASSE"},
+    {"type": "who", "room": "straße"},
+    {"type": "who", "room": "STRASSE"},
     {"type": "who"},
-    {"type": "history", "room": "vault"},
-    {"type": "history", "room": "Vault", "after": 0},
+    {"type": "history", "room": "straße"},
+    {"type": "history", "room": "Strasse", "after": 0},
     {"type": "history"},
     {"type": "search", "words": "pineapple"},
     {"type": "search", "words": "pineapple", "limit": 1},
-    {"type": "search", "words": "pineapple", "room": "VAULT"},
-    {"type": "topic", "room": "vault"},
+    {"type": "search", "words": "pineapple", "room": "STRASSE"},
+    {"type": "topic", "room": "straße"},
     {"type": "topic"},
-    {"type": "leave", "room": "Vault"},
-    {"type": "say", "room": "Vault", "text": "hello"},
+    {"type": "leave", "room": "Strasse"},
+    {"type": "say", "room": "Strasse", "text": "hello"},
 )
 
 
 class HiddenFromAna(Permissions):
-    """The room does not exist for Ana."""
+    """The rooms do not exist for Ana."""
 
     def hidden_from(self, person: Member) -> Set[str]:
         is_ana = person.name == "Ana" or person.author == author_key(bytes.fromhex(CLIENT))
-        return {ROOM} if is_ana else set()
+        return {ROOM, EMPTY} if is_ana else set()
 
 
 def house(*, with_room: bool) -> World:
-    """Bia in the lobby; and where that room exists, she and Caio in it."""
+    """Bia in the lobby, Eva in a room of her own; the others in the hidden room, if it exists."""
     world = World()
     world.chat.permissions = HiddenFromAna()
-    bia, caio = world.enter("Bia", ALONE)
+    bia, eva, *others = world.enter("Bia", "Eva", ALONE, "Dan", "Flo")
+    eva.types("/join strasz", "/leave lobby")
     if with_room:
+        bia.types(f"/join {EMPTY}", SAID, "/leave")
         bia.types(f"/join {ROOM}", f"/topic {TOPIC}", SAID, "/leave")
-        caio.types(f"/join {ROOM}", SAID, "/leave lobby")
-    else:
-        caio.types("/leave lobby")
+    for other in others:
+        other.types(*([f"/join {ROOM}", SAID] if with_room else []), "/leave lobby")
     bia.types("a pineapple for everybody")
     return world
 
@@ -136,11 +139,11 @@ def test_a_program_finds_nothing_of_a_hidden_room(request_: dict[str, Any]) -> N
     assert SAID not in shown[0]
 
 
-@pytest.mark.parametrize("name", [ROOM, "#Vault"])
-def test_who_may_not_see_a_room_cannot_go_there(name: str) -> None:
+@pytest.mark.parametrize(("name", "folded"), [(ROOM, ROOM), ("#Strasse", "strasse")])
+def test_who_may_not_see_a_room_cannot_go_there(name: str, folded: str) -> None:
     world = house(with_room=True)
     (ana,) = world.enter("Ana")
-    sentence = f"[SERVER]: There is no room #{ROOM}. /rooms lists the rooms."
+    sentence = f"[SERVER]: There is no room #{folded}. /rooms lists the rooms."
     assert ana.types(f"/join {name}") == [sentence]
     assert ana.session.cursors.keys() == {"lobby"}
     ana = program(world, nickname="Other", client=CLIENT)
@@ -164,24 +167,25 @@ def test_who_resumes_a_room_that_is_hidden_by_now_comes_back_without_it() -> Non
 
 def test_what_is_hidden_from_ana_all_others_see() -> None:
     (dora,) = house(with_room=True).enter("Dora")
-    assert dora.types("/rooms")[1:] == ["      2  #lobby", f"      1  #{ROOM}  {TOPIC}"]
-    assert dora.types("/rooms plans")[1:] == [f"      1  #{ROOM}  {TOPIC}"]
-    assert dora.types("/who VAULT") == [f"[SERVER]: In #{ROOM} (1): {ALONE}."]
-    assert [line.split("]: ")[-1] for line in dora.types("/history vault")[2:4]] == [SAID, SAID]
-    assert len(dora.types("/search pineapple")) == 4
-    assert len(dora.types("/search #vault pineapple")) == 3
-    assert f"In #{ROOM} with you: {ALONE}." in dora.types("/join vault")[0]
+    assert f"      3  #{ROOM}  {TOPIC}" in dora.types("/rooms")
+    assert f"      0  #{EMPTY}" in dora.types("/rooms all")
+    assert dora.types("/rooms plans")[1:] == [f"      3  #{ROOM}  {TOPIC}"]
+    assert dora.types("/who STRASSE") == [f"[SERVER]: In #{ROOM} (3): {ALONE}, Dan, Flo."]
+    assert len([line for line in dora.types("/history straße") if line.endswith(SAID)]) == 4
+    assert len(dora.types("/search pineapple")) == 1 + 6
+    assert len(dora.types("/search #straße pineapple")) == 1 + 4
+    assert ALONE in dora.types("/join straße")[0]
     assert dora.types("/topic") == [f"[SERVER]: Topic, set by Bia: {TOPIC}"]
 
 
 def test_a_program_from_which_nothing_is_hidden_sees_everything() -> None:
     dora = program(house(with_room=True), nickname="Dora")
     rooms = {room["room"]: room for room in json.loads(answers(dora, type="rooms"))["rooms"]}
-    assert rooms[ROOM] == {"room": ROOM, "people": 1, "topic": TOPIC}
-    assert json.loads(answers(dora, type="who", room="VAULT"))["people"] == [ALONE]
-    assert answers(dora, type="history", room=ROOM).count(SAID) == 2
-    assert answers(dora, type="search", words="pineapple").count('"type":"said"') == 3
-    assert answers(dora, type="search", words="pineapple", room=ROOM).count('"type":"said"') == 2
+    assert rooms[ROOM] == {"room": ROOM, "people": 3, "topic": TOPIC}
+    assert json.loads(answers(dora, type="who", room="STRASSE"))["people"] == [ALONE, "Dan", "Flo"]
+    assert answers(dora, type="history", room=ROOM).count(SAID) == 4
+    assert answers(dora, type="search", words="pineapple").count('"type":"said"') == 6
+    assert answers(dora, type="search", words="pineapple", room=ROOM).count('"type":"said"') == 4
     assert json.loads(answers(dora, type="join", room=ROOM).splitlines()[0])["topic"] == TOPIC
     assert json.loads(answers(dora, type="topic", room=ROOM))["topic"] == TOPIC
 
@@ -193,7 +197,7 @@ def test_a_rule_that_changes_hides_the_room_that_one_is_in() -> None:
     (ana,) = world.enter("Ana")
     ana.types(f"/join {ROOM}")
     world.chat.permissions = HiddenFromAna()
-    for question in ("/who", "/history", "/topic", "/join vault"):
+    for question in ("/who", "/history", "/topic", "/join straße"):
         assert ana.types(question) == [
             f"[SERVER]: There is no room #{ROOM}. /rooms lists the rooms."
         ]
@@ -203,7 +207,7 @@ def test_a_rule_that_changes_hides_the_room_that_one_is_in() -> None:
 def test_rooms_that_are_many_are_hidden_from_a_search_too() -> None:
     """More names than an SQL statement can have variables."""
     world = house(with_room=True)
-    names = {ROOM, *(f"room{number}" for number in range(40_000))}
+    names = {ROOM, EMPTY, *(f"room{number}" for number in range(40_000))}
     world.chat.permissions = Permissions()
     world.chat.permissions.hidden_from = lambda person: names  # type: ignore[method-assign]
     (ana,) = world.enter("Ana")
@@ -219,7 +223,7 @@ def test_completion_offers_nothing_of_a_hidden_room() -> None:
         person = PersonAtClient(server, name)
         chat = server._running().chat  # the kit has no setting for it
         chat.permissions = HiddenFromAna()
-        person.types("/rooms", "/who vault", "/search pineapple", "/join vault")
+        person.types("/rooms", "/who straße", "/search pineapple", "/join straße")
         offered[name] = complete("/join ", known(person.talk)).candidates
     assert f"#{ROOM} " not in offered["Ana"]
     assert f"#{ROOM} " in offered["Dora"]

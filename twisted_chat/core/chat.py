@@ -366,8 +366,7 @@ class Chat:
         :raises Refusal: the name is not one for a room, they may not see it, they are in too many
             rooms, or have made too many.
         """
-        name = self.room_called(room, person)
-        self._check_sees(person, name)
+        name = self._seen(person, room)
         cursor = person.cursors.get(name)
         if cursor is not None:
             self._go_to(person, cursor.room)
@@ -552,8 +551,7 @@ class Chat:
 
         :raises Refusal: there is none that ``person`` may see.
         """
-        name = self.room_called(name, person)
-        self._check_sees(person, name)
+        name = self._seen(person, name)
         room = self._rooms.get(name)
         if room is None:
             raise NoSuchRoom(room=name)
@@ -1184,6 +1182,13 @@ class Chat:
     def _visible(self, person: Person, positions: Positions) -> Positions:
         hidden = self.permissions.hidden_from(person)
         return {room: at for room, at in positions.items() if room not in hidden}
+
+    def _seen(self, person: Person, text: str) -> str:
+        """As :meth:`room_called`, if ``person`` may see the room or there is none."""
+        name = self.room_called(text)
+        if not self.permissions.may_see(person, name):
+            raise NoSuchRoom(room=room_name(text))
+        return name
 
     def _check_sees(self, person: Person, room: str) -> None:
         if not self.permissions.may_see(person, room):
