@@ -108,7 +108,7 @@ def test_a_new_row_is_parsed_by_the_server_and_by_the_client(line: bytes) -> Non
 @pytest.mark.parametrize(("language", "usage"), [("en", "/wave NAME"), ("pt_BR", "/acenar NOME")])
 def test_a_new_row_is_in_the_help(language: str, usage: str) -> None:
     for command in (None, "wave", "acenar"):
-        shown = text.render([HelpShown(command)], Style(language)).decode()
+        shown = text.render([HelpShown(command)], Style(language)).data.decode()
         assert [line for line in shown.splitlines() if line.startswith(f"  {usage}  ")]
         assert "Wave at somebody." in shown
 
@@ -171,7 +171,7 @@ def test_no_document_names_a_command_that_is_not_in_the_table(document: str) -> 
 
 @pytest.mark.parametrize("language", ["en", "pt_BR"])
 def test_every_command_is_in_the_help_once(language: str) -> None:
-    shown = text.render([HelpShown(None)], Style(language)).decode().splitlines()
+    shown = text.render([HelpShown(None)], Style(language)).data.decode().splitlines()
     for row in TABLE.typed:
         usage = row.usage(language)
         assert len([line for line in shown if line.startswith((f"  {usage}  ",))]) == 1

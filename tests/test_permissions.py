@@ -21,7 +21,7 @@ from twisted_chat.core.permissions import Permissions
 from twisted_chat.core.room import Member
 from twisted_chat.dialects import jsonl
 from twisted_chat.terminal.completion import complete
-from twisted_chat.terminal.window import known
+from twisted_chat.terminal.editing import known
 from twisted_chat.testing import ChatServer
 
 #: A room that is hidden and is found by other spellings too; its topic, somebody who is in no other
@@ -108,7 +108,7 @@ def answers(visitor: Visitor, **fields: Any) -> str:
     """What a program is sent when it asks this."""
     visitor.connection.events.clear()
     visitor.ask(jsonl.parse(json.dumps(fields).encode()))
-    return jsonl.render(visitor.connection.events, Style("en")).decode()
+    return jsonl.render(visitor.connection.events, Style("en")).data.decode()
 
 
 def program(world: World, **fields: Any) -> Visitor:
