@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import Visitor, World
-from tests.test_protocol import HELLO, House
+from tests.support.fakes import Visitor, World
+from tests.support.protocol import HELLO, House
 from twisted_chat.core import commands
 from twisted_chat.core.commands import CHATTING, TABLE, Argument, Command, Form, State, Table
 from twisted_chat.core.errors import UnknownCommand

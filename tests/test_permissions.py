@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import Visitor, World
-from tests.test_conversation import Person as PersonAtClient
+from tests.support.fakes import Visitor, World
+from tests.support.screen import Screen
+from twisted_chat.client import ChatClient, MemoryState
 from twisted_chat.core.author import author_key
 from twisted_chat.core.messages import Style
 from twisted_chat.core.permissions import Permissions
 from twisted_chat.core.room import Member
 from twisted_chat.dialects import jsonl
 from twisted_chat.terminal.completion import complete
+from twisted_chat.terminal.conversation import Conversation
 from twisted_chat.terminal.editing import known
 from twisted_chat.testing import ChatServer
 
@@ -218,12 +220,17 @@ def test_completion_offers_nothing_of_a_hidden_room() -> None:
     server = ChatServer()
     server.enter(ALONE, ROOM)
     server.say(ROOM, ALONE, SAID)
+    server._running().chat.permissions = HiddenFromAna()  # the kit has no setting for it
     offered = {}
     for name in ("Ana", "Dora"):
-        person = PersonAtClient(server, name)
-        chat = server._running().chat  # the kit has no setting for it
-        chat.permissions = HiddenFromAna()
-        person.types("/rooms", "/who straße", "/search pineapple", "/join straße")
-        offered[name] = complete("/join ", known(person.talk)).candidates
+        client = ChatClient(server.clock, server.endpoint(), name, state=MemoryState())
+        talk = Conversation(client, server.clock, language="en", backlog=5)
+        talk.view = Screen()
+        talk.start()
+        server.settle()
+        for line in ("/rooms", "/who straße", "/search pineapple", "/join straße"):
+            talk.typed(line)
+        server.settle()
+        offered[name] = complete("/join ", known(talk)).candidates
     assert f"#{ROOM} " not in offered["Ana"]
     assert f"#{ROOM} " in offered["Dora"]
