@@ -32,7 +32,7 @@ STAND_FREE = (
     "journal.runs",
     "journal.search",
     "net.addresses",
-    "net.lines",
+    "dialects.lines",
     "net.pages",
     "net.scheduler",
     "net.sockets",
@@ -49,7 +49,7 @@ PURE = (
     "journal.fair_queue",
     "journal.runs",
     "journal.search",
-    "net.lines",
+    "net.incoming",
     "net.sniff",
     "net.telnet",
 )

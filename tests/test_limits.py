@@ -31,7 +31,9 @@ from twisted_chat.core.flood import Rate
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import Told
 from twisted_chat.core.sources import source_of
-from twisted_chat.net.connection import CLOSE_TIMEOUT, REJECTED_AT_ONCE, TELL_SLOWED_INTERVAL
+from twisted_chat.net.closing import CLOSE_TIMEOUT
+from twisted_chat.net.connection import TELL_SLOWED_INTERVAL
+from twisted_chat.net.rejections import REJECTED_AT_ONCE, REJECTED_SECONDS
 from twisted_chat.net.sockets import DEAD_AFTER, set_options
 from twisted_chat.net.timeouts import AT_ONCE, Deadlines
 
@@ -388,7 +390,7 @@ def test_somebody_who_is_turned_away_and_does_not_go_is_dropped() -> None:
     house = House(limits=structs.replace(NO_RATE, max_clients=1))
     house.enter("Ana")
     away = house.connect()
-    house.clock.advance(CLOSE_TIMEOUT)
+    house.clock.advance(REJECTED_SECONDS)
     assert away.transport.disconnected
 
 

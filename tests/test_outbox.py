@@ -20,11 +20,11 @@ from twisted.internet.testing import StringTransport
 from twisted_chat.core.messages import Entry, Event, Style
 from twisted_chat.core.rendered import Rendered
 from twisted_chat.core.room import Batch, Room
-from twisted_chat.dialects import text
-from twisted_chat.net.connection import DialectRendering
+from twisted_chat.dialects.base import DialectRendering
+from twisted_chat.dialects.text import TEXT
 from twisted_chat.net.outbox import BUFFER, DELIVERIES, UNSENT, Outbox
 
-RENDERING = DialectRendering(text, Style("en"))
+RENDERING = DialectRendering(TEXT, Style("en"))
 
 
 class SocketTransport:

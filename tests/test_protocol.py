@@ -21,7 +21,8 @@ from tests.support.protocol import HELLO, House
 from twisted_chat.core.errors import ControlCharacter
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.messages import Entry
-from twisted_chat.net.connection import CLOSE_TIMEOUT, ConnectedClient
+from twisted_chat.net.closing import CLOSE_TIMEOUT
+from twisted_chat.net.connection import ConnectedClient
 from twisted_chat.net.sockets import set_options
 
 
@@ -140,7 +141,7 @@ def test_an_overlong_line_is_refused_once_and_the_connection_kept(size: int) -> 
     data = b"x" * size + b"\nafter\n"
     for start in range(0, len(data), 1000):
         ana.send(data[start : start + 1000])
-        assert len(ana.protocol._splitter.partial) <= 4098
+        assert len(ana.protocol._incoming._splitter.partial) <= 4098
     assert bia.lines() == ["[Ana]: after"]
     assert len(ana.lines()) == 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,11 +13,14 @@ from tests.support.messages import EVENTS, STYLES, entry, structs
 from twisted_chat.core.messages import Acknowledged, Entry, Event, Joined, Replayed, Style
 from twisted_chat.core.rendered import Rendered
 from twisted_chat.dialects import jsonl, text
+from twisted_chat.dialects.base import Dialect
+from twisted_chat.dialects.jsonl import JSONL
+from twisted_chat.dialects.text import TEXT
 
 FOR_BOTH = [cls for cls in EVENTS if cls not in jsonl.FOR_PEOPLE]
 ALL_STYLES = [*STYLES, Style("en", crlf=True), Style("pt_BR", prefixed=True, crlf=True)]
 
-DIALECTS = pytest.mark.parametrize("dialect", [text, jsonl], ids=["text", "jsonl"])
+DIALECTS = pytest.mark.parametrize("dialect", [TEXT, JSONL], ids=["text", "jsonl"])
 some_events = st.lists(st.sampled_from(FOR_BOTH).flatmap(structs), max_size=4)
 
 
@@ -26,7 +28,7 @@ some_events = st.lists(st.sampled_from(FOR_BOTH).flatmap(structs), max_size=4)
 @given(some_events, st.sampled_from(ALL_STYLES))
 @settings(max_examples=40, deadline=None)
 def test_each_event_ends_where_its_own_bytes_end(
-    dialect: Any, events: list[Event], style: Style
+    dialect: Dialect, events: list[Event], style: Style
 ) -> None:
     rendered = dialect.render(events, style)
     alone = [dialect.render([event], style).data for event in events]
@@ -39,7 +41,7 @@ def test_each_event_ends_where_its_own_bytes_end(
 @given(some_events, st.sampled_from(ALL_STYLES), st.data())
 @settings(max_examples=40, deadline=None)
 def test_without_some_events_it_is_the_rendering_of_the_others(
-    dialect: Any, events: list[Event], style: Style, data: st.DataObject
+    dialect: Dialect, events: list[Event], style: Style, data: st.DataObject
 ) -> None:
     places = st.sets(st.integers(0, len(events) - 1)) if events else st.just(set[int]())
     left_out = sorted(data.draw(places))

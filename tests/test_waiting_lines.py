@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from tests.support.protocol import HELLO, Client, House
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.messages import Say
-from twisted_chat.net.connection import LINE_OVERHEAD, LOOK_AHEAD, MOVED_BYTES
+from twisted_chat.net.connection import LOOK_AHEAD
+from twisted_chat.net.incoming import LINE_OVERHEAD, MOVED_BYTES
 
 SLOW = Rate(3, 5)
 
@@ -56,7 +57,7 @@ def test_lines_that_come_together_wait_as_long_as_one_by_one(steps: list[tuple[i
     def heard(together: bool) -> list[tuple[list[str], list[str]]]:
         house, bia, ana = house_with()
         if not together:
-            ana.protocol._work_at_once = lambda limit: 0  # type: ignore[method-assign]
+            ana.protocol._say_many = lambda limit: 0  # type: ignore[method-assign]
         seen = []
         for count, fifths in steps:
             ana.send(numbers(count))

@@ -70,8 +70,10 @@ from twisted_chat.core.messages import (
     Welcomed,
 )
 from twisted_chat.core.names import ROOM_LIMIT
+from twisted_chat.core.profile import PROGRAM
 from twisted_chat.core.rendered import Rendered
-from twisted_chat.dialects.base import line_ends
+from twisted_chat.dialects.base import Dialect, line_ends
+from twisted_chat.dialects.lines import LineSplitter
 
 #: The version of this protocol: it grows by one when a program written for it could break.
 VERSION = 1
@@ -127,6 +129,10 @@ _NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
 
 
 # -- in ---------------------------------------------------------------------------------------
+
+
+def _is_json(data: bytes) -> bool:
+    return data.startswith(FIRST_BYTE)
 
 
 def parse(line: bytes) -> Request:
@@ -498,4 +504,16 @@ FOR_PEOPLE: frozenset[type[Event]] = frozenset(
         StillHere,
         TimestampsSet,
     }
+)
+
+JSONL = Dialect(
+    name="jsonl",
+    profile=PROGRAM,
+    recognises=_is_json,
+    new_splitter=LineSplitter,
+    parse=parse,
+    parse_says=parse_says,
+    render=render,
+    batch_style=batch_style,
+    line_limit=LINE_LIMIT,
 )

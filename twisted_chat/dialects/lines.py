@@ -14,6 +14,9 @@ import unicodedata
 
 _KEEPALIVES = re.compile(rb"^\0+", re.MULTILINE)
 
+#: What telnet sends for Ctrl-D. It ends a line that holds nothing else.
+END_OF_TRANSMISSION = b"\x04"
+
 #: Categories of Unicode whose characters are drawn over the one before (UAX 44).
 _MARKS = frozenset({"Mn", "Me"})
 
@@ -31,32 +34,24 @@ class _Convention(enum.Enum):
 
 
 class LineSplitter:
-    """The lines of one connection; those that ended with a CR still have it.
+    """The lines of a program, which end with LF or CR LF; a :class:`base.Splitter`.
 
-    ``program`` is whether it is a program's, and ``limit`` how many bytes a line may have. Of a
-    longer one, :meth:`split` returns the first bytes, more than ``limit`` and a CR, and drops the
-    rest.
+    ``limit`` is how many bytes a line may have. Of a longer one, :meth:`split` returns the first
+    bytes, more than ``limit``, and drops the rest.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.program = False
         #: The beginning of the next line.
         self.partial = b""
+        #: Lines end with CR LF, and so should the answers.
+        self.crlf = False
         self._overlong = False
-        self._convention = _Convention.UNKNOWN
-        #: The last byte was a CR that ended a line: a LF or NUL after it belongs to it.
-        self._after_cr = False
 
     def split(self, data: bytes) -> list[bytes]:
         """The lines that end in ``data``, which comes next."""
         if self.partial:
             data = self.partial + data
-        if not self.program:
-            if self._convention is not _Convention.WITH_LF:
-                data = self._settle(data)
-            if b"\0" in data:
-                data = _KEEPALIVES.sub(b"", data.replace(b"\r\0", b"\r\n"))
         lines = data.split(b"\n")
         partial = lines.pop()
         if lines and self._overlong:
@@ -69,13 +64,17 @@ class LineSplitter:
             partial = b""
             self._overlong = True
         self.partial = partial
-        return lines
+        return self._without_cr(lines) if b"\r" in data else lines
 
     def end(self) -> list[bytes]:
         """The last line, if it has no end."""
         lines = [self.partial] if self.partial and not self._overlong else []
         self.erase_line()
-        return lines
+        return self._without_cr(lines)
+
+    def count(self, data: bytes) -> int:
+        """How many lines end in ``data``."""
+        return data.count(b"\n")
 
     def erase_character(self) -> None:
         """Drop the last character of the line, with its marks (RFC 854, EC)."""
@@ -96,6 +95,36 @@ class LineSplitter:
         """Drop what there is of the line (RFC 854, EL)."""
         self.partial = b""
         self._overlong = False
+
+    def _without_cr(self, lines: list[bytes]) -> list[bytes]:
+        return [line.removesuffix(b"\r") for line in lines]
+
+
+class TypedLineSplitter(LineSplitter):
+    """The lines of a person, who may end them in other ways, too."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._convention = _Convention.UNKNOWN
+        #: The last byte was a CR that ended a line: a LF or NUL after it belongs to it.
+        self._after_cr = False
+
+    def split(self, data: bytes) -> list[bytes]:
+        """The lines that end in ``data``, which comes next."""
+        if self.partial:
+            data, self.partial = self.partial + data, b""
+        if self._convention is not _Convention.WITH_LF:
+            data = self._settle(data)
+        if b"\0" in data:
+            data = _KEEPALIVES.sub(b"", data.replace(b"\r\0", b"\r\n"))
+        lines = super().split(data)
+        if self.partial == END_OF_TRANSMISSION:
+            lines += self.end()
+        return lines
+
+    def _without_cr(self, lines: list[bytes]) -> list[bytes]:
+        self.crlf = self.crlf or any(line.endswith(b"\r") for line in lines)
+        return super()._without_cr(lines)
 
     def _settle(self, data: bytes) -> bytes:
         """Find out how lines end, and have them end with LF."""
