@@ -27,7 +27,7 @@ IMPORTED = {
     "service-identity": {"service_identity"},
     # zope.interface is Twisted's.
     "twisted": {"twisted", "zope"},
-    "twisted[tls]": {"OpenSSL", "service_identity", "cryptography", "idna"},
+    "twisted[tls]": {"service_identity", "cryptography", "idna"},
 }
 
 #: Before Python code: two packages seem not to be installed.
