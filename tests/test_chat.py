@@ -27,8 +27,9 @@ from twisted_chat.core.messages import (
     Tell,
 )
 from twisted_chat.core.names import ALWAYS_RESERVED, OLD_ROOM_LIMIT, Reserved
+from twisted_chat.core.questions import IGNORED_LIMIT
 from twisted_chat.core.room import GATHER_SECONDS, LARGE, TAIL, Batch
-from twisted_chat.core.session import IGNORED_LIMIT, Session
+from twisted_chat.core.session import Session
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 ROOT = Path(__file__).parent.parent

@@ -9,8 +9,8 @@ import pytest
 from tests.support.fakes import Visitor, World
 from twisted_chat.core import chat
 from twisted_chat.core.messages import HistoryShown, ReadHistory
+from twisted_chat.core.questions import IGNORED_LIMIT
 from twisted_chat.core.room import LARGE
-from twisted_chat.core.session import IGNORED_LIMIT
 
 
 def code_of(visitor: Visitor) -> str:

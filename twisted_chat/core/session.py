@@ -9,143 +9,64 @@ is anything that has the few methods of :class:`Connection`.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import compress
 from typing import Protocol
 
 from msgspec import structs
 
 from twisted_chat.core import commands
 from twisted_chat.core.author import author_key
-from twisted_chat.core.characters import visible
 from twisted_chat.core.chat import Chat, Person, Positions
 from twisted_chat.core.commands import State
 from twisted_chat.core.errors import (
     AlreadyHere,
     BadRequest,
-    InNoRoom,
     NameFirst,
     NobodyToAnswer,
-    NoSuchLanguage,
     NoSuchPerson,
-    NothingToSearch,
-    NotIgnored,
-    NotYourself,
     Refusal,
-    SearchTooLong,
-    TooManyIgnored,
     TooManyRooms,
     UnknownCode,
 )
 from twisted_chat.core.ignoring import IgnoreList
-from twisted_chat.core.journal import Draft, KeptPerson
-from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS
+from twisted_chat.core.journal import KeptPerson
+from twisted_chat.core.link import Link, NoConnection
 from twisted_chat.core.messages import (
-    Acknowledged,
-    AreYouThere,
     Cancel,
     ChooseName,
-    Crowd,
-    Entry,
-    Event,
     Goodbye,
     Hello,
-    Help,
-    HelpShown,
-    HistoryShown,
-    HowToLeave,
-    Ignore,
-    IgnoredListed,
-    Ignoring,
-    Interrupt,
     Join,
-    LanguageShown,
     Leave,
-    LimitsShown,
-    ListLimits,
-    ListPeople,
-    ListRooms,
     NothingWaits,
     NotSent,
-    Ping,
-    Pong,
     Quit,
-    ReadHistory,
-    ReceiptsSet,
-    Refused,
     Replaced,
-    Replayed,
     Reply,
     Request,
     Resume,
     Say,
-    Search,
-    SearchShown,
     ServerStopping,
-    SetLanguage,
-    SetReceipts,
-    SetTimestamps,
-    StillHere,
-    Style,
     Tell,
-    TimestampsSet,
     Topic,
-    Unignore,
 )
-from twisted_chat.core.names import NICKNAME_LIMIT, Nickname, nickname
+from twisted_chat.core.names import Nickname, nickname
 from twisted_chat.core.profile import PERSON
-from twisted_chat.core.rendered import Rendered
-from twisted_chat.core.room import Batch, Cursor, Outlet, Rendering, Room
+from twisted_chat.core.questions import Asker
+from twisted_chat.core.room import Cursor, Room
 from twisted_chat.core.sources import Source
-from twisted_chat.core.unconfirmed import Shown as Sent
-from twisted_chat.core.unconfirmed import Unconfirmed
-from twisted_chat.i18n.language import LANGUAGES, match
-
-IGNORED_LIMIT = 100
-
-_AUTHOR_KEY = re.compile("[0-9a-f]{32}")
-
-#: Entries that ``/history`` shows when no number is given.
-HISTORY_DEFAULT = 20
-
-#: Entries that a search shows when no number is given.
-SEARCH_DEFAULT = 10
+from twisted_chat.i18n.language import match
 
 #: Who gives so many wrong codes is guessing: the connection is closed.
 WRONG_CODES_LIMIT = 5
 
 
-class Connection(Protocol):
+class Connection(Link, Protocol):
     """What a session knows of the connection it speaks over."""
-
-    @property
-    def searcher(self) -> Hashable:
-        """The source (or the connection) whose searches are made one after the other."""
-
-    @property
-    def source(self) -> Source:
-        """What it is counted for: an address or a network."""
-
-    @property
-    def outlet(self) -> Outlet:
-        """Where bytes go out."""
-
-    def rendering(self, style: Style) -> Rendering:
-        """How batches are shown in ``style`` to whoever speaks as the other side does."""
-
-    def show(self, events: Sequence[Event], style: Style) -> None:
-        """Send events."""
-
-    def hold(self) -> Callable[[], None]:
-        """Take no requests until the function that is returned is called."""
 
     def missing(self) -> Mapping[str, int]:
         """The first entry of each room that was sent and may not have arrived, by number."""
-
-    def arrival(self) -> Callable[[], bool]:
-        """A function that tells later whether all that was sent until now has arrived."""
 
     def wrong_code(self) -> None:
         """Tell the operator that a code was given that is nobody's."""
@@ -162,62 +83,14 @@ class Connection(Protocol):
     def put_lines(self, lines: Sequence[bytes]) -> None:
         """Handle ``lines`` before anything that waits here."""
 
-    def close(self) -> None:
-        """Close, once what was sent has arrived."""
 
-
-class _NoConnection:
-    """What a session speaks over while its person is away: nothing arrives, nothing is kept.
-
-    ``source`` is where they were until then.
-    """
-
-    ready = False
-    searcher = None
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    @property
-    def outlet(self) -> Outlet:
-        return self
-
-    def rendering(self, style: Style) -> Rendering:
-        raise AssertionError("nothing is rendered for somebody who is away")
-
-    def deliver(self, rendered: Rendered) -> None: ...
-
-    def show(self, events: Sequence[Event], style: Style) -> None: ...
-
-    def hold(self) -> Callable[[], None]:
-        return self.close
-
-    def missing(self) -> Mapping[str, int]:
-        return {}
-
-    def arrival(self) -> Callable[[], bool]:
-        raise AssertionError("nothing is sent to somebody who is away")
-
-    def wrong_code(self) -> None: ...
-
-    def adopt(self, session: Session) -> None: ...
-
-    def drop_lines(self) -> int:
-        return 0
-
-    def take_lines(self) -> Sequence[bytes]:
-        return ()
-
-    def put_lines(self, lines: Sequence[bytes]) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Session:
+class Session(Asker):
     """A :class:`twisted_chat.core.chat.Person` at the other end of a :class:`Connection`.
 
     A person may come back over another connection: the session stays, and goes on there.
     """
+
+    _connection: Connection
 
     def __init__(self, chat: Chat, connection: Connection, address: str, language: str) -> None:
         self.address = address
@@ -228,8 +101,6 @@ class Session:
         self.profile = PERSON
         self.cursors: dict[str, Cursor] = {}
         self.current: Room | None = None
-        self._chat = chat
-        self._connection = connection
         self._state = State.CHOOSING
         self._keeps_client_id = False
         self._absence: object = None
@@ -240,29 +111,11 @@ class Session:
         self._wrong_codes = 0
         #: Whether the code that was shown last has arrived; until then, the one before holds too.
         self._code_arrived: Callable[[], bool] | None = None
-        self._receipts = False
-        self._unsaved = 0
-        #: Whether a line was not saved or not sent, which the person was told.
-        self._has_lost = False
         #: Lines that were dropped, which was not told.
         self._not_sent = 0
-        self._unconfirmed = Unconfirmed()
         self._correspondent: tuple[Person, str] | None = None
-        self._ignored = IgnoreList()
-        self._set_style(language, timestamps=False)
+        super().__init__(chat, connection, language)
         chat.registry.add(self)
-
-    @property
-    def source(self) -> Source:
-        return self._connection.source
-
-    @property
-    def style(self) -> Style:
-        return self._style
-
-    @property
-    def language(self) -> str:
-        return self._style.language
 
     @property
     def has_name(self) -> bool:
@@ -562,7 +415,7 @@ class Session:
     def lines_dropped(self, count: int) -> None:
         """``count`` lines that waited were dropped: that is told, or when the person comes back."""
         self._not_sent += count
-        if not isinstance(self._connection, _NoConnection):
+        if not isinstance(self._connection, NoConnection):
             self._tell_not_sent()
 
     def _tell_not_sent(self) -> None:
@@ -590,7 +443,7 @@ class Session:
             return None  # they have come back over another one
         self._forget_last_code()
         self._code_arrived = None
-        self._connection = _NoConnection(connection.source)
+        self._connection = NoConnection(connection.source)
         self._chat.away(self)
         if self._state is State.CHATTING and self._keeps_client_id:
             self._absence = absence = object()
@@ -701,42 +554,6 @@ class Session:
             raise NoSuchPerson(name=name)  # whoever has that name by now is somebody else
         self._tell(Tell(person.name, request.text))
 
-    def _ignore(self, request: Ignore) -> None:
-        if request.name is None:
-            people = tuple(person.name for person in self._ignored)
-            self.show(IgnoredListed(people, request.id))
-            return
-        person = self._chat.person(request.name)
-        if person is self:
-            raise NotYourself()
-        if len(self._ignored) >= IGNORED_LIMIT and person.author not in self._ignored:
-            raise TooManyIgnored(limit=IGNORED_LIMIT)
-        self._ignored.add(self._chat.ignored.get(person.author, person.name))
-        self._chat.restyle(self)
-        self._chat.keeper.changed(self)
-        key = person.author.hex()
-        self.show(Ignoring(person.name, on=True, id=request.id, person=key))
-
-    def _ignore_too(self, people: Mapping[str, str]) -> None:
-        """Ignore people by their author keys, with the names by which they were known."""
-        for key, name in people.items():
-            if len(self._ignored) < IGNORED_LIMIT and _AUTHOR_KEY.fullmatch(key):
-                author = bytes.fromhex(key)
-                person = self._chat.identities.by_client(author)
-                known = visible(name[:NICKNAME_LIMIT]) if person is None else person.name
-                self._ignored.add(self._chat.ignored.get(author, known))
-        self._chat.restyle(self)
-
-    def _unignore(self, request: Unignore) -> None:
-        try:
-            person = self._ignored.remove(request.name)
-        except KeyError:
-            raise NotIgnored(name=request.name) from None
-        self._chat.restyle(self)
-        self._chat.keeper.changed(self)
-        key = person.author.hex()
-        self.show(Ignoring(person.name, on=False, id=request.id, person=key))
-
     # -- rooms --------------------------------------------------------------------------------
 
     def _join(self, request: Join) -> None:
@@ -748,15 +565,6 @@ class Session:
         self._in_turn(lambda then: self._chat.leave_room(self, room, then, request.id))
         self._chat.keeper.changed(self)
 
-    def _list_rooms(self, request: ListRooms) -> None:
-        after = request.after and self._chat.room_called(request.after, self)
-        listed = self._chat.list_rooms(self, request.word, after, with_empty=request.all)
-        self.show(structs.replace(listed, id=request.id))
-
-    def _list_people(self, request: ListPeople) -> None:
-        people = self._chat.list_people(self, self._any_room(request.room))
-        self.show(structs.replace(people, id=request.id))
-
     def _topic(self, request: Topic) -> None:
         room = self._own_room(request.room)
         may_change = request.text != room.topic or self._unsaved > 0
@@ -767,196 +575,8 @@ class Session:
             self._chat.set_topic(self, room, request.text, self._message_id(request))
             self._put_drafts(room)
 
-    # -- reading the log ----------------------------------------------------------------------
-
-    def _read_history(self, request: ReadHistory) -> None:
-        room = self._any_room(request.room)
-        limit = HISTORY_DEFAULT if request.limit is None else request.limit
-        reply = self._later(request.id)
-
-        def read() -> None:
-            self._chat.read_history(
-                self,
-                room,
-                limit,
-                reply,
-                before=request.before,
-                after=request.after,
-                without=self._ignored,
-            )
-
-        self._after_own_lines(read)
-
-    def _search(self, request: Search) -> None:
-        words = request.words
-        if len(words.encode()) > SEARCH_BYTES or len(words.split()) > SEARCH_WORDS:
-            raise SearchTooLong(words=SEARCH_WORDS, bytes=SEARCH_BYTES)
-        if not any(character.isalnum() for character in words):
-            raise NothingToSearch()
-        room = None if request.room is None else self._chat.room(self, request.room)
-        limit = SEARCH_DEFAULT if request.limit is None else request.limit
-        source = self._connection.searcher
-        reply = self._later(request.id)
-        ignored = tuple(person.author for person in self._ignored)
-
-        def search() -> None:
-            self._chat.search(self, words, room, limit, reply, source, ignored)
-
-        self._after_own_lines(search)
-
-    def _after_own_lines(self, read: Callable[[], None]) -> None:
-        """Read the log: whoever has said something before that finds it there."""
-        if self._unsaved:
-            self._chat.in_turn(read)
-        else:
-            read()
-
-    # -- preferences and small questions ------------------------------------------------------
-
-    def _set_language(self, request: SetLanguage) -> None:
-        if request.language is not None:
-            language = match(request.language)
-            if language is None:
-                raise NoSuchLanguage(language=request.language, languages=", ".join(LANGUAGES))
-            self._set_style(language, self._style.timestamps)
-        changed = request.language is not None
-        self.show(LanguageShown(self.language, LANGUAGES, changed, request.id))
-
-    def _set_timestamps(self, request: SetTimestamps) -> None:
-        self._set_style(self.language, request.on)
-        self.show(TimestampsSet(request.on))
-
-    def _set_receipts(self, request: SetReceipts) -> None:
-        self._receipts = request.on
-        self.show(ReceiptsSet(request.on))
-
-    def _help(self, request: Help) -> None:
-        self.show(HelpShown(request.command))
-
-    def _are_you_there(self, request: AreYouThere) -> None:
-        self.show(StillHere())
-
-    def _interrupt(self, request: Interrupt) -> None:
-        self.show(HowToLeave())
-
-    def _ping(self, request: Ping) -> None:
-        self.show(Pong(request.id))
-
-    def _list_limits(self, request: ListLimits) -> None:
-        self.show(LimitsShown(self._chat.limits, request.id))
-
-    # -- being a person in the chat -----------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        return self.nickname.text
-
-    @property
-    def outlet(self) -> Outlet:
-        return self._connection.outlet
-
-    def rendering(self, room: Room) -> Rendering | None:
-        if self._ignored or isinstance(self._connection, _NoConnection):
-            return None
-        return self._rendering(room)
-
-    def _rendering(self, room: Room) -> Rendering:
-        return self._connection.rendering(
-            self._style if room is self.current else self._style_elsewhere
-        )
-
-    def receive(self, batch: Batch) -> None:
-        rendering = self._rendering(batch.room)
-        if self._ignored and batch.about:
-            part = self._without_ignored(batch)
-            if part is None:
-                return
-            batch = part
-        left_out = self._left_out(batch)
-        if not left_out:
-            self.outlet.deliver(batch.rendered(rendering))
-        elif len(left_out) < len(batch.events):
-            self.outlet.deliver(batch.rendered_without(rendering, left_out))
-
-    def _left_out(self, batch: Batch) -> Sequence[int]:
-        """The places of what is one's own or ignored."""
-        if batch.hidden:
-            own = batch.hidden.get(self, ())
-        else:
-            own = () if self.profile.receives_own_lines else batch.places_of(self.author)
-        if not self._ignored:
-            return own
-        ignored = (at for at, event in enumerate(batch.events) if self._ignores_author(event))
-        return sorted({*own, *ignored})
-
-    def _ignores_author(self, event: Event) -> bool:
-        entry = event.entry if isinstance(event, Replayed) else event
-        return isinstance(entry, Entry) and self.ignores(entry.author)
-
-    def _without_ignored(self, batch: Batch) -> Batch | None:
-        """What it tells of people who are not ignored."""
-        if all(not self.ignores(member.author) for about in batch.about for member in about):
-            return batch
-        hidden = batch.hidden.get(self, ())
-        events: list[Event] = []
-        for place, (event, about) in enumerate(zip(batch.events, batch.about, strict=True)):
-            wanted = [not self.ignores(member.author) for member in about]
-            if place in hidden or not any(wanted):
-                continue
-            if isinstance(event, Crowd):
-                people = tuple(compress(event.people, wanted))
-                event = structs.replace(event, people=people, count=sum(wanted))
-            events.append(event)
-        return Batch(batch.room, events) if events else None
-
-    def resume_later(self) -> None:
-        self._connection.close()
-
-    def show(self, *events: Event) -> None:
-        self._connection.show(events, self._style)
-
-    def refuse(self, refusal: Refusal, id: str | None = None) -> None:
-        self._chat.refused[refusal.code] += 1
-        self.show(Refused(refusal, id))
-
     def heard_from(self, sender: Person) -> None:
         self._correspondent = sender, sender.name
-
-    def ignores(self, author: bytes | None) -> bool:
-        return author in self._ignored
-
-    def not_saved(self, draft: Draft, refusal: Refusal) -> None:
-        self._unsaved -= 1
-        self._has_lost = True
-        if self.profile.deduplicates:  # it says again what was not acknowledged
-            self.refuse(refusal, draft.message_id)
-        else:
-            self._chat.refused[refusal.code] += 1
-            self.show_surely(Refused(refusal))
-
-    @property
-    def away(self) -> bool:
-        return isinstance(self._connection, _NoConnection)
-
-    def show_surely(self, event: Event) -> Sent:
-        shown = self._unconfirmed.add(event)
-        self._send(shown)
-        return shown
-
-    def _send(self, shown: Sent) -> None:
-        if not self.away:
-            self.show(shown.event)
-            shown.sent(self._connection.arrival())
-
-    def _show_again(self) -> None:
-        """Somebody who is back is shown what did not arrive."""
-        for shown in self._unconfirmed.missing():
-            self._send(shown)
-
-    def acknowledge(self, entries: Sequence[Entry]) -> None:
-        self._unsaved -= len(entries)
-        if self.profile.receives_acknowledgements or self._receipts:
-            self.show(Acknowledged(tuple(entries)))
 
     # -- helpers ------------------------------------------------------------------------------
 
@@ -968,19 +588,6 @@ class Session:
         except Refusal:
             release()
             raise
-
-    def _later(self, id: str | None) -> Callable[[HistoryShown | SearchShown | Refusal], None]:
-        """How to answer a request that takes time; no other one is taken until then."""
-        release = self._connection.hold()
-
-        def reply(answer: HistoryShown | SearchShown | Refusal) -> None:
-            if isinstance(answer, Refusal):
-                self.refuse(answer, id)
-            else:
-                self.show(structs.replace(answer, id=id))
-            release()
-
-        return reply
 
     def _put_drafts(self, room: Room, count: int = 1) -> None:
         """Something for ``room`` was put in the journal's queue: count it, and wait if that is
@@ -996,21 +603,8 @@ class Session:
         """The id under which a message is stored once, if this client sends one again."""
         return request.id if self.profile.deduplicates else None
 
-    def _current_room(self) -> Room:
-        if self.current is None:
-            raise InNoRoom()
-        return self.current
-
     def _own_room(self, name: str | None) -> Room:
         return self._current_room() if name is None else self._chat.own_room(self, name)
-
-    def _any_room(self, name: str | None) -> Room:
-        return self._current_room() if name is None else self._chat.room(self, name)
-
-    def _set_style(self, language: str, timestamps: bool) -> None:
-        self._style = Style(language, timestamps)
-        self._style_elsewhere = Style(language, timestamps, prefixed=True)
-        self._chat.restyle(self)
 
 
 def _arrived(positions: Positions, connection: Connection) -> Positions:

@@ -1,0 +1,89 @@
+"""What somebody is shown things over: a connection, or none while they are away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Protocol
+
+from twisted_chat.core.messages import Event, Style
+from twisted_chat.core.rendered import Rendered
+from twisted_chat.core.room import Outlet, Rendering
+from twisted_chat.core.sources import Source
+
+
+class Link(Protocol):
+    """What is known of a connection by those who show something over it."""
+
+    @property
+    def searcher(self) -> Hashable:
+        """The source (or the connection) whose searches are made one after the other."""
+
+    @property
+    def source(self) -> Source:
+        """What it is counted for: an address or a network."""
+
+    @property
+    def outlet(self) -> Outlet:
+        """Where bytes go out."""
+
+    def rendering(self, style: Style) -> Rendering:
+        """How batches are shown in ``style`` to whoever speaks as the other side does."""
+
+    def show(self, events: Sequence[Event], style: Style) -> None:
+        """Send events."""
+
+    def hold(self) -> Callable[[], None]:
+        """Take no requests until the function that is returned is called."""
+
+    def arrival(self) -> Callable[[], bool]:
+        """A function that tells later whether all that was sent until now has arrived."""
+
+    def close(self) -> None:
+        """Close, once what was sent has arrived."""
+
+
+class NoConnection:
+    """What a session speaks over while its person is away: nothing arrives, nothing is kept.
+
+    ``source`` is where they were until then.
+    """
+
+    ready = False
+    searcher = None
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    @property
+    def outlet(self) -> Outlet:
+        return self
+
+    def rendering(self, style: Style) -> Rendering:
+        raise AssertionError("nothing is rendered for somebody who is away")
+
+    def deliver(self, rendered: Rendered) -> None: ...
+
+    def show(self, events: Sequence[Event], style: Style) -> None: ...
+
+    def hold(self) -> Callable[[], None]:
+        return self.close
+
+    def missing(self) -> Mapping[str, int]:
+        return {}
+
+    def arrival(self) -> Callable[[], bool]:
+        raise AssertionError("nothing is sent to somebody who is away")
+
+    def wrong_code(self) -> None: ...
+
+    def adopt(self, session: object) -> None: ...
+
+    def drop_lines(self) -> int:
+        return 0
+
+    def take_lines(self) -> Sequence[bytes]:
+        return ()
+
+    def put_lines(self, lines: Sequence[bytes]) -> None: ...
+
+    def close(self) -> None: ...

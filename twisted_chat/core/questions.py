@@ -1,0 +1,223 @@
+"""The requests of one person that nobody else notices: reading, preferences, small questions.
+
+The table of :mod:`twisted_chat.core.commands` names these methods. They must not decide who may see
+what: the chat does, by the rule of :mod:`twisted_chat.core.permissions`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from msgspec import structs
+
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import (
+    InNoRoom,
+    NoSuchLanguage,
+    NothingToSearch,
+    NotIgnored,
+    NotYourself,
+    Refusal,
+    SearchTooLong,
+    TooManyIgnored,
+)
+from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS
+from twisted_chat.core.messages import (
+    AreYouThere,
+    Help,
+    HelpShown,
+    HistoryShown,
+    HowToLeave,
+    Ignore,
+    IgnoredListed,
+    Ignoring,
+    Interrupt,
+    LanguageShown,
+    LimitsShown,
+    ListLimits,
+    ListPeople,
+    ListRooms,
+    Ping,
+    Pong,
+    ReadHistory,
+    ReceiptsSet,
+    Search,
+    SearchShown,
+    SetLanguage,
+    SetReceipts,
+    SetTimestamps,
+    StillHere,
+    TimestampsSet,
+    Unignore,
+)
+from twisted_chat.core.names import NICKNAME_LIMIT
+from twisted_chat.core.recipient import Recipient
+from twisted_chat.core.room import Room
+from twisted_chat.i18n.language import LANGUAGES, match
+
+IGNORED_LIMIT = 100
+
+_AUTHOR_KEY = re.compile("[0-9a-f]{32}")
+
+#: Entries that ``/history`` shows when no number is given.
+HISTORY_DEFAULT = 20
+
+#: Entries that a search shows when no number is given.
+SEARCH_DEFAULT = 10
+
+
+class Asker(Recipient):
+    """A person who asks, and is answered."""
+
+    # -- who and what is there -----------------------------------------------------------------
+
+    def _list_rooms(self, request: ListRooms) -> None:
+        after = request.after and self._chat.room_called(request.after, self)
+        listed = self._chat.list_rooms(self, request.word, after, with_empty=request.all)
+        self.show(structs.replace(listed, id=request.id))
+
+    def _list_people(self, request: ListPeople) -> None:
+        people = self._chat.list_people(self, self._any_room(request.room))
+        self.show(structs.replace(people, id=request.id))
+
+    # -- reading the log -----------------------------------------------------------------------
+
+    def _read_history(self, request: ReadHistory) -> None:
+        room = self._any_room(request.room)
+        limit = HISTORY_DEFAULT if request.limit is None else request.limit
+        reply = self._later(request.id)
+
+        def read() -> None:
+            self._chat.read_history(
+                self,
+                room,
+                limit,
+                reply,
+                before=request.before,
+                after=request.after,
+                without=self._ignored,
+            )
+
+        self._after_own_lines(read)
+
+    def _search(self, request: Search) -> None:
+        words = request.words
+        if len(words.encode()) > SEARCH_BYTES or len(words.split()) > SEARCH_WORDS:
+            raise SearchTooLong(words=SEARCH_WORDS, bytes=SEARCH_BYTES)
+        if not any(character.isalnum() for character in words):
+            raise NothingToSearch()
+        room = None if request.room is None else self._chat.room(self, request.room)
+        limit = SEARCH_DEFAULT if request.limit is None else request.limit
+        source = self._connection.searcher
+        reply = self._later(request.id)
+        ignored = tuple(person.author for person in self._ignored)
+
+        def search() -> None:
+            self._chat.search(self, words, room, limit, reply, source, ignored)
+
+        self._after_own_lines(search)
+
+    def _after_own_lines(self, read: Callable[[], None]) -> None:
+        """Read the log: whoever has said something before that finds it there."""
+        if self._unsaved:
+            self._chat.in_turn(read)
+        else:
+            read()
+
+    # -- ignoring people -----------------------------------------------------------------------
+
+    def _ignore(self, request: Ignore) -> None:
+        if request.name is None:
+            people = tuple(person.name for person in self._ignored)
+            self.show(IgnoredListed(people, request.id))
+            return
+        person = self._chat.person(request.name)
+        if person is self:
+            raise NotYourself()
+        if len(self._ignored) >= IGNORED_LIMIT and person.author not in self._ignored:
+            raise TooManyIgnored(limit=IGNORED_LIMIT)
+        self._ignored.add(self._chat.ignored.get(person.author, person.name))
+        self._chat.restyle(self)
+        self._chat.keeper.changed(self)
+        key = person.author.hex()
+        self.show(Ignoring(person.name, on=True, id=request.id, person=key))
+
+    def _ignore_too(self, people: Mapping[str, str]) -> None:
+        """Ignore people by their author keys, with the names by which they were known."""
+        for key, name in people.items():
+            if len(self._ignored) < IGNORED_LIMIT and _AUTHOR_KEY.fullmatch(key):
+                author = bytes.fromhex(key)
+                person = self._chat.identities.by_client(author)
+                known = visible(name[:NICKNAME_LIMIT]) if person is None else person.name
+                self._ignored.add(self._chat.ignored.get(author, known))
+        self._chat.restyle(self)
+
+    def _unignore(self, request: Unignore) -> None:
+        try:
+            person = self._ignored.remove(request.name)
+        except KeyError:
+            raise NotIgnored(name=request.name) from None
+        self._chat.restyle(self)
+        self._chat.keeper.changed(self)
+        key = person.author.hex()
+        self.show(Ignoring(person.name, on=False, id=request.id, person=key))
+
+    # -- preferences ---------------------------------------------------------------------------
+
+    def _set_language(self, request: SetLanguage) -> None:
+        if request.language is not None:
+            language = match(request.language)
+            if language is None:
+                raise NoSuchLanguage(language=request.language, languages=", ".join(LANGUAGES))
+            self._set_style(language, self._style.timestamps)
+        changed = request.language is not None
+        self.show(LanguageShown(self.language, LANGUAGES, changed, request.id))
+
+    def _set_timestamps(self, request: SetTimestamps) -> None:
+        self._set_style(self.language, request.on)
+        self.show(TimestampsSet(request.on))
+
+    def _set_receipts(self, request: SetReceipts) -> None:
+        self._receipts = request.on
+        self.show(ReceiptsSet(request.on))
+
+    # -- small questions -----------------------------------------------------------------------
+
+    def _help(self, request: Help) -> None:
+        self.show(HelpShown(request.command))
+
+    def _are_you_there(self, request: AreYouThere) -> None:
+        self.show(StillHere())
+
+    def _interrupt(self, request: Interrupt) -> None:
+        self.show(HowToLeave())
+
+    def _ping(self, request: Ping) -> None:
+        self.show(Pong(request.id))
+
+    def _list_limits(self, request: ListLimits) -> None:
+        self.show(LimitsShown(self._chat.limits, request.id))
+
+    # -- helpers -------------------------------------------------------------------------------
+
+    def _later(self, id: str | None) -> Callable[[HistoryShown | SearchShown | Refusal], None]:
+        """How to answer a request that takes time; no other one is taken until then."""
+        release = self._connection.hold()
+
+        def reply(answer: HistoryShown | SearchShown | Refusal) -> None:
+            if isinstance(answer, Refusal):
+                self.refuse(answer, id)
+            else:
+                self.show(structs.replace(answer, id=id))
+            release()
+
+        return reply
+
+    def _current_room(self) -> Room:
+        if self.current is None:
+            raise InNoRoom()
+        return self.current
+
+    def _any_room(self, name: str | None) -> Room:
+        return self._current_room() if name is None else self._chat.room(self, name)

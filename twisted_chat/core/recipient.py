@@ -1,0 +1,185 @@
+"""What a person in the chat is shown, over the connection that they have.
+
+In their own style: language, times, the name of the room in front of what is said elsewhere. What
+others are shown is left out where it is one's own line or somebody's whom one ignores. It must not
+know requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import compress
+
+from msgspec import structs
+
+from twisted_chat.core.chat import Chat, Person
+from twisted_chat.core.errors import Refusal
+from twisted_chat.core.ignoring import IgnoreList
+from twisted_chat.core.journal import Draft
+from twisted_chat.core.link import Link, NoConnection
+from twisted_chat.core.messages import (
+    Acknowledged,
+    Crowd,
+    Entry,
+    Event,
+    Refused,
+    Replayed,
+    Style,
+)
+from twisted_chat.core.room import Batch, Outlet, Rendering, Room
+from twisted_chat.core.sources import Source
+from twisted_chat.core.unconfirmed import Shown as Sent
+from twisted_chat.core.unconfirmed import Unconfirmed
+
+
+class Recipient(Person):
+    """A person in the chat at the other end of a :class:`~twisted_chat.core.link.Link`."""
+
+    #: Of the protocols, these would be a property and an abstract method.
+    author = b""
+    __hash__ = object.__hash__
+
+    _connection: Link
+
+    def __init__(self, chat: Chat, connection: Link, language: str) -> None:
+        self._chat = chat
+        self._connection = connection
+        self._receipts = False
+        #: Entries that this person wrote and that are not saved yet.
+        self._unsaved = 0
+        #: Whether a line was not saved or not sent, which the person was told.
+        self._has_lost = False
+        self._unconfirmed = Unconfirmed()
+        self._ignored = IgnoreList()
+        self._set_style(language, timestamps=False)
+
+    @property
+    def source(self) -> Source:
+        return self._connection.source
+
+    @property
+    def name(self) -> str:
+        return self.nickname.text
+
+    @property
+    def style(self) -> Style:
+        return self._style
+
+    @property
+    def language(self) -> str:
+        return self._style.language
+
+    @property
+    def outlet(self) -> Outlet:
+        return self._connection.outlet
+
+    @property
+    def away(self) -> bool:
+        return isinstance(self._connection, NoConnection)
+
+    # -- what everybody in a room is shown -----------------------------------------------------
+
+    def rendering(self, room: Room) -> Rendering | None:
+        if self._ignored or self.away:
+            return None
+        return self._rendering(room)
+
+    def _rendering(self, room: Room) -> Rendering:
+        return self._connection.rendering(
+            self._style if room is self.current else self._style_elsewhere
+        )
+
+    def receive(self, batch: Batch) -> None:
+        rendering = self._rendering(batch.room)
+        if self._ignored and batch.about:
+            part = self._without_ignored(batch)
+            if part is None:
+                return
+            batch = part
+        left_out = self._left_out(batch)
+        if not left_out:
+            self.outlet.deliver(batch.rendered(rendering))
+        elif len(left_out) < len(batch.events):
+            self.outlet.deliver(batch.rendered_without(rendering, left_out))
+
+    def _left_out(self, batch: Batch) -> Sequence[int]:
+        """The places of what is one's own or ignored."""
+        if batch.hidden:
+            own = batch.hidden.get(self, ())
+        else:
+            own = () if self.profile.receives_own_lines else batch.places_of(self.author)
+        if not self._ignored:
+            return own
+        ignored = (at for at, event in enumerate(batch.events) if self._ignores_author(event))
+        return sorted({*own, *ignored})
+
+    def _without_ignored(self, batch: Batch) -> Batch | None:
+        """What it tells of people who are not ignored."""
+        if all(not self.ignores(member.author) for about in batch.about for member in about):
+            return batch
+        hidden = batch.hidden.get(self, ())
+        events: list[Event] = []
+        for place, (event, about) in enumerate(zip(batch.events, batch.about, strict=True)):
+            wanted = [not self.ignores(member.author) for member in about]
+            if place in hidden or not any(wanted):
+                continue
+            if isinstance(event, Crowd):
+                people = tuple(compress(event.people, wanted))
+                event = structs.replace(event, people=people, count=sum(wanted))
+            events.append(event)
+        return Batch(batch.room, events) if events else None
+
+    def _ignores_author(self, event: Event) -> bool:
+        entry = event.entry if isinstance(event, Replayed) else event
+        return isinstance(entry, Entry) and self.ignores(entry.author)
+
+    def ignores(self, author: bytes | None) -> bool:
+        return author in self._ignored
+
+    # -- what this person alone is shown -------------------------------------------------------
+
+    def show(self, *events: Event) -> None:
+        self._connection.show(events, self._style)
+
+    def refuse(self, refusal: Refusal, id: str | None = None) -> None:
+        self._chat.refused[refusal.code] += 1
+        self.show(Refused(refusal, id))
+
+    def show_surely(self, event: Event) -> Sent:
+        shown = self._unconfirmed.add(event)
+        self._send(shown)
+        return shown
+
+    def _send(self, shown: Sent) -> None:
+        if not self.away:
+            self.show(shown.event)
+            shown.sent(self._connection.arrival())
+
+    def _show_again(self) -> None:
+        """Somebody who is back is shown what did not arrive."""
+        for shown in self._unconfirmed.missing():
+            self._send(shown)
+
+    def acknowledge(self, entries: Sequence[Entry]) -> None:
+        self._unsaved -= len(entries)
+        if self.profile.receives_acknowledgements or self._receipts:
+            self.show(Acknowledged(tuple(entries)))
+
+    def not_saved(self, draft: Draft, refusal: Refusal) -> None:
+        self._unsaved -= 1
+        self._has_lost = True
+        if self.profile.deduplicates:  # it says again what was not acknowledged
+            self.refuse(refusal, draft.message_id)
+        else:
+            self._chat.refused[refusal.code] += 1
+            self.show_surely(Refused(refusal))
+
+    def resume_later(self) -> None:
+        self._connection.close()
+
+    # -- style ----------------------------------------------------------------------------------
+
+    def _set_style(self, language: str, timestamps: bool) -> None:
+        self._style = Style(language, timestamps)
+        self._style_elsewhere = Style(language, timestamps, prefixed=True)
+        self._chat.restyle(self)
