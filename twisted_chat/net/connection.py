@@ -33,8 +33,8 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_chat.core import commands
 from twisted_chat.core.chat import Chat, announcement
-from twisted_chat.core.commands import TABLE
 from twisted_chat.core.errors import InternalError, LineTooLong, LoginDeadlineMissed, Refusal
 from twisted_chat.core.limits import TEXT_LIMIT
 from twisted_chat.core.messages import Event, NotSent, Refused, Request, Say, Slowed, Style
@@ -349,7 +349,7 @@ class ChatProtocol(LineReceiver):
         dialect = self._incoming.dialect
         if dialect is None or self.factory.pace is Pace.STOPPED:
             return 0
-        cost = TABLE.by_request[Say].cost
+        cost = commands.TABLE.by_request[Say].cost
         if self.factory.pace is not Pace.HASTE:
             limit = self.allowance.available(limit) // cost
         if limit < 2:
@@ -381,7 +381,7 @@ class ChatProtocol(LineReceiver):
             # A defect of ours: the developer gets all of it, the person one line.
             self.factory.log.failure("a request of {peer} failed", peer=self.session.address)
             self.session.refuse(InternalError(), request.id)
-        cost = TABLE.by_request[type(request)].cost
+        cost = commands.TABLE.by_request[type(request)].cost
         if cost > 1:  # its line is paid for
             self.allowance.charge(cost - 1)
 
