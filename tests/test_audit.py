@@ -23,7 +23,7 @@ from tests.support.protocol import Client, House
 from tests.support.reactors import Reactor
 from twisted_chat.core.limits import Limits
 from twisted_chat.net.addresses import Address
-from twisted_chat.net.connection import describe
+from twisted_chat.net.peer import describe
 from twisted_chat.server import audit
 from twisted_chat.server.audit import AuditLog, DailyFile
 from twisted_chat.server.service import ChatService, StartupFailure

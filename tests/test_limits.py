@@ -32,7 +32,7 @@ from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import Told
 from twisted_chat.core.sources import source_of
 from twisted_chat.net.closing import CLOSE_TIMEOUT
-from twisted_chat.net.connection import TELL_SLOWED_INTERVAL
+from twisted_chat.net.pacing import TELL_SLOWED_INTERVAL
 from twisted_chat.net.rejections import REJECTED_AT_ONCE, REJECTED_SECONDS
 from twisted_chat.net.sockets import DEAD_AFTER, set_options
 from twisted_chat.net.timeouts import AT_ONCE, Deadlines

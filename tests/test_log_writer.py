@@ -425,7 +425,7 @@ def test_critical_lines_are_told_to_the_writer() -> None:
 def test_addresses_have_their_parts_in_json() -> None:
     from twisted.internet.address import IPv4Address
 
-    from twisted_chat.net.connection import describe
+    from twisted_chat.net.peer import describe
     from twisted_chat.server.logs import as_json
 
     peer = describe(IPv4Address("TCP", "127.0.0.1", 48136))

@@ -6,7 +6,7 @@ It must not know how a dialect separates events: the dialect says where each of 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from twisted_chat.core.messages import Entry, Event, Replayed
 
@@ -79,6 +79,21 @@ class Rendered:
             if entry is not None:
                 return entry.number
         return None
+
+
+def first_missing(deliveries: Iterable[tuple[Rendered, int]]) -> dict[str, int]:
+    """The sequence number of the first entry of each room that has not arrived as a whole.
+
+    :param deliveries: what was sent, oldest first, and how many bytes of it have arrived.
+    """
+    numbers: dict[str, int] = {}
+    for rendered, arrived in deliveries:
+        room = rendered.room
+        if room is not None and room not in numbers:
+            number = rendered.first_missing(arrived)
+            if number is not None:
+                numbers[room] = number
+    return numbers
 
 
 def _entry(event: Event) -> Entry | None:

@@ -18,53 +18,39 @@ client that does not read), no line is handled.
 
 from __future__ import annotations
 
-import ipaddress
-import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from errno import EPIPE
 from typing import Any
 
 import msgspec
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionLost
-from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_chat.core import commands
-from twisted_chat.core.chat import Chat, announcement
+from twisted_chat.core.chat import announcement
 from twisted_chat.core.errors import InternalError, LineTooLong, LoginDeadlineMissed, Refusal
 from twisted_chat.core.limits import TEXT_LIMIT
-from twisted_chat.core.messages import Event, NotSent, Refused, Request, Say, Slowed, Style
-from twisted_chat.core.rendered import Rendered
+from twisted_chat.core.messages import Event, NotSent, Refused, Request, Say, Style
+from twisted_chat.core.rendered import Rendered, first_missing
 from twisted_chat.core.session import Session
-from twisted_chat.core.sources import Source, parse_address
+from twisted_chat.core.sources import Source
 from twisted_chat.dialects.base import Dialect, DialectRendering, rendering
-from twisted_chat.dialects.jsonl import JSONL
-from twisted_chat.dialects.text import TEXT
 from twisted_chat.i18n.language import N_
 from twisted_chat.net import sniff
-from twisted_chat.net.addresses import Address
 from twisted_chat.net.closing import Closing
 from twisted_chat.net.incoming import Incoming
 from twisted_chat.net.outbox import Outbox
+from twisted_chat.net.pacing import Pacing
+from twisted_chat.net.peer import describe, host_of
+from twisted_chat.net.reading import Reading
 from twisted_chat.net.scheduler import LINES_A_SECOND
 from twisted_chat.net.shared import Pace, SharedFactory
 from twisted_chat.net.sniff import Foreign
-from twisted_chat.net.sockets import DEAD_AFTER, has_unread, set_options
-
-#: Seconds from telling somebody that they are being slowed to the next time, at least.
-TELL_SLOWED_INTERVAL = 60.0
-
-#: Bytes that are read of somebody whose lines have to wait, to find a request to drop them.
-LOOK_AHEAD = 2**17
-
-#: Times that a connection is read, once it takes no more lines, to count those that it has.
-READS_TO_COUNT = 128
-
-_INTERNET = (IPv4Address, IPv6Address)
+from twisted_chat.net.sockets import DEAD_AFTER, set_options
 
 
 @implementer(IHalfCloseableProtocol)
@@ -83,11 +69,6 @@ class ChatProtocol(LineReceiver):
 
     #: The source or the server is at its connection limit; the client was told, and has no session.
     _rejected = False
-    #: Flood control has made lines wait, and not yet caught up; and when that was told last.
-    _slowed = False
-    _slowed_told = -math.inf
-    #: The line at hand had to wait for it.
-    _waited = False
 
     def __init__(self) -> None:
         self._ended = False
@@ -96,11 +77,7 @@ class ChatProtocol(LineReceiver):
         self._was_reset = False
         #: Lines that were dropped after a reset.
         self._not_sent = 0
-        #: While lines are counted that nobody has read, and are dropped: how many there are.
-        self._unread: int | None = None
         self._holds = 0
-        #: Bytes that were read while others wait.
-        self._read_ahead = 0
         self._end_told = False
         self.busy = False
         self._release_outbox: Callable[[], None] = _nothing
@@ -112,13 +89,15 @@ class ChatProtocol(LineReceiver):
         factory = self.factory
         peer = self.transport.getPeer()
         self._address = describe(peer)
-        host = peer.host if isinstance(peer, _INTERNET) else None
+        host = host_of(peer)
         refusal = factory.sources.refusal(host)
         if refusal is not None:
             self._reject(refusal)
             return
         #: What it may take of its source's rate.
         self.allowance = factory.sources.open(host)
+        self._pacing = Pacing(factory, self.allowance)
+        self._reading = Reading(self.transport)
         set_options(self.transport, factory.limits.write_timeout)
         self._outbox = Outbox(self.transport, self)
         self._close = Closing(factory.reactor, self.transport, self._outbox)
@@ -217,7 +196,7 @@ class ChatProtocol(LineReceiver):
     def _reset(self) -> None:
         self._ended = self._was_reset = True
         self._incoming.erase_line()
-        if self._waited:
+        if self._pacing.is_waiting:
             self._drop_after_reset()
 
     def _finish(self) -> None:
@@ -235,12 +214,11 @@ class ChatProtocol(LineReceiver):
     # -- bytes in -----------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
-        if self._unread is not None:
-            self._unread += self._incoming.count(data)
+        if not self._rejected and self._reading.is_dropped(data, self._incoming.count):
             return
         if self._closing:
             return  # also if the person goes on over another connection
-        self._read_ahead += len(data)
+        self._reading.ahead += len(data)
         self._incoming.receive(data)
         if not self._holds:
             self._go_on()
@@ -263,23 +241,7 @@ class ChatProtocol(LineReceiver):
 
     def _forget_lines(self) -> int:
         """Drop all that waits, here and in the system; returns how many lines that were."""
-        return self._incoming.forget() + self._drop_unread()
-
-    def _drop_unread(self) -> int:
-        """Drop what the system has received and nobody has read; returns how many lines that is."""
-        self._unread = 0
-        for _ in range(READS_TO_COUNT):
-            if not self._read_more():
-                break
-        count, self._unread = self._unread, None
-        return count
-
-    def _read_more(self) -> bool:
-        """Read now what the system has received; returns whether there was anything."""
-        if not has_unread(self.handle):
-            return False
-        # Under TLS, it is that of the connection below. An end is told again, in its turn.
-        return self.transport.doRead() is None
+        return self._incoming.forget() + self._reading.drop()
 
     def _go_on(self) -> None:
         """Handle what has been received, in turn with others, or else receive more."""
@@ -288,7 +250,7 @@ class ChatProtocol(LineReceiver):
                 self.busy = True
                 self.factory.turns.ask(self)
         elif not self._ended:
-            self._read_ahead = 0
+            self._reading.ahead = 0
             self.factory.watch.release(self)
             if self.paused:
                 self.resumeProducing()
@@ -347,19 +309,14 @@ class ChatProtocol(LineReceiver):
     def _say_many(self, limit: int) -> int:
         """Handle the next lines together, if all that they do is to say something."""
         dialect = self._incoming.dialect
-        if dialect is None or self.factory.pace is Pace.STOPPED:
-            return 0
         cost = commands.TABLE.by_request[Say].cost
-        if self.factory.pace is not Pace.HASTE:
-            limit = self.allowance.available(limit) // cost
-        if limit < 2:
+        limit = self._pacing.many(limit, cost)
+        if dialect is None or limit < 2:
             return 0
         says = dialect.parse_says(self._incoming.next_lines(limit))
         if not says or not self.session.say_at_once(says):
             return 0
-        if self.factory.pace is not Pace.HASTE:
-            self.allowance.spend_many(len(says) * cost)
-            self._slowed = self._waited = False
+        self._pacing.handled_many(len(says), cost)
         self._incoming.drop(len(says))
         return len(says)
 
@@ -381,57 +338,41 @@ class ChatProtocol(LineReceiver):
             # A defect of ours: the developer gets all of it, the person one line.
             self.factory.log.failure("a request of {peer} failed", peer=self.session.address)
             self.session.refuse(InternalError(), request.id)
-        cost = commands.TABLE.by_request[type(request)].cost
-        if cost > 1:  # its line is paid for
-            self.allowance.charge(cost - 1)
+        self._pacing.charge(commands.TABLE.by_request[type(request)].cost)
 
     def hasten(self) -> None:
         """The server stops: what waits is handled now, whatever the rate."""
-        if self._waited:
-            self._waited = False
-            self.allowance.stop_waiting()
+        if self._pacing.hasten():
             self._release()
-        self._read_ahead = 0
+        self._reading.ahead = 0
         self.look_ahead()
 
     @property
     def is_through(self) -> bool:
         """Whether all that was received is handled."""
         return self._closing or not (
-            self._incoming.has_work or (not self._ended and has_unread(self.handle))
+            self._incoming.has_work or (not self._ended and self._reading.is_unread)
         )
 
     def _may_go_on(self) -> bool:
         """Whether the next line may be handled; if not, it waits for flood control."""
-        if self.factory.pace is Pace.HASTE:
+        if self._pacing.may_handle(self._token_came):
             return True
-        if self.factory.pace is Pace.STOPPED:
-            self._holds += 1  # until the connection is closed
-            return False
-        if self.allowance.spend(self._token_came):
-            if not self._waited:
-                self._slowed = False
-            self._waited = False
-            return True
-        if self._was_reset:
+        if self._pacing.is_waiting and self._was_reset:
+            self._pacing.hasten()  # nobody waits for the token
             self._drop_after_reset()
             return False
-        self._waited = True
         self._holds += 1
-        if self._incoming.cancels:
+        if self._pacing.is_waiting and self._incoming.cancels:
             self._cancel()
         return False
 
     def _token_came(self) -> None:
         """A line had to wait, and may be handled now: that is told."""
-        if self._incoming.has_lines and not self._slowed and not self._closing:
-            self._slowed = True
-            now = self.factory.reactor.seconds()
-            self.factory.refused["rate"] += 1
-            rate = self.factory.limits.rate
-            if rate is not None and now - self._slowed_told >= TELL_SLOWED_INTERVAL:
-                self._slowed_told = now
-                self.session.show(Slowed(rate.burst, rate.per_second))
+        if self._incoming.has_lines and not self._closing:
+            slowed = self._pacing.tell_slowed()
+            if slowed is not None:
+                self.session.show(slowed)
         self._release()
 
     # -- what the bytes lead to ---------------------------------------------------------------
@@ -455,7 +396,7 @@ class ChatProtocol(LineReceiver):
         if self._gone:
             self._finish()
         else:
-            self._not_sent += self._drop_unread()
+            self._not_sent += self._reading.drop()
             self.transport.abortConnection()
 
     # -- being the connection of a session ----------------------------------------------------
@@ -484,14 +425,7 @@ class ChatProtocol(LineReceiver):
         self._outbox.deliver(Rendered(shown.data))
 
     def missing(self) -> Mapping[str, int]:
-        numbers: dict[str, int] = {}
-        for rendered, arrived in self._outbox.missing():
-            room = rendered.room
-            if room is not None and room not in numbers:
-                number = rendered.first_missing(arrived)
-                if number is not None:
-                    numbers[room] = number
-        return numbers
+        return first_missing(self._outbox.missing())
 
     def arrival(self) -> Callable[[], bool]:
         return self._outbox.arrival()
@@ -509,7 +443,7 @@ class ChatProtocol(LineReceiver):
 
     def take_lines(self) -> list[bytes]:
         self._holds += 1  # for good: it is closed next
-        while self._read_ahead < LOOK_AHEAD and not self._closing and self._read_more():
+        while self._reading.may_look_ahead and not self._closing and self._reading.read_more():
             pass
         while self._incoming.has_raw and not self._closing:
             self._incoming.frame_rest()
@@ -575,16 +509,12 @@ class ChatProtocol(LineReceiver):
 
     @property
     def handle(self) -> object:
-        # Under TLS, the transport has that of the connection below it.
-        return getattr(self.transport, "socket", None)
+        return self._reading.handle
 
     def look_ahead(self) -> None:
-        if (
-            self.paused
-            and not self._incoming.has_raw
-            and self._read_ahead < LOOK_AHEAD
-            and not self._closing
-        ):
+        if not self.paused or self._incoming.has_raw or self._closing:
+            return
+        if self._reading.may_look_ahead:
             self.paused = False
             self.transport.resumeProducing()
 
@@ -595,7 +525,7 @@ class ChatProtocol(LineReceiver):
         if self._outbox.is_encrypted:
             self.look_ahead()
         else:
-            self._not_sent += self._drop_unread()
+            self._not_sent += self._reading.drop()
             self.transport.abortConnection()
 
     def vanished(self) -> None:
@@ -648,26 +578,6 @@ class ChatFactory(SharedFactory):
 
     protocol: Any = ChatProtocol
 
-    def __init__(
-        self,
-        reactor: Any,
-        chat: Chat,
-        dialects: Sequence[Dialect] = (JSONL, TEXT),
-        *,
-        greeting_delay: float = 0.25,
-        language: str = "en",
-        reconnect_grace: float = 10,
-    ) -> None:
-        """For the parameters, see :class:`twisted_chat.net.shared.SharedFactory`."""
-        super().__init__(
-            reactor,
-            chat,
-            dialects,
-            greeting_delay=greeting_delay,
-            language=language,
-            reconnect_grace=reconnect_grace,
-        )
-
     def announce(self, announcement_text: str, room: str | None = None) -> None:
         """Say something as the server, to everybody or to one room. Safe from any thread.
 
@@ -682,15 +592,3 @@ class ChatFactory(SharedFactory):
             ConnectedClient(name.text if name else None, client.address)
             for client, name in self.chat.registry.snapshot()
         )
-
-
-def describe(address: IAddress) -> Address:
-    """Where a connection comes from, for the operator's log.
-
-    One of IPv4 that came to a port of IPv6 has the address that it would have elsewhere.
-    """
-    if isinstance(address, _INTERNET):
-        parsed = parse_address(address.host)
-        host = str(parsed) if isinstance(parsed, ipaddress.IPv4Address) else address.host
-        return Address.of(host, address.port, f"({host!r}, {address.port})")
-    return Address.of("unix", None, "(unix)")

@@ -19,6 +19,8 @@ from twisted_chat.core.session import Connection, Session
 from twisted_chat.core.sources import Sources
 from twisted_chat.dialects import text
 from twisted_chat.dialects.base import Dialect
+from twisted_chat.dialects.jsonl import JSONL
+from twisted_chat.dialects.text import TEXT
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.net.addresses import Address
 from twisted_chat.net.rejections import Rejections
@@ -77,7 +79,7 @@ class SharedFactory(ServerFactory):
         self,
         reactor: Any,
         chat: Chat,
-        dialects: Sequence[Dialect],
+        dialects: Sequence[Dialect] = (JSONL, TEXT),
         *,
         greeting_delay: float = 0.25,
         language: str = "en",

@@ -46,7 +46,8 @@ from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.journal.group_commit import GroupCommitJournal
 from twisted_chat.journal.sqlite.store import Store
 from twisted_chat.net.addresses import Address
-from twisted_chat.net.connection import ChatFactory, describe
+from twisted_chat.net.connection import ChatFactory
+from twisted_chat.net.peer import describe
 from twisted_chat.net.proxy_protocol import ProxiedFactory
 from twisted_chat.net.sockets import accept_while_possible
 from twisted_chat.server.audit import AuditLog
