@@ -22,7 +22,8 @@ TIMEOUT = 120
 
 
 class Mutant(NamedTuple):
-    file: str
+    """``before``, which stands once in the package, becomes ``after``; ``tests`` must notice."""
+
     before: str
     after: str
     tests: str
@@ -30,7 +31,6 @@ class Mutant(NamedTuple):
 
 MUTANTS = {
     "acknowledge before commit": Mutant(
-        "journal/sqlite/store.py",
         """        self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -45,7 +45,6 @@ MUTANTS = {
         "tests/test_writer.py",
     ),
     "publish before commit": Mutant(
-        "core/chat.py",
         """        self._journal.append(
             Draft(
 """,
@@ -58,80 +57,68 @@ MUTANTS = {
         "tests/test_chat.py",
     ),
     "two writer threads": Mutant(
-        "journal/group_commit.py",
-        "        self._thread.start()\n",
+        "        self._thread.start()\n        self._readers.start(",
         "        self._thread.start()\n"
-        "        threading.Thread(target=self._run, daemon=True).start()\n",
+        "        threading.Thread(target=self._run, daemon=True).start()\n"
+        "        self._readers.start(",
         "tests/test_writer.py",
     ),
     "no unique id": Mutant(
-        "journal/sqlite/schema/0001_log.sql",
         "CREATE UNIQUE INDEX entry_message",
         "CREATE INDEX entry_message",
         "tests/test_coming_back.py",
     ),
     "resume one too late": Mutant(
-        "core/chat.py",
         "cursor.position = self._starting_point(person, room, position)\n",
         "cursor.position = self._starting_point(person, room, position) + 1\n",
         "tests/test_coming_back.py",
     ),
     "a missing line skipped": Mutant(
-        "core/rendered.py",
         "return entry.number\n",
         "return entry.number + 1\n",
         "tests/test_outbox.py",
     ),
     "resume one too early": Mutant(
-        "core/chat.py",
         "cursor.position = self._starting_point(person, room, position)\n",
         "cursor.position = self._starting_point(person, room, position) - 1\n",
         "tests/test_coming_back.py",
     ),
     "a reply to another person": Mutant(
-        "core/session.py",
         "if self._chat.registry.find(person.nickname) is not person:",
         "if self._chat.registry.find(person.nickname) is None:",
         "tests/test_chat.py",
     ),
     "timestamps forgotten": Mutant(
-        "core/session.py",
         "self._set_style(language, self._style.timestamps)",
         "self._set_style(language, False)",
         "tests/test_chat.py",
     ),
     "a refused client id kept": Mutant(
-        "core/session.py",
         "            self._be(given)\n",
         "",
         "tests/test_coming_back.py",
     ),
     "lines skipped too soon": Mutant(
-        "core/chat.py",
         "> CATCH_UP_LIMIT + PAGE\n",
         "> CATCH_UP_LIMIT\n",
         "tests/test_chat.py",
     ),
     "a crowd of any size": Mutant(
-        "core/room.py",
         "names[:NAMES]",
         "names",
         "tests/test_presence.py",
     ),
     "a CR that counts": Mutant(
-        "net/lines.py",
         "> self.limit + 1:",
         "> self.limit:",
         "tests/test_lines.py",
     ),
     "space at once": Mutant(
-        "journal/group_commit.py",
         "self._outstanding <= QUEUE_LIMIT // 2:",
         "self._outstanding < QUEUE_LIMIT:",
         "tests/test_writer.py",
     ),
     "an old greeting delay": Mutant(
-        "server/service.py",
         "        self.factory.greeting_delay = settings.greeting_delay\n",
         "",
         "tests/test_operating.py::test_a_new_greeting_delay_holds_for_the_next_connection",
@@ -139,11 +126,15 @@ MUTANTS = {
 }
 
 
-def broken(mutant: Mutant) -> str:
-    """The file of ``mutant`` with it."""
-    code = (ROOT / "twisted_chat" / mutant.file).read_text(encoding="utf-8")
+def broken(mutant: Mutant) -> tuple[Path, str]:
+    """The file of ``mutant``, by its path in the checkout, and its code with it."""
+    files = [p for p in (ROOT / "twisted_chat").rglob("*") if p.suffix in (".py", ".sql")]
+    codes = {path: path.read_text(encoding="utf-8") for path in files}
+    found = [path for path in files if mutant.before in codes[path]]
+    assert len(found) == 1, f"the code has changed: adapt the mutant; {found}"
+    code = codes[found[0]]
     assert code.count(mutant.before) == 1, "the code has changed: adapt the mutant"
-    return code.replace(mutant.before, mutant.after)
+    return found[0].relative_to(ROOT), code.replace(mutant.before, mutant.after)
 
 
 def run_tests(folder: Path, mutant: Mutant | None, tests: str) -> bool:
@@ -155,8 +146,8 @@ def run_tests(folder: Path, mutant: Mutant | None, tests: str) -> bool:
         else:
             shutil.copy(source, folder)
     if mutant is not None:
-        path = folder / "twisted_chat" / mutant.file
-        path.write_text(broken(mutant), encoding="utf-8")
+        path, code = broken(mutant)
+        (folder / path).write_text(code, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests]
     try:
         result = subprocess.run(
