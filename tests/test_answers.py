@@ -147,7 +147,9 @@ def test_the_length_of_a_new_room_is_limited_on_every_way_in(is_back: bool) -> N
     assert [(line["type"], line["code"]) for line in answers(visitor)] == [
         ("error", "name-too-long")
     ]
-    assert "cinema" not in {room.room for room in world.chat.list_rooms(visitor.session).rooms}
+    assert "cinema" not in {
+        room.room for room in world.chat.reading.list_rooms(visitor.session).rooms
+    }
     ask(visitor, "hello", nickname="Ana", client=CLIENT, id="q2")
     assert [line["type"] for line in answers(visitor)] == ["welcome", "entered"]
     ask(visitor, "join", room="cinema", id="q3")

@@ -836,7 +836,7 @@ def test_nobody_waits_for_those_who_are_away() -> None:
     for bot in bots:
         bot.breaks_off()
     ana.types("one", "two", "three")
-    room = world.chat.room(ana.session, "lobby")
+    room = world.chat.reading.room(ana.session, "lobby")
     assert not room.runs_away
     assert len(room.members) == 61
     for number in range(60):

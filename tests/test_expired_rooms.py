@@ -100,7 +100,7 @@ def test_an_expired_room_that_nobody_is_in_is_forgotten_and_its_numbers_go_on() 
     world.clock.advance(60)
     bia.types("/join cinema", "four")
     world.journal.run()
-    assert world.chat.room(bia.session, "cinema").last == 4
+    assert world.chat.reading.room(bia.session, "cinema").last == 4
     assert before >= 2
     back = program(world, "Ana", ANA, cinema=3)
     assert numbers(back)[-1] == 4
@@ -117,6 +117,6 @@ def test_a_room_without_anybody_goes_from_memory() -> None:
     world.journal.run()
     assert "cinema" not in world.chat._rooms
     bia.types("/join cinema", "three")
-    assert world.chat.room(bia.session, "cinema").last == 3
+    assert world.chat.reading.room(bia.session, "cinema").last == 3
     entries = log_of(world.journal.store, "cinema")
     assert [(entry.number, entry.text) for entry in entries] == [(3, "three")]

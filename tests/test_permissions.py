@@ -90,7 +90,7 @@ class HiddenFromAna(Permissions):
 def house(*, with_room: bool) -> World:
     """Bia in the lobby, Eva in a room of her own; the others in the hidden room, if it exists."""
     world = World()
-    world.chat.permissions = HiddenFromAna()
+    world.chat.reading.permissions = HiddenFromAna()
     bia, eva, *others = world.enter("Bia", "Eva", ALONE, "Dan", "Flo")
     eva.types("/join strasz", "/leave lobby")
     if with_room:
@@ -195,10 +195,10 @@ def test_a_program_from_which_nothing_is_hidden_sees_everything() -> None:
 def test_a_rule_that_changes_hides_the_room_that_one_is_in() -> None:
     """It is still left, and said in, as long as one is in it; but nothing more is read."""
     world = house(with_room=True)
-    world.chat.permissions = Permissions()
+    world.chat.reading.permissions = Permissions()
     (ana,) = world.enter("Ana")
     ana.types(f"/join {ROOM}")
-    world.chat.permissions = HiddenFromAna()
+    world.chat.reading.permissions = HiddenFromAna()
     for question in ("/who", "/history", "/topic", "/join straße"):
         assert ana.types(question) == [
             f"[SERVER]: There is no room #{ROOM}. /rooms lists the rooms."
@@ -210,8 +210,8 @@ def test_rooms_that_are_many_are_hidden_from_a_search_too() -> None:
     """More names than an SQL statement can have variables."""
     world = house(with_room=True)
     names = {ROOM, EMPTY, *(f"room{number}" for number in range(40_000))}
-    world.chat.permissions = Permissions()
-    world.chat.permissions.hidden_from = lambda person: names  # type: ignore[method-assign]
+    world.chat.reading.permissions = Permissions()
+    world.chat.reading.permissions.hidden_from = lambda person: names  # type: ignore[method-assign]
     (ana,) = world.enter("Ana")
     assert len(ana.types("/search pineapple")) == 2
 
@@ -220,7 +220,7 @@ def test_completion_offers_nothing_of_a_hidden_room() -> None:
     server = ChatServer()
     server.enter(ALONE, ROOM)
     server.say(ROOM, ALONE, SAID)
-    server._running().chat.permissions = HiddenFromAna()  # the kit has no setting for it
+    server._running().chat.reading.permissions = HiddenFromAna()  # the kit has no setting for it
     offered = {}
     for name in ("Ana", "Dora"):
         client = ChatClient(server.clock, server.endpoint(), name, state=MemoryState())

@@ -340,7 +340,8 @@ class PresenceMachine(RuleBasedStateMachine):
             own = visitor.session.name
             for room, names in view.items():
                 there = {
-                    member.name for member in self.world.chat.room(visitor.session, room).members
+                    member.name
+                    for member in self.world.chat.reading.room(visitor.session, room).members
                 }
                 everywhere = set().union(*view.values())
                 assert names - {own} <= there, "told of somebody who is not there"

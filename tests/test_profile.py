@@ -114,7 +114,7 @@ def test_receives_acknowledgements(profile: Profile, on: bool) -> None:
         ana.ask(Topic("the same", id=id))
     numbers = [entry.number for event in of(ana, Acknowledged) for entry in event.entries]
     assert numbers == ([1, 2] if on else [])
-    assert world.chat.room(ana.session, "lobby").last == (2 if on else 1)
+    assert world.chat.reading.room(ana.session, "lobby").last == (2 if on else 1)
 
 
 @BOTH
@@ -124,7 +124,7 @@ def test_deduplicates(profile: Profile, on: bool) -> None:
     ana = enter(world, with_flag(profile, "deduplicates", on), "Ana", "a" * 32)
     for _ in range(2):
         ana.ask(Say("oi", id="m1"))
-    assert world.chat.room(ana.session, "lobby").last == (1 if on else 2)
+    assert world.chat.reading.room(ana.session, "lobby").last == (1 if on else 2)
 
 
 @BOTH
@@ -164,7 +164,7 @@ def test_ignores_blank_lines(profile: Profile, on: bool) -> None:
     ana = enter(world, with_flag(profile, "ignores_blank_lines", on), "Ana")
     ana.ask(Say("  "))
     assert ana.connection.refusals() == ([] if on else ["bad-request"])
-    assert world.chat.room(ana.session, "lobby").last == 0
+    assert world.chat.reading.room(ana.session, "lobby").last == 0
 
 
 @BOTH

@@ -448,7 +448,7 @@ def test_a_defect_is_logged_for_us_and_told_in_one_line(monkeypatch: pytest.Monk
         if "log_failure" in event:
             failures.append(event["log_failure"].value)
 
-    monkeypatch.setattr(house.world.chat, "list_rooms", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(house.world.chat.reading, "list_rooms", lambda *_, **__: 1 / 0)
     globalLogPublisher.addObserver(observe)
     try:
         ana.send(b"/rooms\n/who\n")

@@ -158,6 +158,6 @@ def test_the_end_of_a_log_in_memory_is_bounded_in_bytes_too() -> None:
     for _ in range(20):
         ana.types(*["x" * 4000] * 100)
         ana.connection.events.clear()
-    room: Room = world.chat.room(ana.session, "lobby")
+    room: Room = world.chat.reading.room(ana.session, "lobby")
     assert room._tail_size <= TAIL_BYTES
     assert room._tail_size == sum(len(entry.text) for run in room._tail for entry in run.events)  # type: ignore[attr-defined,misc]

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from twisted.internet.task import Clock
 
-from twisted_chat.core.chat import Chat, Person
+from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import HistoryUnavailable, NotSaved, Refusal
 from twisted_chat.core.identities import Identities
 from twisted_chat.core.journal import (
@@ -26,6 +26,7 @@ from twisted_chat.core.journal import (
 )
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import Entry, Event, Refused, Replayed, Request, Style
+from twisted_chat.core.people import Person
 from twisted_chat.core.profile import PERSON, PROGRAM, Profile
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.rendered import Rendered

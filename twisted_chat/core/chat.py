@@ -11,9 +11,6 @@ import logging
 from collections import Counter, deque
 from collections.abc import (
     Callable,
-    Collection,
-    Container,
-    Hashable,
     Iterable,
     Iterator,
     Mapping,
@@ -31,9 +28,7 @@ from twisted_chat.core.errors import (
     LineTooLong,
     NameTooLong,
     NoSuchPerson,
-    NoSuchRoom,
     NotConfirmed,
-    NotInRoom,
     NotReading,
     Refusal,
     TooManyRooms,
@@ -44,35 +39,27 @@ from twisted_chat.core.ignoring import IgnoredPeople
 from twisted_chat.core.journal import (
     Draft,
     Failed,
-    Found,
     Journal,
-    KeptPerson,
     Marker,
     Outcome,
     RoomState,
     Saved,
 )
 from twisted_chat.core.kept import Keeper
-from twisted_chat.core.limits import DEFAULTS, PAGE_TEXT, TEXT_LIMIT, Limits
+from twisted_chat.core.limits import DEFAULTS, TEXT_LIMIT, Limits
 from twisted_chat.core.messages import (
     Announced,
     Entered,
     EntriesRemoved,
     Entry,
-    Event,
-    HistoryShown,
     Kind,
     LinesSkipped,
-    PeopleListed,
     Renamed,
     Replayed,
     ReplayStarts,
     RoomLeft,
-    RoomsListed,
     Say,
-    SearchShown,
     Told,
-    TopicShown,
     Welcomed,
 )
 from twisted_chat.core.names import (
@@ -83,13 +70,12 @@ from twisted_chat.core.names import (
     nickname,
     room_name,
 )
-from twisted_chat.core.permissions import Permissions
+from twisted_chat.core.people import Person, Positions
 from twisted_chat.core.presence import Move
-from twisted_chat.core.profile import Profile
+from twisted_chat.core.reading import Reading
 from twisted_chat.core.registry import Registry
-from twisted_chat.core.room import Batch, Cursor, Member, Rendering, Room, runs
+from twisted_chat.core.room import Batch, Cursor, Room, runs
 from twisted_chat.core.rooms import Rooms
-from twisted_chat.core.sources import Source
 from twisted_chat.core.unconfirmed import LOOKS, Shown
 
 #: Entries in memory that are shown at once to whoever catches up.
@@ -104,75 +90,8 @@ CATCH_UP_SECONDS = 0.25
 #: Seconds of one turn of the reactor's loop in which entries are shown to those who catch up.
 FEED_SECONDS = 0.01
 
-#: Entries that are read at one go for those who catch up, and for a page of history where people
-#: are ignored; for such a page, so often at most.
+#: Entries that are read at one go for those who catch up.
 READ = 500
-READS = 40
-
-
-class Person(Member, Hashable, Protocol):
-    """What the chat knows of somebody connected."""
-
-    #: Where they come from, for the operator's log.
-    address: str
-    nickname: Nickname
-    #: A secret: what a program comes back with.
-    client_id: bytes
-    #: What the log knows them by, made of the client id.
-    author: bytes
-    #: The rooms whose log is not the one that this program saw, which it was not told yet.
-    replaced: set[str]
-    #: The code to come back with.
-    code: str
-    #: What kind of client they use.
-    profile: Profile
-    #: The rooms they are in, in the order in which they came.
-    cursors: dict[str, Cursor]
-    #: The room that plain lines go to.
-    current: Room | None
-
-    @property
-    def source(self) -> Source:
-        """What they are counted for: an address or a network."""
-
-    def rendering(self, room: Room) -> Rendering | None:
-        """How this person is shown ``room``; None if they get batches of their own."""
-
-    def resume_later(self) -> None:
-        """What was to be shown could not be read: close, if it will be asked for again."""
-
-    def show(self, *events: Event) -> None:
-        """Show events that are for this person alone."""
-
-    def show_surely(self, event: Event) -> Shown:
-        """Show ``event``, which is not in the log, and again if it does not arrive and the person
-        comes back.
-        """
-
-    def refuse(self, refusal: Refusal, id: str | None = None) -> None:
-        """Show why something was not done; ``id`` is that of the request."""
-
-    def heard_from(self, sender: Person) -> None:
-        """``sender`` told this person something in private."""
-
-    @property
-    def away(self) -> bool:
-        """Whether there is no connection at the moment."""
-
-    def kept(self) -> KeptPerson | None:
-        """What is to be kept of this person, so that they can come back after a restart."""
-
-    def ignores(self, author: bytes | None) -> bool:
-        """Whether this person does not want to see what ``author`` says."""
-
-    def acknowledge(self, entries: Sequence[Entry]) -> None:
-        """What this person said is saved."""
-
-    def not_saved(self, draft: Draft, refusal: Refusal) -> None:
-        """Something that this person said is not saved."""
-
-    def dismiss(self) -> None:
-        """Tell this person that the server stops, and close their connection."""
 
 
 class _Fresh(NamedTuple):
@@ -180,10 +99,6 @@ class _Fresh(NamedTuple):
 
     entries: list[Entry]
     authors: set[Person]
-
-
-#: Where to start in each room: after an entry that was seen, or where anybody starts.
-Positions = Mapping[str, int | None]
 
 
 _log = logging.getLogger(__name__)
@@ -249,13 +164,14 @@ class Chat:
         #: They can be replaced at any time.
         self.limits = limits
         self.reserved = Reserved(ALWAYS_RESERVED) if reserved is None else reserved
-        self.permissions = Permissions()
         #: How often something was refused, by the code of the refusal.
         self.refused: Counter[str] = Counter()
         #: Where the operator wants to know who had which name.
         self.audit: Audit = _not_audited
         self._rooms = Rooms(later)
         self._room_names = RoomNames()
+        #: What people ask for.
+        self.reading = Reading(journal, self._rooms, self._room_names, lambda: self.limits)
         #: Those whom somebody ignores.
         self.ignored = IgnoredPeople()
         #: Rooms whose turn it will be to tell who came, left and was renamed.
@@ -284,7 +200,7 @@ class Chat:
             states.append((state.name, state.base, state.last, state.topic, state.topic_by))
             self._room_names.add(state.name)
         self._rooms.start(states)
-        self.default_room = self.room_called(self.default_room)
+        self.default_room = self.reading.room_called(self.default_room)
         self.keeper.start()
 
     @property
@@ -320,7 +236,7 @@ class Chat:
             rooms or those that they make are too many, or the name of a new one is too long.
         """
         self._check_length(name.text, self.limits.nickname)
-        positions = self._visible(person, positions)
+        positions = self.reading.visible(person, positions)
         self._check_rooms(len(positions))
         new = self._check_new_rooms(person, positions)
         self._claim(person, name)
@@ -336,7 +252,7 @@ class Chat:
         :raises Refusal: the rooms or those that they make are too many, or the name of a new one
             is too long.
         """
-        positions = self._visible(person, positions)
+        positions = self.reading.visible(person, positions)
         self._check_rooms(len({*person.cursors, *positions}), len(person.cursors))
         person.source.count_new_rooms(self._check_new_rooms(person, positions))
         current = person.current
@@ -366,7 +282,7 @@ class Chat:
         :raises Refusal: the name is not one for a room, they may not see it, they are in too many
             rooms, or have made too many.
         """
-        name = self._seen(person, room)
+        name = self.reading.seen(person, room)
         cursor = person.cursors.get(name)
         if cursor is not None:
             self._go_to(person, cursor.room)
@@ -535,38 +451,6 @@ class Chat:
             raise NoSuchPerson(name=name)
         return found
 
-    def room_called(self, text: str, person: Person | None = None) -> str:
-        """The name of the room that ``text`` names; the one that it would get, if there is none or
-        ``person`` may not see it.
-
-        :raises Refusal: it is no name for a room.
-        """
-        name = self._room_names.find(text)
-        if person is not None and not self.permissions.may_see(person, name):
-            return room_name(text)
-        return name
-
-    def room(self, person: Person, name: str) -> Room:
-        """The room of this name.
-
-        :raises Refusal: there is none that ``person`` may see.
-        """
-        name = self._seen(person, name)
-        room = self._rooms.get(name)
-        if room is None:
-            raise NoSuchRoom(room=name)
-        return room
-
-    def own_room(self, person: Person, name: str) -> Room:
-        """The room of this name, in which ``person`` is.
-
-        :raises Refusal: they are not.
-        """
-        name = self.room_called(name, person)
-        if name not in person.cursors:
-            raise NotInRoom(room=name)
-        return person.cursors[name].room
-
     @property
     def room_count(self) -> int:
         """How many rooms there are."""
@@ -576,123 +460,6 @@ class Chat:
     def deliveries(self) -> int:
         """How many entries were handed to connections since the start, each as often as it was."""
         return self._rooms.deliveries
-
-    def list_rooms(
-        self, person: Person, word: str = "", after: str = "", *, with_empty: bool = False
-    ) -> RoomsListed:
-        """A page of the rooms that have people in them, the fullest first, or of all.
-
-        Those with ``word`` in their name or topic, and which come ``after`` the room of this name.
-        """
-        hidden = self.permissions.hidden_from(person)
-        return self._rooms.page(self.limits.page, word, after, with_empty, hidden)
-
-    def topic(self, person: Person, room: Room) -> TopicShown:
-        """The topic of ``room``.
-
-        :raises Refusal: ``person`` may not see it.
-        """
-        self._check_sees(person, room.name)
-        return TopicShown(room.name, room.topic, topic_by=room.topic_by)
-
-    def list_people(self, person: Person, room: Room) -> PeopleListed:
-        """Who is in ``room``, at most a page of them.
-
-        :raises Refusal: ``person`` may not see it.
-        """
-        self._check_sees(person, room.name)
-        known = map(room.presence.known_name, room.members)
-        return PeopleListed(room.name, tuple(islice(known, self.limits.page)), len(room.members))
-
-    def read_history(
-        self,
-        person: Person,
-        room: Room,
-        limit: int,
-        reply: Callable[[HistoryShown | Refusal], None],
-        *,
-        before: int | None = None,
-        after: int | None = None,
-        without: Container[bytes | None] = (),
-    ) -> None:
-        """Give ``reply`` a page of the room's log: from after a number, up to before one, or
-        at its end. What authors ``without`` said is left out, and the page is full nevertheless.
-        """
-        if not self.permissions.may_see(person, room.name):
-            reply(NoSuchRoom(room=room.name))
-            return
-        limit = max(1, min(limit, self.limits.page))
-        end = room.last + 1 if before is None else max(0, min(before, room.last + 1))
-        start = None if after is None else max(0, min(after, room.last))
-        found: list[Entry] = []
-        size = limit
-
-        def read(reads: int) -> None:
-            if start is None:
-                self._journal.read_before(room.name, end, size, partial(page, reads))
-            else:
-                self._journal.read_after(room.name, start, end - 1, size, partial(page, reads))
-
-        def page(reads: int, result: Sequence[Entry] | Refusal) -> None:
-            nonlocal found, start, end, size
-            if isinstance(result, Refusal):
-                reply(result)
-                return
-            wanted = [entry for entry in result if entry.author not in without]
-            is_end = len(result) < size
-            if start is None:
-                found = (wanted + found)[-limit:]
-                end = result[0].number if result else end
-            else:
-                found = (found + wanted)[:limit]
-                start = result[-1].number if result else start
-            if len(found) < limit and not is_end and reads < READS:
-                size = READ
-                read(reads + 1)
-                return
-            goes_on = len(found) < limit and not is_end  # after what was looked at
-            is_latest = start is None
-            # If all was looked at, what comes before the first that was found is left out.
-            is_whole = is_latest and is_end and 0 < len(found) < limit
-            oldest = found[0].number if is_whole else room.base + 1
-            shown = HistoryShown(
-                room.name,
-                _page_of(found, latest=is_latest),
-                oldest,
-                before=end if goes_on and is_latest and end > room.base + 1 else 0,
-                after=start if goes_on and start is not None and start < end - 1 else 0,
-            )
-            reply(shown)
-
-        read(1)
-
-    def search(
-        self,
-        person: Person,
-        words: str,
-        room: Room | None,
-        limit: int,
-        reply: Callable[[SearchShown | Refusal], None],
-        source: Hashable = None,
-        without: Collection[bytes] = (),
-    ) -> None:
-        """Give ``reply`` the latest entries that hold all of ``words``, in ``room`` or in all that
-        ``person`` may see, but for those that authors ``without`` said.
-
-        Searches of one ``source`` are made one after the other.
-        """
-        limit = max(1, min(limit, self.limits.page))
-        name = None if room is None else room.name
-        hidden = self.permissions.hidden_from(person)
-
-        def found(result: Found | Refusal) -> None:
-            if isinstance(result, Refusal):
-                reply(result)
-                return
-            entries = _page_of(result.entries, latest=False)
-            reply(SearchShown(words, entries, result.snippets[: len(entries)]))
-
-        self._journal.search(words, name, limit, found, source, without, hidden)
 
     def remove_old(self) -> None:
         """Begin to remove the entries that are older than is to be kept."""
@@ -1146,7 +913,7 @@ class Chat:
 
     def _announced(self, announced: Announced) -> None:
         if announced.room is not None:
-            room = self._rooms.get(self.room_called(announced.room))
+            room = self._rooms.get(self.reading.room_called(announced.room))
             if room is not None:
                 room.show(structs.replace(announced, room=room.name))
             return
@@ -1178,21 +945,6 @@ class Chat:
             self._check_length(name, self.limits.room)
         person.source.check_new_rooms(new)
         return new
-
-    def _visible(self, person: Person, positions: Positions) -> Positions:
-        hidden = self.permissions.hidden_from(person)
-        return {room: at for room, at in positions.items() if room not in hidden}
-
-    def _seen(self, person: Person, text: str) -> str:
-        """As :meth:`room_called`, if ``person`` may see the room or there is none."""
-        name = self.room_called(text)
-        if not self.permissions.may_see(person, name):
-            raise NoSuchRoom(room=room_name(text))
-        return name
-
-    def _check_sees(self, person: Person, room: str) -> None:
-        if not self.permissions.may_see(person, room):
-            raise NoSuchRoom(room=room)
 
     def _check_text(self, text: str) -> None:
         if not self.has_room_for(text):
@@ -1252,15 +1004,3 @@ class Chat:
         """Of a room that nobody is in keep little, and nothing if nothing in it is kept."""
         if not self._rooms.rest(room):
             self._room_names.remove(room.name)
-
-
-def _page_of(entries: Sequence[Entry], latest: bool) -> tuple[Entry, ...]:
-    """As many of ``entries`` as a page may hold, the ``latest`` or the first, but one at least."""
-    shown: list[Entry] = []
-    size = 0
-    for entry in reversed(entries) if latest else entries:
-        size += len(entry.text)
-        if shown and size > PAGE_TEXT:
-            break
-        shown.append(entry)
-    return tuple(reversed(shown) if latest else shown)

@@ -73,12 +73,12 @@ class Asker(Recipient):
     # -- who and what is there -----------------------------------------------------------------
 
     def _list_rooms(self, request: ListRooms) -> None:
-        after = request.after and self._chat.room_called(request.after, self)
-        listed = self._chat.list_rooms(self, request.word, after, with_empty=request.all)
+        after = request.after and self._chat.reading.room_called(request.after, self)
+        listed = self._chat.reading.list_rooms(self, request.word, after, with_empty=request.all)
         self.show(structs.replace(listed, id=request.id))
 
     def _list_people(self, request: ListPeople) -> None:
-        people = self._chat.list_people(self, self._any_room(request.room))
+        people = self._chat.reading.list_people(self, self._any_room(request.room))
         self.show(structs.replace(people, id=request.id))
 
     # -- reading the log -----------------------------------------------------------------------
@@ -89,7 +89,7 @@ class Asker(Recipient):
         reply = self._later(request.id)
 
         def read() -> None:
-            self._chat.read_history(
+            self._chat.reading.read_history(
                 self,
                 room,
                 limit,
@@ -107,14 +107,14 @@ class Asker(Recipient):
             raise SearchTooLong(words=SEARCH_WORDS, bytes=SEARCH_BYTES)
         if not any(character.isalnum() for character in words):
             raise NothingToSearch()
-        room = None if request.room is None else self._chat.room(self, request.room)
+        room = None if request.room is None else self._chat.reading.room(self, request.room)
         limit = SEARCH_DEFAULT if request.limit is None else request.limit
         source = self._connection.searcher
         reply = self._later(request.id)
         ignored = tuple(person.author for person in self._ignored)
 
         def search() -> None:
-            self._chat.search(self, words, room, limit, reply, source, ignored)
+            self._chat.reading.search(self, words, room, limit, reply, source, ignored)
 
         self._after_own_lines(search)
 
@@ -220,4 +220,4 @@ class Asker(Recipient):
         return self.current
 
     def _any_room(self, name: str | None) -> Room:
-        return self._current_room() if name is None else self._chat.room(self, name)
+        return self._current_room() if name is None else self._chat.reading.room(self, name)

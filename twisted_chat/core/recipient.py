@@ -12,7 +12,7 @@ from itertools import compress
 
 from msgspec import structs
 
-from twisted_chat.core.chat import Chat, Person
+from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.ignoring import IgnoreList
 from twisted_chat.core.journal import Draft
@@ -26,6 +26,7 @@ from twisted_chat.core.messages import (
     Replayed,
     Style,
 )
+from twisted_chat.core.people import Person
 from twisted_chat.core.room import Batch, Outlet, Rendering, Room
 from twisted_chat.core.sources import Source
 from twisted_chat.core.unconfirmed import Shown as Sent

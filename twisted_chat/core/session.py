@@ -17,7 +17,7 @@ from msgspec import structs
 
 from twisted_chat.core import commands
 from twisted_chat.core.author import author_key
-from twisted_chat.core.chat import Chat, Person, Positions
+from twisted_chat.core.chat import Chat
 from twisted_chat.core.commands import State
 from twisted_chat.core.errors import (
     AlreadyHere,
@@ -52,6 +52,7 @@ from twisted_chat.core.messages import (
     Topic,
 )
 from twisted_chat.core.names import Nickname, nickname
+from twisted_chat.core.people import Person, Positions
 from twisted_chat.core.profile import PERSON
 from twisted_chat.core.questions import Asker
 from twisted_chat.core.room import Cursor, Room
@@ -183,7 +184,8 @@ class Session(Asker):
         limit = self._chat.limits.rooms
         if len(request.resume) > max(limit, 0 if other is None else len(other.cursors)):
             raise TooManyRooms(limit=limit)  # before a look at a thousand names
-        seen = {self._chat.room_called(room): number for room, number in request.resume.items()}
+        room_called = self._chat.reading.room_called
+        seen = {room_called(room): number for room, number in request.resume.items()}
         release = self._connection.hold()
 
         def come_in(common: Mapping[str, int]) -> None:
@@ -570,7 +572,7 @@ class Session(Asker):
         may_change = request.text != room.topic or self._unsaved > 0
         if request.text is None or not (may_change or self.profile.receives_acknowledgements):
             # What changes nothing is told to nobody else.
-            self.show(structs.replace(self._chat.topic(self, room), id=request.id))
+            self.show(structs.replace(self._chat.reading.topic(self, room), id=request.id))
         else:
             self._chat.set_topic(self, room, request.text, self._message_id(request))
             self._put_drafts(room)
@@ -604,7 +606,7 @@ class Session(Asker):
         return request.id if self.profile.deduplicates else None
 
     def _own_room(self, name: str | None) -> Room:
-        return self._current_room() if name is None else self._chat.own_room(self, name)
+        return self._current_room() if name is None else self._chat.reading.own_room(self, name)
 
 
 def _arrived(positions: Positions, connection: Connection) -> Positions:

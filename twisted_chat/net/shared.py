@@ -11,10 +11,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
-from twisted_chat.core.chat import Chat, Person
+from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import Entry, Style
+from twisted_chat.core.people import Person
 from twisted_chat.core.session import Connection, Session
 from twisted_chat.core.sources import Sources
 from twisted_chat.dialects import text
