@@ -29,7 +29,7 @@ from tests.support.processes import (
 
 pytestmark = pytest.mark.process
 
-KEPT = "O que é dito aqui fica guardado por 365 dias."
+KEPT = "As mensagens daqui ficam guardadas por 365 dias."
 GREETING = "Bem-vindo! Por favor, digite seu nome de usuário: "
 
 
@@ -84,7 +84,7 @@ def test_the_papers_figures_2_to_7(tmp_path: Path) -> None:
         assert screen_lines(rodrigo) == [
             GREETING + "Rodrigo",
             welcome("Rodrigo"),
-            "[SERVIDOR]: Em #lobby com você: Bernardo. " + KEPT,
+            "[SERVIDOR]: Também em #lobby: Bernardo. " + KEPT,
             "[SERVIDOR]: Silvio entrou no chat.",
             "[Bernardo]: Olá pessoal, me chamo Bernardo",
             "[Silvio]: Até mais, vou me ausentar.",
@@ -95,7 +95,7 @@ def test_the_papers_figures_2_to_7(tmp_path: Path) -> None:
         assert screen_lines(silvio) == [
             GREETING + "Silvio",
             welcome("Silvio"),
-            "[SERVIDOR]: Em #lobby com você: Bernardo, Rodrigo. " + KEPT,
+            "[SERVIDOR]: Também em #lobby: Bernardo, Rodrigo. " + KEPT,
             "[Bernardo]: Olá pessoal, me chamo Bernardo",
             "Até mais, vou me ausentar.",
             "sair",
@@ -138,7 +138,7 @@ def test_what_was_said_is_there_after_a_restart(tmp_path: Path) -> None:
             Server(tmp_path) as server,
             terminals("en", client_command(server.port, "--nick", "Ana")) as (ana,),
         ):
-            ana.wait_for("with you: nobody yet")
+            ana.wait_for("You are alone in #lobby")
             ana.type(text)
             ana.type("/history")
             ana.wait_for(f"[Ana]: {text}")
@@ -147,7 +147,7 @@ def test_what_was_said_is_there_after_a_restart(tmp_path: Path) -> None:
         Server(tmp_path) as server,
         terminals("en", client_command(server.port, "--nick", "Bia")) as (bia,),
     ):
-        bia.wait_for("Said before you came")
+        bia.wait_for("Said before you joined")
         bia.wait_for("[Ana]: two")
         assert "[Ana]: one" in bia.screen
 
@@ -179,7 +179,7 @@ def test_half_close_over_a_real_connection(tmp_path: Path) -> None:
         Server(tmp_path) as server,
         terminals("en", client_command(server.port, "--nick", "Bia")) as (bia,),
     ):
-        bia.wait_for("with you: nobody yet")
+        bia.wait_for("You are alone in #lobby")
         assert b"You are Ana now" in talk(server.port, b"Ana\noi")
         bia.wait_for("[SERVER]: Ana left the chat.")
         assert screen_lines(bia)[-3:] == [
@@ -211,9 +211,9 @@ def test_telnet(tmp_path: Path) -> None:
     ):
         ana.wait_for("Please type your username:")
         ana.type("Ana")
-        ana.wait_for("with you: nobody yet")
+        ana.wait_for("You are alone in #lobby")
         ana.type("half a li\x03")
-        ana.wait_for("To leave, type sair and press Enter.")
+        ana.wait_for("To leave, type /quit and press Enter.")
         ana.type("/who")
         ana.wait_for("In #lobby (1): Ana.")
         ana.type("sair")

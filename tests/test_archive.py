@@ -229,7 +229,7 @@ def test_every_flipped_bit_of_a_room_is_found(path: Path, room: str, column: str
 
 MISSING = "#lobby: entry {} is missing"
 DAMAGED = "#lobby: entry {} is damaged"
-ROOM = "#lobby: what is recorded of the room itself is damaged"
+ROOM = "#lobby: the record of the room itself is damaged"
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_a_search_index_that_does_not_fit_is_found_and_made_anew(
     assert isinstance(finding, SearchIndexDamaged)
     assert f"reindex {path} makes it anew" in finding.sentence("en")
     assert run(capsys, "verify", str(path))[0] == 1
-    told = "The search index was made anew, of 10 entries.\n"
+    told = "The search index was rebuilt from 10 entries.\n"
     assert run(capsys, "reindex", str(path)) == (0, told, "")
     assert damaged(path) == []
 
@@ -496,7 +496,7 @@ def test_there_is_no_room_yet(capsys: pytest.CaptureFixture[str], tmp_path: Path
     Store(path).close()
     status, output, errors = run(capsys, "export", path, "lobby", "--format", "csv")
     assert (status, output, len(errors.splitlines())) == (1, "", 1)
-    assert "nor any other yet" in errors
+    assert "which has no rooms yet" in errors
     assert run(capsys, "export", path, "--format", "jsonl") == (0, "", "")
     assert run(capsys, "verify", path) == (0, "0 rooms, 0 entries: all is well.\n", "")
 
@@ -810,7 +810,7 @@ def test_what_verify_tells_stands_on_lines_of_its_own(
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(sys, "stdout", terminal)
     assert cli.main(["verify", str(path)]) == 1
-    assert any("entries a second" in text for text in terminal.seen)
+    assert any("entries per second" in text for text in terminal.seen)
     *lines, last = terminal.lines()
     assert lines == ["#lobby: entry 6 is damaged", "#cinema: entry 8 is damaged"]
     assert last == ""

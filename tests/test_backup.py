@@ -371,7 +371,7 @@ def test_a_folder_that_cannot_be_synced_is_no_failure(
     monkeypatch.setattr(backup, "_sync", fail)
     status, out, err = run(capsys, str(database), str(tmp_path / "copy.db"))
     assert (status, out) == (0, WELL)
-    assert "cannot be synced" in err
+    assert "could not be synced" in err
     assert err.count("\n") == 1
     assert whole(tmp_path / "copy.db")
 

@@ -648,7 +648,7 @@ class Impostor(threading.Thread):
                     for text in complete:
                         if client not in names:
                             names[client] = text
-                            client.sendall(b"[SERVER]: In #lobby with you: nobody yet.\n")
+                            client.sendall(b"[SERVER]: You are alone in #lobby.\n")
                             continue
                         count += 1
                         told = b"[%s]: %s\n" % (names[client], text)

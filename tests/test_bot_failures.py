@@ -130,5 +130,5 @@ def test_a_bot_that_cannot_begin_says_so_in_one_line_and_fails(tmp_path: Path) -
         check=False,
     )
     assert ended.returncode == 1
-    assert "cannot read what was kept in folder: Is a directory" in ended.stderr
+    assert "cannot read the client's state in folder: Is a directory" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -113,7 +113,7 @@ def test_what_is_said_at_once_keeps_its_order() -> None:
         "[Ana]: two",
         "[SERVER]: Ana left the chat.",
     ]
-    assert ana.sees()[0] == "[SERVER]: You are Ana now. /help shows the commands; sair leaves."
+    assert ana.sees()[0] == "[SERVER]: You are Ana now. /help shows the commands; /quit leaves."
 
 
 def test_nothing_is_shown_before_it_is_saved() -> None:
@@ -223,8 +223,8 @@ def test_every_request_is_answered_in_every_state(request_type: type[Request]) -
 def test_rooms_are_apart_and_the_other_one_is_prefixed() -> None:
     world = World()
     ana, bia, caio = world.enter("Ana", "Bia", "Caio")
-    assert ana.types("/join cinema") == ["[SERVER]: In #cinema with you: nobody yet."]
-    assert bia.types("/entrar #CINEMA") == ["[SERVER]: In #cinema with you: Ana."]
+    assert ana.types("/join cinema") == ["[SERVER]: You are alone in #cinema."]
+    assert bia.types("/entrar #CINEMA") == ["[SERVER]: Also in #cinema: Ana."]
     assert ana.sees() == ["[SERVER]: Bia joined the room."]
     bia.types("/join lobby")
     ana.types("a film")
@@ -245,8 +245,8 @@ def test_leaving_a_room() -> None:
     assert ana.sees() == ["[SERVER]: Bia left the room."]
     assert bia.types("/leave lobby", "hello?", "/leave") == [
         "[SERVER]: You left #lobby.",
-        "[SERVER]: You are in no room. /join ROOM takes you to one; /rooms lists them.",
-        "[SERVER]: You are in no room. /join ROOM takes you to one; /rooms lists them.",
+        "[SERVER]: You are not in any room. /join ROOM takes you to one; /rooms lists them.",
+        "[SERVER]: You are not in any room. /join ROOM takes you to one; /rooms lists them.",
     ]
     bia.types("/leave nowhere")
     assert bia.connection.refusals()[-1] == "not-in-room"
@@ -275,7 +275,7 @@ def test_a_room_exists_while_somebody_is_in_it_or_it_has_history() -> None:
     world = World()
     (ana,) = world.enter("Ana")
     ana.types("/join silent", "/join spoken", "words", "/leave spoken", "/leave silent")
-    listed = "[SERVER]: Rooms, with how many people are in them ({} in all):"
+    listed = "[SERVER]: Rooms, and the number of people in each ({} in all):"
     assert ana.types("/rooms") == [listed.format(1), "      1  #lobby"]
     both = ["      1  #lobby", "      0  #spoken"]
     assert ana.types("/rooms all") == [listed.format(2), *both]
@@ -299,7 +299,7 @@ def test_lists_are_one_page_long() -> None:
         person.types(f"/join r{n}")
     lines = people[0].types("/rooms")
     assert len(lines) == 1 + PAGE + 1
-    assert lines[-1].strip() == "/rooms after r93 shows those that follow."
+    assert lines[-1].strip() == "/rooms after r93 shows the next ones."
     assert len(people[0].types("/rooms after r93")) == 1 + 6
 
 
@@ -328,7 +328,7 @@ def test_private_messages_go_to_the_two_people_only() -> None:
     assert bia.types("/reply what?") == ["[to Ana, in private]: what?"]
     assert ana.sees() == ["[Bia, in private]: what?"]
     assert caio.sees() == []
-    assert caio.types("/history") == ["[SERVER]: Nothing more was said in #lobby."]
+    assert caio.types("/history") == ["[SERVER]: There are no more messages in #lobby."]
 
 
 def test_private_message_to_an_unknown_name() -> None:
@@ -503,10 +503,10 @@ def test_history_is_replayed_on_joining_marked_and_dated() -> None:
     ana.types("one", "two", "three")
     bia = Visitor(world)
     assert bia.types("Bia") == [
-        "[SERVER]: You are Bia now. /help shows the commands; sair leaves.",
-        f"[SERVER]: If the connection breaks off, /resume {bia.session.code} brings you back.",
-        "[SERVER]: In #lobby with you: Ana.",
-        "[SERVER]: Said before you came (times are UTC):",
+        "[SERVER]: You are Bia now. /help shows the commands; /quit leaves.",
+        f"[SERVER]: If the connection is lost, /resume {bia.session.code} brings you back.",
+        "[SERVER]: Also in #lobby: Ana.",
+        "[SERVER]: Said before you joined (times are UTC):",
         "2026-11-23 19:57 [Ana]: two",
         "2026-11-23 19:57 [Ana]: three",
     ]
@@ -603,7 +603,7 @@ def test_history_survives_a_restart_with_topics_and_numbers() -> None:
         "[SERVER]: History of #lobby (times are UTC):",
         "     3 2026-11-23 19:57 [Ana]: two",
         "     4 2026-11-23 19:57 [Bia]: three",
-        "[SERVER]: /history lobby 2 before 3 shows what came before.",
+        "[SERVER]: /history lobby 2 before 3 shows earlier messages.",
     ]
 
 
@@ -613,7 +613,9 @@ def test_pages_of_history() -> None:
     ana.types("one", "two", "three", "/join other")
     assert ana.types("/history lobby 1 before 3")[1] == "     2 2026-11-23 19:57 [Ana]: two"
     assert ana.types("/history lobby before 2")[1:] == ["     1 2026-11-23 19:57 [Ana]: one"]
-    assert ana.types("/history lobby before 1") == ["[SERVER]: Nothing more was said in #lobby."]
+    assert ana.types("/history lobby before 1") == [
+        "[SERVER]: There are no more messages in #lobby."
+    ]
     ana.types("/history nowhere")
     assert ana.connection.refusals() == ["no-such-room"]
 
@@ -837,7 +839,7 @@ def test_stopping_saves_tells_and_closes() -> None:
     stopped: list[bool] = []
     world.chat.stop(lambda: stopped.append(True))
     assert stopped == [True]
-    goodbye = "[SERVER]: The server is being stopped. What was said is saved. Goodbye!"
+    goodbye = "[SERVER]: The server is shutting down. All messages are saved. Goodbye!"
     assert bia.sees() == ["[Ana]: last words", goodbye]
     assert ana.connection.closed
     assert bia.connection.closed
@@ -850,10 +852,10 @@ def test_whoever_was_told_of_an_unsaved_line_is_not_told_the_contrary_at_the_end
     ana.types("lost")
     world.journal.broken = None
     world.chat.stop(lambda: None)
-    assert bia.sees() == ["[SERVER]: The server is being stopped. What was said is saved. Goodbye!"]
+    assert bia.sees() == ["[SERVER]: The server is shutting down. All messages are saved. Goodbye!"]
     assert ana.sees() == [
-        "[SERVER]: The server is being stopped. What was said is saved, but for those of your"
-        " lines that you were told of. Goodbye!"
+        "[SERVER]: The server is shutting down. All messages are saved, except your lines that "
+        "were reported as not saved or not sent. Goodbye!"
     ]
 
 
@@ -871,7 +873,7 @@ def test_a_log_in_memory_is_not_said_to_be_saved() -> None:
     world.journal.lasts = False
     (ana,) = world.enter("Ana")
     world.chat.stop(lambda: None)
-    goodbye = "[SERVER]: The server is being stopped. What was said was kept until now. Goodbye!"
+    goodbye = "[SERVER]: The server is shutting down. Its messages are no longer kept. Goodbye!"
     assert ana.sees() == [goodbye]
 
 

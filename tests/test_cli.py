@@ -230,7 +230,7 @@ def test_a_lost_connection_comes_back(tmp_path: Path) -> None:
         server.stop(signal.SIGKILL)
         ana.wait_for(LOST)
         ana.type("typed while away")
-        ana.wait_for("[Not connected: what you type is kept")
+        ana.wait_for("[Not connected: your lines are kept")
         with Server(tmp_path, port=server.port) as again:
             ana.wait_for("[Connected again.]")
             result = piped(again.port, b"/history\n", "--nick", "Bia")

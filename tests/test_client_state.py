@@ -380,7 +380,7 @@ def test_a_file_that_is_none_is_left_and_told(file: Place, path: Path, content: 
     refused = refusal(file)
     assert isinstance(refused, StateDamaged)
     assert str(path) in str(refused)
-    assert "Move that file away" in str(refused)
+    assert "move that file away" in str(refused)
     assert path.read_bytes() == content
     path.rename(path.with_suffix(".away"))
     file.look()

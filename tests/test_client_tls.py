@@ -134,8 +134,8 @@ def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
     assert isinstance(refusal, CertificateUnknown)
     assert refusal.sentence("en") == (
         "the certificate of tls:localhost:50001 is not trusted: it is self-signed. Its SHA-256 "
-        f"fingerprint is {made.fingerprint}. If the server's operator confirms it: "
-        f"--pin {made.fingerprint}"
+        f"fingerprint is {made.fingerprint}. If the server's operator confirms it, "
+        f"connect with --pin {made.fingerprint}"
     )
 
 
@@ -170,7 +170,7 @@ def test_an_authority_vouches_for_its_own_only(signed: Certificate, tmp_path: Pa
     other = certificate(tmp_path, "other", hosts=())
     server = ChatServer(tls=options(signed))
     refusal = Visitor(server, Trust(ca=other.certificate)).refusal
-    assert refusal.details["reason"] == "no authority that is known here has signed it"
+    assert refusal.details["reason"] == "it is not signed by a trusted authority"
 
 
 def test_another_certificate_than_the_pinned_one(
@@ -213,7 +213,10 @@ def reason_there(server: ChatServer, trust: Trust | None = None) -> str:
 
 
 def test_a_server_without_tls() -> None:
-    assert reason_there(ChatServer()) == "there is no TLS that both sides speak"
+    assert (
+        reason_there(ChatServer())
+        == "the server and the client have no TLS version or cipher in common"
+    )
 
 
 @pytest.mark.parametrize("sends", [b"\x15\x03\x03\x00\x02\x02\x46", b""])
@@ -227,7 +230,7 @@ def test_a_server_with_tls_is_asked_without(sends: bytes) -> None:
     if sends:
         protocol.dataReceived(sends)
     protocol.connectionLost(Failure(ConnectionDone()))
-    assert "begins with tls:" in reasons[0]
+    assert "put tls: in front" in reasons[0]
 
 
 class Nobody:

@@ -577,7 +577,7 @@ def test_a_code_changes_when_it_is_used_and_the_new_one_is_shown() -> None:
     again = Visitor(world)
     shown = again.types(f"/resume {first}")
     second = code_of(again)
-    assert shown[1] == f"[SERVER]: If the connection breaks off, /resume {second} brings you back."
+    assert shown[1] == f"[SERVER]: If the connection is lost, /resume {second} brings you back."
     assert first != second
     thief = Visitor(world)
     thief.types(f"/resume {first}")
@@ -671,7 +671,7 @@ def test_searching() -> None:
     (ana,) = world.enter("Ana")
     ana.types("um café, por favor", "我喜欢聊天", "/join cinema", "another cafe")
     assert ana.types("/search CAFE") == [
-        "[SERVER]: Found, the latest first (times are UTC):",
+        "[SERVER]: Found, newest first (times are UTC):",
         "  #cinema 1 2026-11-23 19:57 [Ana]: another cafe",
         "  #lobby 1 2026-11-23 19:57 [Ana]: um café, por favor",
     ]
@@ -693,7 +693,7 @@ def test_a_search_for_very_much_is_refused() -> None:
 
 def test_how_long_it_is_kept_is_told_on_joining() -> None:
     world = World(keep_days=365)
-    assert Visitor(world).types("Ana")[-1].endswith("What is said here is kept for 365 days.")
+    assert Visitor(world).types("Ana")[-1].endswith("Messages here are kept for 365 days.")
 
 
 def test_a_page_of_long_lines_is_shorter() -> None:
@@ -786,7 +786,7 @@ def test_a_name_is_kept_for_its_owner_while_they_can_come_back() -> None:
     stranger = Visitor(world)
     stranger.connection.source = another_address()
     kept = (
-        "[SERVER]: The name {} is kept for somebody who lost the connection and can come back. "
+        "[SERVER]: The name {} is held for somebody who lost the connection and can come back. "
         "Please choose another."
     )
     assert stranger.types("ANA") == [kept.format("ANA")]

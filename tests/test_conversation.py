@@ -81,9 +81,9 @@ def test_coming_in(server: ChatServer) -> None:
     server.say("lobby", "Bia", "before")
     ana = Person(server)
     shown = ana.screen.take()
-    assert shown[0] == "[SERVER]: You are Ana now. /help shows the commands; sair leaves."
-    assert shown[1].startswith("[SERVER]: In #lobby with you: Bia.")
-    assert shown[2:] == ["[Said before you came:]", "[Bia]: before"]
+    assert shown[0] == "[SERVER]: You are Ana now. /help shows the commands; /quit leaves."
+    assert shown[1].startswith("[SERVER]: Also in #lobby: Bia.")
+    assert shown[2:] == ["[Said before you joined:]", "[Bia]: before"]
     assert (ana.talk.nickname, ana.talk.room, ana.talk.connection) == ("Ana", "lobby", "online")
     tab = ana.talk.tabs["lobby"]
     assert (tab.people, tab.count) == (["Bia"], 2)
@@ -145,7 +145,7 @@ def test_more_than_is_shown_can_be_new(server: ChatServer) -> None:
         server.say("lobby", "Bia", f"line {number}")
     again = Person(server, state=state)
     shown = again.screen.take()
-    assert "new, and 3 before these; /more shows them" in shown
+    assert "new, and 3 earlier ones; /more shows them" in shown
     assert [text for text in shown if text.startswith("[Bia]")] == [
         f"[Bia]: line {number}" for number in range(3, 8)
     ]
@@ -169,9 +169,9 @@ def test_a_terminal_that_echoes_shows_them_once(server: ChatServer) -> None:
 def test_what_waits_is_told_and_sent_later(server: ChatServer, ana: Person) -> None:
     server.kill()
     ana.wait(0)
-    assert ana.screen.take() == ["[Connection lost: the connection broke off. Trying again…]"]
+    assert ana.screen.take() == ["[Connection lost: the connection broke. Trying again…]"]
     (told,) = ana.types("one", "two")
-    assert told.startswith("[Not connected: what you type is kept")
+    assert told.startswith("[Not connected: your lines are kept")
     assert (list(ana.talk.waiting), ana.talk.connection) == (["one", "two"], "offline")
     server.start()
     ana.wait(60)
@@ -181,16 +181,16 @@ def test_what_waits_is_told_and_sent_later(server: ChatServer, ana: Person) -> N
 
 
 def test_what_waits_is_dropped(server: ChatServer, ana: Person) -> None:
-    assert ana.types("/cancel") == ["[None of your lines waits to be sent.]"]
+    assert ana.types("/cancel") == ["[None of your lines is waiting to be sent.]"]
     server.kill()
     ana.types("one", "two")
-    assert ana.types("/cancel") == ["[Not sent, and dropped: 2.]"]
+    assert ana.types("/cancel") == ["[Lines dropped before they were sent: 2.]"]
     assert list(ana.talk.waiting) == []
     server.start()
     ana.wait(60)
     assert ana.screen.take() == ["[Connected again.]"]
     server.commits_at_once = False
-    assert ana.types("three", "/cancel") == ["[Sent, and perhaps still said: 1.]"]
+    assert ana.types("three", "/cancel") == ["[Lines already sent, which may still appear: 1.]"]
 
 
 @pytest.mark.parametrize(
@@ -199,14 +199,14 @@ def test_what_waits_is_dropped(server: ChatServer, ana: Person) -> None:
         ("/foo", "[SERVER]: There is no command /foo. /help lists the commands."),
         ("/join", "[SERVER]: Usage: /join ROOM"),
         ("x" * 5000, "[SERVER]: That line was too long and was not sent: the limit is 4096 bytes."),
-        ("a\x1b[2J", "[SERVER]: That line was not sent: it holds the character U+001B"),
+        ("a\x1b[2J", "[SERVER]: That line was not sent: it contains the character U+001B"),
         ("/msg Bia oi", "[SERVER]: There is nobody here called Bia. /who shows who is here."),
         ("/reply oi", "[SERVER]: Nobody has sent you a private message yet."),
         ("/unignore Bia", "[SERVER]: You are not ignoring Bia."),
         ("/leave cinema", "[SERVER]: You are not in #cinema."),
         ("/who nowhere", "[SERVER]: There is no room #nowhere."),
-        ("/lang xx", "[SERVER]: There is no language xx here."),
-        ("/resume abcd-efgh", "[The client comes back by itself;"),
+        ("/lang xx", "[SERVER]: The language xx is not available."),
+        ("/resume abcd-efgh", "[The client reconnects by itself;"),
         ("/more", "[There is nothing more to show.]"),
     ],
 )
@@ -219,7 +219,7 @@ def test_what_cannot_be_done_is_told(ana: Person, typed: str, told: str) -> None
 def test_what_was_refused_is_shown_again(server: ChatServer, ana: Person) -> None:
     """So that it can be said to somebody else."""
     shown = ana.types("/msg Bia where are you?")
-    assert shown[1:] == ["[SERVER]: Not said: where are you?"]
+    assert shown[1:] == ["[SERVER]: Not sent: where are you?"]
 
 
 def test_private_messages(server: ChatServer, ana: Person) -> None:
@@ -343,7 +343,7 @@ def test_leaving_a_room(ana: Person) -> None:
     assert ana.talk.room == "lobby"
     ana.types("/leave")
     assert ana.types("/topic") == [
-        "[SERVER]: You are in no room. /join ROOM takes you to one; /rooms lists them."
+        "[SERVER]: You are not in any room. /join ROOM takes you to one; /rooms lists them."
     ]
 
 
@@ -391,7 +391,7 @@ def test_search_by_pages(server: ChatServer, ana: Person) -> None:
     ana.wait(5)
     shown = ana.types("/search word")
     assert len([text for text in shown if "word" in text]) == 10
-    assert shown[-1] == "[/more shows what else was found.]"
+    assert shown[-1] == "[/more shows more results.]"
     assert [text.split()[-1] for text in ana.types("/more") if "#lobby" in text] == ["2", "1"]
 
 
@@ -414,7 +414,9 @@ def test_help_tells_the_client_s_own_commands_too(ana: Person) -> None:
     assert any("/join ROOM" in text for text in shown)
     assert any("/more" in text for text in shown)
     assert any("Alt-A" in text for text in shown)
-    assert ana.types("/help more") == ["[Show the next page of the history or of what was found.]"]
+    assert ana.types("/help more") == [
+        "[Show the next page of the history or of the search results.]"
+    ]
 
 
 # -- leaving ----------------------------------------------------------------------------------
@@ -435,7 +437,7 @@ def test_leaving_while_away_says_what_is_lost(server: ChatServer, ana: Person) -
     ana.talk.leave()
     ana.wait(10)
     assert ana.statuses == [NO_CONNECTION]
-    assert ana.screen.take()[-1].startswith("[Not sent, and not kept: 1.")
+    assert ana.screen.take()[-1].startswith("[Lines neither sent nor kept: 1.")
 
 
 def test_a_script_ends_when_all_is_answered(server: ChatServer) -> None:
@@ -471,7 +473,7 @@ def test_who_comes_in_from_somewhere_else_ends_this(server: ChatServer) -> None:
     ana = Person(server, state=state)
     Person(server, state=MemoryState("0" * 32))
     ana.wait(1)
-    assert "[you have come in from somewhere else, with the same name]" in ana.screen.take()
+    assert "[you connected from somewhere else with the same name]" in ana.screen.take()
     assert ana.statuses == [NO_CONNECTION]
 
 
@@ -498,7 +500,7 @@ def test_what_is_typed_behind_a_move_is_for_where_one_is_then(
 
 def test_whoever_is_in_no_room_can_still_go_to_one(server: ChatServer, ana: Person) -> None:
     ana.types("/leave")
-    assert ana.types("oi")[0].startswith("[SERVER]: You are in no room.")
+    assert ana.types("oi")[0].startswith("[SERVER]: You are not in any room.")
     ready: list[None] = []
     ana.talk.ready().addCallback(ready.append)
     assert ready == [None], "a script goes on"
@@ -589,7 +591,7 @@ def test_a_pasted_line_that_cannot_be_said_is_shown_and_the_others_are_said(
     ana.wait(1)
     assert [entry.text for entry in server.log("lobby")] == ["one", "two"]
     shown = ana.screen.take()
-    assert any(line.startswith("[SERVER]: Not said: xxx") for line in shown)
+    assert any(line.startswith("[SERVER]: Not sent: xxx") for line in shown)
 
 
 # -- dates and times ---------------------------------------------------------------------------
@@ -609,7 +611,7 @@ def sao_paulo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_date_is_told_where_it_changes_where_the_person_is(server: ChatServer) -> None:
     server.say("lobby", "Bia", "old")
     ana = Person(server, dates=True)
-    assert ana.screen.take()[-3:] == ["[Said before you came:]", "2025-12-31", "[Bia]: old"]
+    assert ana.screen.take()[-3:] == ["[Said before you joined:]", "2025-12-31", "[Bia]: old"]
     ana.wait(2 * 3600)
     server.say("lobby", "Bia", "late")
     ana.wait(3600)
@@ -664,7 +666,7 @@ def test_more_than_is_loaded_is_counted_too(server: ChatServer) -> None:
     shown = again.types()
     again.talk.switch("cinema")
     shown = again.screen.take()
-    assert "new, and 4 before these; /more shows them" in shown
+    assert "new, and 4 earlier ones; /more shows them" in shown
     assert again.types("/more")[1:5] == [
         f"{number + 1:>6} 2026-01-01 00:00 [Bia]: {number}" for number in range(4)
     ]
@@ -693,5 +695,5 @@ def test_more_after_a_search_that_is_over_shows_no_older_history(
 
 def test_a_topic_that_is_refused_was_not_said(ana: Person) -> None:
     shown = ana.types("/topic " + "x" * 500)
-    assert shown[-1] == f"[SERVER]: Not made the topic: {'x' * 500}"
+    assert shown[-1] == f"[SERVER]: Topic not changed: {'x' * 500}"
     assert not any("Not said" in line for line in shown)

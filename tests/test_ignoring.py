@@ -31,7 +31,7 @@ def test_ignoring_follows_the_person_and_not_the_name() -> None:
         "[Troll, in private]: hi",
     ]
     assert ana.types("/ignore") == ["[SERVER]: You are ignoring: Elf."]
-    assert ana.types("/unignore Elf") == ["[SERVER]: You will see again what Elf says."]
+    assert ana.types("/unignore Elf") == ["[SERVER]: You are no longer ignoring Elf."]
     troll.types("two")
     assert ana.sees() == ["[Elf]: two"]
 
@@ -69,7 +69,7 @@ def test_renames_do_not_fill_the_list() -> None:
     assert ana.connection.refusals() == []
     last = f"t{IGNORED_LIMIT + 49}"
     assert ana.types("/ignore") == [f"[SERVER]: You are ignoring: {last}."]
-    assert ana.types("/unignore troll") == [f"[SERVER]: You will see again what {last} says."]
+    assert ana.types("/unignore troll") == [f"[SERVER]: You are no longer ignoring {last}."]
 
 
 def test_history_and_search_go_on_behind_what_ignored_people_said() -> None:
@@ -82,7 +82,7 @@ def test_history_and_search_go_on_behind_what_ignored_people_said() -> None:
     ana.types("/ignore Troll")
     page = ana.types("/history lobby 3")
     assert [line.split()[0] for line in page[1:4]] == ["2", "3", "704"]
-    assert page[4] == "[SERVER]: /history lobby 3 before 2 shows what came before."
+    assert page[4] == "[SERVER]: /history lobby 3 before 2 shows earlier messages."
     assert ana.types("/history lobby 3 before 2")[1].startswith("     1 ")
     assert [line.split()[1] for line in ana.types("/search word")[1:]] == ["704", "3", "2", "1"]
     assert len(ana.types("/search noise")) == 1
@@ -99,7 +99,7 @@ def test_where_all_that_came_before_is_of_ignored_people_the_page_is_the_last() 
     page = ana.types("/history")
     assert [line.split()[0] for line in page[1:]] == ["3", "5"]
     assert ana.types("/history lobby 1")[-1].endswith(
-        "/history lobby 1 before 5 shows what came before."
+        "/history lobby 1 before 5 shows earlier messages."
     )
 
 

@@ -84,7 +84,7 @@ def test_after_a_restart_the_same_people_are_ignored(end: Callable[[World], Worl
         world.chat.keeper.look()
     other = Visitor(end(world))
     other.types(f"/resume {code_of(again)}")
-    assert other.types("/unignore Bee") == ["[SERVER]: You will see again what Bee says."]
+    assert other.types("/unignore Bee") == ["[SERVER]: You are no longer ignoring Bee."]
 
 
 def test_what_had_not_arrived_when_the_server_stopped_is_shown() -> None:

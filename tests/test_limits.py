@@ -42,16 +42,16 @@ ELSEWHERE = IPv4Address("TCP", "192.0.2.2", 1)
 
 FULL = "[SERVER]: The server is full at the moment. Please try again in a while."
 TOO_MANY = (
-    "[SERVER]: There are {} connections from your address already, which is the limit. "
+    "[SERVER]: Your address already has {} connections, which is the limit. "
     "Close one of them first."
 )
 TOO_LATE = (
-    "[SERVER]: You chose no name within 60 seconds, so this connection is closed. "
+    "[SERVER]: You did not choose a name within 60 seconds, so this connection is closed. "
     "You can connect again."
 )
 SLOWED = (
-    "[SERVER]: More than 3 lines at once and 1 a second come from your address: "
-    "the rest waits a moment. Nothing is lost."
+    "[SERVER]: Your address sends more than 3 lines at once and 1 per second: "
+    "the rest will wait a moment. Nothing is lost."
 )
 
 
@@ -95,18 +95,18 @@ def test_anybody_can_see_the_limits() -> None:
         assert client.lines()[-14:] == [
             "[SERVER]: The limits of this server:",
             "  A line has up to 4096 bytes.",
-            "  A name has up to 32 characters, a room's 64, a topic 390.",
-            "  You can be in 20 rooms.",
+            "  A nickname has up to 32 characters, a room's name 64, a topic 390.",
+            "  You can be in up to up to 20 rooms.",
             "  A page of history has up to 100 lines.",
             "  A search has up to 16 words and 256 bytes.",
-            "  One address can send 20 lines at once, then 5 a second.",
+            "  One address can send 20 lines at once, then 5 per second.",
             "  Choose a name within 60 seconds.",
-            "  One address can have 16 connections.",
-            "  From one address, 30 rooms can be made within an hour.",
-            "  All together, 992 can be connected.",
-            "  If you do not read, you are shown no more once 65536 bytes wait for you.",
-            "  With 1048576 bytes that wait for you, your connection is closed.",
-            "  It is closed, too, if you read nothing for 60 seconds.",
+            "  One address can have up to up to 16 connections.",
+            "  One address can create up to 30 rooms per hour.",
+            "  The server accepts up to 992 connections.",
+            "  With 65536 bytes waiting for your client, the server pauses until it reads again.",
+            "  Your connection is closed when more than 1048576 bytes wait for your client.",
+            "  It is also closed if your client reads nothing for 60 seconds.",
         ]
 
 
@@ -153,10 +153,10 @@ def test_a_program_is_told_the_limits_before_hello_and_with_it() -> None:
         ({"nickname": 3}, b"/nick Anab\n", "too long: the limit is 3 "),
         ({"nickname": 3}, b"/nick Ani\n", "You are Ani now."),
         ({"room": 5}, b"/join cinema\n", "too long: the limit is 5 "),
-        ({"room": 6}, b"/join cinema\n", "In #cinema with you"),
+        ({"room": 6}, b"/join cinema\n", "You are alone in #cinema"),
         ({"topic": 4}, b"/topic films\n", "too long: the limit is 4 "),
         ({"topic": 5}, b"/topic films\n", "changed the topic to: films"),
-        ({"rooms": 1}, b"/join cinema\n", "in 1 rooms already, which is the limit"),
+        ({"rooms": 1}, b"/join cinema\n", "already in 1 rooms, which is the limit"),
         ({"page": 2}, b"1\n2\n3\n/history 50\n", "/history lobby 2 before 2 shows"),
     ],
 )

@@ -20,6 +20,7 @@ from twisted_chat.core.errors import (
     NameStart,
     NameTooLong,
     Refusal,
+    RoomNameMissing,
 )
 from twisted_chat.core.names import (
     ALWAYS_RESERVED,
@@ -206,6 +207,12 @@ def test_a_name_that_is_none_is_refused_by_its_class(name: str, refusal: type[Re
 )
 def test_a_room_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(Refusal):
+        room_name(name)
+
+
+@pytest.mark.parametrize("name", ["", " ", "#"])
+def test_a_room_without_a_name_is_asked_for_the_name_of_a_room(name: str) -> None:
+    with pytest.raises(RoomNameMissing, match="name of a room"):
         room_name(name)
 
 

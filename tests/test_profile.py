@@ -130,7 +130,7 @@ def test_deduplicates(profile: Profile, on: bool) -> None:
 @BOTH
 @ON_AND_OFF
 def test_resumes_by_number(profile: Profile, on: bool) -> None:
-    """Or else there is a code, and the place where the connection broke off."""
+    """Or else there is a code, and the place where the connection broke."""
     world = World()
     ana = enter(world, with_flag(profile, "resumes_by_number", on), "Ana")
     (welcomed,) = of(ana, Welcomed)

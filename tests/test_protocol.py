@@ -185,7 +185,7 @@ def test_ctrl_c_in_telnet_is_answered_so_that_output_goes_on() -> None:
     house = House()
     ana = house.enter("Ana")
     ana.send(b"half a li\xff\xf4\xff\xfd\x06")
-    assert ana.read() == b"\xff\xfc\x06[SERVER]: To leave, type sair and press Enter.\n"
+    assert ana.read() == b"\xff\xfc\x06[SERVER]: To leave, type /quit and press Enter.\n"
     bia = house.enter("Bia")
     ana.send(b"whole\r\n")
     assert bia.lines() == ["[Ana]: whole"]

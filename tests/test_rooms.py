@@ -84,16 +84,12 @@ def test_what_shows_the_next_page_has_the_word_and_all() -> None:
     for n in range(3):
         ana.types(f"/join films{n}", "x")
     world.chat.limits = structs.replace(world.chat.limits, page=2)
-    assert ana.types("/rooms fil")[-1].strip() == (
-        "/rooms fil after films1 shows those that follow."
-    )
+    assert ana.types("/rooms fil")[-1].strip() == ("/rooms fil after films1 shows the next ones.")
     assert ana.types("/rooms fil after films1")[1:] == ["      1  #films2"]
-    assert ana.types("/rooms all")[-1].strip() == (
-        "/rooms all after films1 shows those that follow."
-    )
+    assert ana.types("/rooms all")[-1].strip() == ("/rooms all after films1 shows the next ones.")
     ana.types("/leave films1")
     assert ana.types("/rooms fil after films1")[1:] == ["      1  #films2"]
-    assert ana.types("/rooms all nothing") == ["[SERVER]: There are no such rooms."]
+    assert ana.types("/rooms all nothing") == ["[SERVER]: No room matches."]
 
 
 def test_a_list_among_very_many_rooms_costs_no_look_at_each() -> None:

@@ -208,7 +208,7 @@ def test_ctrl_c_while_the_server_is_silent(interrupts: int) -> None:
     assert b"Traceback" not in complaint
     if interrupts == 1:
         assert process.returncode == 130
-        assert complaint == b"twisted-chat: interrupted: oi may be saved or not\n"
+        assert complaint == b"twisted-chat: interrupted: oi may or may not be saved\n"
     else:
         assert process.returncode in (130, -signal.SIGINT)
 

@@ -350,8 +350,8 @@ def test_so_many_rooms_are_made_from_an_address_within_an_hour_and_no_more() -> 
     assert join("a", "b", "c") == []
     (told,) = join("d")
     assert told == (
-        "[SERVER]: From your address, 3 rooms were made within an hour, which is the limit. "
-        "You can join one that exists, or make another one in 60 minutes."
+        "[SERVER]: Your address has created 3 rooms within an hour, which is the limit. "
+        "You can join an existing room, or create another one in 60 minutes."
     )
     assert join("lobby", "a", "c") == []
     bia = house.enter("Bia")

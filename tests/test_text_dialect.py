@@ -363,25 +363,25 @@ def test_private_messages() -> None:
 
 def test_entering_a_room_shows_who_is_there_and_the_topic() -> None:
     assert lines(entered("Ana", "Bia", topic="Films")) == [
-        "[SERVER]: In #cinema with you: Ana, Bia.",
+        "[SERVER]: Also in #cinema: Ana, Bia.",
         "[SERVER]: Topic: Films",
     ]
-    assert lines(entered()) == ["[SERVER]: In #cinema with you: nobody yet."]
-    assert lines(entered("Ana", count=62)) == ["[SERVER]: In #cinema with you: Ana and 61 more."]
+    assert lines(entered()) == ["[SERVER]: You are alone in #cinema."]
+    assert lines(entered("Ana", count=62)) == ["[SERVER]: Also in #cinema: Ana and 61 more."]
 
 
 def test_entering_a_room_says_how_long_it_is_kept() -> None:
     for days, said in ((365, "365"), (0.5, "0.5"), (30.0, "30")):
         assert lines(entered(keep_days=days)) == [
-            f"[SERVER]: In #cinema with you: nobody yet. What is said here is kept for {said} days."
+            f"[SERVER]: You are alone in #cinema. Messages here are kept for {said} days."
         ]
 
 
 def test_entering_a_room_says_that_a_log_in_memory_ends_with_the_server() -> None:
-    room = "[SERVER]: In #cinema with you: nobody yet."
-    until = "What is said here is kept until the server stops"
+    room = "[SERVER]: You are alone in #cinema."
+    until = "Messages here are kept until the server stops"
     kept = replace(entered(keep_days=365), until_stop=True)
-    assert lines(kept) == [f"{room} {until}, 365 days at most."]
+    assert lines(kept) == [f"{room} {until}, for 365 days at most."]
     assert lines(replace(kept, keep_days=0)) == [f"{room} {until}."]
 
 
@@ -389,26 +389,26 @@ def test_coming_in_shows_the_message_of_the_day_and_how_to_come_back() -> None:
     assert lines(welcomed(motd=("Be kind.", ""))) == [
         "Be kind.",
         "",
-        "[SERVER]: You are Ana now. /help shows the commands; sair leaves.",
-        "[SERVER]: If the connection breaks off, /resume bcdf-2345 brings you back.",
+        "[SERVER]: You are Ana now. /help shows the commands; /quit leaves.",
+        "[SERVER]: If the connection is lost, /resume bcdf-2345 brings you back.",
     ]
     assert lines(welcomed(resumed=True)) == [
         "[SERVER]: Welcome back, Ana.",
-        "[SERVER]: If the connection breaks off, /resume bcdf-2345 brings you back.",
+        "[SERVER]: If the connection is lost, /resume bcdf-2345 brings you back.",
     ]
 
 
 def test_what_follows_says_when_it_was_said() -> None:
     starts = [ReplayStarts("cinema", resumed) for resumed in (False, True)]
     assert lines(*starts) == [
-        "[SERVER]: Said before you came (times are UTC):",
+        "[SERVER]: Said before you joined (times are UTC):",
         "[SERVER]: Said while you were away (times are UTC):",
     ]
 
 
 def test_what_is_not_kept_any_more_is_told() -> None:
     assert lines(EntriesRemoved("cinema", 7)) == [
-        "[SERVER]: What you missed is not kept any more; the oldest line is number 7."
+        "[SERVER]: The lines that you missed are no longer kept; the oldest line is number 7."
     ]
 
 
@@ -425,7 +425,7 @@ def test_each_receipt_is_a_line_with_its_number() -> None:
 def test_what_was_found_has_its_room_number_and_date() -> None:
     found = (entry("two films", number=42), entry("a film", "act", number=7, room="lobby"))
     assert lines(SearchShown("film", found, ("two films", "a film"))) == [
-        "[SERVER]: Found, the latest first (times are UTC):",
+        "[SERVER]: Found, newest first (times are UTC):",
         "  #cinema 42 2026-11-23 19:57 [Ana]: two films",
         "  #lobby 7 2026-11-23 19:57 * Ana a film",
     ]
@@ -441,7 +441,7 @@ def test_of_what_was_found_the_snippet_is_shown() -> None:
 
 def test_whoever_came_back_is_told_on_the_older_connection() -> None:
     assert lines(Replaced()) == [
-        "[SERVER]: You have come back over another connection; this one closes."
+        "[SERVER]: You came back over another connection; this one is closed."
     ]
 
 
@@ -455,10 +455,10 @@ def test_lists_say_how_many_more_there_are() -> None:
     ]
     rooms = (RoomSummary("lobby", 12, ""), RoomSummary("cinema", 3, "Films"))
     assert lines(RoomsListed(rooms, 7, more=True, after="cinema")) == [
-        "[SERVER]: Rooms, with how many people are in them (7 in all):",
+        "[SERVER]: Rooms, and the number of people in each (7 in all):",
         "     12  #lobby",
         "      3  #cinema  Films",
-        "  /rooms after cinema shows those that follow.",
+        "  /rooms after cinema shows the next ones.",
     ]
 
 
@@ -468,7 +468,7 @@ def test_a_page_of_history_says_how_to_read_the_one_before() -> None:
         "[SERVER]: History of #cinema (times are UTC):",
         "    41 2026-11-23 19:57 [Ana]: one",
         "    42 2026-11-23 19:57 [Ana]: two",
-        "[SERVER]: /history cinema 2 before 41 shows what came before.",
+        "[SERVER]: /history cinema 2 before 41 shows earlier messages.",
     ]
     assert len(lines(HistoryShown("cinema", (entry("one", number=1),), 1))) == 2
 

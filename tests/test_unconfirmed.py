@@ -14,8 +14,8 @@ from twisted_chat.core.unconfirmed import LIMIT, LOOKS, Unconfirmed
 
 CLIENT = "a" * 32
 NOT_CONFIRMED = (
-    "[SERVER]: Ana may not have got your message: their side has not confirmed it. "
-    "They are shown it again if they come back in time."
+    "[SERVER]: Ana may not have received your message: their side has not confirmed it. "
+    "If they come back in time, they are shown it again."
 )
 
 

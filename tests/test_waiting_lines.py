@@ -93,7 +93,7 @@ def test_what_waits_can_be_dropped(command: bytes) -> None:
     ana.send(numbers(50))
     ana.read()
     ana.send(command)
-    assert b"[SERVER]: Lines of yours that were not sent: 47." in ana.read()
+    assert b"[SERVER]: Your lines that were not sent: 47." in ana.read()
     ana.send(b"after\n")
     for _ in range(20):
         pass_time(house)
@@ -111,7 +111,7 @@ def test_in_one_paste_what_need_not_wait_is_said_and_the_rest_dropped() -> None:
 def test_nothing_is_dropped_where_nothing_waits() -> None:
     _house, bia, ana = house_with()
     ana.send(b"one\n/cancel\n")
-    assert ana.lines() == ["[SERVER]: None of your lines waits to be sent."]
+    assert ana.lines() == ["[SERVER]: None of your lines is waiting to be sent."]
     assert said(bia) == ["one"]
 
 
@@ -121,7 +121,7 @@ def test_a_command_that_comes_in_pieces_is_one() -> None:
     ana.read()
     for byte in b"/cancel\n":
         ana.send(bytes((byte,)))
-    assert ana.lines() == ["[SERVER]: Lines of yours that were not sent: 47."]
+    assert ana.lines() == ["[SERVER]: Your lines that were not sent: 47."]
 
 
 def test_what_only_begins_like_it_drops_nothing() -> None:
@@ -140,7 +140,7 @@ def test_lines_that_wait_are_not_compared_with_all_commands(
     ana.send(numbers(50))
     monkeypatch.delattr("difflib.get_close_matches")
     ana.send(b"/c\n/C\n/canc\n/cancel\n")
-    assert b"[SERVER]: Lines of yours that were not sent: 50." in ana.read()
+    assert b"[SERVER]: Your lines that were not sent: 50." in ana.read()
 
 
 def test_dropping_does_not_make_telnet_commands_cheaper() -> None:
@@ -174,7 +174,7 @@ def test_who_comes_back_after_a_reset_is_told_what_was_not_sent() -> None:
     again.send(f"/resume {code}\n".encode())
     for _ in range(20):
         pass_time(house)
-    assert "[SERVER]: Lines of yours that were not sent: 47." in again.lines()
+    assert "[SERVER]: Your lines that were not sent: 47." in again.lines()
 
 
 @pytest.mark.parametrize("half_closed", [True, False])
@@ -310,7 +310,7 @@ def test_lines_that_go_on_again_and_again_do_not_pile_up() -> None:
         ana.send(f"/resume {code}\n".encode())
         pass_time(house, 30)
     assert ana.protocol.waiting <= MOVED_BYTES // LINE_OVERHEAD
-    assert b"[SERVER]: Lines of yours that were not sent:" in ana.read()
+    assert b"[SERVER]: Your lines that were not sent:" in ana.read()
 
 
 # -- what the system has received, and nobody has read -------------------------------------------
@@ -362,7 +362,7 @@ def test_what_nobody_has_read_is_told_as_not_sent(
     unread(ana, numbers(10, 10))
     pass_time(house, 0)
     if how == "quit":
-        assert "[SERVER]: Lines of yours that were not sent: 10." in ana.lines()
+        assert "[SERVER]: Your lines that were not sent: 10." in ana.lines()
         return
     spoken = said(bia)
     if how == "reset":
@@ -376,7 +376,7 @@ def test_what_nobody_has_read_is_told_as_not_sent(
     again.send(f"/resume {code}\n".encode())
     for _ in range(20):
         pass_time(house)
-    assert f"[SERVER]: Lines of yours that were not sent: {20 - len(spoken)}." in again.lines()
+    assert f"[SERVER]: Your lines that were not sent: {20 - len(spoken)}." in again.lines()
     assert said(bia) == []
 
 
@@ -397,7 +397,7 @@ def test_lines_behind_quit_are_not_sent_and_that_is_told() -> None:
     house, bia, ana = house_with()
     ana.send(b"bye\n/quit\none\ntwo\n")
     pass_time(house)
-    assert ana.lines() == ["[SERVER]: Lines of yours that were not sent: 2.", "[SERVER]: Goodbye!"]
+    assert ana.lines() == ["[SERVER]: Your lines that were not sent: 2.", "[SERVER]: Goodbye!"]
     assert said(bia) == ["bye"]
 
 
@@ -424,5 +424,5 @@ def test_what_cannot_be_saved_in_time_is_told_when_the_server_stops() -> None:
     assert done.called
     ana.send(b"later\n")
     house.world.chat.stop(lambda: None)
-    assert "[SERVER]: Lines of yours that were not sent: 10." in ana.lines()
-    assert bia.lines()[-1].startswith("[SERVER]: The server is being stopped.")
+    assert "[SERVER]: Your lines that were not sent: 10." in ana.lines()
+    assert bia.lines()[-1].startswith("[SERVER]: The server is shutting down.")

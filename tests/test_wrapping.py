@@ -27,7 +27,7 @@ def test_a_row_ends_at_a_blank_and_the_next_is_indented() -> None:
 
 
 def test_the_help_hangs_below_its_second_column() -> None:
-    text = "  /history [ROOM] [COUNT] [before NUMBER]  Show what was said, with the number of each"
+    text = "  /history [ROOM] [COUNT] [before NUMBER]  Show messages, with the number of each"
     _, second = wrap(text, 80, hanging(text, 80)).split(ROW_END)
     assert second.index("of") == text.index("Show") == hanging(text, 80)
 

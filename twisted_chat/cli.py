@@ -41,7 +41,7 @@ class WrongCount(CannotStart):
 
 class WrongId(CannotStart):
     code = "wrong-id"
-    template = N_("{given} is not an id: it has 1 to 64 characters")
+    template = N_("{given} is not an id: an id has 1 to 64 characters")
 
 
 class WrongSeconds(CannotStart):
@@ -110,28 +110,28 @@ def _arguments() -> argparse.ArgumentParser:
     verify = commands.add_parser(
         "verify",
         help="check that a server's log is whole",
-        description="Check that no entry of the log was lost or changed, and name the first that "
-        "was in each room. Status 1: something is wrong; 2: it could not be checked.",
+        description="Check that no entry of the log is missing or changed, and name the first such "
+        "entry of each room. Status 1: something is wrong; 2: it could not be checked.",
     )
     verify.set_defaults(command=_verify)
     _add_database(verify)
 
     history = commands.add_parser(
         "history",
-        help="print what was said in a room",
-        description="Print what was said in a room, oldest first, with numbers and times (UTC).",
+        help="print the messages of a room",
+        description="Print the messages of a room, oldest first, with numbers and times (UTC).",
     )
     history.set_defaults(command=_history)
     _add_database(history)
     history.add_argument("room", metavar="ROOM", help="the room's name")
     history.add_argument(
-        "--last", metavar="N", type=_told(_count), help="only the last so many [default: all]"
+        "--last", metavar="N", type=_told(_count), help="only the last N messages [default: all]"
     )
 
     export = commands.add_parser(
         "export",
-        help="write what was said for other programs",
-        description="Write what was said in a room, or in all of them, in UTF-8.",
+        help="export messages for other programs",
+        description="Export the messages of a room, or of all rooms, in UTF-8.",
     )
     export.set_defaults(command=_export)
     _add_database(export)
@@ -140,7 +140,7 @@ def _arguments() -> argparse.ArgumentParser:
         "--format",
         choices=("jsonl", "markdown", "csv"),
         required=True,
-        help="one JSON object a line, a text to read, or a table",
+        help="one JSON object per line, a text to read, or a table",
     )
     export.add_argument(
         "--output", metavar="FILE", help="where to write it [default: standard output]"
@@ -154,18 +154,18 @@ def _arguments() -> argparse.ArgumentParser:
 
     reindex = commands.add_parser(
         "reindex",
-        help="make the search index of a database anew",
-        description="Make the search index of a database anew, of the log that is in it, while no "
-        "server has it open. Status 1: the database is damaged; 2: it could not be done.",
+        help="rebuild the search index of a database",
+        description="Rebuild the search index of a database from its log, while no server has the "
+        "database open. Status 1: the database is damaged; 2: it could not be done.",
     )
     reindex.set_defaults(command=_reindex)
-    reindex.add_argument("database", metavar="DB", help="the database of a server that is stopped")
+    reindex.add_argument("database", metavar="DB", help="the database of a stopped server")
 
     backup = commands.add_parser(
         "backup",
         help="copy a server's database",
         description="Copy a database, also while the server runs, and verify the copy. A file "
-        "that exists is left as it is. Status 1: the log is damaged; 2: it could not be done.",
+        "that exists is not changed. Status 1: the log is damaged; 2: it could not be done.",
     )
     backup.set_defaults(command=_backup)
     _add_database(backup)
@@ -178,10 +178,10 @@ def _add_client(commands: argparse._SubParsersAction[_Parser]) -> None:
     connect = commands.add_parser(
         "connect",
         help="join a chat",
-        description="Join a chat: type what you want to say; /help shows the commands, sair "
-        "leaves. Between pipes it is a filter: lines in, lines out. Status 1: something was "
-        "refused; 2: wrong usage or configuration; 3: no connection, or not all was sent, which "
-        "is kept for the next time.",
+        description="Join a chat: type what you want to say; /help shows the commands, "
+        "/quit leaves. Between pipes it is a filter: lines in, lines out. Status 1: something was "
+        "refused; 2: wrong usage or configuration; 3: no connection, or lines that were not sent, "
+        "which are kept for the next time.",
     )
     connect.set_defaults(command=_connect)
     connect.add_argument(
@@ -194,18 +194,18 @@ def _add_client(commands: argparse._SubParsersAction[_Parser]) -> None:
     _add_security(connect)
     _add_nick(connect)
     connect.add_argument(
-        "--plain", action="store_true", help="lines below one another, as for screen readers"
+        "--plain", action="store_true", help="only lines, without a status bar: for screen readers"
     )
     connect.add_argument(
-        "--json", action="store_true", help="print what happens as JSON Lines, for programs"
+        "--json", action="store_true", help="print events as JSON Lines, for programs"
     )
 
     send = commands.add_parser(
         "send",
-        help="say something, from a script",
-        description="Say something in a room and wait until it is saved. Each line is a message; "
-        "lines of standard input are said as they come. Status 0: all is saved; 1: a message was "
-        "refused; 3: there was no answer in time; 130: interrupted. What was not said is named.",
+        help="send a message from a script",
+        description="Send a message to a room and wait until it is saved. Each line is a message; "
+        "lines of standard input are sent as they come. Status 0: all are saved; 1: a message was "
+        "refused; 3: there was no answer in time; 130: interrupted. Unsent messages are named.",
     )
     send.set_defaults(command=_send)
     _add_server(send)
@@ -214,13 +214,13 @@ def _add_client(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="ROOM",
         type=_told(room_name),
         default="lobby",
-        help="where [default: lobby]",
+        help="the room [default: lobby]",
     )
     send.add_argument(
         "--id",
         metavar="ID",
         type=_told(_message_id),
-        help="a name for the message: with the same one again, it is not said twice; further "
+        help="an id for the message: sent again with the same id, it is stored once; further "
         "lines have ID.2, ID.3 and so on",
     )
     send.add_argument(
@@ -230,12 +230,12 @@ def _add_client(commands: argparse._SubParsersAction[_Parser]) -> None:
         default=10.0,
         help="seconds to wait for each message [default: 10]",
     )
-    send.add_argument("text", metavar="TEXT", nargs="+", help="what to say; - is standard input")
+    send.add_argument("text", metavar="TEXT", nargs="+", help="the message; - is standard input")
 
     tail = commands.add_parser(
         "tail",
-        help="print what is said, as it is said",
-        description="Print what is said in rooms, as it is said, until it is interrupted.",
+        help="print messages as they come",
+        description="Print the messages of rooms as they come, until interrupted.",
     )
     tail.set_defaults(command=_tail)
     _add_server(tail)
@@ -243,11 +243,11 @@ def _add_client(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--since",
         metavar="NUMBER",
         type=_told(_number),
-        help="begin after this number of each room; 0 is the beginning [default: the end]",
+        help="start after this number in each room; 0 is the beginning [default: the end]",
     )
     tail.add_argument("--json", action="store_true", help="print JSON Lines")
     tail.add_argument(
-        "rooms", metavar="ROOM", nargs="*", type=_told(room_name), help="which [default: lobby]"
+        "rooms", metavar="ROOM", nargs="*", type=_told(room_name), help="the rooms [default: lobby]"
     )
 
 
@@ -263,17 +263,17 @@ def _add_server(command: argparse.ArgumentParser) -> None:
 
 
 def _add_security(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--tls", action="store_true", help="over TLS, as with tls: before HOST")
+    command.add_argument("--tls", action="store_true", help="use TLS, as with tls: before HOST")
     command.add_argument(
         "--ca",
         metavar="FILE",
-        help="over TLS; the authorities that may sign certificates (PEM) [default: the system's]",
+        help="over TLS: the authorities that may sign certificates (PEM) [default: the system's]",
     )
     command.add_argument(
         "--pin",
         metavar="FINGERPRINT",
         type=_told(parse_fingerprint),
-        help="over TLS; trust the certificate with this SHA-256 fingerprint and no other one",
+        help="over TLS: trust only the certificate with this SHA-256 fingerprint",
     )
 
 
@@ -368,7 +368,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 def _add_database(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "database", metavar="DB", help="the server's database; it may run meanwhile"
+        "database", metavar="DB", help="the server's database; the server may be running"
     )
 
 

@@ -37,12 +37,12 @@ _COPYING = N_("Copying: {percent} %")
 
 class BackupExists(CannotStart):
     code = "backup-exists"
-    template = N_("{path} exists already and is left as it is")
+    template = N_("{path} already exists and was not changed")
 
 
 class LogDamaged(Refusal):
     code = "log-damaged"
-    template = N_("No backup was made, as the log itself is damaged.")
+    template = N_("No backup was made because the log itself is damaged.")
 
     def __init__(self, findings: Sequence[Refusal] = ()) -> None:
         super().__init__()
@@ -52,16 +52,16 @@ class LogDamaged(Refusal):
 class IndexNotCopied(Refusal):
     code = "index-not-copied"
     template = N_(
-        "the search index is damaged; a server that starts with the backup makes it anew, and "
-        "{program} reindex does so for the database itself"
+        "the search index is damaged; a server that starts with the backup rebuilds "
+        "it, and {program} reindex rebuilds that of the database itself"
     )
 
 
 class FolderNotSynced(Refusal):
     code = "folder-not-synced"
     template = N_(
-        "{path} is there and whole; but its folder cannot be synced ({reason}), so that it could "
-        "be missing after a power cut"
+        "{path} is complete, but its folder could not be synced ({reason}): the file "
+        "may be missing after a power cut"
     )
 
 

@@ -40,12 +40,14 @@ _INTERRUPTED = 130
 
 class OutputIsDatabase(CannotStart):
     code = "output-is-database"
-    template = N_("{path} belongs to the database itself and is left as it is")
+    template = N_("{path} belongs to the database itself and was not changed")
 
 
 class BomForTables(CannotStart):
     code = "bom-for-tables"
-    template = N_("--bom is for --format csv: other programs would take it for text")
+    template = N_(
+        "--bom works only with --format csv: in the other formats it would be part of the text"
+    )
 
 
 def verify(path: str, language: str) -> int:
@@ -130,9 +132,9 @@ def reindex(path: str, language: str) -> int:
         with _output(None, None, path) as output, _progress(language, busy=False) as progress:
             entries = make_index_anew(path, progress)
             progress.erase()
-            sentence = N_("The search index was made anew, of 1 entry.")
+            sentence = N_("The search index was rebuilt from 1 entry.")
             if entries != 1:
-                sentence = N_("The search index was made anew, of {n} entries.")
+                sentence = N_("The search index was rebuilt from {n} entries.")
             shown = catalogue(language).gettext(sentence).format(n=grouped(entries, language))
             print(shown, file=output)
             return 0

@@ -51,14 +51,14 @@ class DatabaseMalformed(LogRefusal):
 class DatabaseOlder(CannotStart):
     code = "database-older"
     template = N_(
-        "{path} was written by an older version of this program; "
-        "start the server with it once, which upgrades it"
+        "{path} was written by an older version of this program; to upgrade it, start "
+        "the server with it once"
     )
 
 
 class DatabaseChanged(CannotStart):
     code = "database-changed"
-    template = N_("{path} was changed while it was read, as a server was started; try again")
+    template = N_("{path} changed while it was being read, because a server started; try again")
 
 
 class EntryDamaged(Refusal):
@@ -68,7 +68,7 @@ class EntryDamaged(Refusal):
 
 class RoomDamaged(Refusal):
     code = "room-damaged"
-    template = N_("#{room}: what is recorded of the room itself is damaged")
+    template = N_("#{room}: the record of the room itself is damaged")
 
 
 class RoomUnknown(Refusal):
@@ -77,7 +77,7 @@ class RoomUnknown(Refusal):
 
 
 class NoRooms(RoomUnknown):
-    template = N_("There is no room #{room} in {path}, nor any other yet.")
+    template = N_("There is no room #{room} in {path}, which has no rooms yet.")
 
 
 class Room(msgspec.Struct, frozen=True):

@@ -49,8 +49,8 @@ _ID, _TEXT = 0, 5
 class SearchIndexDamaged(Refusal):
     code = "search-index-damaged"
     template = N_(
-        "the search index does not fit the log ({reason}); {program} reindex {path} makes it "
-        "anew, and loses nothing"
+        "the search index does not match the log ({reason}); {program} reindex {path} "
+        "rebuilds it, and nothing is lost"
     )
 
 

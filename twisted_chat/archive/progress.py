@@ -12,7 +12,7 @@ from twisted_chat.i18n.language import N_, catalogue
 _INTERVAL = 0.2
 
 _CHECKING = N_("Checking the file …")
-_LINE = N_("{percent} %, {rate} entries a second")
+_LINE = N_("{percent} %, {rate} entries per second")
 
 
 def grouped(number: int, language: str) -> str:

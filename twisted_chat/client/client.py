@@ -53,9 +53,9 @@ from twisted_chat.i18n.language import N_
 FIRST_RETRY = 0.5
 LAST_RETRY = 30.0
 
-TOO_MANY_ROOMS = N_("the server takes us to too many rooms")
-TOO_MUCH = N_("the server sends too much before it answers")
-REPLACED = N_("you have come in from somewhere else, with the same name")
+TOO_MANY_ROOMS = N_("the server put this client into too many rooms")
+TOO_MUCH = N_("the server sent too much before it answered")
+REPLACED = N_("you connected from somewhere else with the same name")
 
 # What is logged, where no person would be told.
 CANNOT_START = "the client cannot start: {reason}"
@@ -362,7 +362,7 @@ class ChatClient(Requests, Service):
             self._warn(CANNOT_START, refusal)
             self._tell(Refused(refusal))
         else:
-            self._log.failure("a defect: the state cannot be opened", failure)
+            self._log.failure("internal error: the state cannot be opened", failure)
         self._tell(Disconnected(visible(str(failure.value)), None))
 
     def _stop(self, reason: str) -> Deferred[None]:
@@ -392,7 +392,7 @@ class ChatClient(Requests, Service):
 
     def _stopped(self, result: Failure | None, reason: str) -> None:
         if result is not None:
-            self._log.failure("a defect: the client was not stopped in good order", result)
+            self._log.failure("internal error: the client was not stopped in good order", result)
         self._end(self._refusal or ClientStopped())
         self._tell(Disconnected(reason, None, self._refusal))
         waiting, self._when_stopped = self._when_stopped, []
@@ -576,7 +576,9 @@ class ChatClient(Requests, Service):
         try:
             self._listener(event)
         except Exception:
-            self._log.failure("a defect: {event} could not be told", event=type(event).__name__)
+            self._log.failure(
+                "internal error: {event} could not be told", event=type(event).__name__
+            )
         if deals_with:
             self.dealt_with(event)
 

@@ -30,17 +30,19 @@ class NotDelivered(Refusal):
 
 class TakenOver(Refusal):
     code = "taken-over"
-    template = N_("Another client has come in with this one's client id, and takes its place.")
+    template = N_(
+        "Another client connected with the same client id and took the place of this one."
+    )
 
 
 class ClientStopped(Refusal):
     code = "client-stopped"
-    template = N_("The client was stopped before there was an answer.")
+    template = N_("The client was stopped before the answer came.")
 
 
 class TakenBack(Refusal):
     code = "taken-back"
-    template = N_("It was taken back before it was sent.")
+    template = N_("It was cancelled before it was sent.")
 
 
 class Receipt(Event, frozen=True):

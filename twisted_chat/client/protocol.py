@@ -36,15 +36,15 @@ GREETING_LIMIT = 4096
 
 # Why a connection ended.
 CLOSED = N_("the server closed the connection")
-BROKEN = N_("the connection broke off")
+BROKEN = N_("the connection broke")
 SILENT = N_("the server does not answer")
 LINE_TOO_LONG = N_("the server sent a line that is too long")
-NOT_UNDERSTOOD = N_("the server sent something that is not understood")
+NOT_UNDERSTOOD = N_("the server sent something that this client does not understand")
 NOT_A_CHAT = N_("this is not a twisted-chat server")
-SPEAKS_TLS = N_("the server speaks TLS: its address begins with tls:")
+SPEAKS_TLS = N_("the server speaks TLS: put tls: in front of its address")
 SAID_NOTHING = N_(
-    "the server closed the connection without a word; if it speaks TLS, its address begins with "
-    "tls:"
+    "the server closed the connection without an answer; if it speaks TLS, put tls: in "
+    "front of its address"
 )
 
 #: How an alert of TLS begins (RFC 8446, section 5.1): what it answers to us.

@@ -28,7 +28,7 @@ NOT_OPEN = N_("the client is closing")
 
 class NotKept(LogRefusal):
     code = "not-kept"
-    template = N_("This line is not kept if the client ends before it is sent ({reason}).")
+    template = N_("This line will be lost if the client ends before sending it ({reason}).")
 
 
 class Kept(msgspec.Struct, frozen=True):

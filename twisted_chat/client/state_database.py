@@ -52,15 +52,15 @@ _DAMAGED = "database disk image is malformed"
 
 class StateUnusable(LogRefusal, CannotStart):
     code = "state-unusable"
-    template = N_("cannot keep anything in {path}: {reason}")
+    template = N_("cannot write {path}: {reason}")
 
 
 class StateDamaged(StateUnusable):
     """It is about the file itself, so that a new one would do."""
 
     template = N_(
-        "cannot read what was kept in {path}: {reason}. "
-        "Move that file away, and the client begins anew."
+        "cannot read the client's state in {path}: {reason}. If you move that file "
+        "away, the client starts afresh."
     )
 
 

@@ -209,7 +209,7 @@ class FileState:
                 "{path} was not written: {reason}", path=self._path, reason=reason_of(why.value)
             )
         else:
-            self._log.failure("a defect: {path} was not written", why, path=self._path)
+            self._log.failure("internal error: {path} was not written", why, path=self._path)
 
     def _close_file(self) -> None:
         if self._database is None:

@@ -48,7 +48,7 @@ from twisted_chat.i18n.language import N_, catalogue
 HANDSHAKE_TIMEOUT = 10.0
 
 #: Why a certificate is not trusted: OpenSSL's numbers (``openssl/x509_vfy.h``) in a few words.
-_UNKNOWN_SIGNER = N_("no authority that is known here has signed it")
+_UNKNOWN_SIGNER = N_("it is not signed by a trusted authority")
 _REASONS = {
     9: N_("it is not valid yet"),
     10: N_("it has expired"),
@@ -60,7 +60,7 @@ _REASONS = {
 }
 _OTHER_REASON = N_("it is not valid (error {number} of OpenSSL)")
 _OTHER_NAME = N_("it is for another name")
-NOT_TLS = N_("there is no TLS that both sides speak")
+NOT_TLS = N_("the server and the client have no TLS version or cipher in common")
 
 #: What OpenSSL says of an answer that is no TLS.
 _NOT_TLS = (

@@ -32,17 +32,19 @@ class NotTrusted(CannotStart):
 class CertificateUnknown(NotTrusted):
     code = "certificate-unknown"
     template = N_(
-        "the certificate of {address} is not trusted: {reason}. Its SHA-256 fingerprint is "
-        "{fingerprint}. If the server's operator confirms it: --pin {fingerprint}"
+        "the certificate of {address} is not trusted: {reason}. Its SHA-256 "
+        "fingerprint is {fingerprint}. If the server's operator confirms it, connect "
+        "with --pin {fingerprint}"
     )
 
 
 class CertificateChanged(NotTrusted):
     code = "certificate-changed"
     template = N_(
-        "WARNING: {address} does not show the certificate that you trust. Somebody may be in "
-        "between and read everything, or the operator has replaced it. Its SHA-256 fingerprint is "
-        "{fingerprint}, not {pinned}. If the operator confirms the new one: --pin {fingerprint}"
+        "WARNING: {address} does not show the certificate that you trust. Somebody may "
+        "be intercepting the connection, or the operator has replaced the certificate. "
+        "Its SHA-256 fingerprint is {fingerprint}, not {pinned}. If the operator "
+        "confirms the new one, connect with --pin {fingerprint}"
     )
 
 

@@ -269,7 +269,7 @@ class Unanswered:
 
     def _is_kept(self, result: Failure | None, outgoing: Outgoing) -> None:
         if result is not None and not result.check(Refusal):
-            self._log.failure("a defect: a message was not kept", result)
+            self._log.failure("internal error: a message was not kept", result)
         elif result is not None and not outgoing.is_marked:
             self._tell(Refused(cast("Refusal", result.value)))
         outgoing.is_kept = True

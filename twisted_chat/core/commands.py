@@ -179,7 +179,7 @@ TABLE = Table(
             form=Form.WORD,
             first=Argument.ROOM,
             arguments=N_("ROOM"),
-            help=N_("Go to a room; it is made if there is none. What you type goes there."),
+            help=N_("Join a room, or create it. What you type then goes there."),
         ),
         Command(
             request=Leave,
@@ -199,8 +199,8 @@ TABLE = Table(
             form=Form.PAGE_OF_ROOMS,
             arguments=N_("[all] [WORD] [after ROOM]"),
             help=N_(
-                "List the rooms with people in them, or all; those with a word in their name or"
-                " topic."
+                "List the rooms with people in them, or all; with WORD, those whose "
+                "name or topic contains it."
             ),
         ),
         Command(
@@ -230,7 +230,7 @@ TABLE = Table(
             form=Form.NAME_AND_TEXT,
             first=Argument.PERSON,
             arguments=N_("NAME TEXT"),
-            help=N_("Tell somebody something in private."),
+            help=N_("Send somebody a private message."),
         ),
         Command(
             request=Reply,
@@ -263,21 +263,21 @@ TABLE = Table(
             request=Ignore,
             handler="_ignore",
             json="ignore",
-            names=("ignore", "ignorar"),
+            names=("ignore", "ignorar", "bloquear"),
             form=Form.OPTIONAL_WORD,
             first=Argument.PERSON,
             arguments=N_("[NAME]"),
-            help=N_("Stop seeing what somebody says, or list whom you ignore."),
+            help=N_("Ignore somebody, or list the people you ignore."),
         ),
         Command(
             request=Unignore,
             handler="_unignore",
             json="unignore",
-            names=("unignore", "designorar"),
+            names=("unignore", "desbloquear", "designorar"),
             form=Form.WORD,
             first=Argument.PERSON,
             arguments=N_("NAME"),
-            help=N_("See again what somebody says."),
+            help=N_("Stop ignoring somebody."),
         ),
         Command(
             request=ReadHistory,
@@ -287,7 +287,7 @@ TABLE = Table(
             form=Form.PAGE_OF_HISTORY,
             first=Argument.ROOM,
             arguments=N_("[ROOM] [COUNT] [before NUMBER]"),
-            help=N_("Show what was said, with the number of each line."),
+            help=N_("Show earlier messages, each with its number."),
         ),
         Command(
             request=Search,
@@ -296,7 +296,7 @@ TABLE = Table(
             names=("search", "buscar"),
             form=Form.ROOM_AND_WORDS,
             arguments=N_("[#ROOM] WORDS"),
-            help=N_("Find what was said, the latest first."),
+            help=N_("Search the messages, newest first."),
         ),
         Command(
             request=SetReceipts,
@@ -305,7 +305,7 @@ TABLE = Table(
             form=Form.SWITCH,
             first=Argument.SWITCH,
             arguments=N_("on|off"),
-            help=N_("Show the number of each line of yours once it is saved."),
+            help=N_("Show the number of each of your lines once it is saved."),
         ),
         Command(
             request=Resume,
@@ -314,7 +314,7 @@ TABLE = Table(
             names=("resume", "retomar"),
             form=Form.WORD,
             arguments=N_("CODE"),
-            help=N_("Come back after a lost connection, instead of typing a name."),
+            help=N_("Come back after a lost connection: type this instead of a name."),
         ),
         Command(
             request=SetLanguage,
@@ -343,14 +343,14 @@ TABLE = Table(
             states=ALWAYS,
             json="limits",
             names=("limits", "limites"),
-            help=N_("Show what is limited on this server."),
+            help=N_("Show the limits of this server."),
         ),
         Command(
             request=Cancel,
             handler="_cancel",
             states=ALWAYS,
             names=("cancel", "cancelar"),
-            help=N_("Drop the lines of yours that still wait to be sent."),
+            help=N_("Drop your lines that are still waiting to be sent."),
         ),
         Command(
             request=Help,
@@ -368,7 +368,7 @@ TABLE = Table(
             states=ALWAYS,
             json="quit",
             names=("quit", "sair", "exit"),
-            help=N_("Leave the chat; sair alone on a line does the same."),
+            help=N_("Leave the chat."),
         ),
         Command(request=Hello, handler="_hello", states=CHOOSING, json="hello"),
         Command(request=Ping, handler="_ping", states=ALWAYS, json="ping"),

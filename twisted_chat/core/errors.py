@@ -49,8 +49,8 @@ class NotUTF8(Refusal):
 class ControlCharacter(Refusal):
     code = "control-character"
     template = N_(
-        "That line was not sent: it holds the character U+{character:04X}, "
-        "which can disturb other people's terminals."
+        "That line was not sent: it contains the character U+{character:04X}, which "
+        "can disturb other people's terminals."
     )
 
 
@@ -76,6 +76,10 @@ class NameMissing(Refusal):
     template = N_("Please type a name.")
 
 
+class RoomNameMissing(NameMissing):
+    template = N_("Please type the name of a room, such as lobby.")
+
+
 class NameTooLong(Refusal):
     code = "name-too-long"
     template = N_("That name is too long: the limit is {limit} characters.")
@@ -84,8 +88,8 @@ class NameTooLong(Refusal):
 class NameInvalid(Refusal):
     code = "name-invalid"
     template = N_(
-        "That name cannot be used: only letters, digits and _ - . ' are allowed, "
-        "and it starts with a letter, a digit or _."
+        "That name cannot be used: only letters, digits and _ - . ' are allowed, and "
+        "it must start with a letter, a digit or _."
     )
 
 
@@ -93,15 +97,15 @@ class NameCharacter(NameInvalid):
     """``character`` is not allowed in names, or not there: see :func:`.characters.named`."""
 
     template = N_(
-        "That name cannot be used: it holds the character {character}; "
-        "letters, digits and _ - . ' are allowed."
+        "That name cannot be used: it contains the character {character}; letters, "
+        "digits and _ - . ' are allowed."
     )
 
 
 class NameStart(NameCharacter):
     template = N_(
-        "That name cannot be used: it starts with the character {character}; "
-        "a name starts with a letter, a digit or _."
+        "That name cannot be used: it starts with the character {character}; a name "
+        "must start with a letter, a digit or _."
     )
 
 
@@ -109,8 +113,8 @@ class NameMarks(NameCharacter):
     """``character`` is a mark that is one too many on its letter."""
 
     template = N_(
-        "That name cannot be used: the mark {character} is one too many on its letter, "
-        "or is there twice; the limit is {limit}."
+        "That name cannot be used: the mark {character} is repeated, or its letter has "
+        "more than {limit} marks."
     )
 
 
@@ -118,8 +122,8 @@ class NameDirection(NameInvalid):
     """It breaks the rule of RFC 5893, section 2."""
 
     template = N_(
-        "That name cannot be used: it is written from right to left, so it starts with a letter, "
-        "ends with a letter or a digit, and has digits of one kind."
+        "That name cannot be used: it is written from right to left, so it must start "
+        "with a letter, end with a letter or a digit, and use digits of one kind."
     )
 
 
@@ -140,8 +144,8 @@ class NameTaken(Refusal):
 
 class NameKept(NameTaken):
     template = N_(
-        "The name {name} is kept for somebody who lost the connection and can come back. "
-        "Please choose another."
+        "The name {name} is held for somebody who lost the connection and can come "
+        "back. Please choose another."
     )
 
 
@@ -171,8 +175,8 @@ class NotReading(Refusal):
 class NotConfirmed(Refusal):
     code = "not-confirmed"
     template = N_(
-        "{name} may not have got your message: their side has not confirmed it. "
-        "They are shown it again if they come back in time."
+        "{name} may not have received your message: their side has not confirmed it. "
+        "If they come back in time, they are shown it again."
     )
 
 
@@ -183,7 +187,7 @@ class NobodyToAnswer(Refusal):
 
 class NotYourself(Refusal):
     code = "not-yourself"
-    template = N_("That is yourself.")
+    template = N_("That is you.")
 
 
 class NotIgnored(Refusal):
@@ -203,25 +207,27 @@ class NotInRoom(Refusal):
 
 class InNoRoom(Refusal):
     code = "in-no-room"
-    template = N_("You are in no room. /join ROOM takes you to one; /rooms lists them.")
+    template = N_("You are not in any room. /join ROOM takes you to one; /rooms lists them.")
 
 
 class TooManyRooms(Refusal):
     code = "too-many-rooms"
-    template = N_("You are in {limit} rooms already, which is the limit. /leave one first.")
+    template = N_(
+        "You are already in {limit} rooms, which is the limit. Use /leave in one of them first."
+    )
 
 
 class TooManyNewRooms(Refusal):
     code = "too-many-new-rooms"
     template = N_(
-        "From your address, {limit} rooms were made within an hour, which is the limit. "
-        "You can join one that exists, or make another one in {minutes} minutes."
+        "Your address has created {limit} rooms within an hour, which is the limit. "
+        "You can join an existing room, or create another one in {minutes} minutes."
     )
 
 
 class TooManyIgnored(Refusal):
     code = "too-many-ignored"
-    template = N_("You are ignoring {limit} people already, which is the limit.")
+    template = N_("You are already ignoring {limit} people, which is the limit.")
 
 
 class TopicTooLong(Refusal):
@@ -231,12 +237,14 @@ class TopicTooLong(Refusal):
 
 class NoSuchLanguage(Refusal):
     code = "no-such-language"
-    template = N_("There is no language {language} here. There are: {languages}.")
+    template = N_("The language {language} is not available. Available: {languages}.")
 
 
 class UnknownCode(Refusal):
     code = "unknown-code"
-    template = N_("Nobody can come back with {given}: it is not a code, or too old. Type a name.")
+    template = N_(
+        "{given} is not a valid code to come back with: it is unknown or has expired. Type a name."
+    )
 
 
 class TooManyGuesses(Refusal):
@@ -249,7 +257,7 @@ class TooManyGuesses(Refusal):
 
 class AlreadyHere(Refusal):
     code = "already-here"
-    template = N_("You are in the chat already.")
+    template = N_("You are already in the chat.")
 
 
 # -- programs ---------------------------------------------------------------------------------
@@ -278,19 +286,19 @@ class SearchTooLong(Refusal):
 class SearchTooSlow(Refusal):
     code = "search-too-slow"
     template = N_(
-        "The search took longer than {seconds:g} s and was ended. Rarer words, or other ones in "
-        "addition, are found faster."
+        "The search took longer than {seconds:g} s and was stopped. Use rarer words, "
+        "or more of them."
     )
 
 
 class SearchBusy(Refusal):
     code = "search-busy"
-    template = N_("Too many searches wait at the moment. Please try again in a while.")
+    template = N_("Too many searches are waiting at the moment. Please try again later.")
 
 
 class SearchNotReady(Refusal):
     code = "search-not-ready"
-    template = N_("The search index is still being made ({percent} %). Please try again later.")
+    template = N_("The search index is still being built ({percent} %). Please try again later.")
 
 
 # -- the log ----------------------------------------------------------------------------------
@@ -325,7 +333,7 @@ class NotSaved(LogRefusal):
 
 class IdReused(Refusal):
     code = "id-reused"
-    template = N_("The message id {id} was used already, for another message.")
+    template = N_("The message id {id} was already used for another message.")
 
 
 class HistoryUnavailable(LogRefusal):
@@ -344,22 +352,23 @@ class ServerFull(Refusal):
 class TooManyConnections(Refusal):
     code = "address"
     template = N_(
-        "There are {limit} connections from your address already, which is the limit. "
-        "Close one of them first."
+        "Your address already has {limit} connections, which is the limit. Close one of them first."
     )
 
 
 class LoginDeadlineMissed(Refusal):
     code = "login-deadline"
     template = N_(
-        "You chose no name within {seconds:g} seconds, so this connection is closed. "
-        "You can connect again."
+        "You did not choose a name within {seconds:g} seconds, so this connection is "
+        "closed. You can connect again."
     )
 
 
 class InternalError(Refusal):
     code = "internal-error"
-    template = N_("Something went wrong here, and the operator's log says what. Please try again.")
+    template = N_(
+        "Something went wrong on the server; the operator's log has the details. Please try again."
+    )
 
 
 # -- the service does not start ---------------------------------------------------------------
@@ -412,8 +421,8 @@ class CannotListen(CannotStart):
 class TLSForbidden(CannotStart):
     code = "tls-forbidden"
     template = N_(
-        "cannot listen on {endpoint}: TLS needs memory that it can write and execute; in a unit of "
-        "systemd, MemoryDenyWriteExecute=no allows it"
+        "cannot listen on {endpoint}: TLS needs memory that it can write and execute; "
+        "in a systemd unit, MemoryDenyWriteExecute=no allows it"
     )
 
 
@@ -436,12 +445,12 @@ class DatabaseInUse(CannotStart):
 
 class DatabaseForeign(CannotStart):
     code = "database-foreign"
-    template = N_("{path} is a database of another program; it is left as it is")
+    template = N_("{path} is a database of another program; it was not changed")
 
 
 class BackupFailed(LogRefusal, CannotStart):
     code = "backup-failed"
-    template = N_("cannot back {path} up before upgrading it: {reason}")
+    template = N_("cannot back up {path} before upgrading it: {reason}")
 
 
 class DatabaseNewer(CannotStart):

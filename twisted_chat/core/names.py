@@ -39,6 +39,7 @@ from twisted_chat.core.errors import (
     NameStart,
     NameTooLong,
     Refusal,
+    RoomNameMissing,
 )
 from twisted_chat.core.lookalikes import skeleton
 from twisted_chat.core.unicode_tables import script
@@ -198,7 +199,10 @@ def room_name(text: str) -> str:
 
     :raises Refusal: one of the ``Name…`` classes, which says what is wrong with it.
     """
-    text = _spelled(text.strip().removeprefix("#"), ROOM_LIMIT)
+    text = text.strip().removeprefix("#")
+    if not text:
+        raise RoomNameMissing()
+    text = _spelled(text, ROOM_LIMIT)
     small = unicodedata.normalize("NFD", text.lower())
     small = unicodedata.normalize("NFC", _DOTTED.sub(_undotted, small))
     if len(small) > ROOM_LIMIT:

@@ -261,8 +261,8 @@ def _welcomed(event: Welcomed, style: Style) -> list[str]:
     if event.resumed:
         sentence = N_("Welcome back, {name}.")
     else:
-        sentence = N_("You are {name} now. /help shows the commands; sair leaves.")
-    code = N_("If the connection breaks off, /resume {code} brings you back.")
+        sentence = N_("You are {name} now. /help shows the commands; /quit leaves.")
+    code = N_("If the connection is lost, /resume {code} brings you back.")
     return [
         *(visible(line) for line in event.motd),
         _notice(style, sentence, name=event.nickname),
@@ -273,15 +273,15 @@ def _welcomed(event: Welcomed, style: Style) -> list[str]:
 def _entered(event: Entered, style: Style) -> list[str]:
     if event.people:
         people = _some(event.people, event.people_count, style)
-        line = _notice(style, N_("In #{room} with you: {people}."), room=event.room, people=people)
+        line = _notice(style, N_("Also in #{room}: {people}."), room=event.room, people=people)
     else:
-        line = _notice(style, N_("In #{room} with you: nobody yet."), room=event.room)
+        line = _notice(style, N_("You are alone in #{room}."), room=event.room)
     if event.until_stop and event.keep_days:
-        kept = N_("What is said here is kept until the server stops, {days} days at most.")
+        kept = N_("Messages here are kept until the server stops, for {days} days at most.")
     elif event.until_stop:
-        kept = N_("What is said here is kept until the server stops.")
+        kept = N_("Messages here are kept until the server stops.")
     else:
-        kept = N_("What is said here is kept for {days} days.") if event.keep_days else ""
+        kept = N_("Messages here are kept for {days} days.") if event.keep_days else ""
     if kept:
         line += " " + _translate(style, kept, days=f"{event.keep_days:g}")
     return [line, *(_topic_line(event.topic, event.topic_by, style) if event.topic else ())]
@@ -335,22 +335,22 @@ def _announced(event: Announced, style: Style) -> list[str]:
 
 def _rooms_listed(event: RoomsListed, style: Style) -> list[str]:
     if event.rooms:
-        sentence = N_("Rooms, with how many people are in them ({n} in all):")
+        sentence = N_("Rooms, and the number of people in each ({n} in all):")
         lines = [_notice(style, sentence, n=event.count)]
     elif event.more:
-        lines = [_notice(style, N_("There are no such rooms among those that were looked at."))]
+        lines = [_notice(style, N_("No room matches among those searched so far."))]
     elif event.all:
-        lines = [_notice(style, N_("There are no such rooms."))]
+        lines = [_notice(style, N_("No room matches."))]
     else:
-        sentence = N_("There are no such rooms. /rooms all shows the empty ones too.")
+        sentence = N_("No room matches. /rooms all includes the empty ones.")
         lines = [_notice(style, sentence)]
     for room in event.rooms:
         topic = f"  {shown(room.topic)}" if room.topic else ""
         lines.append(f"  {room.people:>5}  #{visible(room.room)}{topic}")
     if event.more:
-        more = N_("/rooms {word}after {room} shows those that follow.")
+        more = N_("/rooms {word}after {room} shows the next ones.")
         if event.all:
-            more = N_("/rooms all {word}after {room} shows those that follow.")
+            more = N_("/rooms all {word}after {room} shows the next ones.")
         word = f"{shown(event.word)} " if event.word else ""
         lines.append("  " + _translate(style, more, word=word, room=event.after))
     return lines
@@ -387,9 +387,9 @@ def _replay_starts(event: ReplayStarts, style: Style) -> list[str]:
     if event.resumed:
         sentence = N_("Said while you were away (times are UTC):")
     elif style.local:
-        sentence = N_("Said before you came (in your local time):")
+        sentence = N_("Said before you joined (in your local time):")
     else:
-        sentence = N_("Said before you came (times are UTC):")
+        sentence = N_("Said before you joined (times are UTC):")
     return [_prefix(event.room, style) + _notice(style, sentence)]
 
 
@@ -407,7 +407,9 @@ def _lines_skipped(event: LinesSkipped, style: Style) -> list[str]:
 
 
 def _entries_removed(event: EntriesRemoved, style: Style) -> list[str]:
-    sentence = N_("What you missed is not kept any more; the oldest line is number {first}.")
+    sentence = N_(
+        "The lines that you missed are no longer kept; the oldest line is number {first}."
+    )
     return [_prefix(event.room, style) + _notice(style, sentence, first=event.first)]
 
 
@@ -419,9 +421,9 @@ def _acknowledged(event: Acknowledged, style: Style) -> list[str]:
 def _search_shown(event: SearchShown, style: Style) -> list[str]:
     if not event.entries:
         return [_notice(style, N_("Nothing was found for: {words}"), words=event.words)]
-    sentence = N_("Found, the latest first (times are UTC):")
+    sentence = N_("Found, newest first (times are UTC):")
     if style.local:
-        sentence = N_("Found, the latest first (in your local time):")
+        sentence = N_("Found, newest first (in your local time):")
     lines = [_notice(style, sentence)]
     for entry, snippet in zip(event.entries, event.snippets, strict=False):
         short = structs.replace(entry, text=snippet)
@@ -430,13 +432,13 @@ def _search_shown(event: SearchShown, style: Style) -> list[str]:
 
 
 def _replaced(event: Replaced, style: Style) -> list[str]:
-    return [_notice(style, N_("You have come back over another connection; this one closes."))]
+    return [_notice(style, N_("You came back over another connection; this one is closed."))]
 
 
 def _receipts_set(event: ReceiptsSet, style: Style) -> list[str]:
     if event.on:
-        return [_notice(style, N_("You will be shown the number of each line of yours."))]
-    return [_notice(style, N_("You will not be shown the numbers of your lines."))]
+        return [_notice(style, N_("You will see the number of each of your lines."))]
+    return [_notice(style, N_("You will not see the numbers of your lines."))]
 
 
 def _pong(event: Pong, style: Style) -> list[str]:
@@ -447,14 +449,14 @@ def _history_shown(event: HistoryShown, style: Style) -> list[str]:
     first = event.entries[0].number if event.entries else event.first
     before = event.before or (first if first > event.first else 0)
     if not event.entries and not before:
-        return [_notice(style, N_("Nothing more was said in #{room}."), room=event.room)]
+        return [_notice(style, N_("There are no more messages in #{room}."), room=event.room)]
     sentence = N_("History of #{room} (times are UTC):")
     if style.local:
         sentence = N_("History of #{room} (in your local time):")
     lines = [_notice(style, sentence, room=event.room)]
     lines.extend(f"{entry.number:>6} {_dated(entry, style)}" for entry in event.entries)
     if before:
-        sentence = N_("/history {room} {n} before {first} shows what came before.")
+        sentence = N_("/history {room} {n} before {first} shows earlier messages.")
         n = SHORT_PAGE if event.before else len(event.entries)
         details = {"n": n, "first": before}
         lines.append(_notice(style, sentence, room=event.room, **details))
@@ -463,22 +465,22 @@ def _history_shown(event: HistoryShown, style: Style) -> list[str]:
 
 def _ignored_listed(event: IgnoredListed, style: Style) -> list[str]:
     if not event.people:
-        return [_notice(style, N_("You are ignoring nobody."))]
+        return [_notice(style, N_("You are not ignoring anybody."))]
     return [_notice(style, N_("You are ignoring: {people}."), people=", ".join(event.people))]
 
 
 def _ignoring(event: Ignoring, style: Style) -> list[str]:
     if event.on:
-        sentence = N_("You will not see what {name} says. /unignore {name} takes that back.")
+        sentence = N_("You are ignoring {name} now. /unignore {name} undoes it.")
     else:
-        sentence = N_("You will see again what {name} says.")
+        sentence = N_("You are no longer ignoring {name}.")
     return [_notice(style, sentence, name=event.nickname)]
 
 
 def _language_shown(event: LanguageShown, style: Style) -> list[str]:
     if event.changed:
         return [_notice(style, N_("I will speak English to you."))]
-    sentence = N_("Your language is {language}. There are: {languages}.")
+    sentence = N_("Your language is {language}. Available: {languages}.")
     languages = ", ".join(event.languages)
     return [_notice(style, sentence, language=event.language, languages=languages)]
 
@@ -513,7 +515,9 @@ def _help_shown(event: HelpShown, style: Style) -> list[str]:
         names = ", ".join(f"/{name}" for name in chosen[0].names)
         lines.append("  " + _translate(style, N_("Also called: {names}"), names=names))
     else:
-        lines.append("  " + _translate(style, N_("A line that starts with // is said with one /.")))
+        lines.append(
+            "  " + _translate(style, N_("To say a line that starts with /, type // there."))
+        )
     return lines
 
 
@@ -522,10 +526,10 @@ def _limits_shown(event: LimitsShown, style: Style) -> list[str]:
     shown: list[tuple[str, dict[str, object]]] = [
         (N_("A line has up to {line} bytes."), {"line": limits.text}),
         (
-            N_("A name has up to {name} characters, a room's {room}, a topic {topic}."),
+            N_("A nickname has up to {name} characters, a room's name {room}, a topic {topic}."),
             {"name": limits.nickname, "room": limits.room, "topic": limits.topic},
         ),
-        (N_("You can be in {rooms} rooms."), {"rooms": limits.rooms}),
+        (N_("You can be in up to {rooms} rooms."), {"rooms": limits.rooms}),
         (N_("A page of history has up to {page} lines."), {"page": limits.page}),
         (
             N_("A search has up to {words} words and {bytes} bytes."),
@@ -533,27 +537,31 @@ def _limits_shown(event: LimitsShown, style: Style) -> list[str]:
         ),
     ]
     if limits.rate is not None:
-        sentence = N_("One address can send {burst:g} lines at once, then {per_second:g} a second.")
+        sentence = N_(
+            "One address can send {burst:g} lines at once, then {per_second:g} per second."
+        )
         shown.append((sentence, structs.asdict(limits.rate)))
     if limits.login_deadline:
         sentence = N_("Choose a name within {seconds:g} seconds.")
         shown.append((sentence, {"seconds": limits.login_deadline}))
     if limits.connections_per_address:
-        sentence = N_("One address can have {connections} connections.")
+        sentence = N_("One address can have up to {connections} connections.")
         shown.append((sentence, {"connections": limits.connections_per_address}))
     if limits.rooms_per_hour:
-        sentence = N_("From one address, {rooms} rooms can be made within an hour.")
+        sentence = N_("One address can create up to {rooms} rooms per hour.")
         shown.append((sentence, {"rooms": limits.rooms_per_hour}))
     if limits.max_clients:
-        sentence = N_("All together, {connections} can be connected.")
+        sentence = N_("The server accepts up to {connections} connections.")
         shown.append((sentence, {"connections": limits.max_clients}))
-    sentence = N_("If you do not read, you are shown no more once {soft} bytes wait for you.")
+    sentence = N_(
+        "With {soft} bytes waiting for your client, the server pauses until it reads again."
+    )
     shown.append((sentence, {"soft": SOFT_LIMIT}))
     if limits.max_waiting:
-        sentence = N_("With {hard} bytes that wait for you, your connection is closed.")
+        sentence = N_("Your connection is closed when more than {hard} bytes wait for your client.")
         shown.append((sentence, {"hard": limits.max_waiting}))
     if limits.write_timeout:
-        sentence = N_("It is closed, too, if you read nothing for {seconds:g} seconds.")
+        sentence = N_("It is also closed if your client reads nothing for {seconds:g} seconds.")
         shown.append((sentence, {"seconds": limits.write_timeout}))
     lines = [f"  {_translate(style, sentence, **details)}" for sentence, details in shown]
     return [_notice(style, N_("The limits of this server:")), *lines]
@@ -561,8 +569,8 @@ def _limits_shown(event: LimitsShown, style: Style) -> list[str]:
 
 def _slowed(event: Slowed, style: Style) -> list[str]:
     sentence = N_(
-        "More than {burst:g} lines at once and {per_second:g} a second come from your address: "
-        "the rest waits a moment. Nothing is lost."
+        "Your address sends more than {burst:g} lines at once and {per_second:g} per "
+        "second: the rest will wait a moment. Nothing is lost."
     )
     return [_notice(style, sentence, burst=event.burst, per_second=event.per_second)]
 
@@ -572,7 +580,7 @@ def _still_here(event: StillHere, style: Style) -> list[str]:
 
 
 def _how_to_leave(event: HowToLeave, style: Style) -> list[str]:
-    return [_notice(style, N_("To leave, type sair and press Enter."))]
+    return [_notice(style, N_("To leave, type /quit and press Enter."))]
 
 
 def _refused(event: Refused, style: Style) -> list[str]:
@@ -580,11 +588,11 @@ def _refused(event: Refused, style: Style) -> list[str]:
 
 
 def _not_sent(event: NotSent, style: Style) -> list[str]:
-    return [_notice(style, N_("Lines of yours that were not sent: {count}."), count=event.count)]
+    return [_notice(style, N_("Your lines that were not sent: {count}."), count=event.count)]
 
 
 def _nothing_waits(event: NothingWaits, style: Style) -> list[str]:
-    return [_notice(style, N_("None of your lines waits to be sent."))]
+    return [_notice(style, N_("None of your lines is waiting to be sent."))]
 
 
 def _goodbye(event: Goodbye, style: Style) -> list[str]:
@@ -592,13 +600,13 @@ def _goodbye(event: Goodbye, style: Style) -> list[str]:
 
 
 def _server_stopping(event: ServerStopping, style: Style) -> list[str]:
-    sentence = N_("The server is being stopped. What was said is saved. Goodbye!")
+    sentence = N_("The server is shutting down. All messages are saved. Goodbye!")
     if event.until_stop:
-        sentence = N_("The server is being stopped. What was said was kept until now. Goodbye!")
+        sentence = N_("The server is shutting down. Its messages are no longer kept. Goodbye!")
     elif event.some_unsaved:
         sentence = N_(
-            "The server is being stopped. What was said is saved, but for those of your lines that"
-            " you were told of. Goodbye!"
+            "The server is shutting down. All messages are saved, except your lines "
+            "that were reported as not saved or not sent. Goodbye!"
         )
     return [_notice(style, sentence)]
 

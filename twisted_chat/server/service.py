@@ -268,7 +268,10 @@ class ChatService(Service):
         failure.trap(TimeoutError)
         self._say(
             "not-closed",
-            N_("The log could not be closed in time; what was not acknowledged may not be saved."),
+            N_(
+                "The log could not be closed in time; messages that were not "
+                "acknowledged may not be saved."
+            ),
             LogLevel.error,
         )
 
@@ -328,7 +331,7 @@ class ChatService(Service):
     def _not_read(self, failure: Failure) -> None:
         error = failure.value
         if not isinstance(error, CannotStart):
-            self.factory.log.failure("a defect: the settings were not read", failure)
+            self.factory.log.failure("internal error: the settings were not read", failure)
             return
         self._say(
             "settings-not-read",
@@ -360,7 +363,7 @@ class ChatService(Service):
         if others:
             self._say(
                 "settings-need-restart",
-                N_("These settings change when the server is started again: {settings}"),
+                N_("These settings take effect when the server is restarted: {settings}"),
                 LogLevel.warn,
                 settings=", ".join(others),
             )
@@ -417,7 +420,7 @@ class ChatService(Service):
         if now - self._no_descriptors_told < NO_DESCRIPTORS_INTERVAL:
             return
         self._no_descriptors_told = now
-        sentence = N_("No file descriptor is free: whoever connects has to wait.")
+        sentence = N_("No file descriptor is free: new connections have to wait.")
         self._say("no-descriptors", sentence, LogLevel.warn)
 
     def _fail(self, error: CannotStart) -> None:

@@ -46,7 +46,7 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "A chat server that anyone can join with telnet, netcat or the bundled client. "
-        "Without options it listens on 127.0.0.1:50000 and keeps what is said in chat.db."
+        "Without options it listens on 127.0.0.1:50000 and stores the messages in chat.db."
     )
     optFlags = ((LOG_MESSAGES.name, None, LOG_MESSAGES.help),)
     optParameters = (
@@ -167,7 +167,7 @@ class TwistdService(ChatService):
     def _tell_killed(self) -> None:
         self._say(
             "killed",
-            N_("The server did not end within {seconds:g} seconds, and is killed."),
+            N_("The server did not stop within {seconds:g} seconds, and is killed."),
             LogLevel.critical,
             seconds=LONGEST_END,
         )

@@ -15,9 +15,9 @@ from twisted_chat.terminal.view import Line
 #: Entries that are shown on coming into a room.
 BACKLOG = 50
 
-BEFORE = N_("[Said before you came:]")
+BEFORE = N_("[Said before you joined:]")
 NEW = N_("new")
-NEW_BEFORE = N_("new, and {n} before these; /more shows them")
+NEW_BEFORE = N_("new, and {n} earlier ones; /more shows them")
 
 
 class Backlogs:

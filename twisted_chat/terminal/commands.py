@@ -16,7 +16,7 @@ class More(Request, frozen=True):
 MORE = Command(
     request=More,
     names=("more", "mais"),
-    help=N_("Show the next page of the history or of what was found."),
+    help=N_("Show the next page of the history or of the search results."),
 )
 
 

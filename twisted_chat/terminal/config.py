@@ -92,7 +92,7 @@ class WrongValue(WrongSetting):
 
 class CannotRemember(Refusal):
     code = "cannot-remember"
-    template = N_("{path} could not be written, so that you will be asked again: {reason}")
+    template = N_("{path} could not be written, so you will be asked again: {reason}")
 
 
 def config_path(environ: Mapping[str, str]) -> Path:

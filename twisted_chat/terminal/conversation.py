@@ -61,10 +61,10 @@ GREETING = N_("Welcome! Please type your username:")
 LOST = N_("[Connection lost: {reason}. Trying again…]")
 LOST_TO_A_PERSON = N_("[Connection lost. Press Enter to leave.]")
 BACK = N_("[Connected again.]")
-TRIED_AGAIN = N_("It is sent again in a moment.")
-KEPT = N_("Not sent yet: {n}. It is kept, and sent the next time you connect.")
-GONE = N_("Not sent, and not kept: {n}.")
-NEW_LOG = N_("The server has begun a new log of #{room}.")
+TRIED_AGAIN = N_("It will be sent again shortly.")
+KEPT = N_("Lines not sent yet: {n}. They are kept, and sent the next time you connect.")
+GONE = N_("Lines neither sent nor kept: {n}.")
+NEW_LOG = N_("The server has started a new log for #{room}.")
 
 #: How it ended, as exit statuses.
 LEFT, SOMETHING_REFUSED, NO_CONNECTION = 0, 1, 3
@@ -347,7 +347,7 @@ class Conversation:
             return
         self._has_been_in = True
         self._display.show_lines("notice", [visible(line) for line in event.motd])
-        greeting = N_("You are {name} now. /help shows the commands; sair leaves.")
+        greeting = N_("You are {name} now. /help shows the commands; /quit leaves.")
         name = visible(event.nickname)
         self._display.server("notice", self._display.translate(greeting, name=name))
         if self._is_new and self._display.hold:

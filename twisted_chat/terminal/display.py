@@ -30,8 +30,8 @@ from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.terminal.days import Days
 from twisted_chat.terminal.view import Line, LineKind, View
 
-NOT_SAID = N_("Not said: {text}")
-NO_TOPIC = N_("Not made the topic: {text}")
+NOT_SAID = N_("Not sent: {text}")
+NO_TOPIC = N_("Topic not changed: {text}")
 
 
 class Display:

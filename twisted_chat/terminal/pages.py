@@ -13,7 +13,7 @@ PAGE = 10
 FOUND = 100
 
 NO_MORE = N_("There is nothing more to show.")
-MORE_FOUND = N_("/more shows what else was found.")
+MORE_FOUND = N_("/more shows more results.")
 
 
 class Pages:

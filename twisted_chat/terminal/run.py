@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
 CANNOT_CONNECT = N_("cannot connect to {address}: {reason}")
 ALONE = N_(
-    "You are connected to this server in another terminal already: here you need another name, and "
-    "what is not sent is not kept. With --nick NAME, it is."
+    "You are already connected to this server in another terminal, so you need another "
+    "name here. Unsent lines are kept only if you give that name with --nick NAME."
 )
 
 TRUST = (

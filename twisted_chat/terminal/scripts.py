@@ -55,8 +55,8 @@ from twisted_chat.terminal.run import (
 )
 from twisted_chat.terminal.screen import Screen
 
-NO_ANSWER = N_("no answer from {address} in time: {text} may be saved or not")
-INTERRUPTED_SAYING = N_("interrupted: {text} may be saved or not")
+NO_ANSWER = N_("no answer from {address} in time: {text} may or may not be saved")
+INTERRUPTED_SAYING = N_("interrupted: {text} may or may not be saved")
 
 #: Exit status after Ctrl-C, SIGTERM or SIGHUP: that of a shell after Ctrl-C.
 INTERRUPTED = 130
@@ -64,7 +64,9 @@ INTERRUPTED = 130
 
 class SomebodyElse(CannotStart):
     code = "somebody-else"
-    template = N_("{name} is connected by another program here; say with --nick who speaks")
+    template = N_(
+        "another program on this machine is connected as {name}; give another name with --nick"
+    )
 
 
 #: The room that is meant where none is named.

@@ -53,13 +53,13 @@ from twisted_chat.terminal.display import Display, text_of
 from twisted_chat.terminal.pages import FOUND, Pages
 from twisted_chat.terminal.rooms import Rooms
 
-AWAY = N_("Not connected: what you type is kept and sent when the connection is back.")
-TAKEN_BACK = N_("Not sent, and dropped: {n}.")
-ON_ITS_WAY = N_("Sent, and perhaps still said: {n}.")
-NOTHING_WAITS = N_("None of your lines waits to be sent.")
-NOT_HERE = N_("The client comes back by itself; /resume is for telnet and netcat.")
+AWAY = N_("Not connected: your lines are kept, and sent when the connection is back.")
+TAKEN_BACK = N_("Lines dropped before they were sent: {n}.")
+ON_ITS_WAY = N_("Lines already sent, which may still appear: {n}.")
+NOTHING_WAITS = N_("None of your lines is waiting to be sent.")
+NOT_HERE = N_("The client reconnects by itself; /resume is for telnet and netcat.")
 KEYS = N_(
-    "Tab completes; Alt-1 to Alt-9 go to a room, Alt-A to the one where something is new; "
+    "Tab completes; Alt-1 to Alt-9 switch to a room, Alt-A to one with new messages; "
     "Ctrl-D on an empty line leaves."
 )
 

@@ -86,8 +86,8 @@ LEAVING_TIME = 2.0
 INPUT_ROWS = 6
 
 HOW_TO_LEAVE = N_("Press Ctrl-C again to leave. Your line is kept.")
-PASTED = N_("Pasted lines: {count}. Enter says them as they are, Esc or Ctrl-C discards them.")
-DISCARDED = N_("What was pasted is discarded.")
+PASTED = N_("Pasted lines: {count}. Enter sends them as they are, Esc or Ctrl-C discards them.")
+DISCARDED = N_("The pasted lines were discarded.")
 SEARCH = N_("Search: ")
 
 _STYLE = Style.from_dict(

@@ -22,7 +22,7 @@ COMPANIONS = ("-wal", "-shm", "-journal")
 PRIVATE = 0o600
 
 #: Why nothing is saved once a file of the database is not in its place any more.
-MISPLACED = N_("the database was deleted or replaced while the server runs")
+MISPLACED = N_("the database was deleted or replaced while the server was running")
 
 #: Why nothing is saved once the database is as large as it may be.
 CEILING_REACHED = N_("the database has reached the size that --max-database allows")
