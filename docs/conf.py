@@ -7,6 +7,17 @@ sys.path.insert(0, str(Path(__file__).parent))  # for what stands beside this fi
 
 project = "twisted-chat"
 author = "The twisted-chat developers"
-extensions = ["command_table"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosectionlabel", "command_table"]
 exclude_patterns = ["_build"]
+
+# The label of a heading is its page and its text: :ref:`operations:Backups`.
+autosectionlabel_prefix_document = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+python_maximum_signature_line_length = 80
+
 html_theme = "alabaster"
+html_theme_options = {"page_width": "1240px", "sidebar_width": "200px"}
+html_static_path = ["_static"]
+html_css_files = ["page.css"]
