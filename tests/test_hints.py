@@ -62,7 +62,7 @@ def test_a_program_is_named_where_it_is(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_service_for_the_internet_understands_its_options(tmp_path: Path) -> None:
     """The drop-in that is shipped, with the settings that ``docs/security.rst`` recommends."""
     document = (ROOT / "docs/security.rst").read_text(encoding="utf-8")
-    block = re.search(r"chat\.toml``(?s:.*?)::\n\n((?: {11}.*\n)+)", document)
+    block = re.search(r"chat\.toml``(?s:.*?)::\n\n((?: {7}.*\n)+)", document)
     assert block is not None
     config = tmp_path / "chat.toml"
     config.write_text(dedent(block[1]).replace("/etc/twisted-chat", str(tmp_path)))
