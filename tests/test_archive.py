@@ -381,7 +381,7 @@ def test_a_search_index_that_does_not_fit_is_found_and_made_anew(
     change(path, statement)
     (finding,) = found(path)
     assert isinstance(finding, SearchIndexDamaged)
-    assert f"reindex {path} makes it anew" in finding.sentence("en")
+    assert f"reindex {path} rebuilds it" in finding.sentence("en")
     assert run(capsys, "verify", str(path))[0] == 1
     told = "The search index was rebuilt from 10 entries.\n"
     assert run(capsys, "reindex", str(path)) == (0, told, "")

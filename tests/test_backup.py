@@ -185,10 +185,10 @@ def test_a_file_that_exists_is_left_as_it_is(
 ) -> None:
     copy = tmp_path / "copy.db"
     copy.write_text("something dear")
-    assert "exists already" in refused(capsys, database, str(copy))
+    assert "already exists" in refused(capsys, database, str(copy))
     dangling = tmp_path / "link.db"
     dangling.symlink_to("nowhere")
-    assert "exists already" in refused(capsys, database, str(dangling))
+    assert "already exists" in refused(capsys, database, str(dangling))
 
 
 def test_a_file_that_comes_meanwhile_is_left_as_it_is(
@@ -199,7 +199,7 @@ def test_a_file_that_comes_meanwhile_is_left_as_it_is(
 ) -> None:
     copy = tmp_path / "copy.db"
     monkeypatch.setattr(Progress, "start", lambda self: copy.write_text("something dear"))
-    assert "exists already" in run(capsys, str(database), str(copy))[2]
+    assert "already exists" in run(capsys, str(database), str(copy))[2]
     assert copy.read_text() == "something dear"
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
@@ -335,7 +335,7 @@ def test_where_links_are_not_permitted(
     monkeypatch.setattr(Progress, "start", lambda self: other.write_text("something dear"))
     status, out, err = run(capsys, str(database), str(other))
     assert (status, out) == (2, "")
-    assert "exists already" in err
+    assert "already exists" in err
     assert other.read_text() == "something dear"
 
 
@@ -435,4 +435,4 @@ def test_a_name_that_is_none_is_refused_first(
     assert cli.main(["backup", str(database), copy]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "cannot write" in captured.err or "exists already" in captured.err
+    assert "cannot write" in captured.err or "already exists" in captured.err

@@ -813,7 +813,7 @@ def test_whoever_comes_from_the_same_address_without_the_code_has_the_name_too()
     again.breaks_off()
     stranger = Visitor(world)
     stranger.connection.source = another_address()
-    assert "is kept" in stranger.types("Ana")[0]
+    assert "is held" in stranger.types("Ana")[0]
 
 
 def test_a_name_is_not_kept_for_those_who_said_goodbye() -> None:

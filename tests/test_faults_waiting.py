@@ -183,7 +183,7 @@ def test_netcat_says_goodbye_and_ends(
         ana = Terminal("nc", "127.0.0.1", str(server.port))
         ana.wait_for("type your username")
         ana.type("Ana")
-        ana.wait_for("In #lobby")
+        ana.wait_for("in #lobby")
         start = time.monotonic()
         ana.type(word)
         ana.wait_for("Goodbye!")

@@ -898,7 +898,7 @@ def test_a_reader_who_stopped_is_closed_and_comes_back_to_all_that_was_said(
         ana.say("Ana")
         ana.hears("brings you back")
         bia.say("Bia")
-        bia.hears("In #lobby")
+        bia.hears("in #lobby")
         lines = [f"{number} {'x' * 4000}" for number in range(3000)]
         for line in lines:  # more than the system takes for Ana
             bia.say(line)
@@ -932,13 +932,13 @@ def test_peers_that_are_gone_are_found_within_two_minutes(tmp_path: Path) -> Non
         names = ("Ana", "Caio", "Duda", "Bia")
         for phone, name in zip((idle, addressed, late, bia), names, strict=True):
             phone.say(name)
-            phone.hears("In #lobby")
+            phone.hears("in #lobby")
         for phone in (idle, late):
             phone.say("/leave")
             phone.hears("You left #lobby")
         for phone in (late, bia):
             phone.say("/join x")
-            phone.hears("In #x")
+            phone.hears("in #x")
         begin = time.monotonic()
         for phone in (idle, addressed, late):
             goes_silent(phone.socket)

@@ -360,7 +360,7 @@ def test_a_wrong_paste_is_discarded(key: str) -> None:
         running.press(f"half\x1b[200~{BLOCK}\x1b[201~")
         await running.until(lambda: "Pasted lines: 4" in running.output)
         running.press(key)
-        await running.until(lambda: "is discarded" in running.output)
+        await running.until(lambda: "were discarded" in running.output)
         running.press(" typed\r")
         await running.until(lambda: running.talk.told != [])
 

@@ -27,9 +27,9 @@ def test_a_row_ends_at_a_blank_and_the_next_is_indented() -> None:
 
 
 def test_the_help_hangs_below_its_second_column() -> None:
-    text = "  /history [ROOM] [COUNT] [before NUMBER]  Show messages, with the number of each"
+    text = "  /history [ROOM] [COUNT] [before NUMBER]  Show earlier messages, each with its number"
     _, second = wrap(text, 80, hanging(text, 80)).split(ROW_END)
-    assert second.index("of") == text.index("Show") == hanging(text, 80)
+    assert second.index("number") == text.index("Show") == hanging(text, 80)
 
 
 def test_a_long_word_stays_in_one_piece() -> None:
