@@ -431,7 +431,7 @@ class ChatProtocol(LineReceiver):
         return self._outbox.arrival()
 
     def wrong_code(self) -> None:
-        sentence = N_("[WRONG CODE] {peer} gave a code to come back with that is nobody's.")
+        sentence = N_("[WRONG CODE] {peer} gave a /resume code that nobody has.")
         self.factory.say(sentence, event="wrong-code", peer=self._address)
 
     def adopt(self, session: Session) -> None:
@@ -554,7 +554,9 @@ class ChatProtocol(LineReceiver):
     def outbox_grew(self, size: int) -> None:
         limit = self.factory.limits.max_waiting
         if limit and size > limit and not self._closing:
-            sentence = N_("[CUT OFF] {peer} did not read, and more than {limit} bytes waited.")
+            sentence = N_(
+                "[CUT OFF] {peer} did not read, and more than {limit} bytes were waiting for it."
+            )
             self._cut_off("hard-limit", sentence, limit=limit)
 
 

@@ -82,7 +82,7 @@ class Rejections:
         untold, self._untold = self._untold, {}
         self._is_telling = bool(untold)
         for count, peer, refusal in untold.values():
-            sentence = N_("[TURNED AWAY] {count}, the last one {peer}: {reason}")
+            sentence = N_("[REJECTED] {count}, the last one {peer}: {reason}")
             reason = self._describe(refusal)
             self._log(sentence, event="turned-away", count=count, peer=peer, reason=reason)
         if untold:
