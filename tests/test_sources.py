@@ -18,6 +18,7 @@ from twisted.internet.task import Clock
 
 from tests.support.fakes import NO_RATE
 from tests.support.protocol import House
+from twisted_chat.core import flow
 from twisted_chat.core import sources as sources_module
 from twisted_chat.core.errors import TooManyConnections
 from twisted_chat.core.flood import Rate
@@ -148,7 +149,7 @@ def test_thousands_that_are_gone_at_once_are_few_looks_at_the_others(
         looks += len(heap)
         heapq.heapify(heap)
 
-    monkeypatch.setattr(sources_module, "heapify", heapify)
+    monkeypatch.setattr(flow, "heapify", heapify)
     street = Street(rate=Rate(1, 1))
     waiting = [street.flood(str(number), "127.0.0.1") for number in range(2000)]
     for allowance in waiting[1:]:

@@ -14,9 +14,7 @@ import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
-from heapq import heapify, heappop, heappush
-from itertools import count, islice
-from typing import Protocol
+from itertools import islice
 
 from twisted_chat.core.errors import (
     Refusal,
@@ -26,6 +24,7 @@ from twisted_chat.core.errors import (
     TooManyNewRooms,
 )
 from twisted_chat.core.flood import Rate, TokenBucket
+from twisted_chat.core.flow import Clock, Flow
 from twisted_chat.core.limits import DEFAULTS, Limits
 
 #: The part of an IPv6 address that a household or a machine has all to itself (RFC 6177).
@@ -47,20 +46,6 @@ HOUR = 3600.0
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-class Timer(Protocol):
-    """What :meth:`Clock.callLater` returns."""
-
-    def cancel(self) -> object: ...
-
-
-class Clock(Protocol):
-    """Seconds that never go backwards, and timers."""
-
-    def seconds(self) -> float: ...
-
-    def callLater(self, delay: float, callable: Callable[[], object], /) -> Timer: ...
 
 
 def parse_address(host: str) -> _Address | None:
@@ -89,100 +74,6 @@ def source_of(host: str) -> str:
         network = ipaddress.IPv6Address(int(address) >> host_bits << host_bits)
         return f"{network}/{_NETWORK_BITS}"
     return str(address)
-
-
-class _Flow:
-    """One rate, and the connections whose lines wait for it: with one timer for all of them."""
-
-    __slots__ = ("_clock", "_gone", "_heap", "_timer", "bucket")
-
-    def __init__(self, clock: Clock, rate: Rate | None) -> None:
-        self._clock = clock
-        self.bucket = None if rate is None else TokenBucket(rate, clock.seconds())
-        #: The allowances that wait, the one that was served longest ago first; and those that do
-        #: not any more, whose place is another one: how many that are.
-        self._heap: list[tuple[float, int, Allowance]] = []
-        self._gone = 0
-        self._timer: Timer | None = None
-
-    def set_rate(self, rate: Rate | None) -> None:
-        self.bucket = None if rate is None else TokenBucket(rate, self._clock.seconds())
-        self._cancel()
-        if self._heap:
-            self._timer = self._clock.callLater(0, self._serve)
-
-    def take(self, allowance: Allowance) -> bool:
-        """Take a token, unless there is none or others wait for it."""
-        now = self._clock.seconds()
-        if self.bucket is not None:
-            if self._timer is not None or self.bucket.wait(now):
-                return False
-            self.bucket.take(now)
-        allowance.served = now
-        return True
-
-    def available(self) -> int | None:
-        """How many tokens could be taken now, if nobody waits for them; None is any number."""
-        if self.bucket is None:
-            return None
-        return 0 if self._timer is not None else self.bucket.whole(self._clock.seconds())
-
-    def take_many(self, allowance: Allowance, count: int) -> None:
-        """Take ``count`` of the tokens that are available."""
-        if self.bucket is not None:
-            self.bucket.take_many(count)
-            allowance.served = self._clock.seconds()
-
-    def wait(self, allowance: Allowance) -> None:
-        """Serve ``allowance`` when it is its turn."""
-        allowance.place = next(_order)
-        heappush(self._heap, (allowance.served, allowance.place, allowance))
-        if self._timer is None:
-            self._set_timer()
-
-    def leave(self, allowance: Allowance) -> None:
-        """``allowance`` does not wait any more."""
-        if allowance.place < 0:
-            return  # it is being served
-        allowance.place = -1
-        self._gone += 1
-        if 2 * self._gone > len(self._heap):  # or else thousands that go take a second
-            self._heap = [waiting for waiting in self._heap if waiting[2].place == waiting[1]]
-            heapify(self._heap)
-            self._gone = 0
-        if not self._heap:
-            self._cancel()
-
-    def _serve(self) -> None:
-        self._timer = None
-        now = self._clock.seconds()
-        served = []
-        while self._heap and (self.bucket is None or not self.bucket.wait(now)):
-            _, place, allowance = heappop(self._heap)
-            if allowance.place != place:
-                self._gone -= 1
-                continue
-            if self.bucket is not None:
-                self.bucket.take(now)
-            allowance.place = -1
-            allowance.served = now
-            served.append(allowance)
-        self._set_timer()
-        for allowance in served:
-            allowance.grant()
-
-    def _set_timer(self) -> None:
-        if self._heap:
-            seconds = self.bucket.wait(self._clock.seconds()) if self.bucket is not None else 0
-            self._timer = self._clock.callLater(seconds, self._serve)
-
-    def _cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-_order = count()
 
 
 def _nobody() -> None:
@@ -486,8 +377,8 @@ class Sources:
 
     # -- for this module ------------------------------------------------------------------------
 
-    def new_flow(self) -> _Flow:
-        return _Flow(self.clock, self._limits().rate)
+    def new_flow(self) -> Flow:
+        return Flow(self.clock, self._limits().rate)
 
     def find(self, host: str | None) -> Source:
         key = self._key(host)
