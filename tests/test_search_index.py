@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.search_index import DESTROYED
+from tests.support.store import found, index_all
 from twisted_chat.core.journal import Draft
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
@@ -19,17 +20,6 @@ def draft(text: str, time: int = 1) -> Draft:
 
 def commit(store: Store, *drafts: Draft) -> None:
     store.commit(drafts)
-
-
-def index_all(store: Store) -> None:
-    while store.index(500):
-        pass
-
-
-def found(store: Store, words: str, limit: int = 100) -> list[str]:
-    index_all(store)
-    with closing(store.reader()) as reader:
-        return [entry.text for entry in reader.search(words, None, limit)]
 
 
 @pytest.fixture

@@ -24,7 +24,16 @@ from tests.support.database_files import (
     refusal_of,
     upgraded,
 )
-from tests.support.store import base_of, check_chain, commit, draft, log_of, remove_all_before
+from tests.support.store import (
+    base_of,
+    check_chain,
+    commit,
+    draft,
+    found,
+    index_all,
+    log_of,
+    remove_all_before,
+)
 from twisted_chat.core.author import author_key
 from twisted_chat.core.errors import (
     BackupFailed,
@@ -415,19 +424,6 @@ def test_what_is_in_memory_is_gone_afterwards(
 
 
 # -- search -----------------------------------------------------------------------------------
-
-
-def index_all(store: Store) -> None:
-    while store.index(500):
-        pass
-    assert store.unindexed() == 0
-
-
-def found(store: Store, words: str, room: str | None = None, limit: int = 100) -> list[str]:
-    """The texts that a search gives, in its order, of all that is committed."""
-    index_all(store)
-    with closing(store.reader()) as reader:
-        return [entry.text for entry in reader.search(words, room, limit)]
 
 
 def is_found(text: str, words: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import count
 
 import msgspec
@@ -67,3 +68,16 @@ def remove_all_before(store: Store, time: int, limit: int = 200, room: str = "lo
         assert step == last + limit or not more
         last = step or last
     return last
+
+
+def index_all(store: Store) -> None:
+    while store.index(500):
+        pass
+    assert store.unindexed() == 0
+
+
+def found(store: Store, words: str, room: str | None = None, limit: int = 100) -> list[str]:
+    """The texts that a search gives, in its order, of all that is committed."""
+    index_all(store)
+    with closing(store.reader()) as reader:
+        return [entry.text for entry in reader.search(words, room, limit)]
