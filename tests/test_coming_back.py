@@ -29,6 +29,7 @@ from twisted_chat.core.messages import (
     Quit,
     ReadHistory,
     Refused,
+    Renamed,
     Replaced,
     Replayed,
     Resume,
@@ -385,6 +386,17 @@ def test_a_log_that_cannot_be_read_while_catching_up() -> None:
     assert caio.sees()[-1] == "[Bia]: later"
 
 
+@pytest.mark.parametrize("name", ["Ana", "Ane"])
+def test_a_program_that_takes_over_is_renamed_only_to_another_name(name: str) -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    program(world, "Ana", ANA)
+    bia.sees()
+    again = program(world, name, ANA)
+    assert [e.new for e in of(again, Renamed)] == [name] * (name != "Ana")
+    assert len(bia.sees()) == (name != "Ana")
+
+
 def test_rooms_that_are_new_to_a_take_over_are_entered_in_their_turn() -> None:
     world = World()
     bia, ana = world.enter("Bia")[0], program(world, "Ana", ANA)
@@ -660,7 +672,7 @@ def test_names_of_too_many_rooms_are_not_looked_at(monkeypatch: pytest.MonkeyPat
     """A line of JSON has place for more than a thousand."""
     looked: list[str] = []
     world = World()
-    monkeypatch.setattr(world.chat, "room_called", looked.append)
+    monkeypatch.setattr(world.chat.reading, "room_called", looked.append)
     bot = program(world, "Bot", ANA, **{f"r{n}": 0 for n in range(1300)})
     assert bot.connection.refusals() == ["too-many-rooms"]
     assert looked == []

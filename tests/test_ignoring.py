@@ -7,8 +7,8 @@ import re
 import pytest
 
 from tests.support.fakes import Visitor, World
-from twisted_chat.core import chat
-from twisted_chat.core.messages import HistoryShown, ReadHistory
+from twisted_chat.core import reading
+from twisted_chat.core.messages import Hello, HistoryShown, Ignore, IgnoredListed, ReadHistory
 from twisted_chat.core.questions import IGNORED_LIMIT
 from twisted_chat.core.room import LARGE
 
@@ -72,6 +72,15 @@ def test_renames_do_not_fill_the_list() -> None:
     assert ana.types("/unignore troll") == [f"[SERVER]: You are no longer ignoring {last}."]
 
 
+def test_of_the_people_whom_a_program_ignores_as_many_count_as_a_person_may_ignore() -> None:
+    world = World()
+    bot = Visitor(world, program=True)
+    bot.ask(Hello("bot", ignored={f"{n:032x}": f"t{n}" for n in range(IGNORED_LIMIT + 1)}))
+    bot.ask(Ignore())
+    listed = next(e for e in bot.connection.events if isinstance(e, IgnoredListed))
+    assert listed.people == tuple(f"t{n}" for n in range(IGNORED_LIMIT))
+
+
 def test_history_and_search_go_on_behind_what_ignored_people_said() -> None:
     world = World()
     ana, troll, bia = world.enter("Ana", "Troll", "Bia")
@@ -116,8 +125,8 @@ def test_a_search_goes_on_behind_any_number_of_lines_of_ignored_people() -> None
 def test_where_very_much_was_said_by_them_the_page_says_where_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chat, "READ", 5)
-    monkeypatch.setattr(chat, "READS", 3)
+    monkeypatch.setattr(reading, "READ", 5)
+    monkeypatch.setattr(reading, "READS", 3)
     world = World()
     ana, troll, bia = world.enter("Ana", "Troll", "Bia")
     bia.types("first")
