@@ -14,6 +14,7 @@ from twisted_chat.core import chat
 from twisted_chat.core.chat import CATCH_UP_SECONDS, FEED_SECONDS, PAGE, announcement
 from twisted_chat.core.commands import TABLE, State
 from twisted_chat.core.errors import ControlCharacter, NameInvalid, Refusal, UnknownCommand
+from twisted_chat.core.ignoring import IGNORED_LIMIT
 from twisted_chat.core.journal import Draft
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import (
@@ -27,7 +28,6 @@ from twisted_chat.core.messages import (
     Tell,
 )
 from twisted_chat.core.names import ALWAYS_RESERVED, OLD_ROOM_LIMIT, Reserved
-from twisted_chat.core.questions import IGNORED_LIMIT
 from twisted_chat.core.room import GATHER_SECONDS, LARGE, TAIL, Batch
 from twisted_chat.core.session import Session
 from twisted_chat.journal.sqlite.store import MEMORY, Store

@@ -4,62 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.support.screen import Screen
-from twisted_chat.client import ChatClient, MemoryState
+from tests.support.terminal import Person
+from twisted_chat.client import MemoryState
 from twisted_chat.terminal.conversation import (
     LEFT,
     NO_CONNECTION,
     SOMETHING_REFUSED,
-    Conversation,
 )
 from twisted_chat.terminal.rooms import HELD
 from twisted_chat.testing import ChatServer
-
-
-class Person:
-    """Ana at her client."""
-
-    def __init__(
-        self,
-        server: ChatServer,
-        nickname: str | None = "Ana",
-        state: MemoryState | None = None,
-        **options: Any,
-    ) -> None:
-        self.server = server
-        self.client = ChatClient(
-            server.clock,
-            server.endpoint(),
-            nickname,
-            state=state or MemoryState(),
-            catch_up=False,
-            insist=False,
-        )
-        self.talk = Conversation(
-            self.client, server.clock, **{"language": "en", "backlog": 5, **options}
-        )
-        self.screen = Screen()
-        self.talk.view = self.screen
-        self.statuses: list[int] = []
-        self.talk.ended.addCallback(self.statuses.append)
-        self.talk.start()
-        server.settle()
-
-    def types(self, *lines: str) -> list[str]:
-        """What is shown when ``lines`` are typed."""
-        self.screen.take()
-        for line in lines:
-            self.talk.typed(line)
-        self.wait(0.5)
-        return self.screen.take()
-
-    def wait(self, seconds: float) -> None:
-        self.server.clock.advance(seconds)
-        self.server.settle()
 
 
 @pytest.fixture
@@ -181,10 +137,10 @@ def test_what_waits_is_told_and_sent_later(server: ChatServer, ana: Person) -> N
 
 
 def test_what_waits_is_dropped(server: ChatServer, ana: Person) -> None:
-    assert ana.types("/cancel") == ["[None of your lines is waiting to be sent.]"]
+    assert ana.types("/cancel") == ["[SERVER]: None of your lines is waiting to be sent."]
     server.kill()
     ana.types("one", "two")
-    assert ana.types("/cancel") == ["[Lines dropped before they were sent: 2.]"]
+    assert ana.types("/cancel") == ["[SERVER]: Your lines that were not sent: 2."]
     assert list(ana.talk.waiting) == []
     server.start()
     ana.wait(60)
@@ -333,7 +289,7 @@ def test_what_waits_in_other_rooms_is_bounded(server: ChatServer, ana: Person) -
 
 def test_joining_a_room_that_one_is_in_goes_there(ana: Person) -> None:
     ana.types("/join cinema")
-    assert ana.types("/join Lobby") == ["#lobby"]
+    assert ana.types("/join Lobby") == ["#lobby", "[SERVER]: In #lobby with you: nobody yet."]
     assert ana.talk.room == "lobby"
 
 
@@ -402,7 +358,7 @@ def test_a_topic_is_kept_in_view(server: ChatServer, ana: Person) -> None:
 
 def test_receipts_and_times_and_language(ana: Person) -> None:
     ana.types("/receipts on")
-    assert "[Saved as number 1 of #lobby.]" in ana.types("oi")
+    assert "[SERVER]: Saved as number 1 of #lobby." in ana.types("oi")
     ana.types("/timestamps on")
     assert ana.talk.timestamps
     assert ana.types("/lang pt") != []

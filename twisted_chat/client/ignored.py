@@ -6,17 +6,15 @@ not know what is hidden: the server does that.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
+from twisted_chat.core.ignoring import IGNORED_LIMIT, is_author_key
 from twisted_chat.core.messages import Ignoring
 
-#: People whom one can ignore, and characters of the name of each that the server is told again:
-#: with the rooms, this has place in a line.
-IGNORED_LIMIT = 100
+#: Characters of all names together that the server is told: with the rooms, they fit into a line.
+#: If there are more, each name is cut to :data:`SHORT_NAME` characters.
+NAMES_LENGTH = 1200
 SHORT_NAME = 12
-
-_AUTHOR_KEY = re.compile("[0-9a-f]{32}")
 
 
 class IgnoredPeople:
@@ -28,7 +26,7 @@ class IgnoredPeople:
     def restore(self, kept: Iterable[str]) -> None:
         """They are as :meth:`kept` told them; those who are known better are not changed."""
         for person, _, name in (item.partition(" ") for item in kept):
-            if _AUTHOR_KEY.fullmatch(person):
+            if is_author_key(person):
                 self._names.setdefault(person, name)
 
     def kept(self) -> list[str]:
@@ -37,11 +35,13 @@ class IgnoredPeople:
 
     def told(self) -> dict[str, str] | None:
         """What the server is told of them, if there are any."""
-        return {person: name[:SHORT_NAME] for person, name in self._names.items()} or None
+        if sum(map(len, self._names.values())) <= NAMES_LENGTH:
+            return dict(self._names) or None
+        return {person: name[:SHORT_NAME] for person, name in self._names.items()}
 
     def change(self, event: Ignoring) -> bool:
         """The server has begun to ignore somebody, or ended it. Returns whether it is known who."""
-        if not _AUTHOR_KEY.fullmatch(event.person):
+        if not is_author_key(event.person):
             return False
         self._names.pop(event.person, None)
         if event.on:

@@ -7,10 +7,21 @@ know what is hidden from whom, only who is meant. Everything here runs on one th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from weakref import WeakValueDictionary
 
 from twisted_chat.core.names import folded
+
+#: People whom one person can ignore.
+IGNORED_LIMIT = 100
+
+_AUTHOR_KEY = re.compile("[0-9a-f]{32}")
+
+
+def is_author_key(text: str) -> bool:
+    """Whether ``text`` can be an author key, in hexadecimal."""
+    return _AUTHOR_KEY.fullmatch(text) is not None
 
 
 class Ignored:

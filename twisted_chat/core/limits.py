@@ -21,6 +21,9 @@ TEXT_LIMIT = 4096
 #: Names or rooms in one answer, entries in one page of history: at most.
 PAGE_LIMIT = 100
 
+#: Entries that ``/history`` and ``/search`` show at once when no number is given.
+HISTORY_DEFAULT = 20
+SEARCH_DEFAULT = 10
 
 #: Characters of what was said in one page of history: 25 of the longest lines. To show a page
 #: is the work of one turn of the reactor's loop.

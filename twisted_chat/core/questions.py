@@ -6,7 +6,6 @@ what: the chat does, by the rule of :mod:`twisted_chat.core.permissions`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 from msgspec import structs
@@ -14,7 +13,6 @@ from msgspec import structs
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import (
     InNoRoom,
-    NoSuchLanguage,
     NothingToSearch,
     NotIgnored,
     NotYourself,
@@ -22,7 +20,13 @@ from twisted_chat.core.errors import (
     SearchTooLong,
     TooManyIgnored,
 )
-from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS
+from twisted_chat.core.ignoring import IGNORED_LIMIT, is_author_key
+from twisted_chat.core.limits import (
+    HISTORY_DEFAULT,
+    SEARCH_BYTES,
+    SEARCH_DEFAULT,
+    SEARCH_WORDS,
+)
 from twisted_chat.core.messages import (
     AreYouThere,
     Help,
@@ -52,19 +56,10 @@ from twisted_chat.core.messages import (
     Unignore,
 )
 from twisted_chat.core.names import NICKNAME_LIMIT
+from twisted_chat.core.preferences import language_called
 from twisted_chat.core.recipient import Recipient
 from twisted_chat.core.room import Room
-from twisted_chat.i18n.language import LANGUAGES, match
-
-IGNORED_LIMIT = 100
-
-_AUTHOR_KEY = re.compile("[0-9a-f]{32}")
-
-#: Entries that ``/history`` shows when no number is given.
-HISTORY_DEFAULT = 20
-
-#: Entries that a search shows when no number is given.
-SEARCH_DEFAULT = 10
+from twisted_chat.i18n.language import LANGUAGES
 
 
 class Asker(Recipient):
@@ -146,7 +141,7 @@ class Asker(Recipient):
     def _ignore_too(self, people: Mapping[str, str]) -> None:
         """Ignore people by their author keys, with the names by which they were known."""
         for key, name in people.items():
-            if len(self._ignored) < IGNORED_LIMIT and _AUTHOR_KEY.fullmatch(key):
+            if len(self._ignored) < IGNORED_LIMIT and is_author_key(key):
                 author = bytes.fromhex(key)
                 person = self._chat.identities.by_client(author)
                 known = visible(name[:NICKNAME_LIMIT]) if person is None else person.name
@@ -167,10 +162,7 @@ class Asker(Recipient):
 
     def _set_language(self, request: SetLanguage) -> None:
         if request.language is not None:
-            language = match(request.language)
-            if language is None:
-                raise NoSuchLanguage(language=request.language, languages=", ".join(LANGUAGES))
-            self._set_style(language, self._style.timestamps)
+            self._set_style(language_called(request.language), self._style.timestamps)
         changed = request.language is not None
         self.show(LanguageShown(self.language, LANGUAGES, changed, request.id))
 

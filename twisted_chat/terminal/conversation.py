@@ -21,6 +21,7 @@ from twisted_chat.client.state import MemoryState
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import NotSaved, Refusal
 from twisted_chat.core.messages import (
+    Acknowledged,
     Crowd,
     Entered,
     EntriesRemoved,
@@ -355,8 +356,13 @@ class Conversation:
 
     def _entered(self, event: Entered) -> None:
         self._has_entered = True
+        is_new = event.room not in self._rooms
         room = self._rooms.enter(event)
         if room is None:
+            return
+        if not is_new:
+            if event.id is not None:  # it was asked for; else one was there before, too
+                self._display.show(event)
             return
         kept = self._client.kept
         room.seen = kept.rooms.get(event.room) if kept is not None else None
@@ -393,13 +399,18 @@ class Conversation:
 
     def _left(self, event: Left) -> None:
         self._rooms.left(event)
+        if event.departed:
+            self._typed.on_departure([event.nickname])
 
     def _crowd(self, event: Crowd) -> None:
         self._rooms.crowd(event)
+        if event.chat and not event.came:
+            self._typed.on_departure(event.people)
 
     def _renamed(self, event: Renamed) -> None:
         if event.own:
             self._display.nickname = event.new
+        self._typed.on_rename(event)
         for room in self._rooms:
             room.rename(event.old, event.new)
         self._display.show(event)
@@ -408,7 +419,7 @@ class Conversation:
         if event.own:
             self._show_delivered(event)
             return
-        self._typed.correspondent = event.sender
+        self._typed.on_private_message(event.sender)
         self._display.show_private(event, event.sender)
         self.view.alert()
 
@@ -421,8 +432,9 @@ class Conversation:
 
     def _receipt(self, event: Receipt) -> None:
         if self._typed.receipts:
-            sentence = N_("Saved as number {number} of #{room}.")
-            self._display.notice(sentence, number=event.number, room=event.room)
+            name = self.nickname or ""
+            saved = Entry(event.room, event.number, event.time, "say", name, "", None, None, b"")
+            self._display.show(Acknowledged((saved,)))
 
     def _refused(self, event: Refused) -> None:
         if not self._client.is_in and self._client.kept is not None and event.id is None:

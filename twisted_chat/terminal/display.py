@@ -16,6 +16,7 @@ from twisted_chat.core.errors import Refusal
 from twisted_chat.core.messages import (
     Entry,
     Event,
+    Refused,
     Replayed,
     Request,
     Say,
@@ -149,7 +150,7 @@ class Display:
     def refuse(self, refusal: Refusal) -> None:
         """Show why something is not done."""
         self.has_refused = True
-        self.server("error", refusal.sentence(self.language))
+        self.view.show(self.lines("error", Refused(refusal)))
 
     def not_said(self, request: Request | None) -> None:
         """Show the text that was refused, so that it can be said in another way."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from twisted_chat.core.limits import SEARCH_DEFAULT
 from twisted_chat.core.messages import Entry, HistoryShown, ReadHistory, Request, SearchShown
 from twisted_chat.i18n.language import N_
 from twisted_chat.terminal.display import Display
-
-#: What a search shows at a time, and the most that it finds.
-PAGE = 10
-FOUND = 100
 
 NO_MORE = N_("There is nothing more to show.")
 MORE_FOUND = N_("/more shows more results.")
@@ -46,8 +43,8 @@ class Pages:
     def show_found(self, event: SearchShown) -> None:
         """Show the first page of what was found; all of it is here."""
         found = list(zip(event.entries, event.snippets, strict=True))
-        self._display.show(_found(event.words, found[:PAGE]))
-        rest = found[PAGE:]
+        self._display.show(_found(event.words, found[:SEARCH_DEFAULT]))
+        rest = found[SEARCH_DEFAULT:]
         self.next = None
         if rest:
             self._display.notice(MORE_FOUND)

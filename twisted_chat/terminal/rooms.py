@@ -139,17 +139,18 @@ class Rooms:
     # -- coming and going ---------------------------------------------------------------------
 
     def enter(self, event: Entered) -> Room | None:
-        """One is in a room. Returns it if it is a new one."""
-        room = self._rooms.get(event.room)
-        if room is not None:
-            room.enter(event)
+        """One is in a room, as before or newly. Returns it, unless there are too many."""
+        is_new = event.room not in self._rooms
+        if is_new and len(self._rooms) >= ROOMS:
             return None
-        if len(self._rooms) >= ROOMS:
-            return None
-        room = self._rooms[event.room] = Room(event.room)
+        room = self._rooms.setdefault(event.room, Room(event.room))
         room.enter(event)
-        if self._display.room is None or event.room == self.heading:
+        is_there = self._display.room is None or event.room == self.heading
+        if is_there and is_new:
             self._display.room = event.room
+        elif is_there:
+            self.switch(event.room)
+        if is_there:
             self.heading = None
         return room
 

@@ -6,21 +6,21 @@ wait, which page comes next. It must not know what the server answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 from twisted.python.failure import Failure
 
 from twisted_chat.client.client import ChatClient
 from twisted_chat.client.unanswered import new_id
-from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import (
     InNoRoom,
     NobodyToAnswer,
-    NoSuchLanguage,
+    NoSuchPerson,
     NotInRoom,
     Refusal,
 )
+from twisted_chat.core.limits import PAGE_LIMIT
 from twisted_chat.core.messages import (
     Cancel,
     ChooseName,
@@ -30,9 +30,12 @@ from twisted_chat.core.messages import (
     LanguageShown,
     Leave,
     ListPeople,
+    NothingWaits,
+    NotSent,
     Quit,
     ReadHistory,
     ReceiptsSet,
+    Renamed,
     Reply,
     Request,
     Resume,
@@ -45,18 +48,16 @@ from twisted_chat.core.messages import (
     TimestampsSet,
     Topic,
 )
-from twisted_chat.i18n import language as languages
-from twisted_chat.i18n.language import N_
+from twisted_chat.core.preferences import language_called
+from twisted_chat.i18n.language import LANGUAGES, N_
 from twisted_chat.terminal import commands
 from twisted_chat.terminal.commands import MORE, More
 from twisted_chat.terminal.display import Display, text_of
-from twisted_chat.terminal.pages import FOUND, Pages
+from twisted_chat.terminal.pages import Pages
 from twisted_chat.terminal.rooms import Rooms
 
 AWAY = N_("Not connected: your lines are kept, and sent when the connection is back.")
-TAKEN_BACK = N_("Lines dropped before they were sent: {n}.")
 ON_ITS_WAY = N_("Lines already sent, which may still appear: {n}.")
-NOTHING_WAITS = N_("None of your lines is waiting to be sent.")
 NOT_HERE = N_("The client reconnects by itself; /resume is for telnet and netcat.")
 KEYS = N_(
     "Tab completes; Alt-1 to Alt-9 switch to a room, Alt-A to one with new messages; "
@@ -88,8 +89,9 @@ class Typed:
         #: Whether lines are shown with their time, and the number of one's own once it is saved.
         self.timestamps = False
         self.receipts = False
-        #: Who sent the last private message.
-        self.correspondent: str | None = None
+        #: Who sent the last private message, as they are called now, and whether they have left.
+        self._correspondent: str | None = None
+        self._is_correspondent_gone = False
         self._has_been_in = False
         #: Whether it was told that lines wait for a connection.
         self._has_told_away = False
@@ -99,6 +101,20 @@ class Typed:
         """The server has let them in."""
         self._has_been_in = True
         self._has_told_away = False
+
+    def on_private_message(self, sender: str) -> None:
+        """``/reply`` answers ``sender`` from now on."""
+        self._correspondent = sender
+        self._is_correspondent_gone = False
+
+    def on_rename(self, event: Renamed) -> None:
+        """``/reply`` follows the person."""
+        if event.old == self._correspondent and not event.own:
+            self._correspondent = event.new
+
+    def on_departure(self, names: Collection[str]) -> None:
+        """These people have left the chat: ``/reply`` reaches nobody who takes their name."""
+        self._is_correspondent_gone |= self._correspondent in names
 
     def takes_back(self, id: str | None) -> bool:
         """Whether the message of this id, which has come back, was typed here."""
@@ -147,6 +163,10 @@ class Typed:
         self._ids.add(id)
         self.ask(Say(request.text, room, request.kind, id=id))
 
+    def _waiting(self) -> int:
+        """Messages that the server has not saved yet."""
+        return sum(text_of(request) is not None for request in self._client.waiting)
+
     # -- rooms --------------------------------------------------------------------------------
 
     def _going_to(self) -> str | None:
@@ -171,9 +191,8 @@ class Typed:
 
     def _join(self, request: Join) -> None:
         room = self._rooms.called(request.room)
-        if room in self._rooms:
+        if room in self._rooms and not self._rooms.moves:
             self._rooms.switch(room)
-            return
         self._rooms.heading = room
         self._move_by(Join(room))
 
@@ -202,7 +221,11 @@ class Typed:
         self.ask(ListPeople(self._any_room(request.room)))
 
     def _topic(self, request: Topic) -> None:
-        self.ask(Topic(request.text, self._here()))
+        here = self._here()
+        room = self._rooms.get(here)
+        is_same = room is not None and request.text == room.tab.topic and not self._waiting()
+        # What changes nothing is told to nobody else.
+        self.ask(Topic(None if is_same else request.text, here))
 
     # -- people -------------------------------------------------------------------------------
 
@@ -213,9 +236,11 @@ class Typed:
             self.ask(request)
 
     def _reply(self, request: Reply) -> None:
-        if self.correspondent is None:
+        if self._correspondent is None:
             raise NobodyToAnswer()
-        self.ask(Tell(self.correspondent, request.text))
+        if self._is_correspondent_gone:
+            raise NoSuchPerson(name=self._correspondent)  # who has that name may be somebody else
+        self.ask(Tell(self._correspondent, request.text))
 
     # -- what was said ------------------------------------------------------------------------
 
@@ -224,7 +249,7 @@ class Typed:
 
     def _search(self, request: Search) -> None:
         room = request.room and self._rooms.called(request.room)
-        self.ask(Search(request.words, room, FOUND))
+        self.ask(Search(request.words, room, PAGE_LIMIT))
 
     def _show_more(self, request: More) -> None:
         self._pages.more()
@@ -234,15 +259,10 @@ class Typed:
     def _set_language(self, request: SetLanguage) -> None:
         changed = request.language is not None
         if request.language is not None:
-            language = languages.match(request.language)
-            if language is None:
-                raise NoSuchLanguage(
-                    language=visible(request.language), languages=", ".join(languages.LANGUAGES)
-                )
+            language = language_called(request.language)
             self._display.language = self._client.language = language
             self._client.ask(request).addErrback(lambda _: None)
-        shown = LanguageShown(self._display.language, tuple(languages.LANGUAGES), changed)
-        self._display.show(shown)
+        self._display.show(LanguageShown(self._display.language, LANGUAGES, changed))
 
     def _set_timestamps(self, request: SetTimestamps) -> None:
         self.timestamps = request.on
@@ -269,14 +289,13 @@ class Typed:
         self._display.notice(NOT_HERE)
 
     def _cancel(self, request: Cancel) -> None:
-        dropped = self._client.take_back()
-        sent = sum(text_of(waiting) is not None for waiting in self._client.waiting)
+        dropped, sent = self._client.take_back(), self._waiting()
         if dropped:
-            self._display.notice(TAKEN_BACK, n=dropped)
+            self._display.show(NotSent(dropped))
         if sent:
             self._display.notice(ON_ITS_WAY, n=sent)
         if not dropped and not sent:
-            self._display.notice(NOTHING_WAITS)
+            self._display.show(NothingWaits())
 
     def _quit(self, request: Quit) -> None:
         self._leave()
