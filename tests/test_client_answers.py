@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.terminal import Netcat, Person
 from twisted_chat.core.messages import Told
+from twisted_chat.i18n.language import LANGUAGES, catalogue
+from twisted_chat.terminal.display import NO_TOPIC, NOT_SAID
 from twisted_chat.testing import ChatServer
 
 pytestmark = pytest.mark.usefixtures("utc")
@@ -64,8 +66,12 @@ LINES: tuple[tuple[str, ...], ...] = tuple(
 #: What the client shows in addition, besides the room that one goes to: the text that was refused,
 #: to be said in another way.
 ADDED = {
-    "en": ("[SERVER]: Not said: ", "[SERVER]: Not made the topic: "),
-    "pt_BR": ("[SERVIDOR]: Não foi dito: ", "[SERVIDOR]: Não virou o assunto: "),
+    language: tuple(
+        f"[{translate('SERVER')}]: {translate(sentence).format(text='')}"
+        for sentence in (NOT_SAID, NO_TOPIC)
+    )
+    for language in LANGUAGES
+    for translate in (catalogue(language).gettext,)
 }
 
 #: The client's times are local, and say so.
@@ -127,6 +133,26 @@ def at_client(lines: tuple[str, ...], language: str) -> list[str]:
 @pytest.mark.parametrize("lines", LINES, ids=lambda lines: " ".join(lines)[:40])
 def test_a_line_has_the_same_answer(lines: tuple[str, ...], language: str) -> None:
     assert at_client(lines, language) == at_netcat(lines, language)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", " ", "a b", "a!b", "Bia", "Ｂｉａ", "//x", "x" * 33, "a\x1b[2J", "/nick Bia"),
+        *("/nick", "/foo", "/who", "/msg Bia oi", "/leave", "/me Bia", "/ignore", "/reply x"),
+        *("/receipts on", "/history", "/search x", "/topic", "/rooms", "/join lobby"),
+        *("/lang pt", "/lang xx", "/lang", "/timestamps on", "/help join", "/help foo", "/cancel"),
+    ],
+)
+def test_a_line_has_the_same_answer_before_there_is_a_name(line: str, language: str) -> None:
+    netcat = Netcat(populated(language), None)
+    netcat.take()
+    client = Person(populated(language), None, language=language)
+    shown = client.types(line)
+    assert client.talk.prompt is not None, "a name is still wanted"
+    for local, utc in LOCAL.items():
+        shown = [text.replace(local, utc) for text in shown]
+    assert shown == netcat.types(line)
 
 
 # -- who is meant by /reply -------------------------------------------------------------------

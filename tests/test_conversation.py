@@ -9,6 +9,9 @@ import pytest
 
 from tests.support.terminal import Person
 from twisted_chat.client import MemoryState
+from twisted_chat.client.ignored import SHORT_NAME, IgnoredPeople
+from twisted_chat.core.ignoring import IGNORED_LIMIT
+from twisted_chat.core.messages import Ignoring
 from twisted_chat.terminal.conversation import (
     LEFT,
     NO_CONNECTION,
@@ -161,7 +164,7 @@ def test_what_waits_is_dropped(server: ChatServer, ana: Person) -> None:
         ("/unignore Bia", "[SERVER]: You are not ignoring Bia."),
         ("/leave cinema", "[SERVER]: You are not in #cinema."),
         ("/who nowhere", "[SERVER]: There is no room #nowhere."),
-        ("/lang xx", "[SERVER]: The language xx is not available."),
+        ("/lang xx", "[SERVER]: The language xx is not available. Available: en, pt_BR."),
         ("/resume abcd-efgh", "[The client reconnects by itself;"),
         ("/more", "[There is nothing more to show.]"),
     ],
@@ -249,6 +252,31 @@ def test_somebody_else_with_the_name_of_an_ignored_person_is_not_ignored(
     assert again.types("/ignore") == ["[SERVER]: You are ignoring: Elf."]
 
 
+def test_the_names_of_people_who_are_ignored_are_whole(server: ChatServer) -> None:
+    """Also after both the client and the server have begun anew, and where they are not there."""
+    state = MemoryState()
+    name = "Bartholomew-the-Third"
+    server.enter(name)
+    Person(server, state=state).types(f"/ignore {name}", "sair")
+    server.leave(name)
+    server.kill()
+    server.start()
+    again = Person(server, state=state)
+    assert again.types("/ignore") == [f"[SERVER]: You are ignoring: {name}."]
+    again.types(f"/unignore {name}")
+    assert again.types("/ignore") == ["[SERVER]: You are not ignoring anybody."]
+
+
+def test_the_names_of_very_many_people_are_told_in_part() -> None:
+    """Or else they would not fit into a line."""
+    ignored = IgnoredPeople()
+    for number in range(IGNORED_LIMIT):
+        ignored.change(Ignoring("ñ" * 32, on=True, person=f"{number:032x}"))
+    told = ignored.told() or {}
+    assert len(told) == IGNORED_LIMIT
+    assert set(told.values()) == {"ñ" * SHORT_NAME}
+
+
 # -- rooms ------------------------------------------------------------------------------------
 
 
@@ -289,7 +317,7 @@ def test_what_waits_in_other_rooms_is_bounded(server: ChatServer, ana: Person) -
 
 def test_joining_a_room_that_one_is_in_goes_there(ana: Person) -> None:
     ana.types("/join cinema")
-    assert ana.types("/join Lobby") == ["#lobby", "[SERVER]: In #lobby with you: nobody yet."]
+    assert ana.types("/join Lobby") == ["#lobby", "[SERVER]: You are alone in #lobby."]
     assert ana.talk.room == "lobby"
 
 
@@ -370,8 +398,9 @@ def test_help_tells_the_client_s_own_commands_too(ana: Person) -> None:
     assert any("/join ROOM" in text for text in shown)
     assert any("/more" in text for text in shown)
     assert any("Alt-A" in text for text in shown)
-    assert ana.types("/help more") == [
-        "[Show the next page of the history or of the search results.]"
+    assert ana.types("/help More") == [
+        "  /more  Show the next page of the history or of the search results.",
+        "  Also called: /more, /mais",
     ]
 
 
@@ -452,6 +481,13 @@ def test_what_is_typed_behind_a_move_is_for_where_one_is_then(
         "cinema": ["for cinema"],
         "kitchen": ["for the kitchen"],
     }
+
+
+def test_going_back_before_one_has_arrived(server: ChatServer, ana: Person) -> None:
+    ana.types("/join cinema")
+    ana.types("/join kitchen", "/join lobby", "oi")
+    assert ana.talk.room == "lobby"
+    assert [entry.text for entry in server.log("lobby")] == ["oi"]
 
 
 def test_whoever_is_in_no_room_can_still_go_to_one(server: ChatServer, ana: Person) -> None:

@@ -78,6 +78,7 @@ class Netcat:
     def types(self, *lines: str) -> list[str]:
         """What is shown when ``lines`` are typed."""
         self._wire.data = b""
+        assert self._wire.transport is not None
         for line in lines:
             self._wire.transport.write(line.encode() + b"\n")
         self.wait(1)

@@ -493,16 +493,19 @@ def _timestamps_set(event: TimestampsSet, style: Style) -> list[str]:
     return [_notice(style, N_("Lines will not show their time."))]
 
 
-def _help_shown(event: HelpShown, style: Style) -> list[str]:
+def help_lines(name: str | None, style: Style, table: commands.Table) -> list[str]:
+    """What is shown to somebody who asks for the commands of ``table``, or for the one called
+    ``name``.
+    """
     translate = catalogue(style.language).gettext
-    if event.command is not None:
+    if name is not None:
         try:
-            chosen = [commands.TABLE.find(event.command)]
+            chosen = [table.find(name)]
         except UnknownCommand as refusal:
             return _refused(Refused(refusal), style)
         lines = []
     else:
-        chosen = list(commands.TABLE.typed)
+        chosen = list(table.typed)
         lines = [_notice(style, N_("What you type goes to everybody in the room. Commands:"))]
     width = max(len(command.usage(style.language)) for command in chosen)
     for command in chosen:
@@ -511,7 +514,7 @@ def _help_shown(event: HelpShown, style: Style) -> list[str]:
         if style.local and command.request is SetTimestamps:
             help = N_("Show the time (your local time) of each line.")
         lines.append(f"  {usage:<{width}}  {translate(help)}")
-    if event.command is not None:
+    if name is not None:
         names = ", ".join(f"/{name}" for name in chosen[0].names)
         lines.append("  " + _translate(style, N_("Also called: {names}"), names=names))
     else:
@@ -519,6 +522,10 @@ def _help_shown(event: HelpShown, style: Style) -> list[str]:
             "  " + _translate(style, N_("To say a line that starts with /, type // there."))
         )
     return lines
+
+
+def _help_shown(event: HelpShown, style: Style) -> list[str]:
+    return help_lines(event.command, style, commands.TABLE)
 
 
 def _limits_shown(event: LimitsShown, style: Style) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twisted_chat.core import commands
-from twisted_chat.core.commands import Command, Table
+from twisted_chat.core.commands import Command, State, Table
 from twisted_chat.core.messages import Request
 from twisted_chat.dialects import text
 from twisted_chat.i18n.language import N_
@@ -31,6 +31,11 @@ def parse(line: bytes) -> Request:
     :raises Refusal: see :func:`twisted_chat.dialects.text.parse`.
     """
     return text.parse(line, table())
+
+
+def is_legal(request: Request, state: State) -> bool:
+    """Whether ``request``, one that can be typed, can be made in this state of a conversation."""
+    return state in table().by_request[type(request)].states
 
 
 def as_typed(line: str) -> str | None:

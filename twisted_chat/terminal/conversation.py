@@ -19,9 +19,11 @@ from twisted_chat.client.client import ChatClient
 from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Receipt
 from twisted_chat.client.state import MemoryState
 from twisted_chat.core.characters import visible
-from twisted_chat.core.errors import NotSaved, Refusal
+from twisted_chat.core.commands import State
+from twisted_chat.core.errors import NameFirst, NotSaved, Refusal
 from twisted_chat.core.messages import (
     Acknowledged,
+    ChooseName,
     Crowd,
     Entered,
     EntriesRemoved,
@@ -44,8 +46,8 @@ from twisted_chat.core.messages import (
     Told,
     Welcomed,
 )
-from twisted_chat.dialects import text as dialect
 from twisted_chat.i18n.language import N_
+from twisted_chat.terminal import commands
 from twisted_chat.terminal.backlog import BACKLOG, Backlogs
 from twisted_chat.terminal.days import Days
 from twisted_chat.terminal.display import Display, text_of
@@ -255,14 +257,19 @@ class Conversation:
                 one.callback(None)
 
     def _do(self, line: str) -> None:
-        if self._asks_for_name and line.strip() not in (dialect.LEAVE, dialect.END_OF_TRANSMISSION):
-            self._introduce(line)
-            return
-        if not line.strip():
+        if not line.strip() and not self._asks_for_name:
             if self.connection == "offline" and self._echoes and self._interactive:
                 self.leave()
             return
-        self._typed.do(line)
+        request = commands.parse(line.encode("utf-8", "surrogateescape"))
+        if self._asks_for_name and isinstance(request, Say):
+            request = ChooseName(request.text)
+        if self._asks_for_name and not commands.is_legal(request, State.CHOOSING):
+            raise NameFirst()
+        if self._asks_for_name and isinstance(request, ChooseName):
+            self._introduce(request.name)
+        else:
+            self._typed.do(request)
 
     def _introduce(self, name: str) -> None:
         self._asks_for_name = False

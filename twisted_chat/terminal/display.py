@@ -28,6 +28,7 @@ from twisted_chat.core.messages import (
 from twisted_chat.dialects import text as dialect
 from twisted_chat.dialects.display import shown
 from twisted_chat.i18n.language import N_, catalogue
+from twisted_chat.terminal import commands
 from twisted_chat.terminal.days import Days
 from twisted_chat.terminal.view import Line, LineKind, View
 
@@ -116,6 +117,11 @@ class Display:
     def show_lines(self, kind: LineKind, texts: Iterable[str]) -> None:
         """Show ``texts``, a line each."""
         self.view.show([Line(text=text, kind=kind) for text in texts])
+
+    def show_help(self, command: str | None) -> None:
+        """Show the commands, or one of them."""
+        style = Style(self.language, local=True)
+        self.show_lines("notice", dialect.help_lines(command, style, commands.table()))
 
     def show_private(self, event: Told, nickname: str) -> None:
         """Show a private message from or to ``nickname``."""

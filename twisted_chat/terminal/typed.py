@@ -25,7 +25,6 @@ from twisted_chat.core.messages import (
     Cancel,
     ChooseName,
     Help,
-    HelpShown,
     Join,
     LanguageShown,
     Leave,
@@ -50,8 +49,7 @@ from twisted_chat.core.messages import (
 )
 from twisted_chat.core.preferences import language_called
 from twisted_chat.i18n.language import LANGUAGES, N_
-from twisted_chat.terminal import commands
-from twisted_chat.terminal.commands import MORE, More
+from twisted_chat.terminal.commands import More
 from twisted_chat.terminal.display import Display, text_of
 from twisted_chat.terminal.pages import Pages
 from twisted_chat.terminal.rooms import Rooms
@@ -123,12 +121,11 @@ class Typed:
             self._ids.discard(str(id))
         return is_typed
 
-    def do(self, line: str) -> None:
-        """Do what ``line`` says.
+    def do(self, request: Request) -> None:
+        """Do what is asked.
 
         :raises Refusal: it cannot be done.
         """
-        request = commands.parse(line.encode("utf-8", "surrogateescape"))
         answer = _ANSWERS.get(type(request))
         if answer is not None:
             answer(self, request)
@@ -273,17 +270,9 @@ class Typed:
         self._display.show(ReceiptsSet(request.on))
 
     def _help(self, request: Help) -> None:
-        if request.command is not None and request.command.strip("/") in MORE.names:
-            self._display.notice(MORE.help)
-            return
-        self._display.show(HelpShown(request.command))
-        if request.command is None:
-            language = self._display.language
-            width = max(len(one.usage(language)) for one in commands.table().typed)
-            usage, help = MORE.usage(language), self._display.translate(MORE.help)
-            self._display.show_lines("notice", [f"  {usage:<{width}}  {help}"])
-            if self._display.hold:
-                self._display.notice(KEYS)
+        self._display.show_help(request.command)
+        if request.command is None and self._display.hold:
+            self._display.notice(KEYS)
 
     def _resume(self, request: Resume) -> None:
         self._display.notice(NOT_HERE)
