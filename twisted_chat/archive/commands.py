@@ -25,7 +25,7 @@ from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import CannotStart, Refusal
 from twisted_chat.core.messages import Entry, Replayed, Style
 from twisted_chat.core.names import room_among
-from twisted_chat.dialects import text as dialect
+from twisted_chat.dialects import wording
 from twisted_chat.i18n.language import N_, catalogue
 
 #: What belongs to a database besides the file itself.
@@ -150,7 +150,7 @@ def history(path: str, room: str, last: int | None, language: str) -> int:
         found = _find(archive, room)
         width = len(str(found.last))
         for entries in _counted(archive, [found], progress, last):
-            lines = dialect.lines([Replayed(entry) for entry in entries], Style(language))
+            lines = wording.lines([Replayed(entry) for entry in entries], Style(language))
             for entry, line in zip(entries, lines, strict=True):
                 output.write(f"{entry.number:>{width}} {line}\n")
         return 0

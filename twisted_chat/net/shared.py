@@ -18,7 +18,7 @@ from twisted_chat.core.messages import Entry, Style
 from twisted_chat.core.people import Person
 from twisted_chat.core.session import Connection, Session
 from twisted_chat.core.sources import Sources
-from twisted_chat.dialects import text
+from twisted_chat.dialects import wording
 from twisted_chat.dialects.base import Dialect
 from twisted_chat.dialects.jsonl import JSONL
 from twisted_chat.dialects.text import TEXT
@@ -221,6 +221,6 @@ class SharedFactory(ServerFactory):
     def said(self, person: Person, entry: Entry) -> None:
         """Write what somebody said into the server's log: only where the operator asked for it."""
         style = Style(self.language, prefixed=entry.room != self.chat.default_room)
-        (line,) = text.lines([entry], style)
+        (line,) = wording.lines([entry], style)
         sentence = N_("Message received from {peer}: {line}")
         self.say(sentence, event="message", peer=person.address, line=line)

@@ -25,7 +25,7 @@ from twisted_chat.core.messages import (
     Told,
     Topic,
 )
-from twisted_chat.dialects import text as dialect
+from twisted_chat.dialects import wording
 from twisted_chat.dialects.display import shown
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.terminal import commands
@@ -67,7 +67,7 @@ class Display:
         room: str | None = getattr(event, "room", None)
         prefixed = not self.hold and room is not None and room != self.room
         style = Style(self.language, prefixed=prefixed, local=True)
-        lines = dialect.lines([event], style)
+        lines = wording.lines([event], style)
         return [Line(text=text, kind=kind, room=room) for text in lines]
 
     def entry(self, entry: Entry) -> Line:
@@ -121,7 +121,7 @@ class Display:
     def show_help(self, command: str | None) -> None:
         """Show the commands, or one of them."""
         style = Style(self.language, local=True)
-        self.show_lines("notice", dialect.help_lines(command, style, commands.table()))
+        self.show_lines("notice", wording.help_lines(command, style, commands.table()))
 
     def show_private(self, event: Told, nickname: str) -> None:
         """Show a private message from or to ``nickname``."""

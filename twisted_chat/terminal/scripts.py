@@ -37,6 +37,7 @@ from twisted_chat.core.errors import CannotStart, Refusal
 from twisted_chat.core.messages import EntriesRemoved, Entry, Event, Refused, Style, Welcomed
 from twisted_chat.core.names import ALWAYS_RESERVED, Reserved, nickname
 from twisted_chat.dialects import text as dialect
+from twisted_chat.dialects import wording
 from twisted_chat.dialects.jsonl import ID_LIMIT
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.terminal import config
@@ -337,7 +338,7 @@ async def _print_all(events: Events, tailing: Tailing, place: Place, language: s
             if tailing.json:
                 screen.line(as_json(event).decode().rstrip("\n"))
             else:
-                for line in dialect.lines([event], style):
+                for line in wording.lines([event], style):
                     screen.line(line)
             if screen.error is not None:
                 status, sentence = why_not(screen.error, language)

@@ -1,0 +1,527 @@
+"""How each event is worded for people: the lines of the text dialect, without their ends.
+
+In Portuguese, the greeting, the notices and the lines are those of the paper that this service grew
+from, to the letter. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import structs
+
+from twisted_chat.core import commands
+from twisted_chat.core.characters import visible
+from twisted_chat.core.errors import UnknownCommand
+from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT
+from twisted_chat.core.messages import (
+    Acknowledged,
+    Announced,
+    Crowd,
+    Entered,
+    EntriesRemoved,
+    Entry,
+    Event,
+    Goodbye,
+    Greeted,
+    HelpShown,
+    HistoryShown,
+    HowToLeave,
+    IgnoredListed,
+    Ignoring,
+    Joined,
+    LanguageShown,
+    Left,
+    LimitsShown,
+    LinesSkipped,
+    NothingWaits,
+    NotSent,
+    PeopleListed,
+    Pong,
+    ReceiptsSet,
+    Refused,
+    Renamed,
+    Replaced,
+    Replayed,
+    ReplayStarts,
+    RoomLeft,
+    RoomsListed,
+    SearchShown,
+    ServerStopping,
+    SetTimestamps,
+    Slowed,
+    StillHere,
+    Style,
+    TimestampsSet,
+    Told,
+    TopicShown,
+    Welcomed,
+)
+from twisted_chat.dialects.display import shown
+from twisted_chat.i18n.language import N_, catalogue
+
+#: Of many who came or left at once, so many are named.
+CROWD_NAMES = 3
+
+#: Lines of history that are suggested where none could be shown.
+SHORT_PAGE = 20
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def lines(events: Sequence[Event], style: Style) -> list[str]:
+    """``events`` as lines without their ends."""
+    return [line for event in events for line in RENDERERS[type(event)](event, style)]
+
+
+def _translate(style: Style, sentence: str, **details: object) -> str:
+    """``sentence`` in the language of ``style``, its details made safe to show."""
+    shown = {
+        name: visible(value) if isinstance(value, str) else value for name, value in details.items()
+    }
+    return catalogue(style.language).gettext(sentence).format(**shown)
+
+
+def _notice(style: Style, sentence: str, **details: object) -> str:
+    """What the server says, in the language of ``style``."""
+    server = _translate(style, N_("SERVER"))  # not in the braces: extraction misses it there
+    return f"[{server}]: {_translate(style, sentence, **details)}"
+
+
+def _prefix(room: str, style: Style) -> str:
+    return f"#{visible(room)} " if style.prefixed else ""
+
+
+def _when(time: int, style: Style) -> datetime:
+    when = _EPOCH + timedelta(microseconds=time)
+    return when.astimezone() if style.local else when
+
+
+def _spoken(entry: Entry, style: Style) -> str:
+    if entry.kind == "act":
+        return f"* {visible(entry.nickname)} {shown(entry.text)}"
+    if entry.kind == "topic" and not entry.text:
+        return _notice(style, N_("{name} cleared the topic."), name=entry.nickname)
+    if entry.kind == "topic":
+        sentence = N_("{name} changed the topic to: {topic}")
+        return _notice(style, sentence, name=entry.nickname, topic=shown(entry.text))
+    return f"[{visible(entry.nickname)}]: {shown(entry.text)}"
+
+
+def _entry(entry: Entry, style: Style) -> list[str]:
+    time = f"{_when(entry.time, style):%H:%M} " if style.timestamps else ""
+    return [f"{time}{_prefix(entry.room, style)}{_spoken(entry, style)}"]
+
+
+def _dated(entry: Entry, style: Style) -> str:
+    return f"{_when(entry.time, style):%Y-%m-%d %H:%M} {_spoken(entry, style)}"
+
+
+def _greeted(event: Greeted, style: Style) -> list[str]:
+    return [_translate(style, N_("Welcome! Please type your username:"))]
+
+
+def _welcomed(event: Welcomed, style: Style) -> list[str]:
+    if event.resumed:
+        sentence = N_("Welcome back, {name}.")
+    else:
+        sentence = N_("You are {name} now. /help shows the commands; /quit leaves.")
+    code = N_("If the connection is lost, /resume {code} brings you back.")
+    return [
+        *(visible(line) for line in event.motd),
+        _notice(style, sentence, name=event.nickname),
+        _notice(style, code, code=event.code),
+    ]
+
+
+def _entered(event: Entered, style: Style) -> list[str]:
+    if event.people:
+        people = _some(event.people, event.people_count, style)
+        line = _notice(style, N_("Also in #{room}: {people}."), room=event.room, people=people)
+    else:
+        line = _notice(style, N_("You are alone in #{room}."), room=event.room)
+    if event.until_stop and event.keep_days:
+        kept = N_("Messages here are kept until the server stops, for {days} days at most.")
+    elif event.until_stop:
+        kept = N_("Messages here are kept until the server stops.")
+    else:
+        kept = N_("Messages here are kept for {days} days.") if event.keep_days else ""
+    if kept:
+        line += " " + _translate(style, kept, days=f"{event.keep_days:g}")
+    return [line, *(_topic_line(event.topic, event.topic_by, style) if event.topic else ())]
+
+
+def _room_left(event: RoomLeft, style: Style) -> list[str]:
+    if event.current is None:
+        return [_notice(style, N_("You left #{room}."), room=event.room)]
+    sentence = N_("You left #{room}. What you type goes to #{current}.")
+    return [_notice(style, sentence, room=event.room, current=event.current)]
+
+
+def _joined(event: Joined, style: Style) -> list[str]:
+    sentence = N_("{name} joined the chat.") if event.arrived else N_("{name} joined the room.")
+    return [_prefix(event.room, style) + _notice(style, sentence, name=event.nickname)]
+
+
+def _left(event: Left, style: Style) -> list[str]:
+    sentence = N_("{name} left the chat.") if event.departed else N_("{name} left the room.")
+    return [_prefix(event.room, style) + _notice(style, sentence, name=event.nickname)]
+
+
+def _crowd(event: Crowd, style: Style) -> list[str]:
+    if event.came:
+        sentence = (
+            N_("{people} joined the chat.") if event.chat else N_("{people} joined the room.")
+        )
+    else:
+        sentence = N_("{people} left the chat.") if event.chat else N_("{people} left the room.")
+    people = _some(event.people[:CROWD_NAMES], event.count, style)
+    return [_prefix(event.room, style) + _notice(style, sentence, people=people)]
+
+
+def _renamed(event: Renamed, style: Style) -> list[str]:
+    if event.own:
+        return [_notice(style, N_("You are {new} now."), new=event.new)]
+    return [_notice(style, N_("{old} is {new} now."), old=event.old, new=event.new)]
+
+
+def _told(event: Told, style: Style) -> list[str]:
+    time = f"{_when(event.time, style):%H:%M} " if style.timestamps else ""
+    sentence = N_("[to {name}, in private]") if event.own else N_("[{name}, in private]")
+    name = event.recipient if event.own else event.sender
+    return [f"{time}{_translate(style, sentence, name=name)}: {shown(event.text)}"]
+
+
+def _announced(event: Announced, style: Style) -> list[str]:
+    prefix = "" if event.room is None else _prefix(event.room, style)
+    return [prefix + _notice(style, "{text}", text=event.text)]
+
+
+def _rooms_listed(event: RoomsListed, style: Style) -> list[str]:
+    if event.rooms:
+        sentence = N_("Rooms, and the number of people in each ({n} in all):")
+        lines = [_notice(style, sentence, n=event.count)]
+    elif event.more:
+        lines = [_notice(style, N_("No room matches among those searched so far."))]
+    elif event.all:
+        lines = [_notice(style, N_("No room matches."))]
+    else:
+        sentence = N_("No room matches. /rooms all includes the empty ones.")
+        lines = [_notice(style, sentence)]
+    for room in event.rooms:
+        topic = f"  {shown(room.topic)}" if room.topic else ""
+        lines.append(f"  {room.people:>5}  #{visible(room.room)}{topic}")
+    if event.more:
+        more = N_("/rooms {word}after {room} shows the next ones.")
+        if event.all:
+            more = N_("/rooms all {word}after {room} shows the next ones.")
+        word = f"{shown(event.word)} " if event.word else ""
+        lines.append("  " + _translate(style, more, word=word, room=event.after))
+    return lines
+
+
+def _people_listed(event: PeopleListed, style: Style) -> list[str]:
+    if not event.people:
+        return [_notice(style, N_("Nobody is in #{room}."), room=event.room)]
+    people = _some(event.people, event.people_count, style)
+    sentence = N_("In #{room} ({n}): {people}.")
+    return [_notice(style, sentence, room=event.room, n=event.people_count, people=people)]
+
+
+def _some(people: Sequence[str], count: int, style: Style) -> str:
+    names = ", ".join(people)
+    if count > len(people):
+        names += " " + _translate(style, N_("and {n} more"), n=count - len(people))
+    return names
+
+
+def _topic_shown(event: TopicShown, style: Style) -> list[str]:
+    if event.topic:
+        return _topic_line(event.topic, event.topic_by, style)
+    return [_notice(style, N_("#{room} has no topic. /topic TEXT sets one."), room=event.room)]
+
+
+def _topic_line(topic: str, by: str, style: Style) -> list[str]:
+    if by:
+        return [_notice(style, N_("Topic, set by {name}: {topic}"), name=by, topic=shown(topic))]
+    return [_notice(style, N_("Topic: {topic}"), topic=shown(topic))]
+
+
+def _replay_starts(event: ReplayStarts, style: Style) -> list[str]:
+    if event.resumed:
+        sentence = N_("Said while you were away (times are UTC):")
+    elif style.local:
+        sentence = N_("Said before you joined (in your local time):")
+    else:
+        sentence = N_("Said before you joined (times are UTC):")
+    return [_prefix(event.room, style) + _notice(style, sentence)]
+
+
+def _replayed(event: Replayed, style: Style) -> list[str]:
+    return [_prefix(event.entry.room, style) + _dated(event.entry, style)]
+
+
+def _lines_skipped(event: LinesSkipped, style: Style) -> list[str]:
+    sentence = N_(
+        "You fell behind: lines {first} to {last} were skipped. "
+        "/history {room} 100 before {end} shows the last of them."
+    )
+    details = {"first": event.first, "last": event.last, "end": event.last + 1}
+    return [_prefix(event.room, style) + _notice(style, sentence, room=event.room, **details)]
+
+
+def _entries_removed(event: EntriesRemoved, style: Style) -> list[str]:
+    sentence = N_(
+        "The lines that you missed are no longer kept; the oldest line is number {first}."
+    )
+    return [_prefix(event.room, style) + _notice(style, sentence, first=event.first)]
+
+
+def _acknowledged(event: Acknowledged, style: Style) -> list[str]:
+    sentence = N_("Saved as number {number} of #{room}.")
+    return [_notice(style, sentence, number=e.number, room=e.room) for e in event.entries]
+
+
+def _search_shown(event: SearchShown, style: Style) -> list[str]:
+    if not event.entries:
+        return [_notice(style, N_("Nothing was found for: {words}"), words=event.words)]
+    sentence = N_("Found, newest first (times are UTC):")
+    if style.local:
+        sentence = N_("Found, newest first (in your local time):")
+    lines = [_notice(style, sentence)]
+    for entry, snippet in zip(event.entries, event.snippets, strict=False):
+        short = structs.replace(entry, text=snippet)
+        lines.append(f"  #{visible(entry.room)} {entry.number} {_dated(short, style)}")
+    return lines
+
+
+def _replaced(event: Replaced, style: Style) -> list[str]:
+    return [_notice(style, N_("You came back over another connection; this one is closed."))]
+
+
+def _receipts_set(event: ReceiptsSet, style: Style) -> list[str]:
+    if event.on:
+        return [_notice(style, N_("You will see the number of each of your lines."))]
+    return [_notice(style, N_("You will not see the numbers of your lines."))]
+
+
+def _pong(event: Pong, style: Style) -> list[str]:
+    return [_notice(style, N_("Yes, I am here."))]
+
+
+def _history_shown(event: HistoryShown, style: Style) -> list[str]:
+    first = event.entries[0].number if event.entries else event.first
+    before = event.before or (first if first > event.first else 0)
+    if not event.entries and not before:
+        return [_notice(style, N_("There are no more messages in #{room}."), room=event.room)]
+    sentence = N_("History of #{room} (times are UTC):")
+    if style.local:
+        sentence = N_("History of #{room} (in your local time):")
+    lines = [_notice(style, sentence, room=event.room)]
+    lines.extend(f"{entry.number:>6} {_dated(entry, style)}" for entry in event.entries)
+    if before:
+        sentence = N_("/history {room} {n} before {first} shows earlier messages.")
+        n = SHORT_PAGE if event.before else len(event.entries)
+        details = {"n": n, "first": before}
+        lines.append(_notice(style, sentence, room=event.room, **details))
+    return lines
+
+
+def _ignored_listed(event: IgnoredListed, style: Style) -> list[str]:
+    if not event.people:
+        return [_notice(style, N_("You are not ignoring anybody."))]
+    return [_notice(style, N_("You are ignoring: {people}."), people=", ".join(event.people))]
+
+
+def _ignoring(event: Ignoring, style: Style) -> list[str]:
+    if event.on:
+        sentence = N_("You are ignoring {name} now. /unignore {name} undoes it.")
+    else:
+        sentence = N_("You are no longer ignoring {name}.")
+    return [_notice(style, sentence, name=event.nickname)]
+
+
+def _language_shown(event: LanguageShown, style: Style) -> list[str]:
+    if event.changed:
+        return [_notice(style, N_("I will speak English to you."))]
+    sentence = N_("Your language is {language}. Available: {languages}.")
+    languages = ", ".join(event.languages)
+    return [_notice(style, sentence, language=event.language, languages=languages)]
+
+
+def _timestamps_set(event: TimestampsSet, style: Style) -> list[str]:
+    if event.on and style.local:
+        return [_notice(style, N_("Each line will show its time (your local time)."))]
+    if event.on:
+        return [_notice(style, N_("Each line will show its time (UTC)."))]
+    return [_notice(style, N_("Lines will not show their time."))]
+
+
+def help_lines(name: str | None, style: Style, table: commands.Table) -> list[str]:
+    """What is shown to somebody who asks for the commands of ``table``, or for the one called
+    ``name``.
+    """
+    translate = catalogue(style.language).gettext
+    if name is not None:
+        try:
+            chosen = [table.find(name)]
+        except UnknownCommand as refusal:
+            return _refused(Refused(refusal), style)
+        lines = []
+    else:
+        chosen = list(table.typed)
+        lines = [_notice(style, N_("What you type goes to everybody in the room. Commands:"))]
+    width = max(len(command.usage(style.language)) for command in chosen)
+    for command in chosen:
+        usage = command.usage(style.language)
+        help = command.help
+        if style.local and command.request is SetTimestamps:
+            help = N_("Show the time (your local time) of each line.")
+        lines.append(f"  {usage:<{width}}  {translate(help)}")
+    if name is not None:
+        names = ", ".join(f"/{name}" for name in chosen[0].names)
+        lines.append("  " + _translate(style, N_("Also called: {names}"), names=names))
+    else:
+        lines.append(
+            "  " + _translate(style, N_("To say a line that starts with /, type // there."))
+        )
+    return lines
+
+
+def _help_shown(event: HelpShown, style: Style) -> list[str]:
+    return help_lines(event.command, style, commands.TABLE)
+
+
+def _limits_shown(event: LimitsShown, style: Style) -> list[str]:
+    limits = event.limits
+    shown: list[tuple[str, dict[str, object]]] = [
+        (N_("A line has up to {line} bytes."), {"line": limits.text}),
+        (
+            N_("A nickname has up to {name} characters, a room's name {room}, a topic {topic}."),
+            {"name": limits.nickname, "room": limits.room, "topic": limits.topic},
+        ),
+        (N_("You can be in up to {rooms} rooms."), {"rooms": limits.rooms}),
+        (N_("A page of history has up to {page} lines."), {"page": limits.page}),
+        (
+            N_("A search has up to {words} words and {bytes} bytes."),
+            {"words": SEARCH_WORDS, "bytes": SEARCH_BYTES},
+        ),
+    ]
+    if limits.rate is not None:
+        sentence = N_(
+            "One address can send {burst:g} lines at once, then {per_second:g} per second."
+        )
+        shown.append((sentence, structs.asdict(limits.rate)))
+    if limits.login_deadline:
+        sentence = N_("Choose a name within {seconds:g} seconds.")
+        shown.append((sentence, {"seconds": limits.login_deadline}))
+    if limits.connections_per_address:
+        sentence = N_("One address can have up to {connections} connections.")
+        shown.append((sentence, {"connections": limits.connections_per_address}))
+    if limits.rooms_per_hour:
+        sentence = N_("One address can create up to {rooms} rooms per hour.")
+        shown.append((sentence, {"rooms": limits.rooms_per_hour}))
+    if limits.max_clients:
+        sentence = N_("The server accepts up to {connections} connections.")
+        shown.append((sentence, {"connections": limits.max_clients}))
+    sentence = N_(
+        "With {soft} bytes waiting for your client, the server pauses until it reads again."
+    )
+    shown.append((sentence, {"soft": SOFT_LIMIT}))
+    if limits.max_waiting:
+        sentence = N_("Your connection is closed when more than {hard} bytes wait for your client.")
+        shown.append((sentence, {"hard": limits.max_waiting}))
+    if limits.write_timeout:
+        sentence = N_("It is also closed if your client reads nothing for {seconds:g} seconds.")
+        shown.append((sentence, {"seconds": limits.write_timeout}))
+    lines = [f"  {_translate(style, sentence, **details)}" for sentence, details in shown]
+    return [_notice(style, N_("The limits of this server:")), *lines]
+
+
+def _slowed(event: Slowed, style: Style) -> list[str]:
+    sentence = N_(
+        "Your address sends more than {burst:g} lines at once and {per_second:g} per "
+        "second: the rest will wait a moment. Nothing is lost."
+    )
+    return [_notice(style, sentence, burst=event.burst, per_second=event.per_second)]
+
+
+def _still_here(event: StillHere, style: Style) -> list[str]:
+    return [_notice(style, N_("Yes, I am here."))]
+
+
+def _how_to_leave(event: HowToLeave, style: Style) -> list[str]:
+    return [_notice(style, N_("To leave, type /quit and press Enter."))]
+
+
+def _refused(event: Refused, style: Style) -> list[str]:
+    return [_notice(style, "{text}", text=event.refusal.sentence(style.language))]
+
+
+def _not_sent(event: NotSent, style: Style) -> list[str]:
+    return [_notice(style, N_("Your lines that were not sent: {count}."), count=event.count)]
+
+
+def _nothing_waits(event: NothingWaits, style: Style) -> list[str]:
+    return [_notice(style, N_("None of your lines is waiting to be sent."))]
+
+
+def _goodbye(event: Goodbye, style: Style) -> list[str]:
+    return [_notice(style, N_("Goodbye!"))]
+
+
+def _server_stopping(event: ServerStopping, style: Style) -> list[str]:
+    sentence = N_("The server is shutting down. All messages are saved. Goodbye!")
+    if event.until_stop:
+        sentence = N_("The server is shutting down. Its messages are no longer kept. Goodbye!")
+    elif event.some_unsaved:
+        sentence = N_(
+            "The server is shutting down. All messages are saved, except your lines "
+            "that were reported as not saved or not sent. Goodbye!"
+        )
+    return [_notice(style, sentence)]
+
+
+#: What makes the lines of each kind of event.
+RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
+    Acknowledged: _acknowledged,
+    EntriesRemoved: _entries_removed,
+    LimitsShown: _limits_shown,
+    Pong: _pong,
+    ReceiptsSet: _receipts_set,
+    NotSent: _not_sent,
+    NothingWaits: _nothing_waits,
+    Goodbye: _goodbye,
+    Replaced: _replaced,
+    SearchShown: _search_shown,
+    Slowed: _slowed,
+    Announced: _announced,
+    Crowd: _crowd,
+    Entered: _entered,
+    Entry: _entry,
+    Greeted: _greeted,
+    HelpShown: _help_shown,
+    HistoryShown: _history_shown,
+    HowToLeave: _how_to_leave,
+    IgnoredListed: _ignored_listed,
+    Ignoring: _ignoring,
+    Joined: _joined,
+    LanguageShown: _language_shown,
+    Left: _left,
+    LinesSkipped: _lines_skipped,
+    PeopleListed: _people_listed,
+    Refused: _refused,
+    Renamed: _renamed,
+    Replayed: _replayed,
+    ReplayStarts: _replay_starts,
+    RoomLeft: _room_left,
+    RoomsListed: _rooms_listed,
+    ServerStopping: _server_stopping,
+    StillHere: _still_here,
+    TimestampsSet: _timestamps_set,
+    Told: _told,
+    TopicShown: _topic_shown,
+    Welcomed: _welcomed,
+}
