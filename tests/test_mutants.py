@@ -89,8 +89,8 @@ MUTANTS = {
         "tests/test_chat.py",
     ),
     "timestamps forgotten": Mutant(
-        "self._set_style(language, self._style.timestamps)",
-        "self._set_style(language, False)",
+        "self._set_style(language_called(request.language), self._style.timestamps)",
+        "self._set_style(language_called(request.language), False)",
         "tests/test_chat.py",
     ),
     "a refused client id kept": Mutant(
