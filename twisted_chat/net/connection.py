@@ -268,11 +268,11 @@ class ChatProtocol(LineReceiver):
             if incoming.waiting > 1 and not self._holds:
                 done = self._say_many(limit)
             while not (self._holds or self._closing) and done < limit:
-                if incoming.has_lines:
+                if incoming.lines:
                     if not self._may_go_on():
                         break
                     self._handle_next()
-                elif incoming.has_raw:
+                elif incoming.raw:
                     incoming.frame_rest()
                 else:
                     break
@@ -369,7 +369,7 @@ class ChatProtocol(LineReceiver):
 
     def _token_came(self) -> None:
         """A line had to wait, and may be handled now: that is told."""
-        if self._incoming.has_lines and not self._closing:
+        if self._incoming.lines and not self._closing:
             slowed = self._pacing.tell_slowed()
             if slowed is not None:
                 self.session.show(slowed)
@@ -445,7 +445,7 @@ class ChatProtocol(LineReceiver):
         self._holds += 1  # for good: it is closed next
         while self._reading.may_look_ahead and not self._closing and self._reading.read_more():
             pass
-        while self._incoming.has_raw and not self._closing:
+        while self._incoming.raw and not self._closing:
             self._incoming.frame_rest()
         lines = self._incoming.take()
         self.session.lines_dropped(self._forget_lines())
@@ -512,7 +512,7 @@ class ChatProtocol(LineReceiver):
         return self._reading.handle
 
     def look_ahead(self) -> None:
-        if not self.paused or self._incoming.has_raw or self._closing:
+        if not self.paused or self._incoming.raw or self._closing:
             return
         if self._reading.may_look_ahead:
             self.paused = False

@@ -90,11 +90,14 @@ class Incoming:
         self._owner = owner
         #: The dialect that is spoken; None before anybody has spoken.
         self.dialect: Dialect | None = None
-        self._splitter = dialects[-1].new_splitter(text_limit)
+        #: The dialect to answer in.
+        self.spoken = dialects[-1]
+        self._splitter = self.spoken.new_splitter(self.line_limit)
         self._telnet = TelnetFilter()
-        self._lines: deque[Item] = deque()
+        #: What waits to be handled, in its order.
+        self.lines: deque[Item] = deque()
         #: What was received and is not yet looked through.
-        self._raw = b""
+        self.raw = b""
         #: What the connection began with, while that can be another protocol's beginning; None
         #: once it cannot be.
         self._beginning: bytes | None = b""
@@ -105,11 +108,6 @@ class Incoming:
         self.cancels = 0
 
     # -- what there is ------------------------------------------------------------------------
-
-    @property
-    def spoken(self) -> Dialect:
-        """The dialect to answer in."""
-        return self.dialect or self._dialects[-1]
 
     @property
     def line_limit(self) -> int:
@@ -124,7 +122,7 @@ class Incoming:
     @property
     def has_work(self) -> bool:
         """Whether a line waits, or bytes that may hold one."""
-        return bool(self._lines or self._raw)
+        return bool(self.lines or self.raw)
 
     @property
     def has_begun(self) -> bool:
@@ -134,17 +132,7 @@ class Incoming:
     @property
     def waiting(self) -> int:
         """How many lines wait; bytes that are not looked through count as one."""
-        return len(self._lines) + bool(self._raw)
-
-    @property
-    def has_raw(self) -> bool:
-        """Whether bytes wait to be looked through."""
-        return bool(self._raw)
-
-    @property
-    def has_lines(self) -> bool:
-        """Whether lines wait."""
-        return bool(self._lines)
+        return len(self.lines) + bool(self.raw)
 
     def count(self, data: bytes) -> int:
         """How many lines end in ``data``, which is dropped."""
@@ -156,29 +144,29 @@ class Incoming:
         """``data`` came from the other side."""
         if self._beginning is not None:
             data = self._without_foreign(self._beginning + data)
-        if self._raw:
-            self._raw += data
+        if self.raw:
+            self.raw += data
         elif data:
             self._frame(data)
 
     def frame_rest(self) -> None:
         """Look through more of the bytes that wait."""
-        data, self._raw = self._raw, b""
+        data, self.raw = self.raw, b""
         self._frame(data)
-        if self._ended and not self._raw:
+        if self._ended and not self.raw:
             self._end_lines()
 
     def end(self) -> None:
         """The other side has sent all that it will send."""
         self._ended = True
         if self._beginning:
-            self._raw, self._beginning = self._beginning, None
-        if not self._raw:
+            self.raw, self._beginning = self._beginning, None
+        if not self.raw:
             self._end_lines()
 
     def speak(self, dialect: Dialect) -> None:
         """Let ``dialect`` be spoken until the first bytes tell another one."""
-        self.dialect = dialect
+        self.dialect = self.spoken = dialect
         self._splitter = dialect.new_splitter(self.line_limit)
         self._owner.speak(dialect)
 
@@ -209,7 +197,7 @@ class Incoming:
         if not self.spoken.filters_telnet or (b"\xff" not in data and not self._telnet.inside):
             self._split(data)
             return
-        data, self._raw = data[:TELNET_SLICE], data[TELNET_SLICE:]
+        data, self.raw = data[:TELNET_SLICE], data[TELNET_SLICE:]
         try:
             found, answer = self._telnet.feed(data)
         except SubnegotiationTooLong:
@@ -217,7 +205,7 @@ class Incoming:
             return
         if answer:
             self._owner.answer_telnet(answer)
-        self._lines.extend([None] * self._telnet.take_cost())
+        self.lines.extend([None] * self._telnet.take_cost())
         for item in found:
             if isinstance(item, bytes):
                 self._split(item)
@@ -234,7 +222,7 @@ class Incoming:
             if key is Signal.INTERRUPT:
                 self._splitter.erase_line()
                 self.cancels += 1
-            self._lines.append(_REQUESTS[key])
+            self.lines.append(_REQUESTS[key])
 
     def _split(self, data: bytes) -> None:
         if self._first is not None:
@@ -247,10 +235,17 @@ class Incoming:
             self._first = None
             if dialect is not self.dialect:
                 self.speak(dialect)
-        crlf = self._splitter.crlf
-        self._add(self._splitter.split(data))
-        if self._splitter.crlf is not crlf:
+        splitter = self._splitter
+        crlf = splitter.crlf
+        lines = splitter.split(data)
+        if splitter.crlf is not crlf:
             self._owner.line_ends_changed()
+        if lines:
+            before = len(self.lines)
+            self.lines.extend(lines)
+            for at in self.spoken.find_cancels(lines):
+                self.lines[before + at] = _CANCEL
+                self.cancels += 1
 
     def _decide(self) -> None:
         """Bytes that told no dialect until now are of the last one."""
@@ -262,15 +257,7 @@ class Incoming:
 
     def _end_lines(self) -> None:
         self._decide()
-        self._lines.extend(self._splitter.end())
-
-    def _add(self, lines: Sequence[bytes]) -> None:
-        before = len(self._lines)
-        self._lines.extend(lines)
-        if lines:
-            for at in self.spoken.find_cancels(lines):
-                self._lines[before + at] = _CANCEL
-                self.cancels += 1
+        self.lines.extend(self._splitter.end())
 
     def stop(self) -> None:
         """The connection is gone: its owner is not told anything more."""
@@ -281,20 +268,20 @@ class Incoming:
 
     def pop(self) -> Item:
         """The next of what waits, which waits no more."""
-        item = self._lines.popleft()
+        item = self.lines.popleft()
         if isinstance(item, (Cancel, Interrupt)):
             self.cancels -= 1
         return item
 
     def next_lines(self, limit: int) -> list[bytes]:
         """The next lines, up to ``limit`` of them; none if there is something else among them."""
-        items = list(islice(self._lines, limit))
+        items = list(islice(self.lines, limit))
         return cast("list[bytes]", items) if {type(item) for item in items} <= {bytes} else []
 
     def drop(self, count: int) -> None:
         """The next ``count`` lines are handled."""
         for _ in range(count):
-            self._lines.popleft()
+            self.lines.popleft()
 
     def cancel(self) -> int:
         """Drop the lines in front of the last request to do so; returns how many that were.
@@ -311,17 +298,17 @@ class Incoming:
             elif isinstance(item, bytes):
                 dropped += bool(item.strip())
         if isinstance(item, Interrupt) or not dropped:
-            self._lines.appendleft(item)
+            self.lines.appendleft(item)
             self.cancels = 1
-        self._lines.extendleft([None] * costs)
+        self.lines.extendleft([None] * costs)
         return dropped
 
     def forget(self) -> int:
         """Drop all that waits; returns how many lines that were."""
-        lines = [line for line in self._lines if isinstance(line, bytes) and line.strip()]
-        count = len(lines) + self._splitter.count(self._raw)
-        self._lines.clear()
-        self._raw = b""
+        lines = [line for line in self.lines if isinstance(line, bytes) and line.strip()]
+        count = len(lines) + self._splitter.count(self.raw)
+        self.lines.clear()
+        self.raw = b""
         self.cancels = 0
         return count
 
@@ -329,8 +316,8 @@ class Incoming:
         """The lines that wait, which are to be handled elsewhere: about :data:`MOVED_BYTES`."""
         lines: list[bytes] = []
         left = MOVED_BYTES
-        while self._lines and left > 0:
-            line = self._lines.popleft()
+        while self.lines and left > 0:
+            line = self.lines.popleft()
             if isinstance(line, bytes):
                 left -= len(line) + LINE_OVERHEAD
                 lines.append(line)
@@ -338,4 +325,4 @@ class Incoming:
 
     def put_back(self, lines: Iterable[bytes]) -> None:
         """Let ``lines`` wait before anything else."""
-        self._lines.extendleft(reversed(list(lines)))
+        self.lines.extendleft(reversed(list(lines)))
