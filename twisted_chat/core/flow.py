@@ -28,7 +28,7 @@ class Clock(Protocol):
 
 
 class Taker(Protocol):
-    """Who takes tokens, and waits if there is none."""
+    """Takes tokens, and waits if there is none."""
 
     #: When it had the last one.
     served: float

@@ -1,4 +1,4 @@
-"""What somebody is shown things over: a connection, or none while they are away."""
+"""The connection over which a person is shown events, or its absence while they are away."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted_chat.core.sources import Source
 
 
 class Link(Protocol):
-    """What is known of a connection by those who show something over it."""
+    """A connection, as far as it is needed to show events over it."""
 
     @property
     def searcher(self) -> Hashable:
@@ -20,14 +20,14 @@ class Link(Protocol):
 
     @property
     def source(self) -> Source:
-        """What it is counted for: an address or a network."""
+        """The source that the connection counts for: an address or a network."""
 
     @property
     def outlet(self) -> Outlet:
         """Where bytes go out."""
 
     def rendering(self, style: Style) -> Rendering:
-        """How batches are shown in ``style`` to whoever speaks as the other side does."""
+        """How batches are rendered in ``style`` for the client's dialect."""
 
     def show(self, events: Sequence[Event], style: Style) -> None:
         """Send events."""
@@ -43,9 +43,9 @@ class Link(Protocol):
 
 
 class NoConnection:
-    """What a session speaks over while its person is away: nothing arrives, nothing is kept.
+    """Stands for the connection while the person is away: it drops everything.
 
-    ``source`` is where they were until then.
+    ``source`` is that of their last connection.
     """
 
     ready = False

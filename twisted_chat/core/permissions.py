@@ -1,8 +1,8 @@
-"""Who may see what: the one rule that every request that lists or reads asks.
+"""Which rooms a person may see: one rule for every request that lists or reads.
 
 A room that a person may not see does not exist for that person: it is in no list, count, page of
-history or search, nobody can be seen in it, and no refusal has its name in another form than the
-person typed. The rule says nothing about who may speak or moderate.
+history or search result, its people are not listed, and a refusal contains its name only as the
+person typed it. This module does not decide who may speak or moderate.
 """
 
 from __future__ import annotations

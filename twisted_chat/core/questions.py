@@ -1,4 +1,4 @@
-"""The requests of one person that nobody else notices: reading, preferences, small questions.
+"""The requests whose answers only the asking person sees: reading, preferences, small questions.
 
 The table of :mod:`twisted_chat.core.commands` names these methods. They must not decide who may see
 what: the chat does, by the rule of :mod:`twisted_chat.core.permissions`.
@@ -114,7 +114,7 @@ class Asker(Recipient):
         self._after_own_lines(search)
 
     def _after_own_lines(self, read: Callable[[], None]) -> None:
-        """Read the log: whoever has said something before that finds it there."""
+        """Read the log when it contains the lines that this person sent before."""
         if self._unsaved:
             self._chat.in_turn(read)
         else:
@@ -194,7 +194,7 @@ class Asker(Recipient):
     # -- helpers -------------------------------------------------------------------------------
 
     def _later(self, id: str | None) -> Callable[[HistoryShown | SearchShown | Refusal], None]:
-        """How to answer a request that takes time; no other one is taken until then."""
+        """A function that answers a request later; the next request waits until then."""
         release = self._connection.hold()
 
         def reply(answer: HistoryShown | SearchShown | Refusal) -> None:

@@ -1,6 +1,7 @@
-"""What people ask of the rooms and of the log, each as far as they may see.
+"""Lists, counts and pages of the rooms, their people and the log, for the person who asks.
 
-It must not change anything.
+A room that the person may not see is left out (:mod:`twisted_chat.core.permissions`). This module
+changes nothing.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Reading:
         return TopicShown(room.name, room.topic, topic_by=room.topic_by)
 
     def list_people(self, person: Person, room: Room) -> PeopleListed:
-        """Who is in ``room``, at most a page of them.
+        """The people in ``room``, at most a page of them.
 
         :raises Refusal: ``person`` may not see it.
         """

@@ -1,8 +1,8 @@
 """What a person in the chat is shown, over the connection that they have.
 
-In their own style: language, times, the name of the room in front of what is said elsewhere. What
-others are shown is left out where it is one's own line or somebody's whom one ignores. It must not
-know requests.
+Each person has a style: the language, times, and the room's name before lines from other rooms. The
+person's own lines and those of ignored people are left out of a batch. This module must not know
+requests.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Recipient(Person):
             self.outlet.deliver(batch.rendered_without(rendering, left_out))
 
     def _left_out(self, batch: Batch) -> Sequence[int]:
-        """The places of what is one's own or ignored."""
+        """The indexes of the person's own events and of those by ignored people."""
         if batch.hidden:
             own = batch.hidden.get(self, ())
         else:
@@ -115,7 +115,7 @@ class Recipient(Person):
         return sorted({*own, *ignored})
 
     def _without_ignored(self, batch: Batch) -> Batch | None:
-        """What it tells of people who are not ignored."""
+        """``batch`` without the events about ignored people; None if nothing is left."""
         if all(not self.ignores(member.author) for about in batch.about for member in about):
             return batch
         hidden = batch.hidden.get(self, ())

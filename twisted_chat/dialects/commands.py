@@ -23,7 +23,7 @@ class _BadArguments(Exception):
 
 
 class WrongCommandUsage(WrongUsage):
-    """The usage is worded in the language of whoever is told."""
+    """The usage is worded in the language of the reader."""
 
     def __init__(self, command: Command) -> None:
         super().__init__(usage=command.usage("en"))
@@ -56,7 +56,7 @@ def _split(text: str) -> tuple[str, str]:
 
 # -- the forms --------------------------------------------------------------------------------
 
-#: What is typed for yes and no, in any language.
+#: Words for yes and no, in every language.
 _ON_OFF = {
     "on": True,
     "off": False,
