@@ -1,4 +1,4 @@
-"""The one step of the build that ``setup.cfg`` cannot name; everything else is there.
+"""The one build step that ``setup.cfg`` cannot describe; everything else is there.
 
 A wheel has the compiled catalogues (``.mo``), made of those that translators write (``.po``). A
 checkout and an editable install need no step: they read the latter.
