@@ -714,7 +714,7 @@ def test_a_reader_skips_nothing_up_to_the_limit_and_a_page(
 
 def test_the_document_says_how_far_back_a_reader_is_shown_all() -> None:
     text = (ROOT / "docs/reliability.rst").read_text(encoding="utf-8")
-    assert f"a person up to {chat.CATCH_UP_LIMIT:,} back" in text
+    assert f"A person gets up to {chat.CATCH_UP_LIMIT:,} of them" in " ".join(text.split())
 
 
 def test_a_slow_readers_own_lines_are_not_shown_to_it_later() -> None:
@@ -777,6 +777,16 @@ def test_each_reads_the_notices_in_their_own_language() -> None:
     assert bia.sees() == ["[SERVIDOR]: Ana saiu do chat."]
     bia.types("/idioma klingon")
     assert bia.connection.refusals() == ["no-such-language"]
+
+
+@pytest.mark.parametrize("character", ["x", "é", "漢", "🙂"])
+def test_a_lower_limit_of_a_text_is_in_bytes_too(character: str) -> None:
+    world = World(limits=Limits(rate=None, text=240))
+    ana, bia = world.enter("Ana", "Bia")
+    longest = character * (240 // len(character.encode()))
+    ana.types(longest, longest + "x", f"/msg Bia {longest}x")
+    assert ana.connection.refusals() == ["line-too-long"] * 2
+    assert bia.sees() == [f"[Ana]: {longest}"]
 
 
 def test_timestamps() -> None:

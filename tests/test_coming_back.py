@@ -293,6 +293,34 @@ def test_if_entries_were_removed_the_program_is_told_from_which_number_there_are
     assert numbers(ana) == [10]
 
 
+def test_whoever_catches_up_from_the_disk_is_shown_all_and_told_of_nothing_else() -> None:
+    world = World()
+    bia, caio = world.enter("Bia", "Caio")
+    caio.connection.ready = False
+    total = 3 * TAIL
+    bia.types(*(str(n) for n in range(total)))  # each is a run of its own
+    ana = Visitor(world, program=True)
+    ana.session.handle(Hello("Ana", ANA, None, {"lobby": 1}))
+    caio.connection.ready = True
+    caio.session.resume()
+    assert len(world.journal.reads) > 0
+    world.journal.run()
+    assert numbers(ana) == list(range(2, total + 1))
+    assert numbers(caio) == list(range(1, total + 1))
+    assert of(ana, EntriesRemoved, LinesSkipped) == of(caio, EntriesRemoved, LinesSkipped) == []
+
+
+def test_what_is_younger_than_the_days_to_keep_stays() -> None:
+    world = World(keep_days=10 / 86_400)
+    (bia,) = world.enter("Bia")
+    bia.types(*(str(n) for n in range(30)))  # one a second
+    kept = [entry.time for entry in world.journal.store.reader().after("lobby", 0, 100, 100)]
+    world.chat.remove_old()
+    world.journal.run()
+    times = [entry.time for entry in world.journal.store.reader().after("lobby", 0, 100, 100)]
+    assert times == [time for time in kept if time >= kept[-1] - 9 * 1_000_000]
+
+
 def test_entries_that_are_removed_while_they_are_read_are_told() -> None:
     """Retention passes between the commit and its notice to the chat."""
     world = World()

@@ -122,6 +122,20 @@ def test_a_search_goes_on_behind_any_number_of_lines_of_ignored_people() -> None
     assert [line.split()[1] for line in found[1:]] == ["2", "1"]
 
 
+@pytest.mark.parametrize(("said", "before"), [(5, 0), (6, 2)])
+def test_a_page_goes_on_as_long_as_there_is_one_entry_more(
+    said: int, before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "READS", 1)
+    world = World()
+    ana, troll = world.enter("Ana", "Troll")
+    troll.types(*(f"noise {n}" for n in range(said)))
+    ana.types("/ignore Troll")
+    ana.ask(ReadHistory(limit=5))
+    (page,) = (e for e in ana.connection.events if isinstance(e, HistoryShown))
+    assert (page.entries, page.before) == ((), before)
+
+
 def test_where_very_much_was_said_by_them_the_page_says_where_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -205,6 +205,17 @@ def test_nobody_is_told_of_a_name_that_they_knew_no_more() -> None:
     assert told(watcher) == [Renamed("c", "d"), Left("lobby", "d", departed=False)]
 
 
+def test_a_person_who_took_another_name_outside_left_and_another_one_joined() -> None:
+    """Also in a large room, where both is told together."""
+    world, everybody, watcher = world_of(LARGE + 2)
+    everybody[1].ask(Leave("lobby"), ChooseName("other"), Join("lobby"))
+    moment(world)
+    assert told(watcher) == [
+        Left("lobby", "p1", departed=False),
+        Joined("lobby", "other", arrived=False),
+    ]
+
+
 def test_a_private_message_comes_after_the_name_of_its_sender() -> None:
     _, everybody, watcher = world_of(LARGE + 1)
     everybody[1].types("/nick other", "/msg p0 psst")

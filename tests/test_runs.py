@@ -110,6 +110,20 @@ def test_nothing_is_lost_and_little_is_shown_twice_whatever_is_put_back(seed: in
 # -- what a program is told -------------------------------------------------------------------
 
 
+def test_a_program_that_saw_less_than_there_is_goes_on_in_the_same_log() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    ana = program(world, "Ana", ANA, lobby=0)
+    bia.types("one", "two")
+    (welcome,) = of(ana, Welcomed)
+    back = Visitor(world, program=True)
+    bia.types("three")
+    back.ask(Hello("Ana", ANA, resume={"lobby": 2}, log=welcome.log))
+    (entered,) = of(back, Entered)
+    assert (entered.last, entered.replaced) == (2, False)
+    assert [e.text for e in of(back, Entry)] == ["three"]
+
+
 def test_a_program_that_saw_more_than_there_is_sees_all_that_is_new() -> None:
     """It has the numbers of what it saw, and other entries have them now."""
     world = World()
