@@ -12,11 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from tests.support.processes import PATIENCE, Server, environment, free_port
+from twisted_chat.client.state import Kept, MemoryState
 from twisted_chat.dialects.jsonl import ID_LIMIT
 from twisted_chat.terminal import scripts
-from twisted_chat.terminal.scripts import numbered
+from twisted_chat.terminal.conversation import LEFT, NO_CONNECTION, SOMETHING_REFUSED
+from twisted_chat.terminal.scripts import Sending, numbered
+from twisted_chat.testing import ChatServer
 
 pytestmark = pytest.mark.process
 
@@ -79,7 +83,7 @@ def test_what_has_an_id_is_said_once(server: Server, tmp_path: Path) -> None:
     assert tail(server.port, 2, "ids", "--since=0") == ["[Bot]: oi", "[Bot]: end"]
     result = run("send", server.port, "--nick=Bot", "--room=ids", "--id=x", "other", home=tmp_path)
     assert result.returncode == 1
-    assert "was used already" in result.stderr.decode()
+    assert "already used" in result.stderr.decode()
 
 
 @pytest.mark.slow
@@ -255,3 +259,44 @@ def test_further_lines_have_ids_of_their_own() -> None:
     assert ids[:4] == ["b", "b.2", "b.3", long]
     assert len(set(ids)) == 6
     assert all(len(id) <= ID_LIMIT for id in ids)
+
+
+# -- the state that send holds -----------------------------------------------------------------
+
+
+class Held(MemoryState):
+    """A state that says whether it is open."""
+
+    is_open = False
+
+    def open(self) -> Deferred[Kept]:
+        self.is_open = True
+        return super().open()
+
+    def close(self) -> Deferred[None]:
+        self.is_open = False
+        return super().close()
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [("oi", LEFT), ("x" * 5000, SOMETHING_REFUSED), ("unanswered", NO_CONNECTION)],
+)
+def test_send_lets_go_of_the_state_however_it_ends(
+    text: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else another process could not speak as the same person."""
+    server = ChatServer()
+    server.commits_at_once = text != "unanswered"
+    held = Held()
+    monkeypatch.setattr(scripts, "FileState", lambda reactor, path: held)
+    monkeypatch.setattr(scripts, "server_endpoint", lambda *arguments: server.endpoint())
+    sending = Sending(texts=[text], nick="Bot", timeout=5)
+    environment = {"HOME": str(tmp_path)}
+    ended: list[int] = []
+    main = scripts._send(server.clock, sending, "en", environment)
+    Deferred.fromCoroutine(main).addCallback(ended.append)
+    assert held.is_open
+    server.clock.advance(30)
+    assert ended == [status]
+    assert not held.is_open
