@@ -1292,6 +1292,27 @@ def test_the_server_goes_away_in_every_phase(phase: Callable[[Server], None]) ->
     server.stop()
 
 
+def test_it_is_stopped_when_the_state_is_closed() -> None:
+    """What waits is written by then; a process that ends sooner would lose it."""
+
+    class Slow(MemoryState):
+        closing: Deferred[None] | None = None
+
+        def close(self) -> Deferred[None]:
+            self.closing = Deferred()
+            return self.closing
+
+    state = Slow(CLIENT)
+    server = Server(state=state)
+    server.client.startService()
+    stopped = results(server.client.stopService())
+    server.clock.advance(LEAVE_TIMEOUT)
+    assert state.closing is not None
+    assert stopped == []
+    state.closing.callback(None)
+    assert stopped == [None]
+
+
 def test_stopping_while_the_state_is_being_opened() -> None:
     state = LateState()
     server = Server(state=state)

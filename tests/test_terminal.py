@@ -265,7 +265,7 @@ def test_nothing_dangerous_reaches_the_terminal(sends: bytes, tmp_path: Path) ->
         port = hostile.getsockname()[1]
         with client(port, tmp_path / "ana", "--nick", "Ana") as ana:
             connection, _ = hostile.accept()
-            threading.Thread(target=drain, args=(connection,), daemon=True).start()
+            wait_for_hello(connection)
             connection.sendall(sends)
             rows = ana.wait_for("boo")
             assert any("␛" in row for row in rows)
@@ -283,10 +283,10 @@ def test_a_server_that_renames_changes_no_configuration(tmp_path: Path) -> None:
         port = hostile.getsockname()[1]
         with client(port, home) as ana:
             connection, _ = hostile.accept()
-            threading.Thread(target=drain, args=(connection,), daemon=True).start()
             ana.wait_for("username")
             ana.enter("Ana")
             ana.press("Enter")
+            wait_for_hello(connection)
             connection.sendall(
                 b'{"type":"welcome","nickname":"Mallory","client":"' + b"0" * 32
                 + b'","resumed":false,"rooms":{"lobby":0}}\n'
@@ -297,6 +297,13 @@ def test_a_server_that_renames_changes_no_configuration(tmp_path: Path) -> None:
             connection.close()
     written = (home / ".config/twisted-chat/client.toml").read_text()
     assert written == f'[nicknames]\n"127.0.0.1:{port}" = "Ana"\n'
+
+
+def wait_for_hello(connection: socket.socket) -> None:
+    """Wait until something comes; read and forget what comes after it."""
+    connection.settimeout(PATIENCE)
+    assert connection.recv(65536)
+    threading.Thread(target=drain, args=(connection,), daemon=True).start()
 
 
 def drain(connection: socket.socket) -> None:
