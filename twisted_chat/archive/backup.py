@@ -1,8 +1,8 @@
 """``twisted-chat backup``: a copy of a database, whole and checked, while a server goes on.
 
-The copy is of one moment: a read transaction holds it, or else SQLite would begin again
-whenever the server writes. It gets its name when it is on disk and has been verified; from then
-on nothing that happens makes a failure of it.
+The copy shows the database at one moment: a read transaction holds that moment, or else SQLite
+would start again at each write of the server. The copy gets its name when it is on disk and has
+been verified; after that, nothing turns the backup into a failure.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from twisted_chat.core.errors import CannotStart, Refusal
 from twisted_chat.i18n.language import N_
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS
 
-#: Pages (of 4 KiB) that are copied at one go.
+#: Pages (of 4 KiB) that are copied at once.
 STEP = 1000
 
-#: What ends a program in good order; it comes too late once the copy has its name.
+#: Signals that end a program in good order; ignored once the copy has its name.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _COPYING = N_("Copying: {percent} %")
@@ -73,12 +73,12 @@ def back_up(
 ) -> None:
     """Copy ``archive`` to ``path``, which must be free, and have the copy checked.
 
-    ``done`` is called when the copy has its name, with what was checked and what to know about
-    it; it raises nothing. A signal that comes from then on is dropped.
+    ``done`` is called when the copy has its name, with the counts of the check and a warning or
+    None; it raises nothing. Later signals are dropped.
 
     :raises BackupExists: there is something at ``path``.
     :raises CannotWrite: it cannot be written.
-    :raises LogDamaged: the copy is not whole.
+    :raises LogDamaged: the copy is damaged or incomplete.
     """
     if os.path.lexists(path):
         raise BackupExists(path=visible(path))
@@ -108,9 +108,9 @@ def back_up(
 
 
 def _verify(copy: str, progress: Progress) -> tuple[Verification, list[Refusal]]:
-    """What was checked, and what is wrong that does not matter: the search index of the copy.
+    """The counts of the check, and a damage that does not matter: that of the search index.
 
-    :raises LogDamaged: something matters.
+    :raises LogDamaged: the log itself is damaged.
     """
     progress.start()
     with open_archive(copy) as archive:
@@ -121,7 +121,7 @@ def _verify(copy: str, progress: Progress) -> tuple[Verification, list[Refusal]]
     if not findings:
         return verification, []
     with suppress(*SQLITE_FAULTS), closing(sqlite3.connect(copy)) as connection, connection:
-        # So a server makes it anew when it starts with the copy.
+        # So a server rebuilds it when it starts with the copy.
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("UPDATE indexed SET version = 0")
     return verification, [IndexNotCopied(program=program("twisted-chat"))]
@@ -133,7 +133,7 @@ def _place(copy: str, path: str) -> None:
     :raises FileExistsError: it is not.
     """
     try:
-        os.link(copy, path)  # unlike a renaming, this takes nobody's place
+        os.link(copy, path)  # unlike renaming, this replaces no file
         return
     except FileExistsError:
         raise
@@ -149,7 +149,7 @@ def _place(copy: str, path: str) -> None:
 
 @contextmanager
 def _too_late() -> Iterator[None]:
-    """Inside, signals wait. If what is inside succeeds, they are dropped."""
+    """Signals wait inside this context. If its body succeeds, they are dropped."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
@@ -164,7 +164,7 @@ def _copy(archive: Archive, path: str, progress: Progress) -> None:
         progress.tell(_COPYING, percent=100 * (total - remaining) // max(1, total))
 
     with closing(sqlite3.connect(path)) as target:
-        # If it breaks off, the file is thrown away.
+        # If the copy fails, the file is removed.
         target.execute("PRAGMA journal_mode = OFF")
         target.execute("PRAGMA synchronous = OFF")
         try:
@@ -184,7 +184,7 @@ def _sync(path: str) -> None:
 
 
 def _sync_folder(folder: str, path: str) -> list[Refusal]:
-    """Make the new name last; returns why it may not, if so."""
+    """Sync the folder, so that the new name survives a power cut; returns why it may not."""
     try:
         _sync(folder)
     except OSError as error:

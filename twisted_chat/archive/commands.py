@@ -1,7 +1,7 @@
 """``verify``, ``history``, ``export``, ``backup`` and ``reindex``: what they print, how they end.
 
-Exit status: 0 all is well; 1 something was found to be wrong with the log, or is not in it;
-2 it could not be read, or the output not be written.
+Exit status: 0 all is well; 1 the log is damaged, or does not contain the room; 2 the database
+could not be read, or the output could not be written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from twisted_chat.core.names import room_among
 from twisted_chat.dialects import wording
 from twisted_chat.i18n.language import N_, catalogue
 
-#: What belongs to a database besides the file itself.
+#: Ends of the names of the files that belong to a database besides the file itself.
 _COMPANIONS = ("", "-wal", "-shm", "-journal", ".lock")
 
 #: The byte order mark, by which spreadsheets know UTF-8.
@@ -51,7 +51,7 @@ class BomForTables(CannotStart):
 
 
 def verify(path: str, language: str) -> int:
-    """Check the whole log at ``path``; says what is wrong, or what was checked."""
+    """Check the whole log at ``path``; prints each damage, or the counts of the check."""
 
     def work(archive: Archive, output: TextIO, progress: Progress) -> int:
         verification = _check(archive, output, progress, language)
@@ -64,9 +64,9 @@ def verify(path: str, language: str) -> int:
 
 
 def backup(path: str, copy: str, language: str) -> int:
-    """Copy the database at ``path`` to the file ``copy``; says what was checked of the copy.
+    """Copy the database at ``path`` to the file ``copy``; prints the counts of the check.
 
-    Once the copy has its name, the status is 0, also where that cannot be said.
+    Once the copy has its name, the status is 0, even if that cannot be printed.
     """
 
     def complain(sentence: str) -> None:
@@ -103,7 +103,7 @@ def backup(path: str, copy: str, language: str) -> int:
 def _check(
     archive: Archive, output: TextIO, progress: Progress, language: str
 ) -> Verification | None:
-    """Say what is wrong with ``archive``; returns what was checked if nothing is."""
+    """Print each damage of ``archive``; returns the counts of the check if there is none."""
     whole = True
     progress.start()
     verification = Verification(archive, progress)
@@ -126,7 +126,7 @@ def _all_is_well(verification: Verification, language: str) -> str:
 
 
 def reindex(path: str, language: str) -> int:
-    """Make the search index of the database at ``path`` anew; says of how many entries."""
+    """Rebuild the search index of the database at ``path``; prints the number of entries."""
 
     def run() -> int:
         with _output(None, None, path) as output, _progress(language, busy=False) as progress:
@@ -139,12 +139,14 @@ def reindex(path: str, language: str) -> int:
             print(shown, file=output)
             return 0
 
-    logging.getLogger("twisted_chat").addHandler(logging.NullHandler())  # it is as was asked for
+    logging.getLogger("twisted_chat").addHandler(
+        logging.NullHandler()
+    )  # it would log what was asked
     return _status_of(run, "reindex", language)
 
 
 def history(path: str, room: str, last: int | None, language: str) -> int:
-    """Print what was said in ``room``, oldest first: all of it, or the ``last`` entries."""
+    """Print the entries of ``room``, oldest first: all, or only the ``last`` ones."""
 
     def work(archive: Archive, output: TextIO, progress: Progress) -> int:
         found = _find(archive, room)
@@ -163,8 +165,8 @@ def export(
 ) -> int:
     """Write the entries of ``room``, or of every room, in one of :data:`FORMATS`, in UTF-8.
 
-    They go to the file ``output``, or to standard output. With ``bom`` comes a byte order mark
-    first, which is for CSV alone.
+    They go to the file ``output``, or to standard output. ``bom`` puts a byte order mark in
+    front, for CSV only.
     """
 
     def work(archive: Archive, output: TextIO, progress: Progress) -> int:
@@ -191,7 +193,7 @@ def _find(archive: Archive, name: str) -> Room:
 def _counted(
     archive: Archive, rooms: Sequence[Room], progress: Progress, last: int | None = None
 ) -> Iterator[Sequence[Entry]]:
-    """The entries of ``rooms``, with the progress of whoever takes them."""
+    """The entries of ``rooms``; shows the progress as they are consumed."""
     kept = [room.last - room.base for room in rooms]
     progress.expect(sum(kept if last is None else [min(last, count) for count in kept]))
     for room in rooms:
@@ -212,9 +214,9 @@ def _run(
     encoding: str | None = None,
     streams: bool = True,
 ) -> int:
-    """The status of ``work``, or of what went wrong, which is said in one line.
+    """The exit status of ``work``; an error is printed as one line and has a status of its own.
 
-    ``streams``: it writes all the time, and not only where it has erased the progress.
+    ``streams``: ``work`` prints all the time, not only after it has erased the progress.
     """
 
     def run() -> int:
@@ -252,7 +254,7 @@ def _output(path: str | None, encoding: str | None, database: str) -> Iterator[T
     """Where to write to: the file ``path``, or standard output.
 
     :raises CannotWrite: it cannot be written.
-    :raises OutputIsDatabase: that would destroy what is read.
+    :raises OutputIsDatabase: ``path`` is a file of the database.
     """
     try:
         with ExitStack() as stack:
@@ -272,7 +274,7 @@ def _open(path: str | None, encoding: str | None, database: str, stack: ExitStac
     if path is None and sys.stdout is not None:
         if isinstance(sys.stdout, TextIOWrapper):
             if not sys.stdout.isatty():
-                encoding = "utf-8"  # who reads it later may have another locale
+                encoding = "utf-8"  # its later readers may have another locale
             sys.stdout.reconfigure(encoding=encoding, errors="replace")
         return sys.stdout
     if path is None:  # it was closed
@@ -285,7 +287,7 @@ def _open(path: str | None, encoding: str | None, database: str, stack: ExitStac
 
 
 def _belongs(path: str, database: str) -> bool:
-    """Whether ``path`` is a file of ``database``, or would become one."""
+    """Whether ``path`` is a file of ``database``, or its name is that of one."""
     for suffix in _COMPANIONS:
         companion = os.path.realpath(database) + suffix
         if os.path.realpath(path) == companion or _is_same(path, companion):
@@ -302,6 +304,6 @@ def _is_same(path: str, other: str) -> bool:
 
 
 def _progress(language: str, busy: bool) -> Progress:
-    """Shown on a terminal, unless it is ``busy`` with the output itself."""
+    """A progress line on the terminal, unless the terminal is ``busy`` with the output."""
     shown = sys.stderr is not None and sys.stderr.isatty() and not busy
     return Progress(sys.stderr if shown else None, language)

@@ -30,13 +30,13 @@ from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.store import BUSY_TIMEOUT
 from twisted_chat.journal.sqlite.upgrade import APPLICATION_ID, schema_scripts
 
-#: The first version of the schema that has all that is read here.
+#: The first version of the schema with every column that is read here.
 OLDEST = 2
 
-#: Entries that are read at one go.
+#: Entries that are read at once.
 BATCH = 1000
 
-#: Names of rooms in a sentence.
+#: Names of rooms in one sentence, at most.
 _NAMES_SHOWN = 50
 
 #: The last microsecond that a date can have.
@@ -90,7 +90,7 @@ class Room(msgspec.Struct, frozen=True):
 
 
 class _Row(msgspec.Struct, array_like=True):
-    """What is read of an entry, in the order in which it is asked for."""
+    """The columns of an entry, in the order of the query."""
 
     number: int
     time: Annotated[int, msgspec.Meta(ge=0, le=_LAST_TIME)]
@@ -103,7 +103,7 @@ class _Row(msgspec.Struct, array_like=True):
 class Archive:
     """One moment of a database. Made by :func:`open_archive`.
 
-    Its methods raise :class:`sqlite3.Error`, which :func:`open_archive` makes refusals of.
+    Its methods raise :class:`sqlite3.Error`, which :func:`open_archive` turns into refusals.
     """
 
     def __init__(self, path: str, connection: sqlite3.Connection, files: _Unlocked | None) -> None:
@@ -112,18 +112,18 @@ class Archive:
         self._files = files
 
     def rows(self, query: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
-        """What ``query`` finds, as SQLite has it."""
+        """The rows of ``query``, as SQLite returns them."""
         return self._connection.execute(query, parameters)
 
     def batches(self, query: str, *parameters: object) -> Iterator[list[tuple[Any, ...]]]:
-        """What ``query`` finds, many rows at one go, which is faster."""
+        """The rows of ``query``, in batches, which is faster."""
         cursor = self._connection.execute(query, parameters)
         while rows := cursor.fetchmany(BATCH):
             yield rows
 
     @contextmanager
     def any_text(self) -> Iterator[None]:
-        """Inside, a text that is not UTF-8 is read too, with lone surrogates; slowly."""
+        """In this context, texts that are not UTF-8 are read too, as lone surrogates; slowly."""
         strict = self._connection.text_factory
         self._connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
         try:
@@ -134,7 +134,7 @@ class Archive:
     def copy_to(
         self, target: sqlite3.Connection, pages: int, progress: Callable[[int, int, int], None]
     ) -> None:
-        """Copy all of it, so many ``pages`` at one go; ``progress`` is as SQLite has it."""
+        """Copy the database, ``pages`` pages at once; ``progress`` is as for SQLite's backup."""
         self._connection.backup(target, pages=pages, progress=progress, sleep=0)
 
     def version(self) -> int:
@@ -143,15 +143,15 @@ class Archive:
         return int(version)
 
     def check_unchanged(self) -> None:
-        """Make sure that what was read so far is of one moment.
+        """Check that all rows read so far belong to one moment.
 
-        :raises DatabaseChanged: it may not be.
+        :raises DatabaseChanged: they may not.
         """
         if self._files is not None and self._files.changed():
             raise DatabaseChanged(path=visible(self.path))
 
     def rooms(self) -> list[Room]:
-        """All rooms, in the order in which they were made.
+        """All rooms, in the order in which they were created.
 
         :raises RoomDamaged: the record of one is.
         """
@@ -166,7 +166,7 @@ class Archive:
     def room(self, name: str) -> Room:
         """The room called ``name``.
 
-        :raises RoomUnknown: there is none; the refusal names those that there are.
+        :raises RoomUnknown: there is no such room; the refusal names the existing ones.
         """
         rooms = self.rooms()
         for room in rooms:
@@ -183,7 +183,7 @@ class Archive:
 
         Their author keys stay unread.
 
-        :raises EntryDamaged: one cannot be what somebody said.
+        :raises EntryDamaged: one of them is damaged.
         """
         first = 0
         if last is not None:
@@ -216,7 +216,7 @@ def _entries(room: str, rows: list[tuple[Any, ...]]) -> list[Entry]:
 
 
 def _first_damaged(rows: list[tuple[Any, ...]]) -> str:
-    """The number of the first of ``rows`` that is not as it must be."""
+    """The number of the first damaged entry among ``rows``."""
     for row in rows:
         try:
             msgspec.convert(row, _Row)
@@ -226,7 +226,7 @@ def _first_damaged(rows: list[tuple[Any, ...]]) -> str:
 
 
 def shown(value: object) -> str:
-    """``value``, which may be of any type where something is damaged, fit for a sentence."""
+    """``value`` as text for a message; in a damaged database it may have any type."""
     return visible(str(value))
 
 
@@ -254,7 +254,7 @@ def open_archive(path: str) -> Iterator[Archive]:
 
 
 def refusal_for(error: Exception, path: str) -> Refusal:
-    """What ``error``, one of SQLite's on reading ``path``, means to an operator."""
+    """The refusal for ``error``, which SQLite raised while reading ``path``."""
     reason = shown(reason_of(error))
     damaged = (
         not isinstance(error, sqlite3.Error)
@@ -276,7 +276,7 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
 
 
 class _Unlocked:
-    """The files of a database that is read without locks: whether they were changed since."""
+    """The state of the files of a database that is read without locks, to notice changes."""
 
     def __init__(self, database: str) -> None:
         self._database = database
@@ -290,18 +290,18 @@ class _Unlocked:
             status = os.stat(self._database)
         except OSError as error:
             return (error.errno,)
-        # A write-ahead log that has grown is harmless: what was read is the file without it.
+        # A longer write-ahead log is harmless: only the database file was read.
         return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _locate(path: str, stack: ExitStack) -> tuple[str, _Unlocked | None]:
     """The URI with which SQLite reads ``path`` and writes nothing, not even beside it.
 
-    A plain read-only connection makes a ``-wal`` and a ``-shm`` where there are none, and
-    leaves them. What is right depends on what is there (sqlite.org/wal.html, section 10):
+    A plain read-only connection creates a missing ``-wal`` and ``-shm``, and leaves them. The
+    right way depends on the files that exist (sqlite.org/wal.html, section 10):
 
-    - Both: a server is running or was killed. SQLite reads them as they are; where nobody
-      else has the shared memory open, it makes an index of the log in its own memory.
+    - Both: a server is running or was killed. SQLite reads them as they are; if no other
+      process has the shared memory open, it builds the log's index in its own memory.
     - No log, or an empty one: everything is in the database, and nobody has it open. It is
       read without locks; a server that starts meanwhile is noticed by what it changes.
     - A log alone, as in a copy of two files: they are copied to where a ``-shm`` may be made.

@@ -1,6 +1,6 @@
-"""The forms in which entries leave the log: JSON Lines, Markdown and CSV. Pure.
+"""The export formats: JSON Lines, Markdown and CSV. Pure.
 
-None of them has an author's client id, which is a secret.
+None of them contains the client id of an author, which is a secret.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 class Format(Protocol):
-    """Called once with all entries, in batches, each room by itself; gives texts to write."""
+    """Called once with all entries, in batches, room by room; yields texts to write."""
 
     def __call__(self, batches: Iterator[Sequence[Entry]], language: str, /) -> Iterator[str]: ...
 
 
 class _Exported(msgspec.Struct):
-    """What leaves of an entry; the time as in RFC 3339, in UTC."""
+    """The exported fields of an entry; the time as in RFC 3339, in UTC."""
 
     room: str
     seq: int
@@ -57,7 +57,7 @@ def _when(entry: Entry) -> datetime:
 
 
 def jsonl(batches: Iterator[Sequence[Entry]], language: str) -> Iterator[str]:
-    """One object an entry; nothing is lost of what was said."""
+    """One object per entry, with its exact text."""
     for entries in batches:
         yield "".join(f"{_object(entry)}\n" for entry in entries)
 
@@ -70,14 +70,14 @@ def _object(entry: Entry) -> str:
 
 # -- Markdown ---------------------------------------------------------------------------------
 
-# What can begin or end markup within a line (CommonMark 0.31, chapter 6; GitHub's tables,
-# strikethrough and formulas), or make a link of what looks like an address. Ours begin each
-# line, so that no text can.
+# Characters that begin or end markup within a line (CommonMark 0.31, chapter 6; GitHub's tables,
+# strikethrough and formulas), or turn an address into a link. Our own characters begin each line,
+# so no text can.
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>#!|~&:@$^=]|(?<=\S)\.(?=\S)")
 
 
 def escaped(text: str) -> str:
-    """``text`` as Markdown that shows it and is no markup."""
+    """``text`` as Markdown that shows it literally."""
     return _MARKUP.sub(r"\\\g<0>", visible(text))
 
 
@@ -111,21 +111,21 @@ def _spoken(entry: Entry, language: str) -> str:
 
 # -- CSV --------------------------------------------------------------------------------------
 
-# A spreadsheet takes a cell that begins so for a formula, which can fetch and send (OWASP,
-# "CSV Injection"). Such a cell gets an apostrophe in front, and so does one that begins with
-# an apostrophe: to have the text as it was, take one apostrophe away wherever one is first.
-# It holds where the program splits at commas; one told to split at others can be fooled.
+# A spreadsheet treats a cell that begins so as a formula, which can fetch and send data (OWASP,
+# "CSV Injection"). Such a cell gets an apostrophe in front, and so does a cell that begins with
+# one: removing the first apostrophe of such cells restores the text. This protects programs that
+# split at commas; a program that was told to split at other characters can be fooled.
 _FORMULA = re.compile(r"['\t\r\n]|\s*[=+\-@＝＋－＠]")
 
 
 def guarded(text: str) -> str:
-    """``text`` as a cell that no spreadsheet computes."""
+    """``text`` as a cell that no spreadsheet treats as a formula."""
     text = visible(text)
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def comma_separated(batches: Iterator[Sequence[Entry]], language: str) -> Iterator[str]:
-    """A header and a record an entry, as in RFC 4180."""
+    """A header and one record per entry, as in RFC 4180."""
     yield _records([_Exported.__struct_fields__])
     for entries in batches:
         yield _records([_cells(entry) for entry in entries])

@@ -1,7 +1,7 @@
-"""Whether the search index has the words of the entries, all of them and no others.
+"""Checks that the search index contains exactly the words of the entries.
 
-Its words are read through ``fts5vocab``, as sums: to compare the words of each entry would take
-longer than all the rest.
+It compares sums, read through ``fts5vocab``: comparing the words of each entry would take longer
+than the rest of the check.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted_chat.i18n.language import N_
 from twisted_chat.journal import search
 from twisted_chat.journal.sqlite.index import IndexDamaged, using_index
 
-#: The first version of the schema whose index says by which rules it was made.
+#: The first version of the schema whose index names the rules by which it was built.
 SINCE = 4
 
 _STATE = "SELECT entry, version FROM indexed"
@@ -27,8 +27,8 @@ _VOCABULARY = "CREATE VIRTUAL TABLE temp.entry_words USING fts5vocab(main, entry
 _WORDS = "SELECT term, col, doc, cnt FROM temp.entry_words"
 
 
-# What FTS5 needs besides the words (its source, "fts5_index.c"): the records of its structure and
-# of its sizes, and for each segment of words where its pages are.
+# The records that FTS5 needs besides the words (its source, "fts5_index.c"): those of its structure
+# and of its sizes, and the pages of each segment of words.
 _RECORDS = "SELECT count(*) FROM entry_text_data WHERE id IN (1, 10)"
 _LOST_SEGMENTS = """
     SELECT count(*) FROM (SELECT DISTINCT id >> 37 AS segment FROM entry_text_data WHERE id > 10)
@@ -36,13 +36,13 @@ _LOST_SEGMENTS = """
 """
 _LOOK_UP = "SELECT count(*) FROM entry_text WHERE entry_text MATCH ?"
 
-#: Words that are looked up, so that it is seen whether words can be found: every so many.
+#: One word of this many is looked up, to check that words can be found.
 _EVERY = 1009
 
-#: Entries that a word is in at most, if it is looked up.
+#: Words in more entries than this are not looked up.
 _RARE = 1000
 
-#: Where an entry's text is in what is read of it.
+#: The position of the text among the columns of an entry.
 _ID, _TEXT = 0, 5
 
 
@@ -55,13 +55,13 @@ class SearchIndexDamaged(Refusal):
 
 
 class IndexCheck:
-    """Sums over the entries that :meth:`expect` is given, and over the index."""
+    """Sums over the expected entries (:meth:`expect`), and over the index."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._damage: str | None = None
-        #: The last entry in the index; None if other rules for words made it, so that the next
-        #: start of a server makes it anew.
+        #: The last entry in the index; None if it was built by other rules for words, so that
+        #: the next start of a server rebuilds it.
         self._position = self._read_position()
         self._count = self._id_sum = 0
         self._word_sum = self._text_sum = 0
@@ -99,7 +99,7 @@ class IndexCheck:
             self._rooms[search.room_token(room)] += 1
 
     def findings(self) -> Iterator[Refusal]:
-        """What is wrong with the index, given that all entries were expected."""
+        """The damage of the index, after all entries were expected; None if there is none."""
         damage = self._damage
         if damage is None and self._position is not None:
             try:
@@ -114,7 +114,7 @@ class IndexCheck:
             )
 
     def _difference(self) -> str | None:
-        """The table that differs from what is expected, or None."""
+        """The table that differs from the expected sums, or None."""
         if self._one(_DOCUMENTS) != (self._count, self._id_sum):
             return "entry_text_docsize"
         if self._one(_RECORDS) != (2,):

@@ -1,4 +1,4 @@
-"""How far long work has come: one line on a terminal, gone when the work is done."""
+"""The progress of long work: one line on a terminal, erased when the work is done."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TextIO
 
 from twisted_chat.i18n.language import N_, catalogue
 
-#: Seconds between two states that are shown.
+#: Seconds from one update of the line to the next.
 _INTERVAL = 0.2
 
 _CHECKING = N_("Checking the file …")
@@ -22,7 +22,7 @@ def grouped(number: int, language: str) -> str:
 
 
 class Progress:
-    """Shown on ``stream``; on None it is not shown at all. Erased when the context ends."""
+    """A progress line on ``stream`` (None: no line), erased when the context ends."""
 
     def __init__(self, stream: TextIO | None, language: str) -> None:
         self._stream = stream
@@ -33,20 +33,20 @@ class Progress:
         self._started = self._shown = time.monotonic()
 
     def start(self) -> None:
-        """What is done first cannot be measured."""
+        """Show the first step, which has no measure."""
         self.tell(_CHECKING)
 
     def tell(self, sentence: str, **details: object) -> None:
-        """Show something else for now."""
+        """Show another sentence for now."""
         self._show(catalogue(self._language).gettext(sentence).format(**details))
 
     def expect(self, total: int) -> None:
-        """The work is ``total`` entries, from now."""
+        """Start measuring: the work is ``total`` entries."""
         self._total = total
         self._started = time.monotonic()
 
     def advance(self, entries: int) -> None:
-        """So many more are done."""
+        """Count further entries as done."""
         self._done += entries
         now = time.monotonic()
         if self._stream is not None and self._total and now - self._shown >= _INTERVAL:
@@ -62,7 +62,7 @@ class Progress:
             )
 
     def erase(self) -> None:
-        """Leave the line empty, for something else to be written on it."""
+        """Erase the line, so that other output can use it."""
         self._show("")
         if self._stream is not None:
             self._stream.write("\r")

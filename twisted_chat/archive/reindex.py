@@ -1,4 +1,4 @@
-"""``twisted-chat reindex``: the search index of a database, made anew of its entries.
+"""``twisted-chat reindex``: rebuilds the search index of a database from its entries.
 
 Unlike the rest of this package it writes, so no server may have the database open.
 """
@@ -15,15 +15,15 @@ from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS
 from twisted_chat.journal.sqlite.store import Store
 from twisted_chat.journal.sqlite.upgrade import schema_scripts
 
-#: Entries that are indexed at one go.
+#: Entries that are indexed at once.
 STEP = 1000
 
-#: Why the index is made anew, in the log.
+#: The reason for rebuilding the index, in the log.
 ASKED = "an operator asks for it"
 
 
 def reindex(path: str, progress: Progress) -> int:
-    """Make the search index of the database at ``path`` anew; returns the number of its entries.
+    """Rebuild the search index of the database at ``path``; returns the number of its entries.
 
     :raises CannotStart: it cannot be opened, or a server serves it.
     :raises DatabaseMalformed: SQLite finds it damaged.

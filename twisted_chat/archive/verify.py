@@ -1,4 +1,4 @@
-"""Whether the log is whole: every room's chain, from its base to its last entry."""
+"""Checks the log: the chain of every room, from its base to its last entry."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 
 _ROOMS = "SELECT id, name, base, base_hash, last, topic FROM room ORDER BY id"
 
-# By the index, through which everybody reads, but each row from the table itself, so that one
-# where the two differ is not found. The plus signs keep SQLite from using the index for both.
+# Finds entries by the index, through which all readers read, but takes each row from the table
+# itself: a row that differs from the index is not found. The plus signs keep SQLite from using the
+# index for both.
 _ENTRIES = """
     SELECT e.id, e.number, e.time, e.kind, e.nickname, e.text, e.client_id, e.message_id, e.hash
     FROM entry AS k INDEXED BY entry_number
@@ -38,7 +39,7 @@ _STRAYS = """
     WHERE NOT EXISTS (SELECT 1 FROM room WHERE room.id = entry.room)
 """
 
-#: What is wrong where the table has other rows than the index through which it is read.
+#: The damage if the table and the index through which it is read have different rows.
 WRONG_COUNT = N_("some entries are not in the index of their room")
 
 
@@ -58,7 +59,7 @@ class EntryStray(Refusal):
 
 
 class Verification:
-    """Reads all of ``archive``; what was read is counted in ``rooms`` and ``entries``."""
+    """Checks all of ``archive``; ``rooms`` and ``entries`` count what it has checked."""
 
     def __init__(self, archive: Archive, progress: Progress) -> None:
         self.rooms = 0
@@ -68,9 +69,9 @@ class Verification:
         self._index = IndexCheck(archive)
 
     def findings(self) -> Iterator[Refusal]:
-        """What is wrong, the first thing of each room; nothing if all is well."""
+        """The first damage of each room; empty if the log is intact."""
         for finding in self._findings():
-            self._archive.check_unchanged()  # or else it may be our reading that is wrong
+            self._archive.check_unchanged()  # or else the fault may be in our reading
             yield finding
 
     def _findings(self) -> Iterator[Refusal]:
@@ -87,7 +88,7 @@ class Verification:
             yield refusal
 
     def _check_file(self) -> Iterator[Refusal]:
-        """What SQLite itself finds: the first thing."""
+        """The first damage that SQLite itself finds."""
         for (result,) in islice(self._archive.rows("PRAGMA quick_check(1)"), 1):
             if result != "ok":
                 reason = visible(" ".join(str(result).split()))
@@ -113,7 +114,7 @@ class Verification:
         try:
             return self._walk(*record)
         except SQLITE_FAULTS:
-            pass  # perhaps some text is not UTF-8; reading any text takes twice as long
+            pass  # perhaps a text is not UTF-8; reading such texts takes twice as long
         try:
             with self._archive.any_text():
                 return self._walk(*record)
@@ -123,13 +124,13 @@ class Verification:
     def _walk(
         self, id: int, name: str, base: int, base_hash: bytes, last: int, topic: str
     ) -> Refusal | None:
-        """Follow the chain of one room: the first link of it that does not hold."""
+        """Follow the chain of one room; returns its first broken link."""
         room = shown(name)
-        set_topic = topic if base else ""  # what set it may not be kept any more
+        set_topic = topic if base else ""  # the entry that set it may no longer be kept
         expected, previous, previous_id = base, base_hash, -math.inf
         for rows in self._archive.batches(_ENTRIES, id):
             if base == last:
-                return RoomDamaged(room=room)  # nothing should be there any more
+                return RoomDamaged(room=room)  # there should be no further row
             for row_id, number, *content, hash in rows:
                 expected += 1
                 if number != expected:
@@ -155,12 +156,12 @@ class Verification:
         return None
 
     def _check_rest(self, sound: bool) -> Iterator[Refusal]:
-        """What no walk through a room passes by."""
+        """Damage outside all rooms."""
         for room, number in islice(self._archive.rows(_STRAYS), 1):
             yield EntryStray(room=shown(room), number=shown(number))
             sound = False
         if not sound:
-            return  # the counts differ, for the reason that was told
+            return  # the counts differ because of the damage found above
         ((count,),) = self._archive.rows("SELECT count(*) FROM entry NOT INDEXED")
         if count != self.entries:
             yield DatabaseMalformed(path=visible(self._archive.path), reason=WRONG_COUNT)
@@ -168,12 +169,12 @@ class Verification:
 
 
 def _is_sane(base: Any, base_hash: Any, last: Any) -> bool:
-    """Whether a room's record can be true; where nothing is kept, ``base`` is ``last``."""
+    """Whether a room's record is plausible; in a room without entries, ``base`` is ``last``."""
     if not (isinstance(base, int) and isinstance(last, int) and isinstance(base_hash, bytes)):
         return False
     return 0 <= base <= last > 0
 
 
 def _called(number: Any, expected: int) -> int:
-    """What to call an entry whose ``number`` is not the next, nor one that comes later."""
+    """The name, in a message, of an entry whose ``number`` is neither the next nor a later one."""
     return number if isinstance(number, int) else expected

@@ -1,1 +1,1 @@
-"""What each program of ours needs of the shell that started it: its output, and hints."""
+"""The shell that started one of our programs: output, and hints that can be copied into it."""

@@ -1,7 +1,7 @@
 """Standard output of the programs: all of it is written, or the exit status says that it was not.
 
-A stream of Python that meets a descriptor in non-blocking mode (as another program on the same
-terminal or pipe may have set it) drops what does not fit at once. It must not know what is written.
+A Python stream loses data on a descriptor in non-blocking mode (which another program on the same
+terminal or pipe may have set) when it is full. This module must not know what is written.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class CannotWrite(CannotStart):
 
 
 class PatientFile(io.RawIOBase):
-    """Writes to a descriptor, and waits where it is full, whether it is in blocking mode or not.
+    """Writes to a descriptor, and waits while it is full, in blocking mode or not.
 
     Closing it leaves the descriptor open.
     """
@@ -65,12 +65,12 @@ class PatientFile(io.RawIOBase):
 
 
 def patient(stream: TextIO | None) -> TextIO | None:
-    """``stream``, which writes to a descriptor, made to wait where that is full.
+    """``stream``, which writes to a descriptor, made to wait while that is full.
 
-    What is no terminal is written in UTF-8: who reads it later may have another locale.
+    Output to anything but a terminal is UTF-8: its readers may have another locale.
     """
     if not isinstance(stream, io.TextIOWrapper):
-        return stream  # it is closed, or no file
+        return stream  # it is closed, or has no descriptor
     try:
         descriptor = stream.fileno()
     except OSError:  # it is in memory
@@ -86,13 +86,13 @@ def patient(stream: TextIO | None) -> TextIO | None:
 
 
 def forget_output() -> None:
-    """Nobody reads it; but the interpreter flushes it at the end, and would complain."""
+    """Discard the output that nobody reads: the interpreter would complain when it flushes it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
 @contextmanager
 def patient_streams() -> Iterator[None]:
-    """Inside, standard output and standard error wait where they are full."""
+    """In this context, standard output and standard error wait while they are full."""
     before = sys.stdout, sys.stderr
     try:
         sys.stdout, sys.stderr = map(patient, before)
@@ -106,8 +106,8 @@ def patient_streams() -> Iterator[None]:
 
 
 def why_not(error: OSError, language: str) -> tuple[int, str]:
-    """The exit status where standard output met ``error``, and what to tell; nothing, if it is
-    only that nobody reads it any more.
+    """The exit status after ``error`` on standard output, and a message; none if nobody reads the
+    output any more.
     """
     forget_output()
     if isinstance(error, BrokenPipeError):
@@ -116,8 +116,9 @@ def why_not(error: OSError, language: str) -> tuple[int, str]:
 
 
 def finish(status: int, complain: Callable[[str], None], language: str) -> int:
-    """The exit status of a program that would end with ``status``, if all of its output is written;
-    or another one. ``complain`` is told what is wrong.
+    """``status`` if all output could be written, otherwise another exit status.
+
+    ``complain`` gets the message for the latter.
     """
     try:
         if sys.stdout is not None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 def program(name: str) -> str:
     """How to call the program ``name`` that is installed beside this Python.
 
-    Its path is relative where it is below the current folder, as ``.venv/bin/pip`` is in a
+    The path is relative if it is below the current folder, such as ``.venv/bin/pip`` in a
     checkout.
     """
     folder = os.path.dirname(sys.executable)

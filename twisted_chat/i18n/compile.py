@@ -1,6 +1,6 @@
 """A catalogue as translators write it (``.po``), compiled to what programs read (``.mo``).
 
-What lives here: as much of the two formats as our catalogues need (GNU gettext manual, "The Format
+This module knows as much of the two formats as our catalogues need (GNU gettext manual, "The Format
 of PO Files" and "The Format of GNU MO Files"), without contexts and plural forms. The build uses
 it, so it imports nothing but the standard library.
 """
@@ -20,7 +20,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 
 
 class CatalogueError(ValueError):
-    """A line of a catalogue has a form that is not known here."""
+    """A line of a catalogue is not understood."""
 
 
 def compiled(text: str) -> bytes:
@@ -29,7 +29,7 @@ def compiled(text: str) -> bytes:
     Sentences without a translation, or with a fuzzy one, are left out, as in GNU gettext: they are
     shown in English.
 
-    :raises CatalogueError: a line is not understood, or a sentence stands there twice.
+    :raises CatalogueError: a line is not understood, or a sentence has two entries.
     """
     translations = {key.encode(): value.encode() for key, value in _read(text).items()}
     keys = sorted(translations)

@@ -1,7 +1,7 @@
 """The languages that the program speaks, as gettext catalogues.
 
-What lives here: which languages there are, which one the environment asks for, and how a
-marked string becomes a sentence. It knows nothing of people or connections.
+This module knows the languages, finds the one that the environment asks for, and translates
+marked strings. It must not know people or connections.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def catalogue(language: str) -> gettext.NullTranslations:
     if language == "en":
         return gettext.NullTranslations()
     source = LOCALE / language / "LC_MESSAGES" / f"{DOMAIN}.po"
-    if source.exists():  # in a checkout: what is edited is what is spoken
+    if source.exists():  # in a checkout, the edited file is used at once
         return gettext.GNUTranslations(io.BytesIO(compiled(source.read_text("utf-8"))))
     return gettext.translation(DOMAIN, LOCALE, [language])
 
 
 def match(wanted: str) -> str | None:
-    """The language of ours that a person means by ``wanted`` (``pt``, ``pt-br``, ``en_GB``)."""
+    """The one of our languages that a person means by ``wanted`` (``pt``, ``pt-br``, ``en_GB``)."""
     asked = wanted.split(".")[0].split("@")[0].replace("-", "_").lower()
     for language in LANGUAGES:
         if asked == language.lower():
@@ -54,10 +54,10 @@ def match(wanted: str) -> str | None:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> str:
-    """The language that the environment names, English where it names none of ours.
+    """The language that the environment names, or English if it names none of ours.
 
-    As GNU gettext does: LANGUAGE lists what stands in place of the locale's own language,
-    unless the locale is C.
+    As in GNU gettext, LANGUAGE lists languages that replace the locale's own one, unless the
+    locale is C.
     """
     locale = next(filter(None, (environment.get(name) for name in _LOCALE)), "C")
     if _is_c(locale):
