@@ -1,8 +1,8 @@
-"""Who had which name from where: the file of ``--audit-log``, for an operator who must know.
+"""The file of ``--audit-log``: which nickname came from which address.
 
-One JSON object a line. Neither texts nor secrets are in it. Its lines are not throttled as the
-log's are, but what a source does before it has a name is written up to :data:`NAMELESS_LIMIT`
-times an hour, then counted: so noise fills no disk. Each day (UTC) is a file; old ones are removed.
+It has one JSON object per line, without texts and secrets. Lines with a nickname are never left
+out. Of events without a nickname, each source gets :data:`NAMELESS_LIMIT` lines per hour and the
+rest is counted, so that noise cannot fill the disk. Each day (UTC) has a file; old ones are removed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.net.addresses import Address
 from twisted_chat.server.log_writer import File, LogWriter
 
-#: Lines about connections without a name that one source has in an hour, and the sources that are
-#: counted in it; the others share one count.
+#: Lines per hour and source about connections without a name, and the sources that are counted
+#: singly in an hour; the others share one count.
 NAMELESS_LIMIT = 10_000
 SOURCES_LIMIT = 10_000
 
-#: Bytes that wait to be written, at most.
+#: Bytes that can wait to be written.
 QUEUE_LIMIT = 2**24
 
-#: Seconds that the end waits for the last lines to be written.
+#: Seconds to wait for the last lines when the server stops.
 CLOSE_TIMEOUT = 1.0
 
 _HOUR = 3600
@@ -41,7 +41,7 @@ _HOUR = 3600
 class DailyFile(File):
     """A file that becomes ``PATH.YYYY-MM-DD`` when its day (UTC) is over.
 
-    Such files are removed when their day is more than ``days`` days ago; 0 keeps them for ever.
+    Files whose day is more than ``days`` days ago are removed; 0 keeps them for ever.
 
     :raises OSError: it cannot be opened.
     """
@@ -59,7 +59,7 @@ class DailyFile(File):
     def write(self, data: bytes) -> int:
         today = _day(self._seconds())
         if today != self._day:
-            with suppress(OSError):  # it goes on in the old file, then
+            with suppress(OSError):  # then it continues in the old file
                 self._end_day()
                 self._day = today
             self._remove_old()
@@ -92,9 +92,9 @@ class DailyFile(File):
 
 
 class AuditLog:
-    """Writes what happens to the file ``path``, and keeps its older ones for ``days`` days.
+    """Writes events to the file ``path``, and keeps the older files for ``days`` days.
 
-    ``seconds`` is the time since 1970 UTC. All of it is called on the reactor's thread.
+    ``seconds`` returns the time since 1970 UTC. Every method is called on the reactor's thread.
 
     :raises OSError: the file cannot be opened.
     """
@@ -117,18 +117,18 @@ class AuditLog:
         self._nameless: Counter[str] = Counter()
 
     def start(self) -> None:
-        """From now on, write on a thread of its own."""
+        """Write on a separate thread from now on."""
         self._writer.start()
         self._put({"what": "started"})
 
     def close(self) -> None:
-        """Write what waits, and nothing more; waits for :data:`CLOSE_TIMEOUT` seconds at most."""
+        """Write the waiting lines and stop; waits for at most :data:`CLOSE_TIMEOUT` seconds."""
         self._tell_counted()
         self._put({"what": "stopped"})
         self._writer.close(CLOSE_TIMEOUT)
 
     def reopen(self) -> None:
-        """Go on in the file that has our name, if ours was renamed. Safe in a signal handler."""
+        """Open the file again if it was renamed. Safe in a signal handler."""
 
         def reopen() -> None:
             try:
@@ -141,7 +141,7 @@ class AuditLog:
     def __call__(
         self, what: str, address: str, nickname: str | None = None, **details: str
     ) -> None:
-        """``what`` happened to the client at ``address``, which has this nickname or none."""
+        """Note ``what`` happened to the client at ``address``, with its nickname if it has one."""
         host, port = (
             (address.host, address.port) if isinstance(address, Address) else (address, None)
         )
@@ -161,7 +161,7 @@ class AuditLog:
         return self._nameless[source] <= NAMELESS_LIMIT
 
     def _tell_counted(self) -> None:
-        """What the sources did beyond their lines in the hour that is over."""
+        """The lines that say how many events of the past hour were left out."""
         for source, count in self._nameless.items():
             if count > NAMELESS_LIMIT:
                 more = count - NAMELESS_LIMIT
@@ -175,7 +175,7 @@ class AuditLog:
         when = datetime.fromtimestamp(self._seconds(), UTC)
         told = {"time": when.isoformat(timespec="milliseconds"), **fields}
         line = json.dumps(told, ensure_ascii=False)
-        if not line.isprintable():  # an address of IPv6 may have any word for its zone
+        if not line.isprintable():  # the zone of an IPv6 address may be any word
             line = json.dumps(told)
         return f"{line}\n".encode()
 

@@ -1,8 +1,7 @@
-"""What the terminal is told by a server that goes to the background and cannot start.
+"""Tells the terminal why a server that goes to the background cannot start.
 
-``twistd`` forks, and its child has no terminal any more. What the child reports of its failure
-reaches the terminal cut after 100 bytes, as the ``repr`` of bytes. Here the child's own lines take
-the place of that.
+``twistd`` forks, and its child has no terminal. The parent prints the child's report as the
+``repr`` of bytes, cut after 100 bytes. This module prints the child's own lines instead.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ _LINES_LIMIT = 2**16
 
 
 class Relay:
-    """Stands for ``sys.__stderr__``: what is written in the child is shown by the parent.
+    """Replaces ``sys.__stderr__``: the parent shows the lines that the child writes.
 
-    The parent writes nothing but its report of the child's failure, after the child has written.
+    The parent itself writes only its report of the child's failure, after the child has written.
     """
 
     def __init__(self, terminal: Any) -> None:
@@ -58,7 +57,7 @@ class Relay:
 
 
 def relay_errors(twistd: Mapping[str, Any]) -> Relay | None:
-    """Have ``sys.__stderr__`` reach the terminal from twistd's daemon, if it becomes one."""
+    """Connect ``sys.__stderr__`` to the terminal, if twistd becomes a daemon."""
     if twistd.get("nodaemon") or twistd.get("debug") or sys.__stderr__ is None:
         return None
     relay = Relay(sys.__stderr__)
@@ -67,7 +66,7 @@ def relay_errors(twistd: Mapping[str, Any]) -> Relay | None:
 
 
 def check_files(twistd: Mapping[str, Any]) -> None:
-    """Look at the files of twistd's own options, for which it has nothing but a traceback.
+    """Check the files of twistd's own options, for which twistd prints only a traceback.
 
     :raises FileUnwritable: the file of ``--pidfile`` or the folder of ``--rundir`` cannot be used.
     """

@@ -1,7 +1,8 @@
-"""The end of the process: in time, whatever hangs.
+"""Ends the process in time, whatever hangs.
 
-SIGTERM finds the main thread anywhere, also inside a lock or a call of the system. What is armed
-here in the handler itself needs neither the reactor nor the interpreter's lock.
+SIGTERM can interrupt the main thread anywhere, even while it holds a lock or is in a system call.
+The last resort is armed in the signal handler and needs neither the reactor nor the interpreter's
+lock.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-#: Seconds that the end takes at most.
+#: Seconds that stopping may take.
 LONGEST_END = 9.8
 
-#: Seconds for the last line of the log to be written, before the process is ended.
+#: Seconds for writing the last line of the log before the process is killed.
 _LAST_WORDS = 0.1
 
 #: The signals that end a server.
@@ -27,7 +28,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class LastResort:
     """Ends the process ``seconds`` after :meth:`arm`, with the status 1, unless it has ended.
 
-    ``tell`` says so in the log; it may hang.
+    ``tell`` logs that; it may hang.
     """
 
     def __init__(
@@ -43,14 +44,14 @@ class LastResort:
         self._nowhere = open(os.devnull, "w")  # noqa: SIM115  # until the end
 
     def arm(self) -> None:
-        """Count from now on. Safe in a signal handler, and to be called again."""
+        """Start the count. Safe in a signal handler; further calls do nothing."""
         if self._armed:
             return
         self._armed = True
-        # Not threading.Thread, whose start takes locks that the thread at hand may hold.
+        # Not threading.Thread: its start takes locks that the interrupted thread may hold.
         _thread.start_new_thread(self._wait, ())
         if self._end is os._exit:
-            # For a main thread that never lets another one run: this is a thread without Python.
+            # A thread outside Python, if the main thread never releases the interpreter's lock.
             faulthandler.dump_traceback_later(self._seconds + 0.15, exit=True, file=self._nowhere)
 
     def _wait(self) -> None:
@@ -61,10 +62,9 @@ class LastResort:
 
 
 def end_in_time(last_resort: LastResort) -> None:
-    """Arm ``last_resort`` at the moment of a signal that ends the process, before its handler runs.
+    """Arm ``last_resort`` when a signal ends the process, before the signal's own handler runs.
 
-    Once is enough: further signals are ignored. To be called when the reactor has put its own
-    handlers in place.
+    Further signals are ignored. Call this after the reactor has installed its handlers.
     """
     for number in SIGNALS:
         handler = signal.getsignal(number)
@@ -73,9 +73,9 @@ def end_in_time(last_resort: LastResort) -> None:
 
 
 def wait_for_reactor(reactor: Any) -> None:
-    """Hold SIGTERM back until the reactor runs; then its own handler is called.
+    """Hold SIGTERM back until the reactor runs, then call the reactor's handler.
 
-    The default handler would end the process at once, and leave the file with its process id.
+    The default handler would end the process at once and leave the file with its process id.
     """
 
     def stop(number: int, frame: Any) -> None:
@@ -86,7 +86,7 @@ def wait_for_reactor(reactor: Any) -> None:
 
 
 def ignore_further_signals() -> None:
-    """The end has begun."""
+    """Ignore further signals: the server is stopping."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

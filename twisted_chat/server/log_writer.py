@@ -1,12 +1,11 @@
-"""Where lines of a log are written: on a thread of its own, behind a queue that is bounded.
+"""Writes the lines of a log on a separate thread, behind a bounded queue.
 
-A file system or a reader of a pipe may hang for as long as it likes: :meth:`LogWriter.put` only
-queues. What finds no room in the queue is counted, and a line of the log tells the count when the
-lines flow again.
+A file system or the reader of a pipe may hang: :meth:`LogWriter.put` only queues. Lines that do not
+fit into the queue are counted, and a line reports the count once writing works again.
 
 Any thread may call, and so may a signal handler that interrupts a call on the same thread: the
-lock here is re-entrant, and a call inside a call only leaves its line for the outer one to queue.
-It must not know what a line says.
+lock is re-entrant, and a nested call leaves its line for the outer one to queue. This module must
+not know the contents of lines.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-#: Bytes that wait to be written, at most; critical lines may use as many again.
+#: Bytes that can wait to be written; critical lines may use as many again.
 QUEUE_LIMIT = 2**20
 
-#: Bytes that are written at once.
+#: Bytes of one write.
 CHUNK = 2**16
 
-#: Seconds that the end of the process may wait for the last lines to be written.
+#: Seconds to wait for the last lines at the end of the process.
 FLUSH_TIMEOUT = 0.5
 
-#: Bytes of a log file with which a new one begins, and how many older ones are kept.
+#: Bytes of a log file at which a new one begins, and the number of older files that are kept.
 FILE_LIMIT = 10_000_000
 OLD_FILES = 10
 
 
 class Output(Protocol):
-    """Where lines go. All of it is called by one thread at a time, and may block."""
+    """The destination of lines. One thread at a time calls it, and every call may block."""
 
     def write(self, data: bytes) -> int:
         """Write some of ``data``, which is not empty; returns how many bytes.
@@ -47,7 +46,7 @@ class Output(Protocol):
         """
 
     def reopen(self) -> None:
-        """Go on in the file that has our name, if ours was renamed or removed.
+        """Open the file again if it was renamed or removed.
 
         :raises OSError: it cannot be opened; the old file stays open.
         """
@@ -59,7 +58,7 @@ class Stream:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            # Or else what is written after the file was cut short would begin with NULs.
+            # Or else, after the file was truncated, the next line would follow a gap of NULs.
             flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
             fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
 
@@ -76,7 +75,7 @@ class Stream:
 
 
 class File:
-    """A log file. Renamed or cut short by others, it goes on in the right place.
+    """A log file. If other programs rename or truncate it, writing continues at the right place.
 
     With ``limit`` bytes, the file becomes ``PATH.1``, that one ``PATH.2`` and so on; the oldest
     beyond ``old_files`` is removed.
@@ -92,7 +91,7 @@ class File:
         limit: int = FILE_LIMIT,
         old_files: int = OLD_FILES,
     ) -> None:
-        # A link stays where it is (/dev/stdout is one): what it names is renamed.
+        # A link stays (/dev/stdout is one): its target is renamed.
         special = os.path.exists(path) and not os.path.isfile(path)
         self._path = os.path.abspath(path) if special else os.path.realpath(path)
         self._mode = mode
@@ -102,7 +101,7 @@ class File:
 
     def write(self, data: bytes) -> int:
         if os.fstat(self._descriptor).st_size >= self._limit:
-            with suppress(OSError):  # it grows further, then
+            with suppress(OSError):  # then it keeps growing
                 self.rotate()
         return os.write(self._descriptor, data)
 
@@ -111,7 +110,7 @@ class File:
             self._replace()
 
     def rotate(self) -> None:
-        """Begin a new file; where somebody else has renamed ours or cut it short, only that.
+        """Begin a new file. If another program has renamed or truncated ours, only open it again.
 
         :raises OSError: it cannot be renamed or opened.
         """
@@ -125,7 +124,7 @@ class File:
         self._replace()
 
     def is_ours(self) -> bool:
-        """Whether the file that has our name is the one that is written to."""
+        """Whether the open file still has its name."""
         try:
             return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
         except FileNotFoundError:
@@ -143,9 +142,9 @@ class File:
 class LogWriter:
     """Writes lines to ``output``, in the order in which they were put.
 
-    ``left_out`` makes the line that tells how many were lost; ``failed`` is told the first of
-    several errors in a row. Before :meth:`start`, and thus before twistd has forked, lines are
-    written at once.
+    ``left_out`` makes the line that says how many were lost; ``failed`` is called with the first of
+    several errors in a row. Before :meth:`start`, and therefore before twistd has forked, lines
+    are written at once.
     """
 
     def __init__(
@@ -159,7 +158,7 @@ class LogWriter:
         self._left_out = left_out
         self._limit = limit
         self._failed = failed
-        # Whose put() a signal handler may interrupt with one of its own: see queue's documentation.
+        # A signal handler may call put() during put(): see queue's documentation.
         self._queue: SimpleQueue[bytes | Callable[[], object] | None] = SimpleQueue()
         self._lock = threading.RLock()
         self._arrived: deque[tuple[bytes, bool]] = deque()
@@ -180,7 +179,7 @@ class LogWriter:
             self._thread.start()
 
     def put(self, line: bytes, critical: bool = False) -> None:
-        """Have ``line``, which ends with a line break, written. Never blocks, once started."""
+        """Queue ``line``, which ends with a line break. Never blocks after :meth:`start`."""
         if self._closed:
             return
         self._arrived.append((line, critical))
@@ -196,9 +195,9 @@ class LogWriter:
             self.flush(self._last_moment - time.monotonic())
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call ``function`` where lines are written, after those that were put before.
+        """Call ``function`` on the writing thread, after the lines that were put before.
 
-        It handles its own errors. Safe in a signal handler.
+        ``function`` handles its own errors. Safe in a signal handler.
         """
         if self._thread is None:
             function()
@@ -206,7 +205,7 @@ class LogWriter:
             self._queue.put(function)
 
     def flush(self, seconds: float) -> bool:
-        """Wait up to ``seconds`` for what was put to be written; returns whether it was."""
+        """Wait up to ``seconds`` until all lines are written; returns whether they are."""
         if self._thread is None:
             return True
         written = threading.Lock()
@@ -215,19 +214,19 @@ class LogWriter:
         return written.acquire(timeout=max(0.0, seconds))
 
     def finish(self, seconds: float = FLUSH_TIMEOUT) -> None:
-        """The process is about to end: each line waits to be written, ``seconds`` in all."""
+        """Make each further ``put`` wait until its line is written, for ``seconds`` in all."""
         if self._last_moment is None:
             self._last_moment = time.monotonic() + seconds
         self.flush(self._last_moment - time.monotonic())
 
     def close(self, seconds: float = FLUSH_TIMEOUT) -> bool:
-        """Write what was put, within ``seconds``, and nothing more; returns whether it was."""
+        """Write all lines within ``seconds`` and stop; returns whether they were written."""
         self._closed = True
         written = self.flush(seconds)
         self._queue.put(None)
         return written
 
-    # -- on the thread of whoever calls, under the lock ---------------------------------------
+    # -- on the caller's thread, under the lock -----------------------------------------------
 
     def _admit(self, line: bytes, critical: bool) -> None:
         if self._thread is None:
@@ -283,7 +282,7 @@ class LogWriter:
                 self._lost += lost
 
     def _write(self, lines: list[bytes], count: bool = True) -> int:
-        """Write them; where that fails, the rest of them is lost. Returns how many, and counts."""
+        """Write the lines; after an error, the rest is lost. Returns and counts the lost ones."""
         if self._torn:
             lines = [b"\n", *lines]
         data = memoryview(b"".join(lines))

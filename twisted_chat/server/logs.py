@@ -1,8 +1,8 @@
-"""The operator's log: an event a line, as text or as JSON, and no flood of one kind of them.
+"""The operator's log: one line per event, as text or as JSON, with a limit for each kind of event.
 
-What is logged is decided where it happens. Here it gets its form: control characters are made
-visible, and what the standard library's ``logging`` takes goes the same way as Twisted's. A signal
-handler may log in the middle of any of it, so no lock here blocks the thread that holds it already.
+This module formats events and makes control characters visible; other modules decide what to log.
+Events of the standard library's ``logging`` take the same path as Twisted's. A signal handler may
+log at any time, so no lock here blocks the thread that already holds it.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from twisted_chat.server.log_writer import File, LogWriter, Stream
 
 FORMATS = ("text", "json")
 
-#: Events of one kind, about one source if they are about one, that are written in one second.
+#: Lines per second for events of one kind about one source (or about none).
 LIMIT = 10
 
-#: Events of one kind in one second, with which each further source has only one.
+#: Lines per second of one kind after which each further source gets only one.
 KIND_LIMIT = 100
 
-#: Sources of one kind that are counted in one second.
+#: Sources per second and kind that are counted singly.
 SOURCES_LIMIT = 1000
 
-#: Lines in one second that are printed: each is an event, and a traceback has many.
+#: Printed lines per second: each is an event, and a traceback has many.
 PRINTED_LIMIT = 200
 _PRINTED = ("stdout", "stderr")
 
@@ -57,8 +57,7 @@ _LEFT_OUT = N_("{count} more lines of the kind {kind} were left out.")
 _NOT_WRITTEN = N_("{count} lines of the log are missing here: they could not be written.")
 _NOT_REOPENED = N_("The log file could not be opened again: {reason}")
 
-#: What is in Twisted's events besides the fields of what happened; some for the sake of its
-#: older observers.
+#: Keys of Twisted's events that are not fields of the event itself; some serve older observers.
 _NOT_FIELDS = frozenset(
     ("event", "format", "isError", "message", "system", "time", "why", "failure", "traceback")
 )
@@ -73,19 +72,19 @@ _LEVELS = {
 
 
 def name_of(event: LogEvent) -> str:
-    """What kind of thing happened: the event's own name, or else where it comes from."""
+    """The kind of an event: its own name, or else the module that logged it."""
     return str(event.get("event") or event.get("log_namespace") or "unknown")
 
 
 def as_text(event: LogEvent) -> str:
-    """One line; where something failed, its traceback in further lines, which a TAB begins."""
+    """One line; the lines of a traceback follow, each after a TAB."""
     text = visible(eventAsText(event, includeTraceback=False))
     traceback = "".join(f"\n\t{visible(line)}" for line in _traceback(event).splitlines())
     return f"{text}{traceback}\n"
 
 
 def as_json(event: LogEvent) -> str:
-    """One line, which is a JSON object in ASCII."""
+    """One line: a JSON object in ASCII."""
     level = event.get("log_level")
     when = datetime.fromtimestamp(event.get("log_time", time.time()), UTC)
     line: dict[str, object] = {
@@ -102,7 +101,7 @@ def as_json(event: LogEvent) -> str:
 
 
 def _fields(event: LogEvent) -> dict[str, object]:
-    """What an event is about. Of an address, its parts take the place of its text."""
+    """The fields of an event. An address becomes two fields: address and port."""
     fields: dict[str, object] = {}
     for key, value in event.items():
         if key.startswith("log_") or key in _NOT_FIELDS:
@@ -123,13 +122,13 @@ def _traceback(event: LogEvent) -> str:
 
 @implementer(ILogObserver)
 class Throttle:
-    """Passes on to ``observer`` no more than :data:`LIMIT` events a second of a kind and a source.
+    """Passes at most :data:`LIMIT` events per second, kind and source on to ``observer``.
 
-    So the noise of one source hides no other. With more than :data:`KIND_LIMIT` of a kind, each
-    further source has one; with more than :data:`SOURCES_LIMIT` sources, the others have none.
+    So a noisy source cannot hide another. After :data:`KIND_LIMIT` events of a kind, each further
+    source gets one; after :data:`SOURCES_LIMIT` sources, the others get none.
 
-    What is left out is counted, and told when the second is over: with the next event, or by
-    :meth:`flush`. What is critical always passes. Safe from any thread, and in a signal handler
+    Events that are left out are counted, and reported after that second: with the next event, or
+    by :meth:`flush`. Critical events always pass. Safe from any thread, and in a signal handler
     that interrupts it.
     """
 
@@ -142,9 +141,9 @@ class Throttle:
         self._language = language
         self._observer = observer
         self._seconds = seconds
-        # Twisted's handler of SIGTERM logs, and may interrupt what holds this: see the module.
+        # Twisted's handler of SIGTERM logs, and may interrupt the holder: see the module.
         self._lock = threading.RLock()
-        self._end = seconds() + 1  # of the second at hand; guarded, with the counts
+        self._end = seconds() + 1  # of the current second; guarded, with the counts
         self._counts: dict[str, Counter[str | None]] = {}
         self._passed: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
@@ -173,7 +172,7 @@ class Throttle:
         return counts[source] <= limit
 
     def flush(self, at_once: bool = False) -> None:
-        """Tell what was left out, if the second is over."""
+        """Report the events that were left out, if their second is over."""
         with self._lock:
             now = self._seconds()
             if now < self._end and not at_once:
@@ -223,7 +222,7 @@ class Lines:
 
 
 class Bridge(logging.Handler):
-    """Takes what the standard library's ``logging`` is given to Twisted's log."""
+    """Passes events of the standard library's ``logging`` on to Twisted's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, Any] = {"text": record.getMessage()}
@@ -238,10 +237,10 @@ class Bridge(logging.Handler):
 
 
 class TwistdLog:
-    """The log of a ``twistd`` process, by twistd's options: where its own would be, our lines.
+    """The log of a ``twistd`` process, at the place that twistd's options name, in our format.
 
-    Lines are written on a thread of their own: where twistd forks, from :meth:`start` on, which is
-    for the process that stays. :meth:`reopen` is for signal handlers.
+    A separate thread writes the lines after :meth:`start`, which is called in the process that
+    stays when twistd forks. :meth:`reopen` is for signal handlers.
 
     :raises OSError: the log file cannot be opened.
     """
@@ -261,19 +260,19 @@ class TwistdLog:
             self.writer.start()
 
     def start(self, reactor: Any) -> None:
-        """Write without keeping the reactor waiting, until the process ends."""
+        """Start the writing thread, so that the reactor never waits for a write."""
         self.writer.start()
         LoopingCall(self.observer.flush).start(1.0, now=False)
         reactor.addSystemEventTrigger("during", "shutdown", self.observer.flush, True)
-        # twistd ends with a signal, and functions of atexit are not called then.
+        # twistd ends with a signal, which does not call the functions of atexit.
         reactor.addSystemEventTrigger("after", "shutdown", self.writer.finish)
 
     def reopen(self) -> None:
-        """Go on in the file that has the log's name, if ours was renamed."""
+        """Open the log file again if it was renamed."""
         self.writer.call(partial(self._try, self._output.reopen))
 
     def rotate(self) -> None:
-        """The same; or else begin a new file, where it is one."""
+        """Open the log file again if it was renamed; otherwise begin a new one."""
         rotate = self._output.rotate if isinstance(self._output, File) else self._output.reopen
         self.writer.call(partial(self._try, rotate))
 
@@ -286,7 +285,7 @@ class TwistdLog:
 
 
 def twistd_log(twistd: Mapping[str, Any], format: str, language: str) -> TwistdLog | None:
-    """The log for ``twistd``; None where the operator wants another (``--syslog``, ``--logger``).
+    """The log for ``twistd``; None if the operator chose another (``--syslog``, ``--logger``).
 
     :raises OSError: the log file cannot be opened.
     """

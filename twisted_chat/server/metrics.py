@@ -1,8 +1,8 @@
-"""What Prometheus reads, and whether the server is alive and ready, over HTTP.
+"""The pages for Prometheus, and for checks that the server is alive and ready, over HTTP.
 
-Figures that exist already are looked up when they are asked for. Only what is a distribution is
-noted as it happens: once a group of messages, and four times a second. Nothing here has a label
-for a room, a person or an address. Needs ``prometheus-client``.
+Existing figures are looked up on request. Only histograms are updated when something happens: once
+per group of messages, and four times per second. No figure has a label for a room, a person or an
+address. Needs ``prometheus-client``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PREFIX = "twisted_chat_"
 #: Seconds from one measurement of the reactor's delay to the next.
 DELAY_INTERVAL = 0.25
 
-#: Seconds for which the figures are not looked up again.
+#: Seconds for which figures are reused.
 FRESH = 0.1
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -39,7 +39,7 @@ _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
 class _Looked(Collector):
-    """What can be looked up, on the reactor's thread."""
+    """The figures that can be looked up, on the reactor's thread."""
 
     def __init__(self, factory: ChatFactory, journal: GroupCommitJournal) -> None:
         self._factory = factory
@@ -97,11 +97,11 @@ class Metrics:
         self._next: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Measure the reactor's delay from now on."""
+        """Start measuring the reactor's delay."""
         self._wait()
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
@@ -113,7 +113,7 @@ class Metrics:
         return Histogram(PREFIX + name, help, buckets=buckets, registry=self.registry)
 
     def _committed(self, outcomes: Sequence[Outcome], seconds: float) -> None:
-        """On the journal's thread."""
+        """Called on the journal's thread."""
         self._commit.observe(seconds)
         self._group.observe(len(outcomes))
         self._saved.inc(sum(type(outcome) is Saved and outcome.fresh for outcome in outcomes))
@@ -129,8 +129,8 @@ class Metrics:
 
 
 def site(reactor: Any, metrics: Metrics, obstacle: Callable[[], str]) -> Pages:
-    """``/metrics``; ``/healthz``, which the reactor alone answers; and ``/readyz``, which says
-    what is in the way, if ``obstacle`` names something.
+    """``/metrics``; ``/healthz``, which shows only that the reactor runs; and ``/readyz``, which
+    answers 503 with the reason if ``obstacle`` returns one.
     """
 
     looked, shown = -math.inf, b""

@@ -57,14 +57,13 @@ from twisted_chat.server.systemd import ALIVE, READY, STOPPING, Notifier
 if TYPE_CHECKING:
     from twisted_chat.server.metrics import Metrics
 
-#: Seconds that the lines may take that were received when the service stops, then the log to be
-#: closed, and then people's connections: together less than the ten after which service
-#: managers lose patience.
+#: Seconds, when the service stops, for handling received lines, for closing the log, and for
+#: closing connections: together less than ten, after which service managers kill the process.
 HANDLING_TIMEOUT = 1.5
 SAVING_TIMEOUT = 6.0
 CLOSING_TIMEOUT = 2.0
 
-#: What an endpoint's description begins with where a proxy is in front of it.
+#: The prefix of an endpoint's description that has a proxy in front of it.
 PROXIED = "haproxy:"
 
 #: Settings that can change while the service runs.
@@ -114,7 +113,7 @@ class MetricsUnavailable(CannotStart):
 
 
 class ChatService(Service):
-    """The whole chat service. Nothing is opened before it is started."""
+    """The whole chat service. It opens nothing before it is started."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """What an operator can set: on the command line or in a TOML file, by the same names.
 
-A value is read from text in one way, wherever it comes from. The command line wins over
-the file, and the file over the defaults.
+A value is read from text in one way, wherever it comes from. The command line takes
+precedence over the file, and the file over the defaults.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ from twisted_chat.server.logs import FORMATS
 
 DEFAULT_ENDPOINT = "tcp:50000:interface=127.0.0.1:backlog=1024"
 
-#: The most lines that can be replayed on joining.
+#: Lines that can be replayed on joining, at most.
 HISTORY_LINES_LIMIT = 1000
 
-#: The longest period that can be set, in its own unit.
+#: The longest period, in its own unit (seconds or days).
 PERIOD_LIMIT = 1_000_000
 
-#: The slowest flood control: a line in a quarter of an hour.
-SLOWEST = 0.001
+#: The lowest rate, in lines per second: about one line in 17 minutes.
+MIN_RATE = 0.001
 
-#: The largest number of bytes or of connections that can be set.
+#: The largest number of bytes or connections.
 COUNT_LIMIT = 1_000_000_000
 
 
-#: What stands after a number of bytes, and how many that is.
+#: The units of a number of bytes.
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
-#: The smallest database that can be set: its write-ahead log alone grows to 16 MB.
+#: The smallest limit of the database, in bytes: its write-ahead log alone grows to 16 MB.
 LEAST_SIZE = 16 * UNITS["M"]
 
 #: The fields of :class:`Settings` that are limits, by their names there.
@@ -117,9 +117,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One setting. ``read`` raises :class:`ValueError` for text that is not a value of it.
+    """One setting. ``read`` raises :class:`ValueError` for text that is not a valid value.
 
-    ``expected`` says in a few words what is.
+    ``expected`` describes valid values in a few words.
     """
 
     name: str
@@ -208,7 +208,7 @@ def _rate(text: str) -> Rate | None:
     if text == "off":
         return None
     burst, per_second = (float(part) for part in text.split(":"))
-    if not (1 <= burst < math.inf and SLOWEST <= per_second < math.inf):
+    if not (1 <= burst < math.inf and MIN_RATE <= per_second < math.inf):
         raise ValueError(text)
     return Rate(burst, per_second)
 
@@ -259,7 +259,7 @@ LISTEN = Setting(
     repeatable=True,
 )
 
-#: Given several times, too.
+#: A setting that can be repeated.
 TRUSTED_NETWORKS = Setting(
     "trusted-networks",
     "",
@@ -269,7 +269,7 @@ TRUSTED_NETWORKS = Setting(
     repeatable=True,
 )
 
-#: Given several times, too.
+#: A setting that can be repeated.
 RESERVED_NAMES = Setting(
     "reserved-names",
     "",
@@ -279,12 +279,12 @@ RESERVED_NAMES = Setting(
     repeatable=True,
 )
 
-#: The one that is a switch.
+#: The only setting that is a switch.
 LOG_MESSAGES = Setting(
     "log-messages", "off", "Write what people say into the server's log.", "on | off", _on_off
 )
 
-#: The one that is a number or a word.
+#: The only setting that is a number or a word.
 MAX_CLIENTS = Setting(
     "max-clients",
     "auto",
@@ -508,7 +508,7 @@ def read_text(path: Path) -> str:
 
 
 def line_of(error: UnicodeDecodeError) -> int:
-    """The number of the line in which what should be UTF-8 is not."""
+    """The number of the line that is not UTF-8."""
     return error.object.count(b"\n", 0, error.start) + 1
 
 
@@ -544,7 +544,7 @@ def _read_file(path: str) -> dict[str, str | list[str]]:
 
 
 def _text(setting: Setting, value: object) -> str | list[str]:
-    """A value of the file as it would stand on the command line."""
+    """A value of the file, as text of the command line."""
     if setting.repeatable and isinstance(value, list):
         return [item if isinstance(item, str) else _wrong(setting, item) for item in value]
     if setting is LOG_MESSAGES:
@@ -564,7 +564,7 @@ def _wrong(setting: Setting, value: object) -> NoReturn:
 def _value(setting: Setting, text: str | list[str]) -> Any:
     try:
         if isinstance(text, list):
-            # No endpoint at all is not valid, no network is.
+            # An empty list of endpoints is invalid; an empty list of networks is valid.
             several = [_value(setting, item) for item in text or [""]]
             return tuple(item for items in several for item in items)
         return setting.read(text)

@@ -1,7 +1,7 @@
-"""What systemd is told about the process: that it is ready, alive, and about to stop.
+"""Tells systemd that the process is ready, alive, or about to stop.
 
 The protocol of sd_notify(3): datagrams of ``VARIABLE=value`` lines to the socket that the
-environment names. Where it names none, nothing is told.
+environment names. If it names none, nothing is sent.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Notifier:
         #: A path, or a name in the abstract namespace, which is written with an @ (unix(7)).
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._failed = False
-        #: Seconds from one :data:`ALIVE` to the next; None if nobody wants to know.
+        #: Seconds from one :data:`ALIVE` to the next; None if systemd does not ask for it.
         self.interval = _interval(environment) if self._address else None
 
     def tell(self, state: str) -> None:
-        """Send ``state``, without waiting: what cannot be sent at once is not sent."""
+        """Send ``state`` without waiting; it is dropped if it cannot be sent at once."""
         if not self._address:
             return
         try:
@@ -39,7 +39,7 @@ class Notifier:
                 sender.setblocking(False)
                 sender.sendto(state.encode(), self._address)
         except OSError as error:
-            if not self._failed:  # it comes again and again
+            if not self._failed:  # it is sent regularly
                 self._failed = True
                 self._log.warn(
                     "the service manager was not told {state}: {error}", state=state, error=error
@@ -47,7 +47,7 @@ class Notifier:
 
 
 def _interval(environment: Mapping[str, str]) -> float | None:
-    """Half of the time after which systemd gives up, as sd_watchdog_enabled(3) recommends."""
+    """Half of systemd's timeout, as sd_watchdog_enabled(3) recommends."""
     try:
         if int(environment.get("WATCHDOG_PID") or os.getpid()) != os.getpid():
             return None

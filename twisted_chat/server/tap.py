@@ -1,4 +1,4 @@
-"""``twistd chat``: its options, and :func:`makeService`, which puts everything together."""
+"""``twistd chat``: its options, and :func:`makeService`, which builds the service."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Options(usage.Options):
         ),
     )
 
-    #: twistd's own options, if this is part of them.
+    #: twistd's own options, if these are a subcommand of them.
     parent: usage.Options | None = None
 
     def __init__(self) -> None:
@@ -121,10 +121,10 @@ class Options(usage.Options):
 class TwistdService(ChatService):
     """The service, in a process of its own, whose log it writes and whose signals it handles."""
 
-    #: None where the operator wants another log than ours.
+    #: None if the operator chose another log.
     log: TwistdLog | None = None
 
-    #: Where the terminal is told that the daemon cannot start.
+    #: Tells the terminal that the daemon cannot start.
     relay: Relay | None = None
 
     def setServiceParent(self, parent: Any) -> None:
@@ -133,7 +133,7 @@ class TwistdService(ChatService):
             parent.setComponent(ILogObserver, self.log.observer)  # it is twistd's application
 
     def privilegedStartService(self) -> None:
-        """Nothing forks any more: the log gets its thread."""
+        """Start the log's thread: nothing forks after this."""
         if self.log is not None:
             self.log.start(self._reactor)
         super().privilegedStartService()
@@ -144,12 +144,12 @@ class TwistdService(ChatService):
         if self.relay is not None:
             self.relay.close()
         self._last_resort = LastResort(self._tell_killed)
-        if not signal.getsignal(signal.SIGUSR1):  # or else somebody uses it
+        if not signal.getsignal(signal.SIGUSR1):  # or else it is in use
             signal.signal(signal.SIGUSR1, self._rotate)
         self._reactor.callWhenRunning(end_in_time, self._last_resort)
 
     def stopService(self) -> Deferred[None]:
-        """Stop, and let the process end in time, also if something of it hangs."""
+        """Stop, and end the process in time even if something hangs."""
         ignore_further_signals()
         self._last_resort.arm()
         return super().stopService()
@@ -177,8 +177,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """The service that ``options`` describe."""
     if reactor is None:
         from twisted.internet import reactor  # not earlier: twistd may install another one
-    # Timers by a clock that nobody sets, or else nothing would happen for an hour after
-    # somebody set it back by one.
+    # Timers use a clock that nobody can set: otherwise, setting the time back by an hour would
+    # stop them for an hour.
     reactor.seconds = time.monotonic
     service = TwistdService(
         reactor, options.settings, read_again=options.read_again, notifier=Notifier()
@@ -192,7 +192,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
 
 def _use_process(service: TwistdService, twistd: usage.Options, settings: Settings) -> None:
-    """Give ``service`` what it needs of twistd's process.
+    """Connect ``service`` with twistd's process: its log and its files.
 
     :raises FileUnwritable: a file of twistd's options cannot be used.
     """
