@@ -2,7 +2,7 @@
 
 It has one JSON object per line, without texts and secrets. Lines with a nickname are never left
 out. Of events without a nickname, each source gets :data:`NAMELESS_LIMIT` lines per hour and the
-rest is counted, so that noise cannot fill the disk. Each day (UTC) has a file; old ones are removed.
+rest is counted, so that noise cannot fill the disk. Each day (UTC) has a file; old files go.
 """
 
 from __future__ import annotations
