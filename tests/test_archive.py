@@ -31,9 +31,9 @@ from twisted_chat.archive.export import FORMATS, escaped, guarded
 from twisted_chat.archive.index_check import SearchIndexDamaged
 from twisted_chat.archive.progress import Progress, grouped
 from twisted_chat.archive.verify import EntryStray, Verification
+from twisted_chat.core.changes import Draft
 from twisted_chat.core.characters import find_unsafe, visible
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.journal import Draft
 from twisted_chat.core.messages import Entry, Kind
 from twisted_chat.journal.chain import SIZE
 from twisted_chat.journal.sqlite.store import Store
@@ -101,7 +101,7 @@ def test_all_is_well(capsys: pytest.CaptureFixture[str], path: Path) -> None:
 def test_one_of_each_is_well(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = str(tmp_path / "chat.db")
     with closing(Store(path)) as store:
-        store.commit([Draft("lobby", START, "say", "Ana", "oi", None, None, None)])
+        store.commit([Draft("lobby", START, "say", "Ana", "oi", None, None)])
     assert run(capsys, "verify", path) == (0, "1 room, 1 entry: all is well.\n", "")
 
 
@@ -390,7 +390,7 @@ def test_a_search_index_that_does_not_fit_is_found_and_made_anew(
 
 def test_an_index_that_lags_behind_is_no_damage(path: Path) -> None:
     with closing(Store(str(path))) as store:
-        store.commit([Draft("lobby", START, "say", "Ana", "new", None, None, None)])
+        store.commit([Draft("lobby", START, "say", "Ana", "new", None, None)])
     assert damaged(path) == []
     change(path, "UPDATE indexed SET version = 0", "DELETE FROM entry_text_data")
     assert damaged(path) == [], "the next start makes it anew"
@@ -476,7 +476,7 @@ def test_numbers_stand_below_each_other(capsys: pytest.CaptureFixture[str], tmp_
     total = 2 * BATCH + 1
     with closing(Store(path)) as store:
         store.commit(
-            [Draft("lobby", START, "say", "Ana", f"{n}", None, None, None) for n in range(total)]
+            [Draft("lobby", START, "say", "Ana", f"{n}", None, None) for n in range(total)]
         )
     status, output, _ = run(capsys, "history", path, "lobby")
     lines = output.splitlines()
@@ -934,7 +934,7 @@ def test_a_link_to_a_database(
 
 def live(store: Store) -> None:
     """Something that stands in the write-ahead log alone."""
-    store.commit([Draft("lobby", START, "say", "Ana", "said last", None, None, None)])
+    store.commit([Draft("lobby", START, "say", "Ana", "said last", None, None)])
 
 
 @pytest.mark.parametrize("suffixes", [("", "-wal", "-shm"), ("", "-wal")])
@@ -1007,7 +1007,7 @@ def test_output_that_nobody_reads_any_more(tmp_path: Path) -> None:
     """As for ``| head -1``: it ends, and without a word."""
     path = str(tmp_path / "chat.db")
     with closing(Store(path)) as store:
-        store.commit([Draft("lobby", START, "say", "Ana", "x" * 1000, None, None, None)] * 1000)
+        store.commit([Draft("lobby", START, "say", "Ana", "x" * 1000, None, None)] * 1000)
     with subprocess.Popen(
         archive_command("export", path, "--format", "jsonl"),
         stdout=subprocess.PIPE,

@@ -23,7 +23,7 @@ from twisted_chat.archive import backup
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
-from twisted_chat.core.journal import Draft
+from twisted_chat.core.changes import Draft
 from twisted_chat.journal.sqlite.store import Store
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -33,10 +33,7 @@ START = 1_795_463_820_000_000
 
 def fill(store: Store, entries: int, room: str = "lobby") -> None:
     store.commit(
-        [
-            Draft(room, START, "say", "Ana", f"line {n} " * 20, None, None, None)
-            for n in range(entries)
-        ]
+        [Draft(room, START, "say", "Ana", f"line {n} " * 20, None, None) for n in range(entries)]
     )
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from tests.support.fakes import Visitor, World
-from twisted_chat.core import chat
-from twisted_chat.core.chat import CATCH_UP_SECONDS, FEED_SECONDS, PAGE, announcement
+from twisted_chat.core import catch_up
+from twisted_chat.core.catch_up import CATCH_UP_SECONDS, FEED_SECONDS, PAGE
+from twisted_chat.core.changes import Draft
+from twisted_chat.core.chat import announcement
 from twisted_chat.core.commands import TABLE, State
 from twisted_chat.core.errors import ControlCharacter, NameInvalid, Refusal, UnknownCommand
 from twisted_chat.core.ignoring import IGNORED_LIMIT
-from twisted_chat.core.journal import Draft
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import (
     ChooseName,
@@ -100,11 +101,12 @@ def test_leaving_twice_is_told_once() -> None:
 
 
 def test_what_is_said_at_once_keeps_its_order() -> None:
-    """Name, lines and leaving sent in one go are told in that order: one queue for all."""
+    """Coming, lines and leaving are told in that order: one order for all."""
     world = World()
     (bia,) = world.enter("Bia")
     ana = Visitor(world)
-    for line in ("Ana", "one", "two", "sair"):
+    ana.types("Ana")
+    for line in ("one", "two", "sair"):
         ana.session.handle(_parse(line))
     world.journal.run()
     assert bia.sees() == [
@@ -113,7 +115,7 @@ def test_what_is_said_at_once_keeps_its_order() -> None:
         "[Ana]: two",
         "[SERVER]: Ana left the chat.",
     ]
-    assert ana.sees()[0] == "[SERVER]: You are Ana now. /help shows the commands; /quit leaves."
+    assert ana.sees() == ["[SERVER]: Goodbye!"]
 
 
 def test_nothing_is_shown_before_it_is_saved() -> None:
@@ -430,7 +432,7 @@ def test_a_room_from_before_is_found_by_all_its_names() -> None:
     store = Store(":memory:")
     old = "i\u0307zmi\u0307r"  # what İZMİR was folded to
     rooms = (old, "izmir", "straße", "z\u0300\u0301\u0302")
-    store.commit([Draft(room, 1, "say", "Rui", "hello", None, None, None) for room in rooms])
+    store.commit([Draft(room, 1, "say", "Rui", "hello", None, None) for room in rooms])
     world = World(store=store)
     (ana,) = world.enter("Ana")
     ana.types("/join İZMİR", f"/join {old}", "/join Strasse", "/join z\u0300\u0301\u0302")
@@ -676,7 +678,7 @@ def test_a_slow_reader_that_stops_again_goes_on_where_it_was() -> None:
 def test_a_reader_that_is_far_behind_is_told_what_it_skips(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chat, "CATCH_UP_LIMIT", limit := 3000)
+    monkeypatch.setattr(catch_up, "CATCH_UP_LIMIT", limit := 3000)
     world = World()
     ana, bia = world.enter("Ana", "Bia")
     bia.connection.ready = False
@@ -697,7 +699,7 @@ def test_a_reader_skips_nothing_up_to_the_limit_and_a_page(
     monkeypatch: pytest.MonkeyPatch, more: int
 ) -> None:
     """Of one line more, all above the limit: nobody is told that they skip a line or two."""
-    monkeypatch.setattr(chat, "CATCH_UP_LIMIT", limit := TAIL)
+    monkeypatch.setattr(catch_up, "CATCH_UP_LIMIT", limit := TAIL)
     world = World()
     ana, bia = world.enter("Ana", "Bia")
     bia.connection.ready = False
@@ -714,7 +716,7 @@ def test_a_reader_skips_nothing_up_to_the_limit_and_a_page(
 
 def test_the_document_says_how_far_back_a_reader_is_shown_all() -> None:
     text = (ROOT / "docs/reliability.rst").read_text(encoding="utf-8")
-    assert f"A person gets up to {chat.CATCH_UP_LIMIT:,} of them" in " ".join(text.split())
+    assert f"A person gets up to {catch_up.CATCH_UP_LIMIT:,} of them" in " ".join(text.split())
 
 
 def test_a_slow_readers_own_lines_are_not_shown_to_it_later() -> None:

@@ -9,9 +9,9 @@ from twisted.internet.task import Clock
 
 from tests.support.fakes import NOON, Visitor, World
 from tests.support.programs import ANA, BIA, numbers, of, program
-from twisted_chat.core import chat
+from twisted_chat.core import catch_up
 from twisted_chat.core.author import author_key
-from twisted_chat.core.chat import PAGE
+from twisted_chat.core.catch_up import PAGE
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import (
     Acknowledged,
@@ -272,7 +272,7 @@ def test_resuming_after_a_restart_of_the_server_replays_exactly_what_is_missing(
 def test_a_program_gets_every_entry_however_far_it_is_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chat, "CATCH_UP_LIMIT", limit := 3000)
+    monkeypatch.setattr(catch_up, "CATCH_UP_LIMIT", limit := 3000)
     world = World()
     (bia,) = world.enter("Bia")
     total = limit + PAGE * 2

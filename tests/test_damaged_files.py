@@ -17,8 +17,8 @@ from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
 from twisted_chat.client.state_database import StateDamaged, StateUnusable
+from twisted_chat.core.changes import Draft
 from twisted_chat.core.errors import DatabaseUnusable, Refusal
-from twisted_chat.core.journal import Draft
 from twisted_chat.journal.sqlite.store import Store
 
 #: Where in the file, as a share of it, and which byte.
@@ -64,7 +64,7 @@ def test_a_database(database: Path, tmp_path: Path, flips: Flips, kept: float) -
         for finding in Verification(archive, Progress(None, "en")).findings():
             assert len(finding.sentence("en").splitlines()) == 1
     with suppress(DatabaseUnusable), closing(Store(str(path))) as store, suppress(sqlite3.Error):
-        store.commit([Draft("lobby", 1, "say", "Ana", "new", None, None, None)])
+        store.commit([Draft("lobby", 1, "say", "Ana", "new", None, None)])
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ from tests.support.faults import (
 from tests.support.processes import PATIENCE
 from twisted_chat import cli
 from twisted_chat.bench.load import allow_descriptors
-from twisted_chat.core.journal import Draft
+from twisted_chat.core.changes import Draft
 from twisted_chat.journal.sqlite.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
@@ -565,13 +565,13 @@ def fill(database: Path) -> None:
         for first in range(0, ENTRIES, 5000):
             store.commit(
                 [
-                    Draft("lobby", n, "say", "Ana", f"palavra {n % 97} e mais", None, None, None)
+                    Draft("lobby", n, "say", "Ana", f"palavra {n % 97} e mais", None, None)
                     for n in range(first, first + 5000)
                 ]
             )
         store.commit(
             [
-                Draft(f"sala{n}", 0, "topic", "Ana", f"tópico {n} " * 20, None, None, None)
+                Draft(f"sala{n}", 0, "topic", "Ana", f"tópico {n} " * 20, None, None)
                 for n in range(ROOMS)
             ]
         )

@@ -24,9 +24,9 @@ from tests.support.processes import PATIENCE, talk
 from tests.support.protocol import Client, House
 from tests.support.strace import parse, why_not
 from twisted_chat import cli
+from twisted_chat.core.changes import Draft
 from twisted_chat.core.characters import find_unsafe
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.journal import Draft
 from twisted_chat.core.names import ALWAYS_RESERVED, Reserved, nickname
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.unicode_tables import prototypes
@@ -176,7 +176,7 @@ def test_nothing_that_is_sent_steers_a_terminal(
     store = Store(str(tmp_path / "chat.db"))
     store.commit(
         [
-            Draft("lobby", n, kind, f"n{text}n", f"a {text}b", None, f"i{text}", None)
+            Draft("lobby", n, kind, f"n{text}n", f"a {text}b", None, f"i{text}")
             for n, text in enumerate(HOSTILE)
             for kind in ("say", "act", "topic")
         ]

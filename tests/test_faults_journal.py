@@ -29,7 +29,7 @@ from tests.support.strace import Call, parse, why_not
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
-from twisted_chat.core.journal import Draft
+from twisted_chat.core.changes import Draft
 from twisted_chat.journal.sqlite.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
@@ -180,7 +180,7 @@ def damage(folder: Path) -> list[str]:
     if not path.exists():
         return []
     with closing(Store(str(path))) as store:
-        store.commit([Draft("lobby", 0, "say", "Ana", "after the cut", None, None, None)])
+        store.commit([Draft("lobby", 0, "say", "Ana", "after the cut", None, None)])
     with open_archive(str(path)) as archive:
         findings = Verification(archive, Progress(None, "en")).findings()
         return [finding.sentence("en") for finding in findings]
@@ -358,7 +358,7 @@ def test_garbage_in_the_header_keeps_the_server_from_starting(
 ) -> None:
     database = tmp_path / "chat.db"
     with closing(Store(str(database))) as store:
-        store.commit([Draft("lobby", 0, "say", "Ana", "oi", None, None, None)])
+        store.commit([Draft("lobby", 0, "say", "Ana", "oi", None, None)])
     slowest = 0.0
     chance = random.Random(6)
     whole = database.read_bytes()
@@ -387,7 +387,7 @@ def test_every_flipped_bit_in_the_file_of_an_entry_is_found(
     with closing(Store(str(database))) as store:
         store.commit(
             [
-                Draft("lobby", n, "say", "Ana", text, b"c" * 16, f"id{n}", None)
+                Draft("lobby", n, "say", "Ana", text, b"c" * 16, f"id{n}")
                 for n, text in enumerate(texts)
             ]
         )

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.faults import MEGABYTE, Bot, Subject, percentile, show, verdict
 from tests.support.processes import environment
-from twisted_chat.core.journal import Draft
+from twisted_chat.core.changes import Draft
 from twisted_chat.journal.sqlite.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
@@ -178,7 +178,7 @@ def test_lists_of_very_many_rooms_delay_nobody(
         for start in range(0, 100_000, 5000):
             store.commit(
                 [
-                    Draft(f"room{n}", time.time_ns() // 1000, "say", "Ana", "x", None, None, None)
+                    Draft(f"room{n}", time.time_ns() // 1000, "say", "Ana", "x", None, None)
                     for n in range(start, start + 5000)
                 ]
             )

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.faults import Bot, Subject, percentile, show, verdict
 from tests.support.processes import environment
-from twisted_chat.core.journal import Draft
+from twisted_chat.core.changes import Draft
 from twisted_chat.journal.sqlite.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
@@ -103,7 +103,7 @@ class Bystander(threading.Thread):
 
 def fill(folder: Path, texts: Sequence[str]) -> None:
     with closing(Store(str(folder / "chat.db"))) as store:
-        store.commit([Draft("lobby", 1, "say", "Ana", text, None, None, None) for text in texts])
+        store.commit([Draft("lobby", 1, "say", "Ana", text, None, None) for text in texts])
         while store.index(1000):
             pass
 

@@ -15,8 +15,8 @@ import pytest
 from tests.support.store import commit, draft, log_of, remove_all_before
 from tests.support.writer import Setup
 from tests.support.writer import draft as say
+from twisted_chat.core.changes import Failed, Saved
 from twisted_chat.core.errors import NotSaved
-from twisted_chat.core.journal import Failed, Saved
 from twisted_chat.journal.sqlite import guard
 from twisted_chat.journal.sqlite.files import CEILING_REACHED, MISPLACED, Lock
 from twisted_chat.journal.sqlite.guard import Guard

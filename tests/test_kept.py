@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import pytest
 from tests.support.fakes import Visitor, World
 from tests.support.phones import phones
 from tests.support.processes import Server
+from twisted_chat.core.changes import Change, Keep
 from twisted_chat.core.identities import hash_code
-from twisted_chat.core.journal import KeptPerson
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 
@@ -159,13 +159,13 @@ def test_a_little_is_looked_at_each_time_and_written_only_if_it_changed() -> Non
     for _ in range(60):
         world.chat.keeper.look()
     written: list[int] = []
-    keep = world.journal.keep
+    submit = world.journal.submit
 
-    def counting(people: list[KeptPerson], forgotten: list[bytes]) -> None:
-        written.append(len(people))
-        keep(people, forgotten)
+    def counting(changes: Sequence[Change]) -> None:
+        written.extend(len(change.people) for change in changes if isinstance(change, Keep))
+        submit(changes)
 
-    world.journal.keep = counting  # type: ignore[assignment, method-assign]
+    world.journal.submit = counting  # type: ignore[method-assign]
     for _ in range(60):
         world.chat.keeper.look()
     assert written == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.support.fakes import Visitor, World
-from twisted_chat.core.journal import Draft
+from twisted_chat.core.changes import Draft
 from twisted_chat.core.messages import (
     Acknowledged,
     Entered,
@@ -128,11 +128,9 @@ class ChatMachine(RuleBasedStateMachine):
             return
         program.visitor = Visitor(self.world, program=True)
         program.read = 0
-        program.visitor.session.handle(
-            Hello(program.nickname, program.client, None, program.seen())
-        )
+        program.visitor.send(Hello(program.nickname, program.client, None, program.seen()))
         for room in program.asked:
-            program.visitor.session.handle(Join(room))
+            program.visitor.send(Join(room))
         self.resend(number)
 
     @rule(number=client_numbers)
@@ -140,14 +138,14 @@ class ChatMachine(RuleBasedStateMachine):
         program = self.programs[number]
         if program.visitor is not None:
             for message_id, (room, text) in program.unacknowledged.items():
-                program.visitor.session.handle(Say(text, room, id=message_id))
+                program.visitor.send(Say(text, room, id=message_id))
 
     @rule(number=client_numbers, room=rooms)
     def join(self, number: int, room: str) -> None:
         program = self.programs[number]
         if program.visitor is not None:
             program.asked.add(room)
-            program.visitor.session.handle(Join(room))
+            program.visitor.send(Join(room))
 
     @rule(number=client_numbers, room=rooms, count=st.integers(1, 3))
     def say(self, number: int, room: str, count: int) -> None:
@@ -158,7 +156,7 @@ class ChatMachine(RuleBasedStateMachine):
             program.sent += 1
             text, message_id = f"{program.nickname} {program.sent}", str(program.sent)
             program.unacknowledged[message_id] = (room, text)
-            program.visitor.session.handle(Say(text, room, id=message_id))
+            program.visitor.send(Say(text, room, id=message_id))
 
     @rule(number=client_numbers)
     def read(self, number: int) -> None:
@@ -182,7 +180,7 @@ class ChatMachine(RuleBasedStateMachine):
         """The connection breaks off; what was sent but not read is gone."""
         program = self.programs[number]
         if program.visitor is not None:
-            over = program.visitor.session.connection_lost(program.visitor.connection)
+            over = program.visitor.lose()
             program.visitor = None
             if over is not None and grace_is_over:
                 over()

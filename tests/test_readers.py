@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twisted_chat.core.changes import Draft
 from twisted_chat.core.errors import HistoryUnavailable, Refusal, SearchBusy, SearchTooSlow
-from twisted_chat.core.journal import Draft
 from twisted_chat.journal import readers
 from twisted_chat.journal.fair_queue import FairQueue
 from twisted_chat.journal.readers import Readers
@@ -88,9 +88,7 @@ class Setup:
     def __init__(self, path: Path) -> None:
         self.store = Store(str(path))
         line = " ".join("abc"[n % 3] for n in range(2000))
-        self.store.commit(
-            [Draft("lobby", 1, "say", "Ana", line, None, None, None) for _ in range(3000)]
-        )
+        self.store.commit([Draft("lobby", 1, "say", "Ana", line, None, None) for _ in range(3000)])
         while self.store.index(500):
             pass
         self.answers: SimpleQueue[Any] = SimpleQueue()

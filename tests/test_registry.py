@@ -142,17 +142,30 @@ def test_release_frees_the_name_and_keeps_the_client(registry: Registry[Client])
     added(registry, "ana")
 
 
-def test_remove_frees_the_name(registry: Registry[Client]) -> None:
-    registry.remove(added(registry, "Ana"))
+def test_the_name_of_one_who_is_gone_is_free_once_it_is_released(
+    registry: Registry[Client],
+) -> None:
+    """Who is connected is this node's matter, and who has which name that of all nodes."""
+    ana = added(registry, "Ana")
+    registry.remove(ana)
+    with pytest.raises(NameTaken):
+        added(registry, "ana")
+    registry.release(ana)
     added(registry, "ana")
-    assert len(registry) == 1
+    assert len(registry) == 2
 
 
-def test_who_is_not_connected_claims_nothing(registry: Registry[Client]) -> None:
-    with pytest.raises(KeyError):
-        registry.claim(Client(), nickname("Ana"))
+def test_who_is_connected_elsewhere_has_a_name_and_is_not_counted(
+    registry: Registry[Client],
+) -> None:
+    client = Client()
+    registry.claim(client, nickname("Ana"))
+    assert registry.find(nickname("Ana")) is client
+    assert registry.snapshot() == ()
+    assert len(registry) == 0
+    registry.release(client)
+    registry.release(client)
     assert registry.find(nickname("Ana")) is None
-    registry.release(Client())
 
 
 def test_a_snapshot_is_an_immutable_copy(registry: Registry[Client]) -> None:
@@ -217,6 +230,7 @@ def test_invariants_hold_while_sixteen_threads_come_and_go(registry: Registry[Cl
                 _check(registry.snapshot())
                 if chance.random() < 0.3:
                     registry.release(client)
+            registry.release(client)
             registry.remove(client)
             assert client not in dict(registry.snapshot())
 
@@ -236,29 +250,30 @@ def test_a_name_is_kept_for_the_one_who_went_and_for_its_owner() -> None:
     for client in ("ana", "stranger", "again"):
         registry.add(client)
     ana = nickname("Ana")
-    registry.claim("ana", ana, "home")
-    registry.keep("ana", ana, "home")
+    registry.claim("ana", ana, b"ana", "home")
+    registry.keep("ana", b"ana", "home")
     assert registry.find(ana) is None
     for name in ("Ana", "ANA"):
         with pytest.raises(NameTaken):
-            registry.claim("stranger", nickname(name), "elsewhere")
-    registry.claim("stranger", nickname("Bia"), "elsewhere")
-    registry.claim("ana", ana, "elsewhere")
+            registry.claim("stranger", nickname(name), b"stranger", "elsewhere")
+    registry.claim("stranger", nickname("Bia"), b"stranger", "elsewhere")
+    registry.claim("ana", ana, b"ana", "elsewhere")
     assert registry.find(ana) == "ana"
-    registry.keep("ana", ana, "home")
-    registry.claim("again", ana, "home")
+    registry.keep("ana", b"ana", "home")
+    registry.claim("again", ana, b"again", "home")
     assert registry.find(ana) == "again"
-    registry.remove("again")
-    registry.claim("stranger", ana, "elsewhere")
+    registry.release("again")
+    registry.claim("stranger", ana, b"stranger", "elsewhere")
 
 
 def test_a_name_that_is_kept_no_more_is_free() -> None:
     registry: Registry[str] = Registry()
     registry.add("ana")
     registry.add("stranger")
-    registry.keep("ana", nickname("Ana"), "home")
-    registry.keep("ana", nickname("Bia"), "home")
-    registry.claim("stranger", nickname("Ana"), "elsewhere")
-    registry.drop("ana")
-    registry.drop("ana")
-    registry.claim("stranger", nickname("Bia"), "elsewhere")
+    for name in ("Ana", "Bia"):
+        registry.claim("ana", nickname(name), b"ana", "home")
+        registry.keep("ana", b"ana", "home")
+    registry.claim("stranger", nickname("Ana"), b"stranger", "elsewhere")
+    registry.drop(b"ana")
+    registry.drop(b"ana")
+    registry.claim("stranger", nickname("Bia"), b"stranger", "elsewhere")

@@ -10,12 +10,12 @@ import pytest
 
 from tests.support.search_index import DESTROYED
 from tests.support.store import found, index_all
-from twisted_chat.core.journal import Draft
+from twisted_chat.core.changes import Draft
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 
 def draft(text: str, time: int = 1) -> Draft:
-    return Draft("lobby", time, "say", "Ana", text, None, None, None)
+    return Draft("lobby", time, "say", "Ana", text, None, None)
 
 
 def commit(store: Store, *drafts: Draft) -> None:

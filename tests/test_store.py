@@ -35,6 +35,7 @@ from tests.support.store import (
     remove_all_before,
 )
 from twisted_chat.core.author import author_key
+from twisted_chat.core.changes import Draft, Failed, RoomState, Saved
 from twisted_chat.core.errors import (
     BackupFailed,
     CannotStart,
@@ -44,7 +45,6 @@ from twisted_chat.core.errors import (
     DatabaseUnusable,
     IdReused,
 )
-from twisted_chat.core.journal import Draft, Failed, RoomState, Saved
 from twisted_chat.core.messages import Entry, Kind
 from twisted_chat.journal import search as searching
 from twisted_chat.journal.chain import SIZE, START, link

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.writer import Setup, draft
+from twisted_chat.core.changes import Draft, Failed, Ordered, Outcome, Saved
 from twisted_chat.core.errors import (
     HistoryUnavailable,
     IdReused,
@@ -19,7 +20,7 @@ from twisted_chat.core.errors import (
     Refusal,
     SearchNotReady,
 )
-from twisted_chat.core.journal import Draft, Failed, Found, Marker, Outcome, Saved
+from twisted_chat.core.journal import Found
 from twisted_chat.core.messages import Entry
 from twisted_chat.journal import group_commit as writer
 from twisted_chat.journal.group_commit import QUEUE_LIMIT
@@ -37,7 +38,7 @@ def setup(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setup]:
 
 def test_order_is_kept_and_numbers_are_contiguous(setup: Setup) -> None:
     for n in range(2000):
-        setup.journal.append(draft(str(n)))
+        setup.journal.submit((draft(str(n)),))
     setup.loop.run_until(lambda: len(setup.loop.outcomes) == 2000)
     saved = [outcome.entry for outcome in setup.loop.outcomes if isinstance(outcome, Saved)]
     assert [entry.text for entry in saved] == [str(n) for n in range(2000)]
@@ -59,10 +60,10 @@ def test_what_comes_while_a_group_is_committing_is_one_group(
         return commit(drafts)
 
     monkeypatch.setattr(setup.stores[0], "commit", slow_commit)
-    setup.journal.append(draft("first"))
+    setup.journal.submit((draft("first"),))
     busy.wait(10)
     for n in range(50):
-        setup.journal.append(draft(str(n)))
+        setup.journal.submit((draft(str(n)),))
     go_on.set()
     setup.loop.run_until(lambda: len(setup.loop.outcomes) == 51)
     assert sizes == [1, 50]
@@ -78,8 +79,8 @@ def test_an_entry_comes_back_only_when_it_is_on_disk(tmp_path: Path) -> None:
         seen.append(reader.execute("SELECT count(*) FROM entry").fetchone()[0])
 
     for n in range(20):
-        setup.journal.append(draft(str(n)))
-        setup.journal.mark(look)
+        setup.journal.submit((draft(str(n)),))
+        setup.mark(look)
     setup.loop.run_until(lambda: len(setup.loop.outcomes) == 40)
     assert all(count >= n + 1 for n, count in enumerate(seen))
     setup.stop()
@@ -88,11 +89,11 @@ def test_an_entry_comes_back_only_when_it_is_on_disk(tmp_path: Path) -> None:
 def test_markers_keep_their_place(setup: Setup) -> None:
     order: list[str] = []
     for n in range(100):
-        setup.journal.append(draft(str(n)))
-        setup.journal.mark(lambda n=n: order.append(f"marker {n}"))  # type: ignore[misc]
+        setup.journal.submit((draft(str(n)),))
+        setup.mark(lambda n=n: order.append(f"marker {n}"))  # type: ignore[misc]
     setup.loop.run_until(lambda: len(setup.loop.outcomes) == 200)
     kinds = [type(outcome) for outcome in setup.loop.outcomes]
-    assert kinds == [Saved, Marker] * 100
+    assert kinds == [Saved, Ordered] * 100
     assert order == [f"marker {n}" for n in range(100)]
 
 
@@ -111,7 +112,7 @@ def test_an_exception_in_one_of_ten_commits_is_told_and_the_next_ones_succeed(
 
     monkeypatch.setattr(setup.stores[0], "commit", failing_commit)
     for n in range(100):
-        setup.journal.append(draft(str(n)))
+        setup.journal.submit((draft(str(n)),))
         setup.loop.run_until(lambda n=n: len(setup.loop.outcomes) == n + 1)  # type: ignore[misc]
     failed = [o.draft.text for o in setup.loop.outcomes if isinstance(o, Failed)]
     saved = [o.entry for o in setup.loop.outcomes if isinstance(o, Saved)]
@@ -125,7 +126,7 @@ def test_a_database_that_is_locked_for_a_while_only_delays(tmp_path: Path) -> No
     setup = Setup(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    setup.journal.append(draft("patient"))
+    setup.journal.submit((draft("patient"),))
     time.sleep(0.2)
     other.execute("ROLLBACK")
     setup.loop.run_until(lambda: bool(setup.loop.outcomes))
@@ -137,7 +138,7 @@ def test_a_full_queue_says_so_and_says_when_there_is_space(setup: Setup) -> None
     space: list[bool] = []
     for _ in range(QUEUE_LIMIT):
         assert not setup.journal.full
-        setup.journal.append(draft("x"))
+        setup.journal.submit((draft("x"),))
     assert setup.journal.full
     setup.journal.when_space(lambda: space.append(setup.journal.full))
     setup.loop.run_until(lambda: bool(space))
@@ -149,7 +150,7 @@ def test_a_full_queue_has_space_when_half_of_it_is_free(setup: Setup) -> None:
     """Or those who wait would be let in and held again with each line."""
     outstanding: list[int] = []
     for _ in range(QUEUE_LIMIT):
-        setup.journal.append(draft("x"))
+        setup.journal.submit((draft("x"),))
     setup.journal.when_space(lambda: outstanding.append(setup.journal.outstanding))
     setup.loop.run_until(lambda: bool(outstanding))
     assert outstanding[0] <= QUEUE_LIMIT // 2
@@ -159,10 +160,10 @@ def test_stopping_commits_what_is_queued_and_refuses_what_comes_later(tmp_path: 
     path = str(tmp_path / "chat.db")
     setup = Setup(path)
     for n in range(100):
-        setup.journal.append(draft(str(n)))
+        setup.journal.submit((draft(str(n)),))
     stopped: list[int] = []
     setup.journal.stop(lambda: stopped.append(len(setup.loop.outcomes)))
-    setup.journal.append(draft("late"))
+    setup.journal.submit((draft("late"),))
     setup.loop.run_until(lambda: bool(stopped))
     setup.loop.run_until(lambda: len(setup.loop.outcomes) == 101)
     late = [o for o in setup.loop.outcomes if isinstance(o, Failed)]
@@ -190,7 +191,7 @@ def test_stopping_does_not_wait_for_a_lock_group_after_group(
 
     monkeypatch.setattr(setup.stores[0], "commit", locked)
     for n in range(1000):
-        setup.journal.append(draft(str(n)))
+        setup.journal.submit((draft(str(n)),))
     setup.stop()
     failed = [o for o in setup.loop.outcomes if isinstance(o, Failed)]
     assert [o.draft.text for o in failed] == [str(n) for n in range(1000)]
@@ -207,8 +208,8 @@ def test_what_is_measured_of_each_group(setup: Setup, monkeypatch: pytest.Monkey
 
     setup.journal.measured = measure
     setup.say(draft("one", message_id="1"))
-    setup.journal.mark(lambda: None)
-    setup.journal.extend([draft("one", message_id="1"), draft("another", message_id="1")])
+    setup.mark(lambda: None)
+    setup.journal.submit([draft("one", message_id="1"), draft("another", message_id="1")])
     setup.loop.run_until(lambda: len(setup.loop.outcomes) == 4)
     assert [kind for kinds, _ in measured for kind in kinds] == ["Saved", "Saved", "Failed"]
     assert all(seconds > 0 for _, seconds in measured)
@@ -265,7 +266,7 @@ def test_a_search_finds_what_was_just_said(setup: Setup) -> None:
 def test_a_search_finds_what_was_put_in_the_queue_before_it(setup: Setup) -> None:
     """More of it than is indexed at one go."""
     for n in range(3 * writer.INDEX_STEP):
-        setup.journal.append(draft(f"word{n}"))
+        setup.journal.submit((draft(f"word{n}"),))
     assert setup.search("word0") == ["word0"]
     assert setup.search(f"word{3 * writer.INDEX_STEP - 1}") == [f"word{3 * writer.INDEX_STEP - 1}"]
 
@@ -439,14 +440,13 @@ def test_commits_go_on_between_the_steps(setup: Setup, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(setup.stores[0], "remove_before", seen_remove)
     monkeypatch.setattr(setup.stores[0], "commit", seen_commit)
-    steps: list[int] = []
-    setup.journal.remove_before(15, lambda room, last: steps.append(last))
+    begin = len(setup.loop.outcomes)
+    setup.journal.remove_before(15)
     stepping.wait(10)
-    setup.journal.append(draft("meanwhile", time=99))
+    setup.journal.submit((draft("meanwhile", time=99),))
     said.set()
-    setup.loop.run_until(lambda: len(steps) == 15)
+    assert [last for _, last in setup.removed(begin)] == list(range(1, 16))
     assert order[:3] == ["step", "commit", "step"]
-    assert steps == list(range(1, 16))
     assert [entry.text for entry in setup.read_all()] == [*map(str, range(15, 20)), "meanwhile"]
 
 
@@ -473,8 +473,8 @@ def test_stopping_does_not_wait_for_old_entries(tmp_path: Path) -> None:
     path = str(tmp_path / "chat.db")
     setup = Setup(path)
     setup.say(*(draft(str(n), time=n) for n in range(2000)))
-    setup.journal.remove_before(2000, lambda room, last: None)
-    setup.journal.append(draft("last", time=2000))
+    setup.journal.remove_before(2000)
+    setup.journal.submit((draft("last", time=2000),))
     setup.stop()
     reopened = Store(path)
     (room,) = reopened.rooms()

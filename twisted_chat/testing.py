@@ -19,9 +19,9 @@ any test framework.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import count
-from typing import TypeVar
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
@@ -48,32 +48,19 @@ from zope.interface import implementer
 
 from twisted_chat.client import ChatClient, Event, Receipt, Refused
 from twisted_chat.core.chat import Chat, announcement
-from twisted_chat.core.errors import HistoryUnavailable, NotSaved, Refusal
+from twisted_chat.core.errors import Refusal
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.identities import Identities
-from twisted_chat.core.journal import (
-    CommonReader,
-    Draft,
-    Failed,
-    HistoryReader,
-    KeptPerson,
-    Marker,
-    Outcome,
-    RoomState,
-    SearchReader,
-)
 from twisted_chat.core.kept import INTERVAL as KEEPING_INTERVAL
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import Entry
 from twisted_chat.core.names import room_among
 from twisted_chat.core.registry import Registry
-from twisted_chat.journal.sqlite.reader import Reader
+from twisted_chat.journal.memory import MemoryJournal, MemoryLog
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 from twisted_chat.net.connection import ChatFactory, ChatProtocol
 
 __all__ = ["ChatServer", "SteppedClock"]
-
-T = TypeVar("T")
 
 #: When :attr:`ChatServer.clock` shows 0: 2026-01-01 00:00:00 UTC, in microseconds.
 BEGINNING = 1_767_225_600_000_000
@@ -137,10 +124,8 @@ class ChatServer:
         self.clock = SteppedClock() if clock is None else clock
         #: Whether who connects is let in, while the server runs.
         self.accepts_connections = True
-        #: If not, what is said and who comes waits for :meth:`commit`.
-        self.commits_at_once = True
-        #: Why nothing can be saved or read, such as "database or disk is full"; None: it can.
-        self.disk_error: str | None = None
+        self._commits_at_once = True
+        self._disk_error: str | None = None
         self._room = room
         self._motd = tuple(motd)
         self._keep_days = keep_days
@@ -154,6 +139,28 @@ class ChatServer:
         self._store = Store(MEMORY)
         self._life: _Life | None = None
         self.start()
+
+    @property
+    def commits_at_once(self) -> bool:
+        """If not, what is said and who comes waits for :meth:`commit`."""
+        return self._commits_at_once
+
+    @commits_at_once.setter
+    def commits_at_once(self, value: bool) -> None:
+        self._commits_at_once = value
+        if self._life is not None:
+            self._life.journal.commits_at_once = value
+
+    @property
+    def disk_error(self) -> str | None:
+        """Why nothing can be saved or read, such as "database or disk is full"; None: it can."""
+        return self._disk_error
+
+    @disk_error.setter
+    def disk_error(self, reason: str | None) -> None:
+        self._disk_error = reason
+        if self._life is not None:
+            self._life.journal.broken = reason
 
     # -- connecting ---------------------------------------------------------------------------
 
@@ -233,7 +240,7 @@ class ChatServer:
 
     def commit(self) -> None:
         """Save what has been said until now, as one group. See :attr:`commits_at_once`."""
-        self._running().journal.commit()
+        self._running().journal.step()
         self.settle()
 
     # -- stopping and starting ----------------------------------------------------------------
@@ -351,6 +358,11 @@ def _nothing() -> None:
     """Nobody waits for it."""
 
 
+def _opened(refusal: Refusal | None) -> None:
+    if refusal is not None:
+        raise refusal
+
+
 class Backup:
     """A copy of a server's log. Made by :meth:`ChatServer.back_up`."""
 
@@ -366,7 +378,10 @@ class _Life:
 
     def __init__(self, server: ChatServer) -> None:
         clock = server.clock
-        self.journal = _Journal(server, server._store)
+        soon = partial(clock.callLater, 0)
+        self.journal = MemoryJournal(MemoryLog(server._store), soon)
+        self.journal.commits_at_once = server.commits_at_once
+        self.journal.broken = server.disk_error
         self.chat = Chat(
             self.journal,
             Registry(),
@@ -385,146 +400,13 @@ class _Life:
             language=server._language,
             reconnect_grace=server._reconnect_grace,
         )
-        self.chat.start()
+        self.chat.open(_opened)
         self.removal = LoopingCall(self.chat.remove_old)
         self.removal.clock = clock
         self.removal.start(REMOVAL_INTERVAL)
         self.keeping = LoopingCall(self.chat.keeper.look)
         self.keeping.clock = clock
         self.keeping.start(KEEPING_INTERVAL, now=False)
-
-
-class _Journal:
-    """A :class:`twisted_chat.core.journal.Journal` without a thread."""
-
-    full = False
-    lasts = True
-
-    def __init__(self, server: ChatServer, store: Store) -> None:
-        self._server = server
-        self._store = store
-        self._queue: list[Draft | Marker] = []
-        self._is_due = False
-        self._has_ended = False
-
-    def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
-        self._deliver = deliver
-        self._store.begin_run()
-        return self._store.rooms()
-
-    @property
-    def told(self) -> str:
-        return self._store.runs.told
-
-    def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
-        end = self._store.runs.common(told)
-        self._read(lambda reader: reader.common(positions, end), reply)
-
-    def append(self, draft: Draft) -> None:
-        self._put([draft])
-
-    def extend(self, drafts: Sequence[Draft]) -> None:
-        self._put(drafts)
-
-    def mark(self, callback: Callable[[], None]) -> None:
-        self._put([Marker(callback)])
-
-    def people(self) -> Sequence[KeptPerson]:
-        return self._store.people()
-
-    def keep(self, people: Sequence[KeptPerson], forgotten: Sequence[bytes]) -> None:
-        self._store.keep(people, forgotten)
-
-    def find(self, room: str, reply: Callable[[RoomState | None], None]) -> None:
-        state = self._store.room(room)
-        self.mark(lambda: reply(state))
-
-    def when_space(self, callback: Callable[[], None]) -> None:
-        self._soon(callback)
-
-    def read_after(
-        self, room: str, after: int, through: int, limit: int, reply: HistoryReader
-    ) -> None:
-        self._read(lambda reader: reader.after(room, after, through, limit), reply)
-
-    def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
-        self._read(lambda reader: reader.before(room, before, limit), reply)
-
-    def search(
-        self,
-        words: str,
-        room: str | None,
-        limit: int,
-        reply: SearchReader,
-        source: Hashable = None,
-        without: Collection[bytes] = (),
-        hidden: Collection[str] = (),
-    ) -> None:
-        def job() -> None:
-            while self._store.index(MANY):
-                pass
-            self._read(lambda reader: reader.find(words, room, limit, without, hidden), reply)
-
-        self.mark(job)
-
-    def remove_before(
-        self, time: int, removed: Callable[[str, int], None], now: int | None = None
-    ) -> None:
-        for state in self._store.rooms():
-            last, _ = self._store.remove_before(state.name, time, MANY)
-            if last:
-                removed(state.name, last)
-
-    def stop(self, stopped: Callable[[], None]) -> None:
-        while self._queue:
-            self.commit()
-        self.end()
-        stopped()
-
-    # -- for the server -----------------------------------------------------------------------
-
-    def commit(self) -> None:
-        """Write what is queued, and hand it back."""
-        group, self._queue = self._queue, []
-        drafts = [item for item in group if isinstance(item, Draft)]
-        reason = self._server.disk_error
-        written: Sequence[Outcome]
-        if reason is None:
-            written = self._store.commit(drafts)
-        else:
-            written = [Failed(one, NotSaved(text=one.text, reason=reason)) for one in drafts]
-        results = iter(written)
-        self._deliver([next(results) if isinstance(item, Draft) else item for item in group])
-
-    def end(self) -> None:
-        """Whatever was queued, or still comes, is lost."""
-        self._has_ended = True
-
-    # -- inside -------------------------------------------------------------------------------
-
-    def _put(self, items: Sequence[Draft | Marker]) -> None:
-        self._queue.extend(items)
-        if self._server.commits_at_once and not self._is_due:
-            self._is_due = True
-            self._soon(self._due)
-
-    def _due(self) -> None:
-        self._is_due = False
-        if self._queue:
-            self.commit()
-
-    def _read(self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]) -> None:
-        def job() -> None:
-            reason = self._server.disk_error
-            if reason is None:
-                reply(query(self._store.reader()))
-            else:
-                reply(HistoryUnavailable(reason=reason))
-
-        self._soon(job)
-
-    def _soon(self, callback: Callable[[], None]) -> None:
-        self._server.clock.callLater(0, lambda: None if self._has_ended else callback())
 
 
 @implementer(IStreamClientEndpoint)

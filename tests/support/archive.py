@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from twisted_chat.core.journal import Draft
+from twisted_chat.core.changes import Draft
 from twisted_chat.core.messages import Kind
 from twisted_chat.journal.sqlite.store import Store
 
@@ -31,11 +31,11 @@ def fill(store: Store) -> None:
     for place, (kind, nickname, text) in enumerate(LOBBY):
         time = START + place * 86_400_000_000 // 2 + place
         id = f"m{next(ids)}" if place % 2 else None
-        store.commit([Draft("lobby", time, kind, nickname, text, SECRET, id, None)])
-        store.commit([Draft("cinema", time, "say", "Ana", "gone", SECRET, None, None)])
+        store.commit([Draft("lobby", time, kind, nickname, text, SECRET, id)])
+        store.commit([Draft("cinema", time, "say", "Ana", "gone", SECRET, None)])
     late = START * 2
-    store.commit([Draft("cinema", late, "say", "Bia", text, None, None, None) for text in "789"])
-    store.commit([Draft("empty", START, "say", "Ana", "", SECRET, f"m{next(ids)}", None)])
+    store.commit([Draft("cinema", late, "say", "Bia", text, None, None) for text in "789"])
+    store.commit([Draft("empty", START, "say", "Ana", "", SECRET, f"m{next(ids)}")])
     while store.index(100):
         pass
     store.remove_before("cinema", late, 100)

@@ -2,173 +2,33 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import count
-from typing import TypeVar
 
 from twisted.internet.task import Clock
 
 from twisted_chat.core.chat import Chat
-from twisted_chat.core.errors import HistoryUnavailable, NotSaved, Refusal
+from twisted_chat.core.errors import Refusal
 from twisted_chat.core.identities import Identities
-from twisted_chat.core.journal import (
-    CommonReader,
-    Draft,
-    Failed,
-    HistoryReader,
-    KeptPerson,
-    Marker,
-    Outcome,
-    RoomState,
-    SearchReader,
-)
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.messages import Entry, Event, Refused, Replayed, Request, Style
-from twisted_chat.core.people import Person
+from twisted_chat.core.people import Anybody, Person
 from twisted_chat.core.profile import PERSON, PROGRAM, Profile
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.rendered import Rendered
 from twisted_chat.core.session import Session
 from twisted_chat.core.sources import Sources
 from twisted_chat.dialects import text
-from twisted_chat.journal.sqlite.reader import Reader
-from twisted_chat.journal.sqlite.store import MEMORY, Store
-
-T = TypeVar("T")
+from twisted_chat.journal.memory import MemoryJournal, MemoryLog
+from twisted_chat.journal.sqlite.store import Store
 
 #: 2026-11-23 19:57:00 UTC, in microseconds.
 NOON = 1_795_463_820_000_000
 
 #: The limits by default, without flood control.
 NO_RATE = Limits(rate=None)
-
-
-class StepJournal:
-    """A journal without threads: nothing is committed or read before :meth:`run`.
-
-    ``broken``, when set, makes commits and reads fail with that reason.
-    """
-
-    def __init__(self, store: Store | None = None) -> None:
-        self.store = store or Store(MEMORY)
-        self.queue: list[Draft | Marker] = []
-        self.reads: list[Callable[[], None]] = []
-        self.broken: str | None = None
-        self.full = False
-        self.lasts = True
-        self.waiting: list[Callable[[], None]] = []
-        self.stopped = False
-
-    def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
-        self._deliver = deliver
-        self.store.begin_run()
-        return self.store.rooms()
-
-    @property
-    def told(self) -> str:
-        return self.store.runs.told
-
-    def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
-        end = self.store.runs.common(told)
-        self._read(lambda reader: reader.common(positions, end), reply)
-
-    def people(self) -> Sequence[KeptPerson]:
-        return self.store.people()
-
-    def keep(self, people: Sequence[KeptPerson], forgotten: Sequence[bytes]) -> None:
-        self.store.keep(people, forgotten)
-
-    def append(self, draft: Draft) -> None:
-        self.queue.append(draft)
-
-    def extend(self, drafts: Sequence[Draft]) -> None:
-        self.queue.extend(drafts)
-
-    def mark(self, callback: Callable[[], None]) -> None:
-        self.queue.append(Marker(callback))
-
-    def find(self, room: str, reply: Callable[[RoomState | None], None]) -> None:
-        state = self.store.room(room)
-        self.mark(lambda: reply(state))
-
-    def when_space(self, callback: Callable[[], None]) -> None:
-        self.waiting.append(callback)
-
-    def read_after(
-        self, room: str, after: int, through: int, limit: int, reply: HistoryReader
-    ) -> None:
-        self._read(lambda reader: reader.after(room, after, through, limit), reply)
-
-    def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
-        self._read(lambda reader: reader.before(room, before, limit), reply)
-
-    def search(
-        self,
-        words: str,
-        room: str | None,
-        limit: int,
-        reply: SearchReader,
-        source: Hashable = None,
-        without: Collection[bytes] = (),
-        hidden: Collection[str] = (),
-    ) -> None:
-        while self.store.index(1_000_000):
-            pass
-        self._read(lambda reader: reader.find(words, room, limit, without, hidden), reply)
-
-    def remove_before(
-        self, time: int, removed: Callable[[str, int], None], now: int | None = None
-    ) -> None:
-        for state in self.store.rooms():
-            last, _ = self.store.remove_before(state.name, time, 1_000_000)
-            if last:
-                removed(state.name, last)
-
-    def stop(self, stopped: Callable[[], None]) -> None:
-        self.run()
-        self.stopped = True
-        stopped()
-
-    def run(self) -> None:
-        """Commit and read until nothing is left to do."""
-        while self.queue or self.reads:
-            self.turn()
-
-    def turn(self) -> None:
-        """Do what is to be done by now, and not what comes of that."""
-        if self.queue:
-            self.step()
-        reads, self.reads = self.reads, []
-        for read in reads:
-            read()
-
-    def step(self) -> None:
-        """Commit what is queued, as one group."""
-        group, self.queue = self.queue, []
-        drafts = [item for item in group if isinstance(item, Draft)]
-        outcomes: list[Outcome] = []
-        if self.broken is None:
-            results = iter(self.store.commit(drafts))
-            outcomes = [next(results) if isinstance(item, Draft) else item for item in group]
-        else:
-            outcomes = [
-                Failed(item, NotSaved(text=item.text, reason=self.broken))
-                if isinstance(item, Draft)
-                else item
-                for item in group
-            ]
-        self._deliver(outcomes)
-
-    def _read(self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]) -> None:
-        def job() -> None:
-            if self.broken is not None:
-                reply(HistoryUnavailable(reason=sqlite3.OperationalError(self.broken)))
-            else:
-                reply(query(self.store.reader()))
-
-        self.reads.append(job)
 
 
 class _TextRendering:
@@ -199,6 +59,8 @@ class FakeConnection:
         self.adopted: Session | None = None
         self.arrives = True
         self.holds = 0
+        #: Called when nothing holds the requests any more.
+        self.released: Callable[[], None] = _nothing
         self.wrong_codes = 0
         self.events: list[Event] = []
         self._bytes = b""
@@ -226,6 +88,8 @@ class FakeConnection:
 
         def release() -> None:
             self.holds -= 1
+            if not self.holds:
+                self.released()
 
         return release
 
@@ -275,13 +139,30 @@ class Visitor:
         self._session = Session(world.chat, self.connection, "(test)", world.language)
         self._session.profile = profile or (PROGRAM if program else PERSON)
 
+        self._requests: deque[Request] = deque()
+        self.connection.released = self._go_on
+
     @property
     def session(self) -> Session:
         return self.connection.adopted or self._session
 
-    def breaks_off(self) -> Callable[[], None] | None:
+    def send(self, request: Request) -> None:
+        """Send a request, which waits where the connection holds it."""
+        self._requests.append(request)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._requests and not self.connection.holds:
+            self.session.handle(self._requests.popleft())
+
+    def lose(self) -> Callable[[], None] | None:
         """The connection is lost; returns what is to be called after the grace period, if any."""
-        over = self.session.connection_lost(self.connection)
+        self._requests.clear()
+        return self.session.connection_lost(self.connection)
+
+    def breaks_off(self) -> Callable[[], None] | None:
+        """The connection is lost, which all are told; returns the same as :meth:`lose`."""
+        over = self.lose()
         self._world.journal.run()
         return over
 
@@ -302,8 +183,15 @@ class Visitor:
         return self.connection.lines()
 
 
+def _nothing() -> None: ...
+
+
+def _opened(refusal: Refusal | None) -> None:
+    assert refusal is None
+
+
 class World:
-    """A chat over a :class:`StepJournal`, whose clock moves a second at each look."""
+    """A chat over a :class:`MemoryJournal`, whose clock moves a second at each look."""
 
     def __init__(
         self,
@@ -315,10 +203,12 @@ class World:
         motd: Iterable[str] = (),
         limits: Limits = NO_RATE,
         said: Callable[[Person, Entry], None] | None = None,
+        log: MemoryLog | None = None,
+        node: str = "",
     ) -> None:
-        self.journal = StepJournal(store)
+        self.journal = MemoryJournal(log or MemoryLog(store), node=node)
         self.clock = Clock()
-        self.registry: Registry[Person] = Registry()
+        self.registry: Registry[Anybody] = Registry()
         self.language = language
         seconds = count()
         self.chat = Chat(
@@ -333,7 +223,7 @@ class World:
             limits=limits,
             said=said,
         )
-        self.chat.start()
+        self.chat.open(_opened)
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> object:
         """What is to be done in the next turn is done when the journal runs."""

@@ -85,7 +85,7 @@ def _move_clock(seconds: float) -> None:
 
 
 def _fail_commits(one_of: int) -> None:
-    from twisted_chat.core.journal import Draft, Failed, Saved
+    from twisted_chat.core.changes import Draft, Failed, Saved
     from twisted_chat.journal.sqlite.store import Store
 
     commit: Callable[[Store, Sequence[Draft]], list[Saved | Failed]] = Store.commit

@@ -8,7 +8,7 @@ from itertools import count
 
 import msgspec
 
-from twisted_chat.core.journal import Draft, Saved
+from twisted_chat.core.changes import Draft, Saved
 from twisted_chat.core.messages import Entry, Kind
 from twisted_chat.journal.chain import START, link
 from twisted_chat.journal.sqlite.store import Store
@@ -25,7 +25,7 @@ def draft(
     author: bytes | None = b"c" * 16,
     message_id: str | None = None,
 ) -> Draft:
-    return Draft(room, next(clock), kind, nickname, text, author, message_id, None)
+    return Draft(room, next(clock), kind, nickname, text, author, message_id)
 
 
 def commit(store: Store, *drafts: Draft) -> list[Entry]:

@@ -1,34 +1,47 @@
-"""The rooms and the people; the only place that changes them.
+"""The rooms and the people: what they may ask for, and what comes back of it.
 
-Everything that a room shows goes through the journal's queue: an entry to be saved, the
-rest as a marker in its place. So there is one order for all of it, the same for everybody.
+A session asks for something; what depends on limits, settings and the clock is checked here, and a
+change is submitted to the journal. :meth:`Chat.apply` gets all changes in the one order: entries
+are acknowledged and published, and :class:`twisted_chat.core.state.State` carries out the others.
 It must not know bytes, dialects or the reactor. Everything here runs on one thread.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
-from collections.abc import (
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import count
 from typing import NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
-from msgspec import structs
-
+from twisted_chat.core.arrivals import Arrivals, Settings
+from twisted_chat.core.catch_up import CatchUp, position_of
+from twisted_chat.core.changes import (
+    Announce,
+    Applied,
+    Barrier,
+    Depart,
+    Draft,
+    Enter,
+    Failed,
+    Forget,
+    Group,
+    Join,
+    Leave,
+    Ordered,
+    Rename,
+    RoomState,
+    Saved,
+    Tell,
+)
 from twisted_chat.core.characters import find_unsafe
 from twisted_chat.core.errors import (
     ControlCharacter,
     LineTooLong,
     NameTooLong,
     NoSuchPerson,
-    NotConfirmed,
     NotReading,
     Refusal,
     TooManyRooms,
@@ -36,72 +49,37 @@ from twisted_chat.core.errors import (
 )
 from twisted_chat.core.identities import Identities
 from twisted_chat.core.ignoring import IgnoredPeople
-from twisted_chat.core.journal import (
-    Draft,
-    Failed,
-    Journal,
-    Marker,
-    Outcome,
-    RoomState,
-    Saved,
-)
+from twisted_chat.core.journal import Journal
 from twisted_chat.core.kept import Keeper
 from twisted_chat.core.limits import DEFAULTS, TEXT_LIMIT, Limits
 from twisted_chat.core.messages import (
     Announced,
-    Entered,
-    EntriesRemoved,
     Entry,
     Kind,
-    LinesSkipped,
     Renamed,
-    Replayed,
-    ReplayStarts,
-    RoomLeft,
     Say,
-    Told,
-    Welcomed,
 )
-from twisted_chat.core.names import (
-    ALWAYS_RESERVED,
-    Nickname,
-    Reserved,
-    RoomNames,
-    nickname,
-    room_name,
-)
-from twisted_chat.core.people import Person, Positions
-from twisted_chat.core.presence import Move
+from twisted_chat.core.moments import Moments
+from twisted_chat.core.names import ALWAYS_RESERVED, Nickname, Reserved, nickname, room_name
+from twisted_chat.core.people import Anybody, Elsewhere, Person, Positions
+from twisted_chat.core.private_messages import PrivateMessages
 from twisted_chat.core.reading import Reading
 from twisted_chat.core.registry import Registry
-from twisted_chat.core.room import Batch, Cursor, Room, runs
+from twisted_chat.core.room import Room
 from twisted_chat.core.rooms import Rooms
-from twisted_chat.core.unconfirmed import LOOKS, Shown
+from twisted_chat.core.state import State, Waiting
 
-#: Entries in memory that are shown at once to whoever catches up.
-PAGE = 100
+#: Called when a change is applied: with None, or with the reason why nothing was changed.
+Answer = Callable[[Refusal | None], None]
 
-#: A reader further behind than this is told what it skips instead of being shown all of it.
-CATCH_UP_LIMIT = 100_000
-
-#: Whoever speaks in a large room of which most are behind waits for them, but no longer.
-CATCH_UP_SECONDS = 0.25
-
-#: Seconds of one turn of the reactor's loop in which entries are shown to those who catch up.
-FEED_SECONDS = 0.01
-
-#: Entries that are read at one go for those who catch up.
-READ = 500
+_log = logging.getLogger(__name__)
 
 
-class _Fresh(NamedTuple):
+class _News(NamedTuple):
     """What is new in one room, and who said it."""
 
     entries: list[Entry]
-    authors: set[Person]
-
-
-_log = logging.getLogger(__name__)
+    authors: set[bytes | None]
 
 
 def announcement(text: str, room: str | None = None) -> Announced:
@@ -129,7 +107,7 @@ def _not_audited(what: str, address: str, nickname: str | None = None, **details
 class Chat:
     """All rooms of one service.
 
-    ``clock`` gives microseconds since 1970 UTC; ``later`` calls a function after so many
+    ``clock`` gives microseconds since 1970 UTC; ``later`` calls a function after some
     seconds. ``said(person, entry)``, if given, is called
     for each saved entry: for a log of what people say, where the operator wants one.
     """
@@ -137,7 +115,7 @@ class Chat:
     def __init__(
         self,
         journal: Journal,
-        registry: Registry[Person],
+        registry: Registry[Anybody],
         identities: Identities[Person],
         clock: Callable[[], int],
         later: Callable[[float, Callable[[], None]], object],
@@ -155,76 +133,95 @@ class Chat:
         self.keeper: Keeper[Person] = Keeper(journal, identities)
         self._journal = journal
         self._clock = clock
-        self._later = later
         self.default_room = room_name(default_room)
-        self._history_lines = history_lines
-        self._keep_days = keep_days
-        self._motd = motd
+        self._settings = Settings(motd, history_lines, keep_days, limits)
         self._said = said
-        #: They can be replaced at any time.
-        self.limits = limits
         self.reserved = Reserved(ALWAYS_RESERVED) if reserved is None else reserved
         #: How often something was refused, by the code of the refusal.
         self.refused: Counter[str] = Counter()
         #: Where the operator wants to know who had which name.
         self.audit: Audit = _not_audited
+        self._catch_up = CatchUp(journal, later, identities.clock)
         self._rooms = Rooms(later)
-        self._room_names = RoomNames()
+        self._arrivals = Arrivals(journal, self._catch_up, self._settings)
+        self._state = State(
+            journal.node,
+            journal.submit,
+            registry,
+            self._rooms,
+            Moments(later),
+            PrivateMessages(later),
+            self._arrivals,
+            self.keeper,
+        )
+        names = self._state.room_names
         #: What people ask for.
-        self.reading = Reading(journal, self._rooms, self._room_names, lambda: self.limits)
-        #: Those whom somebody ignores.
-        self.ignored = IgnoredPeople()
-        #: Rooms whose turn it will be to tell who came, left and was renamed.
-        self._ended_moments: deque[Room] = deque()
-        self._is_telling = False
-        #: Rooms that somebody left without that being told, or that was told meanwhile.
-        self._left_untold: dict[Person, list[Room]] = {}
-        #: Private messages, by sender and recipient, of which it is not known whether they arrived.
-        self._unconfirmed: dict[tuple[Person, Person], dict[Shown, Told]] = {}
-        #: Cursors that go on in the next turn of the reactor's loop, and the seconds of this one in
-        #: which entries were shown to those who catch up.
-        self._behind: deque[tuple[Cursor, Person]] = deque()
-        self._is_feeding = False
-        self._fed = 0.0
-        self._seconds = identities.clock
-        #: Who waits for the entries of a room that come after a number, while they are read.
-        self._reading: dict[tuple[str, int], list[tuple[Cursor, Person]]] = {}
+        self.reading = Reading(journal, self._rooms, names, lambda: self.limits)
+        self._requests = count(1)
+        self._numbers = count(1)
+        #: The sessions by their number, as long as somebody needs them.
+        self._sessions: WeakValueDictionary[int, Person] = WeakValueDictionary()
 
-    def start(self) -> None:
-        """Open the log. Until then, there are no rooms.
+    def open(self, opened: Callable[[Refusal | None], None]) -> None:
+        """Open the log, then call ``opened`` with None, or with the reason why it cannot be opened.
 
-        :raises Refusal: it cannot be opened.
+        Until then, there are no rooms.
         """
-        states = []
-        for state in self._journal.start(self._committed):
-            states.append((state.name, state.base, state.last, state.topic, state.topic_by))
-            self._room_names.add(state.name)
-        self._rooms.start(states)
-        self.default_room = self.reading.room_called(self.default_room)
-        self.keeper.start()
+
+        def answered(result: Sequence[RoomState] | Refusal) -> None:
+            if isinstance(result, Refusal):
+                opened(result)
+                return
+            self._state.open(result)
+            self.default_room = self.reading.room_called(self.default_room)
+            self.keeper.start()
+            opened(None)
+
+        self._journal.open(self.apply, answered)
 
     @property
     def log_lasts(self) -> bool:
         """Whether what is said outlives the server."""
         return self._journal.lasts
 
+    @property
+    def limits(self) -> Limits:
+        """They can be replaced at any time."""
+        return self._settings.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._settings.limits = limits
+
+    @property
+    def ignored(self) -> IgnoredPeople:
+        """Those whom somebody ignores."""
+        return self._state.ignored
+
     def configure(self, *, motd: tuple[str, ...], history_lines: int, keep_days: float) -> None:
         """Change what can be changed while people are here; as on making it."""
-        self._motd = motd
-        self._history_lines = history_lines
-        self._keep_days = keep_days
+        self._settings.motd = motd
+        self._settings.history_lines = history_lines
+        self._settings.keep_days = keep_days
 
     # -- coming, going and being called -------------------------------------------------------
 
-    # Each of these has its place in the order of what is said, and calls ``then`` there. ``id`` is
-    # that of the request, which the answer repeats.
+    # Each of these submits a change and calls ``answer`` when it is applied. ``id`` is that of the
+    # request, which what is shown repeats.
+
+    def connected(self, person: Person) -> int:
+        """``person`` has connected; returns the number of the session."""
+        number = next(self._numbers)
+        self._sessions[number] = person
+        self.registry.add(person)
+        return number
 
     def enter(
         self,
         person: Person,
         name: Nickname,
         positions: Positions,
-        then: Callable[[], None],
+        answer: Answer,
         id: str | None = None,
         *,
         resumed: bool = False,
@@ -232,19 +229,24 @@ class Chat:
         """Give ``person`` the nickname and take them to those of these rooms that they may see, the
         current one first.
 
-        :raises Refusal: the nickname is too long, taken or too similar to another one, the
-            rooms or those that they make are too many, or the name of a new one is too long.
+        :raises Refusal: the nickname is too long, the rooms or those that they make are too many,
+            or the name of a new one is too long. If the nickname is taken, that is answered.
         """
         self._check_length(name.text, self.limits.nickname)
         positions = self.reading.visible(person, positions)
         self._check_rooms(len(positions))
+        source = person.source
         new = self._check_new_rooms(person, positions)
-        self._claim(person, name)
-        person.source.count_new_rooms(new)
-        person.nickname = name
-        starts = [(self._add(person, room), position) for room, position in positions.items()]
-        self._go_to(person, starts[0][0].room if starts else None)
-        self._mark(partial(self._arrived, person, starts, resumed, id), then)
+        self.identities.forget_old()  # no name is kept for them any more
+
+        def entered(refusal: Refusal | None) -> None:
+            if refusal is not None:
+                source.uncount_new_rooms(counted)
+            answer(refusal)
+
+        counted = source.count_new_rooms(new)
+        request = self._expect(Waiting(entered, person, positions, id, resumed))
+        self._submit(Enter(person.author, name, source.key, tuple(positions), request))
 
     def come_back(self, person: Person, positions: Positions, id: str | None = None) -> None:
         """``person``, who was never away for the others, has another connection.
@@ -256,83 +258,75 @@ class Chat:
         self._check_rooms(len({*person.cursors, *positions}), len(person.cursors))
         person.source.count_new_rooms(self._check_new_rooms(person, positions))
         current = person.current
-        restarts = []
-        for name, old in tuple(person.cursors.items()):
+        known = {}
+        for name, cursor in person.cursors.items():
             position = positions.get(name)
-            restarts.append((name, self._position(old) if position is None else position))
-            self._close(old)
-        starts = [(self._add(person, name), position) for name, position in restarts]
-        others = [
-            (self._add(person, name), position)
-            for name, position in positions.items()
-            if name not in person.cursors
-        ]
-        self._go_to(person, current or person.current)
-        self._welcome(person, [*starts, *others], True, id)
-        for cursor, position in starts:
-            self._start(person, cursor, position, id)
-        for cursor, position in others:
-            self._journal.mark(partial(self._entered, person, cursor, position, id))
+            known[name] = position_of(cursor) if position is None else position
+        starts = [(self._state.restart(person, name), at) for name, at in known.items()]
+        others = {name: at for name, at in positions.items() if name not in known}
+        self._state.go_to(person, current)
+        welcome = [(cursor.room, at) for cursor, at in starts]
+        welcome += [(self._rooms.get(name) or Room(name), at) for name, at in others.items()]
+        self._arrivals.welcome(person, welcome, True, id)
+        for cursor, at in starts:
+            self._arrivals.start(person, cursor, at, id)
+        if others:
+            request = self._expect(Waiting(_nobody, person, others, id))
+            self._submit(Join(person.author, tuple(others), request))
 
-    def join(
-        self, person: Person, room: str, then: Callable[[], None], id: str | None = None
-    ) -> None:
+    def join(self, person: Person, room: str, answer: Answer, id: str | None = None) -> None:
         """Take ``person`` to another room, which becomes their current one.
 
         :raises Refusal: the name is not one for a room, they may not see it, they are in too many
             rooms, or have made too many.
         """
         name = self.reading.seen(person, room)
-        cursor = person.cursors.get(name)
-        if cursor is not None:
-            self._go_to(person, cursor.room)
-            self._mark(partial(self._moved_there, person, cursor.room, id), then)
-            return
-        self._check_rooms(len(person.cursors) + 1)
-        person.source.count_new_rooms(self._check_new_rooms(person, (name,)))
-        cursor = self._add(person, name)
-        self._go_to(person, cursor.room)
-        self._mark(partial(self._entered, person, cursor, None, id), then)
+        if name not in person.cursors:
+            self._check_rooms(len(person.cursors) + 1)
+            person.source.count_new_rooms(self._check_new_rooms(person, (name,)))
+        request = self._expect(Waiting(answer, person, {name: None}, id, goes_there=True))
+        self._submit(Join(person.author, (name,), request))
 
-    def leave_room(
-        self, person: Person, room: Room, then: Callable[[], None], id: str | None = None
-    ) -> None:
+    def leave_room(self, person: Person, room: Room, answer: Answer, id: str | None = None) -> None:
         """Take ``person`` out of ``room``; the last room they came to becomes the current one."""
-        cursor = person.cursors.pop(room.name)
-        if person.current is room:
-            last = next(reversed(person.cursors.values()), None)
-            self._go_to(person, last.room if last else None)
-        self._mark(partial(self._left_room, person, cursor, id), then)
+        request = self._expect(Waiting(answer, person, {}, id))
+        self._submit(Leave(person.author, room.name, request))
 
-    def leave(self, person: Person, then: Callable[[], None]) -> None:
-        """Take ``person`` out of the chat, after all that they said."""
-        self.registry.release(person)
-        rooms = [cursor.room for cursor in person.cursors.values()]
+    def leave(self, person: Person, answer: Answer, *, keeps_name: bool = False) -> None:
+        """Take ``person`` out of the chat, after all that they said; show them no more entries."""
         for cursor in person.cursors.values():
-            self._close(cursor)
-        person.cursors.clear()
-        self._mark(partial(self._departed, person, rooms), then)
+            cursor.position = position_of(cursor)
+            cursor.room.live.pop(cursor, None)
+            cursor.waiting = True
+        request = self._expect(Waiting(answer, person))
+        self._submit(Depart(person.author, keeps_name, request))
+
+    def forget(self, person: Person) -> None:
+        """``person``, who has left, cannot come back: the nickname is not kept any more."""
+        self._submit(Forget(person.author))
 
     def positions(self, person: Person) -> Positions:
         """How far ``person`` has seen each room, the current one first."""
         cursors = sorted(person.cursors.values(), key=lambda c: c.room is not person.current)
-        return {cursor.room.name: self._position(cursor) for cursor in cursors}
+        return {cursor.room.name: position_of(cursor) for cursor in cursors}
 
-    def rename(
-        self, person: Person, name: Nickname, then: Callable[[], None], id: str | None = None
-    ) -> None:
+    def rename(self, person: Person, name: Nickname, answer: Answer, id: str | None = None) -> None:
         """Change a nickname.
 
-        :raises Refusal: the new one is too long, taken or too similar to another one.
+        :raises Refusal: the new one is too long. If it is taken, that is answered.
         """
+
+        def is_called_so(refusal: Refusal | None) -> None:
+            person.show(Renamed(name.text, name.text, own=True, id=id))
+            answer(refusal)
+
         if name.text == person.name:
-            self._mark(lambda: person.show(Renamed(name.text, name.text, own=True, id=id)), then)
+            self._barrier(is_called_so)
             return
         self._check_length(name.text, self.limits.nickname)
-        self._claim(person, name)
-        renamed = Renamed(person.name, name.text)
-        person.nickname = name
-        self._mark(partial(self._renamed, person, renamed, id), then)
+        self.identities.forget_old()
+        request = self._expect(Waiting(answer, person, {}, id))
+        self._submit(Rename(person.author, name, request))
 
     # -- talking ------------------------------------------------------------------------------
 
@@ -358,30 +352,25 @@ class Chat:
         :raises Refusal: it is too long.
         """
         self._check_text(text)
-        self._journal.append(
-            Draft(
-                room.name,
-                self._clock(),
-                kind,
-                person.nickname.text,
-                text,
-                person.author,
-                message_id,
-                person,
-            )
+        draft = Draft(
+            room.name,
+            self._clock(),
+            kind,
+            person.nickname.text,
+            text,
+            person.author,
+            message_id,
+            person.number,
         )
+        self._journal.submit((draft,))
 
     def say_at_once(self, person: Person, room: Room, says: Sequence[Say]) -> None:
         """Put several lines into the room's log, under their ids: none is too long."""
-        name, time, nickname, author = (
-            room.name,
-            self._clock(),
-            person.nickname.text,
-            person.author,
-        )
-        self._journal.extend(
+        name, time, nickname = room.name, self._clock(), person.nickname.text
+        author, number = person.author, person.number
+        self._journal.submit(
             [
-                Draft(name, time, say.kind, nickname, say.text, author, say.id, person)
+                Draft(name, time, say.kind, nickname, say.text, author, say.id, number)
                 for say in says
             ]
         )
@@ -398,12 +387,7 @@ class Chat:
         self.say(person, room, topic, "topic", message_id)
 
     def tell(
-        self,
-        person: Person,
-        name: str,
-        text: str,
-        then: Callable[[], None],
-        id: str | None = None,
+        self, person: Person, name: str, text: str, answer: Answer, id: str | None = None
     ) -> None:
         """Tell one person something in private.
 
@@ -411,14 +395,15 @@ class Chat:
         """
         self._check_text(text)
         recipient = self.person(name)
-        if not recipient.outlet.ready:
-            raise NotReading(name=recipient.nickname.text)
-        told = Told(person.name, recipient.name, text, self._clock())
-        self._mark(partial(self._told, person, recipient, told, id), then)
+        if not isinstance(recipient, Elsewhere) and not recipient.outlet.ready:
+            raise NotReading(name=recipient.name)
+        request = self._expect(Waiting(answer, person, {}, id))
+        told = recipient.author, recipient.name, text, self._clock()
+        self._submit(Tell(person.author, *told, request))
 
     def announce(self, announced: Announced) -> None:
         """Say something as the server, to everybody or to one room."""
-        self._journal.mark(partial(self._announced, announced))
+        self._submit(Announce(announced.text, announced.room))
 
     def common(
         self, positions: Mapping[str, int], told: str, reply: Callable[[Mapping[str, int]], None]
@@ -438,7 +423,7 @@ class Chat:
 
     # -- asking -------------------------------------------------------------------------------
 
-    def person(self, name: str) -> Person:
+    def person(self, name: str) -> Anybody:
         """Who has this nickname.
 
         :raises NoSuchPerson: nobody.
@@ -451,6 +436,10 @@ class Chat:
             raise NoSuchPerson(name=name)
         return found
 
+    def person_known_as(self, author: bytes) -> Anybody | None:
+        """Who in the chat has this author key."""
+        return self._state.people.get(author)
+
     @property
     def room_count(self) -> int:
         """How many rooms there are."""
@@ -461,16 +450,18 @@ class Chat:
         """How many entries were handed to connections since the start, each as often as it was."""
         return self._rooms.deliveries
 
+    # -- the service --------------------------------------------------------------------------
+
     def remove_old(self) -> None:
         """Begin to remove the entries that are older than is to be kept."""
-        if self._keep_days:
-            age = int(self._keep_days * 86_400_000_000)
+        if self._settings.keep_days:
+            age = int(self._settings.keep_days * 86_400_000_000)
             now = self._clock()
-            self._journal.remove_before(now - age, self._removed, now)
+            self._journal.remove_before(now - age, now)
 
     def in_turn(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when all that was said until now is saved and shown."""
-        self._journal.mark(callback)
+        self._barrier(lambda refusal: callback())
 
     @property
     def full(self) -> bool:
@@ -483,28 +474,30 @@ class Chat:
 
     def when_caught_up(self, room: Room, callback: Callable[[], None]) -> None:
         """Call ``callback`` once ``room`` does not run away from its readers, or a moment later."""
-        room.waiting.append(callback)
-        if len(room.waiting) == 1:
-            self._later(CATCH_UP_SECONDS, partial(self._let_speak, room))
+        self._catch_up.when_caught_up(room, callback)
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Tell everybody, save what was said, close the log, then call ``stopped``."""
-        self._journal.mark(self._stopping)
+        self.in_turn(self._stopping)
         self._journal.stop(stopped)
 
-    # -- moving cursors -----------------------------------------------------------------------
+    def _stopping(self) -> None:
+        self.keeper.save_all()
+        for person, _ in self.registry.snapshot():
+            for cursor in person.cursors.values():
+                self._state.close(cursor)
+            if not isinstance(person, Elsewhere):
+                person.dismiss()
+
+    # -- how people are shown their rooms -----------------------------------------------------
 
     def restyle(self, person: Person) -> None:
         """``person`` is to be shown their rooms in another way, or over another connection."""
-        for cursor in person.cursors.values():
-            cursor.outlet = person.outlet
-            cursor.rendering = person.rendering(cursor.room)
+        self._state.restyle(person)
 
     def resume(self, person: Person) -> None:
         """``person`` is ready for more: move the cursors that had to wait."""
-        for cursor in tuple(person.cursors.values()):
-            if cursor not in cursor.room.live:
-                self._advance(cursor, person)
+        self._catch_up.resume(person)
 
     def away(self, person: Person) -> None:
         """``person`` is away for a moment: nobody waits for them."""
@@ -513,151 +506,15 @@ class Chat:
             cursor.away = True
             cursor.room.away += 1
 
-    def _advance(self, cursor: Cursor, person: Person) -> None:
-        """Move a cursor towards the end of its log: a run now, and the rest when others have had
-        their turn, as far as its person takes it.
-        """
-        room = cursor.room
-        if cursor.closed or cursor.waiting or not cursor.outlet.ready:
-            return
-        assert cursor.position is not None
-        if cursor.position < room.last:
-            if self._fed >= FEED_SECONDS:  # what many are shown at once is rendered for each
-                self._advance_later(cursor, person)
-                return
-            self._skip(cursor, person)
-            batch = room.after(cursor.position, PAGE)
-            if batch is None:
-                self._read(cursor, person)
-                return
-            self._feed(cursor, person, batch)
-        if cursor.position >= room.last:
-            room.live[cursor] = None
-            if room.waiting and not room.runs_away:
-                self._let_speak(room)
-        elif cursor.outlet.ready:
-            self._advance_later(cursor, person)
-
-    def _let_speak(self, room: Room) -> None:
-        waiting, room.waiting = room.waiting, []
-        for callback in waiting:
-            callback()
-
-    def _advance_later(self, cursor: Cursor, person: Person) -> None:
-        """Go on with a cursor in the next turn of the reactor's loop that has time for it."""
-        cursor.waiting = True
-        self._behind.append((cursor, person))
-        self._feed_next_turn()
-
-    def _feed_next_turn(self) -> None:
-        if not self._is_feeding:
-            self._is_feeding = True
-            self._later(0, self._go_on)
-
-    def _go_on(self) -> None:
-        """Move those that have waited since the last turn."""
-        self._is_feeding = False
-        self._fed = 0.0
-        for _ in range(len(self._behind)):
-            if self._fed >= FEED_SECONDS:
-                break
-            cursor, person = self._behind.popleft()
-            cursor.waiting = False
-            self._advance(cursor, person)
-        if self._behind:
-            self._feed_next_turn()
-
-    def _skip(self, cursor: Cursor, person: Person) -> None:
-        """Tell what cannot be shown any more, or is too much to be shown to a person."""
-        room = cursor.room
-        assert cursor.position is not None
-        if cursor.position < room.base:
-            self._skip_removed(cursor, person, room.base + 1)
-        is_far = room.last - cursor.position > CATCH_UP_LIMIT + PAGE
-        if is_far and not person.profile.never_skips:
-            self._skip_to(cursor, person, room.last - CATCH_UP_LIMIT)
-
-    def _skip_removed(self, cursor: Cursor, person: Person, first: int) -> None:
-        """Entries before ``first`` are gone."""
-        cursor.position = first - 1
-        person.receive(Batch(cursor.room, (EntriesRemoved(cursor.room.name, first),)))
-
-    def _skip_to(self, cursor: Cursor, person: Person, last: int) -> None:
-        """Entries up to ``last`` are not shown."""
-        assert cursor.position is not None
-        skipped = LinesSkipped(cursor.room.name, cursor.position + 1, last)
-        cursor.position = last
-        person.receive(Batch(cursor.room, (skipped,)))
-
-    def _read(self, cursor: Cursor, person: Person) -> None:
-        """Have the next entries read, once for all who are at the same place."""
-        room, position = cursor.room, cursor.position
-        assert position is not None
-        cursor.waiting = True
-        waiting = self._reading.setdefault((room.name, position), [])
-        waiting.append((cursor, person))
-        if len(waiting) == 1:
-            reply = partial(self._have_read, room, position, room.last)
-            self._journal.read_after(room.name, position, room.last, READ, reply)
-
-    def _have_read(
-        self, room: Room, position: int, through: int, result: Sequence[Entry] | Refusal
-    ) -> None:
-        waiting = self._reading.pop((room.name, position))
-        batches = [] if isinstance(result, Refusal) else [Batch(room, run) for run in runs(result)]
-        end = self._seconds() + FEED_SECONDS
-        for cursor, person in waiting:
-            cursor.waiting = False
-            if cursor.closed:
-                continue
-            if isinstance(result, Refusal):
-                person.refuse(result)
-                if person.profile.never_skips:
-                    person.resume_later()
-                    continue
-                self._skip_to(cursor, person, through)
-            elif not result:
-                self._skip_removed(cursor, person, through + 1)
-            elif result[0].number > position + 1:  # removed while it was being read
-                self._skip_removed(cursor, person, result[0].number)
-            for batch in batches:
-                # Or else the rest is read again: when it is ready, or in another turn.
-                if cursor.outlet.ready and self._seconds() <= end:
-                    self._feed(cursor, person, batch)
-            self._advance(cursor, person)
-
-    def _feed(self, cursor: Cursor, person: Person, batch: Batch) -> None:
-        """Show the entries that come next, marked as old if they are from before one came."""
-        events = batch.events
-        first, last = events[0], events[-1]
-        assert isinstance(first, Entry)
-        assert isinstance(last, Entry)
-        cursor.position = last.number
-        cursor.room.deliveries += len(events)
-        began = self._seconds()
-        if first.number <= cursor.replay_through:
-            batch = Batch(
-                cursor.room,
-                [
-                    Replayed(e) if isinstance(e, Entry) and e.number <= cursor.replay_through else e
-                    for e in events
-                ],
-            )
-        person.receive(batch)
-        self._fed += self._seconds() - began
-        self._feed_next_turn()
-
-    def _position(self, cursor: Cursor) -> int | None:
-        return cursor.room.last if cursor in cursor.room.live else cursor.position
-
     # -- what comes back from the journal -----------------------------------------------------
 
-    def _committed(self, outcomes: Sequence[Outcome]) -> None:
-        """A group is on disk: acknowledge all of it, then publish it in its order."""
-        saved: dict[Person, list[Entry]] = {}
-        fresh: dict[str, _Fresh] = {}
+    def apply(self, group: Group) -> None:
+        """A group is on disk: acknowledge all of it, then publish and carry it out in its order."""
+        is_own = group.node == self._journal.node
+        saved: dict[int, list[Entry]] = {}
+        fresh: dict[str, _News] = {}
         steps: list[Callable[[], None]] = []
-        for outcome in outcomes:
+        for outcome in group.outcomes:
             if type(outcome) is Saved:
                 entry, sender = outcome.entry, outcome.draft.sender
                 own = saved.get(sender)
@@ -667,270 +524,56 @@ class Chat:
                 if outcome.fresh:
                     news = fresh.get(entry.room)
                     if news is None:
-                        news = fresh[entry.room] = _Fresh([], set())
-                        steps.append(partial(self._publish, entry.room, news))
+                        news = fresh[entry.room] = _News([], set())
+                        publish = partial(self._state.publish, entry.room, news.entries)
+                        steps.append(partial(publish, news.authors))
                     news.entries.append(entry)
-                    news.authors.add(sender)
-            elif isinstance(outcome, Marker):
+                    news.authors.add(entry.author)
+            elif isinstance(outcome, Ordered):
                 fresh = {}  # what comes after it is published after it
-                steps.append(outcome.callback)
-            else:
+                carry_out = partial(self._state.apply, outcome.change, group.node)
+                steps.append(partial(carry_out, outcome.rooms))
+            elif is_own:
                 assert isinstance(outcome, Failed)
-                outcome.draft.sender.not_saved(outcome.draft, outcome.refusal)
-        for person, entries in saved.items():
-            person.acknowledge(entries)
-        if self._said is not None:
-            for outcome in outcomes:
-                if isinstance(outcome, Saved) and outcome.fresh:
-                    self._said(outcome.draft.sender, outcome.entry)
+                self._not_saved(outcome)
+        if is_own:
+            self._acknowledge(saved, group)
         for step in steps:
             try:
                 step()
             except Exception:  # what others said is shown all the same
-                _log.exception("a defect: something was not done in its turn")
+                _log.exception("internal error: a change was not carried out")
 
-    def _publish(self, room: str, news: _Fresh) -> None:
-        there = self._room(room)
-        there.publish(news.entries, news.authors)
-        self._tidy(there)
+    def _acknowledge(self, saved: Mapping[int, Sequence[Entry]], group: Group) -> None:
+        for number, entries in saved.items():
+            sender = self._sessions.get(number)
+            if sender is not None:
+                sender.acknowledge(entries)
+        if self._said is not None:
+            for outcome in group.outcomes:
+                if isinstance(outcome, Saved) and outcome.fresh:
+                    sender = self._sessions.get(outcome.draft.sender)
+                    if sender is not None:
+                        self._said(sender, outcome.entry)
 
-    def _mark(self, step: Callable[[], None], then: Callable[[], None]) -> None:
-        def in_place() -> None:
-            try:
-                step()
-            finally:
-                then()
+    def _not_saved(self, failed: Failed) -> None:
+        sender = self._sessions.get(failed.draft.sender)
+        if sender is not None:
+            sender.not_saved(failed.draft, failed.refusal)
 
-        self._journal.mark(in_place)
+    # -- submitting ---------------------------------------------------------------------------
 
-    def _arrived(
-        self,
-        person: Person,
-        starts: Sequence[tuple[Cursor, int | None]],
-        resumed: bool,
-        id: str | None,
-    ) -> None:
-        rooms = [cursor.room for cursor, _ in starts]
-        move = Move(len(rooms))
-        for room in rooms:
-            room.presence.came(person, True, move)
-            self._tell_presence(room, person)
-        come_back_meanwhile = any(
-            person.cursors.get(cursor.room.name, cursor) is not cursor for cursor, _ in starts
-        )
-        if not come_back_meanwhile:
-            self._welcome(person, starts, resumed, id)
-        for cursor, position in starts:
-            self._start(person, cursor, position, id)
+    def _expect(self, waiting: Waiting) -> int:
+        """The number of a request that ``waiting`` is for."""
+        request = next(self._requests)
+        self._state.waiting[request] = waiting
+        return request
 
-    def _welcome(
-        self,
-        person: Person,
-        starts: Sequence[tuple[Cursor, int | None]],
-        resumed: bool,
-        id: str | None,
-    ) -> None:
-        rooms = {c.room.name: self._starting_point(person, c.room, at) for c, at in starts}
-        motd = () if resumed else self._motd
-        client_id, code = person.client_id, person.code
-        limits, log = self.limits, self._journal.told
-        person.show(Welcomed(person.name, motd, rooms, client_id, code, resumed, limits, id, log))
+    def _barrier(self, answer: Answer) -> None:
+        self._submit(Barrier(self._expect(Waiting(answer))))
 
-    def _entered(
-        self, person: Person, cursor: Cursor, position: int | None, id: str | None
-    ) -> None:
-        room = cursor.room
-        room.presence.came(person, False, Move())
-        self._tell_presence(room, person)
-        self._start(person, cursor, position, id)
-
-    def _start(self, person: Person, cursor: Cursor, position: int | None, id: str | None) -> None:
-        """Give a cursor its place: after an entry that was seen, or where anybody starts."""
-        if cursor.closed:
-            return  # its person has come back meanwhile, with another one
-        room = cursor.room
-        cursor.position = self._starting_point(person, room, position)
-        if position is not None and position > room.last:
-            person.replaced.add(room.name)
-        self._moved(person, cursor, id)
-        if person.profile.wants_replay:
-            cursor.replay_through = room.last
-            if cursor.position < room.last:
-                starts = ReplayStarts(room.name, resumed=position is not None)
-                person.receive(Batch(room, (starts,)))
-        cursor.waiting = False
-        self._advance(cursor, person)
-
-    def _starting_point(self, person: Person, room: Room, position: int | None) -> int:
-        """The number of the entry after which a new cursor starts: ``position``, that of an entry
-        that was seen, or where anybody starts.
-        """
-        if position is not None and position > room.last:
-            return 0  # it is of a log that is no more: nothing is known to be the same
-        if position is not None:
-            return max(0, position)
-        lines = self._history_lines if person.profile.wants_replay else 0
-        return max(room.base, room.last - lines)
-
-    def _moved_there(self, person: Person, room: Room, id: str | None) -> None:
-        """Show that ``room`` is the current one, over whatever connection there is by now."""
-        cursor = person.cursors.get(room.name)
-        if cursor is not None and self._position(cursor) is not None:  # else that is still to come
-            self._moved(person, cursor, id)
-
-    def _moved(self, person: Person, cursor: Cursor, id: str | None) -> None:
-        """Show that the room is the current one, and after which number it goes on there."""
-        room = cursor.room
-        last = self._position(cursor)
-        assert last is not None  # it has its place
-        others = tuple(islice(room.presence.roster(room.members, person), self.limits.page))
-        people_count = room.presence.roster_size(room.members, person)
-        replaced = room.name in person.replaced
-        person.replaced.discard(room.name)
-        person.show(
-            Entered(
-                room.name,
-                others,
-                people_count,
-                room.topic,
-                last,
-                self._keep_days,
-                id,
-                not self.log_lasts,
-                replaced,
-                room.topic_by,
-            )
-        )
-
-    def _left_room(self, person: Person, cursor: Cursor, id: str | None) -> None:
-        room = cursor.room
-        self._close(cursor)
-        room.settle_presence(person)
-        room.presence.left(person, False, Move())
-        self._tell_presence(room, person)
-        if person in room.presence:
-            left = self._left_untold.setdefault(person, [])
-            left[:] = [other for other in left if person in other.presence] + [room]
-        person.show(RoomLeft(room.name, person.current.name if person.current else None, id))
-        self._tidy(room)
-
-    def _departed(self, person: Person, rooms: Sequence[Room]) -> None:
-        self._left_untold.pop(person, None)
-        move = Move(len(rooms))
-        for room in rooms:
-            room.settle_presence(person)
-            room.presence.left(person, True, move)
-            self._tell_presence(room, person)
-            self._tidy(room)
-
-    def _tell_presence(self, room: Room, person: Person) -> None:
-        """Tell the others what changed about ``person``: at once, or together with more."""
-        presence = room.presence
-        if not room.is_large and not presence.is_loud(person.source):
-            room.tell_presence(person)
-        if presence.needs_time and not presence.is_timed:
-            presence.is_timed = True
-            self._later(room.moment, partial(self._end_moment, room))
-
-    def _end_moment(self, room: Room) -> None:
-        """Tell what is to be told in ``room``: of one room in each turn of the reactor."""
-        self._ended_moments.append(room)
-        if not self._is_telling:
-            self._tell_next()
-
-    def _tell_next(self) -> None:
-        self._is_telling = bool(self._ended_moments)
-        if not self._ended_moments:
-            return
-        room = self._ended_moments.popleft()
-        room.presence.is_timed = False
-        room.tell_presence()
-        room.presence.end_moment()
-        if room.presence.needs_time:
-            room.presence.is_timed = True
-            self._later(room.moment, partial(self._end_moment, room))
-        self._later(0, self._tell_next)
-
-    def _renamed(self, person: Person, renamed: Renamed, id: str | None) -> None:
-        for room in self._left_untold.pop(person, ()):
-            room.tell_presence(person)  # it was under the old name
-        move = Move(len(person.cursors))
-        for cursor in person.cursors.values():
-            room = cursor.room
-            room.settle_presence(person)
-            room.presence.renamed(person, renamed.old, renamed.new, move)
-            self._tell_presence(room, person)
-        person.show(Renamed(renamed.old, renamed.new, own=True, id=id))
-
-    def _told(self, person: Person, recipient: Person, told: Told, id: str | None) -> None:
-        if self.registry.find(recipient.nickname) is not recipient:
-            person.refuse(NoSuchPerson(name=told.recipient), id)
-            return
-        for cursor in person.cursors.values():
-            room = cursor.room
-            if person in room.presence and recipient in room.members:
-                room.tell_presence()  # nobody speaks before it is told that they came
-        delivered = Told(told.sender, told.recipient, told.text, told.time, own=True, id=id)
-        if recipient.ignores(person.author):
-            person.show(delivered)
-        elif not recipient.outlet.ready:  # any more
-            person.refuse(NotReading(name=told.recipient), id)
-        else:
-            recipient.heard_from(person)
-            # An answer is shown after the confirmation of what it answers.
-            for shown in tuple(self._unconfirmed.get((recipient, person), ())):
-                self._confirm(recipient, person, shown)
-            shown = recipient.show_surely(told)
-            self._unconfirmed.setdefault((person, recipient), {})[shown] = delivered
-            self._confirm(person, recipient, shown, iter(LOOKS))
-
-    def _confirm(
-        self,
-        person: Person,
-        recipient: Person,
-        shown: Shown,
-        looks: Iterator[float] | None = None,
-    ) -> None:
-        """Tell ``person`` that their message was delivered, if it has arrived at ``recipient``; or
-        look again, and after the last of ``looks`` tell them that it may not have been delivered.
-        """
-        pair = person, recipient
-        delivered = self._unconfirmed.get(pair, {}).get(shown)
-        if delivered is None:  # told already
-            return
-        if shown.has_arrived():
-            person.show(delivered)
-        elif looks is None:
-            return
-        elif (seconds := next(looks, None)) is not None:
-            self._later(seconds, partial(self._confirm, person, recipient, shown, looks))
-            return
-        else:
-            person.refuse(NotConfirmed(name=delivered.recipient), delivered.id)
-        del self._unconfirmed[pair][shown]
-        if not self._unconfirmed[pair]:
-            del self._unconfirmed[pair]
-
-    def _announced(self, announced: Announced) -> None:
-        if announced.room is not None:
-            room = self._rooms.get(self.reading.room_called(announced.room))
-            if room is not None:
-                room.show(structs.replace(announced, room=room.name))
-            return
-        for person, name in self.registry.snapshot():
-            if name is not None and (person.outlet.ready or person.away):
-                person.show_surely(announced)
-
-    def _removed(self, name: str, last: int) -> None:
-        if not self._rooms.removed(name, last):
-            self._room_names.remove(name)
-
-    def _stopping(self) -> None:
-        self.keeper.save_all()
-        for person, _ in self.registry.snapshot():
-            for cursor in person.cursors.values():
-                self._close(cursor)
-            person.dismiss()
+    def _submit(self, change: Applied) -> None:
+        self._journal.submit((change,))
 
     # -- limits -------------------------------------------------------------------------------
 
@@ -956,51 +599,6 @@ class Chat:
         if count > max(limit, before):
             raise TooManyRooms(limit=limit)
 
-    def _claim(self, person: Person, name: Nickname) -> None:
-        self.identities.forget_old()  # no name is kept for them any more
-        self.registry.claim(person, name, person.source.key)
-        self.ignored.called(person.author, name.text)
 
-    # -- rooms --------------------------------------------------------------------------------
-
-    def _room(self, name: str) -> Room:
-        if name not in self._rooms:
-            self._room_names.add(name)
-            room = self._rooms.wake(name)
-            self._journal.find(name, partial(self._found, room))
-        else:
-            room = self._rooms.wake(name)
-        return room
-
-    def _found(self, room: Room, state: RoomState | None) -> None:
-        """What the log knows of a room that was not in memory: its numbers go on."""
-        if state is not None and state.last > room.last:
-            room.base, room.last = state.base, state.last
-            room.topic, room.topic_by = state.topic, state.topic_by
-
-    def _add(self, person: Person, name: str) -> Cursor:
-        room = self._room(name)
-        cursor = Cursor(room, person)
-        cursor.rendering = person.rendering(room)
-        room.members[person] = cursor
-        person.cursors[name] = cursor
-        return cursor
-
-    def _go_to(self, person: Person, room: Room | None) -> None:
-        """Plain lines of ``person`` go to ``room`` from now on."""
-        person.current = room
-        self.restyle(person)
-
-    def _close(self, cursor: Cursor) -> None:
-        cursor.closed = True
-        if cursor.away:
-            cursor.away = False
-            cursor.room.away -= 1
-        cursor.room.live.pop(cursor, None)
-        if cursor.room.members.get(cursor.member) is cursor:  # not if they are back already
-            del cursor.room.members[cursor.member]
-
-    def _tidy(self, room: Room) -> None:
-        """Of a room that nobody is in keep little, and nothing if nothing in it is kept."""
-        if not self._rooms.rest(room):
-            self._room_names.remove(room.name)
+def _nobody(refusal: Refusal | None) -> None:
+    """Nobody waits for the answer."""

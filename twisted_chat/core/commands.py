@@ -55,13 +55,15 @@ class State(enum.Enum):
     """The state of a conversation: see :mod:`twisted_chat.core.session`."""
 
     CHOOSING = enum.auto()
+    #: The name is chosen, and it is not known yet whether it is theirs.
+    ENTERING = enum.auto()
     CHATTING = enum.auto()
     CLOSED = enum.auto()
 
 
 CHOOSING = frozenset({State.CHOOSING})
 CHATTING = frozenset({State.CHATTING})
-ALWAYS = CHOOSING | CHATTING
+ALWAYS = CHOOSING | CHATTING | {State.ENTERING}
 
 
 class Form(enum.Enum):

@@ -113,9 +113,21 @@ class Identities(Generic[PersonT]):
             del self._by_code[code]
         if codes is not None:
             self.on_forget(person)
-        if person in self._clients:
-            del self._by_client[self._clients.pop(person)]
+        author = self._clients.pop(person, None)
+        if author is not None and self._by_client.get(author) == person:
+            del self._by_client[author]
         forgotten()
+
+    def let_go(self, person: PersonT) -> None:
+        """``person`` has come back elsewhere: nothing here leads to them, nor is anything forgotten
+        that is kept of them.
+        """
+        self._gone.pop(person, None)
+        for code in self._codes.pop(person, ()):
+            del self._by_code[code]
+        author = self._clients.pop(person, None)
+        if author is not None and self._by_client.get(author) == person:
+            del self._by_client[author]
 
     def by_client(self, author: bytes) -> PersonT | None:
         """Who has the client id whose author key this is."""

@@ -1,94 +1,20 @@
-"""The log: numbers entries, commits them in groups, hands each group back in order.
+"""The journal's interface: it orders changes, keeps entries, and hands both back in their order.
 
-What lives here is the only way to the disk. It must not know sessions, connections or the
-reactor: whoever made a draft travels along as an opaque ``sender``, and results come back
-through the function ``call_from_thread`` that the journal is given.
-
-Its promise: an entry that was handed back is on disk, in one fixed place of its room.
+It is the only way to the disk. It must not know sessions, connections or the reactor. Its promise:
+an entry that was handed back is on disk, in one fixed place of its room. The implementations
+(:mod:`twisted_chat.journal`) pass one contract test.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
+from twisted_chat.core.changes import Change, Group, KeptPerson, Outcome, RoomState
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import Entry, Kind
-
-
-class Draft(msgspec.Struct, gc=False):
-    """An entry before it has a number. ``sender`` is handed back with the result, unread.
-
-    ``author`` is an author key: see :mod:`twisted_chat.core.author`.
-    """
-
-    room: str
-    time: int
-    kind: Kind
-    nickname: str
-    text: str
-    author: bytes | None
-    message_id: str | None
-    sender: Any
-
-
-class Saved(msgspec.Struct, frozen=True, gc=False):
-    """``draft`` is on disk as ``entry``: since now if ``fresh``, or else since it first came."""
-
-    draft: Draft
-    entry: Entry
-    fresh: bool = True
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """``draft`` is not on disk, and ``refusal`` says why."""
-
-    draft: Draft
-    refusal: Refusal
-
-
-class Marker(msgspec.Struct, frozen=True):
-    """Something that is not stored but has its place in the order, such as a join."""
-
-    callback: Callable[[], None]
-    #: Called before the group is written, on the thread that writes.
-    before: Callable[[], None] | None = None
-
-
-#: What comes back of a group, in the order in which it was put in.
-Outcome = Saved | Failed | Marker
-
-
-class RoomState(msgspec.Struct, frozen=True):
-    """What the log knows of a room: entries ``base + 1`` to ``last`` are kept.
-
-    ``topic_by`` set the topic; empty if that is not kept any more.
-    """
-
-    name: str
-    base: int
-    last: int
-    topic: str
-    topic_by: str = ""
-
-
-class KeptPerson(msgspec.Struct, frozen=True):
-    """What is kept of somebody who can come back with a code after a restart.
-
-    ``code`` is its hash; ``rooms`` has each room with the number of the last entry that arrived,
-    or None, the current one first; ``ignored`` has the author key of each person they ignore, in
-    hexadecimal, with a name.
-    """
-
-    author: bytes
-    code: bytes
-    nickname: str
-    language: str
-    timestamps: bool
-    rooms: tuple[tuple[str, int | None], ...]
-    ignored: tuple[tuple[str, str], ...] = ()
+from twisted_chat.core.messages import Entry
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -117,46 +43,45 @@ class CommonReader(Protocol):
 
 
 class Journal(Protocol):
-    """What the chat needs of a log. Every method is called on the reactor thread."""
+    """What the chat, the service and its metrics need of a log.
 
-    def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
-        """Open the log and say in which rooms there is anything; ``deliver`` gets each committed
-        group.
+    Every method is called on the reactor thread, and so is what it calls back.
+    """
 
-        :raises Refusal: it cannot be opened.
+    # -- opening and closing ------------------------------------------------------------------
+
+    def open(
+        self,
+        apply: Callable[[Group], None],
+        opened: Callable[[Sequence[RoomState] | Refusal], None],
+    ) -> None:
+        """Open the log, then call ``opened`` with the rooms in which anything is kept, or with the
+        reason why it cannot be opened. That may be before this returns, or later.
+
+        After that, ``apply`` gets each group of changes in the one order: those that were submitted
+        here, and those of other nodes.
         """
 
-    def append(self, draft: Draft) -> None:
-        """Put ``draft`` in the queue: it comes back as :class:`Saved` or :class:`Failed`."""
+    def stop(self, stopped: Callable[[], None]) -> None:
+        """Have what was submitted committed and applied, close the log, then call ``stopped``.
 
-    def extend(self, drafts: Sequence[Draft]) -> None:
-        """Append each of ``drafts``."""
-
-    def mark(self, callback: Callable[[], None]) -> None:
-        """Put a :class:`Marker` in the queue: it comes back in its place."""
-
-    def find(self, room: str, reply: Callable[[RoomState | None], None]) -> None:
-        """Put a :class:`Marker` in the queue that tells what the log knows of ``room`` then: also
-        of one in which nothing is kept any more, and whose numbers go on.
-        """
-
-    @property
-    def told(self) -> str:
-        """What a client is to keep of the log, so that :meth:`common` can tell if it was replaced.
-
-        A text of at most 512 ASCII characters.
+        A draft that is submitted after this call comes back as :class:`Failed`. A
+        :class:`~twisted_chat.core.changes.Keep` that is submitted while the last groups are applied
+        is still written.
         """
 
     @property
-    def lasts(self) -> bool:
-        """Whether the log outlives the server."""
+    def node(self) -> str:
+        """The name of this node in the groups; empty where there is only one."""
 
-    def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
-        """How much of what a client saw is the same in this log.
+    # -- changes ------------------------------------------------------------------------------
 
-        ``positions``: the number of the last entry that it saw in each room; ``told``: what it
-        kept of the log. Where the number in the reply is lower, the log was replaced since, and
-        what comes after that number may be something that the client never saw.
+    def submit(self, changes: Sequence[Change]) -> None:
+        """Put ``changes`` behind all that was submitted here before.
+
+        A draft comes back as :class:`Saved` or :class:`Failed`, any other change as
+        :class:`Ordered`. Only a :class:`~twisted_chat.core.changes.Keep`, which is submitted alone,
+        is given to the other nodes alone, and is written behind the commits.
         """
 
     @property
@@ -165,6 +90,8 @@ class Journal(Protocol):
 
     def when_space(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once the queue is no longer full."""
+
+    # -- reading ------------------------------------------------------------------------------
 
     def read_after(
         self, room: str, after: int, through: int, limit: int, reply: HistoryReader
@@ -185,34 +112,81 @@ class Journal(Protocol):
         hidden: Collection[str] = (),
     ) -> None:
         """Find the latest ``limit`` entries that hold all of ``words``, the latest first, but for
-        those of the authors ``without`` and those in the rooms ``hidden``.
+        those of the authors ``without`` and those in the rooms ``hidden``, among all that was
+        submitted here before.
 
         Searches of one ``source`` are made one after the other.
         """
 
-    def remove_before(
-        self, time: int, removed: Callable[[str, int], None], now: int | None = None
-    ) -> None:
-        """Begin to remove entries from before ``time``, in small steps behind the commits.
-
-        If the clock says ``now``, and that is too far from what it said last, nothing is removed:
-        see :mod:`twisted_chat.journal.retention`.
-
-        After each step, ``removed`` is called with a room and the number of the last entry
-        of it that is gone.
-        """
-
     def people(self) -> Sequence[KeptPerson]:
-        """Who was kept when the log was closed last: to be asked right after :meth:`start`."""
+        """Who was kept when the log was closed last: to be asked when it has been opened."""
 
-    def keep(self, people: Sequence[KeptPerson], forgotten: Sequence[bytes]) -> None:
-        """Write ``people``, in place of what was kept of the same authors, and remove those
-        ``forgotten``, behind the commits.
+    @property
+    def told(self) -> str:
+        """What a client is to keep of the log, so that :meth:`common` can tell if it was replaced.
+
+        A text of at most 512 ASCII characters.
         """
 
-    def stop(self, stopped: Callable[[], None]) -> None:
-        """Commit what is queued, deliver it, close the log, then call ``stopped``.
+    def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
+        """How much of what a client saw is the same in this log.
 
-        What is appended after this call comes back as :class:`Failed`. What is given to
-        :meth:`keep` while what was queued is delivered is still written.
+        ``positions``: the number of the last entry that it saw in each room; ``told``: what it
+        kept of the log. Where the number in the reply is lower, the log was replaced since, and
+        what comes after that number may be something that the client never saw.
         """
+
+    # -- retention ----------------------------------------------------------------------------
+
+    def remove_before(self, time: int, now: int | None = None) -> None:
+        """Begin to remove entries from before ``time``, in small steps behind the commits; each
+        comes back as a :class:`~twisted_chat.core.changes.Removed`.
+
+        Times are in microseconds since 1970 UTC. If the clock says ``now``, and that is too far
+        from what it said last, nothing is removed: see :mod:`twisted_chat.journal.retention`.
+        """
+
+    @property
+    def confirmed(self) -> int:
+        """A time, in microseconds since 1970 UTC, that the operator says was reached; 0: none."""
+
+    @confirmed.setter
+    def confirmed(self, time: int) -> None: ...
+
+    @property
+    def max_size(self) -> int:
+        """Bytes that the log may have on disk; 0 is any number."""
+
+    @max_size.setter
+    def max_size(self, size: int) -> None: ...
+
+    # -- for the operator ---------------------------------------------------------------------
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the log outlives the server."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the log takes what it is given."""
+
+    @property
+    def obstacle(self) -> str:
+        """Why the log takes nothing now, in English; empty if it does."""
+
+    @property
+    def outstanding(self) -> int:
+        """How many changes were submitted here and have not been applied."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the log on disk, as they were a moment ago; 0 before it is opened."""
+
+    @property
+    def measured(self) -> Callable[[Sequence[Outcome], float], None] | None:
+        """Called with what became of the drafts of each group, and the seconds that it took, on
+        whatever thread writes; to be set before the log is opened.
+        """
+
+    @measured.setter
+    def measured(self, callback: Callable[[Sequence[Outcome], float], None] | None) -> None: ...

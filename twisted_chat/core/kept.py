@@ -13,8 +13,9 @@ from collections.abc import Hashable, Iterable, Iterator
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
+from twisted_chat.core.changes import Keep, KeptPerson
 from twisted_chat.core.identities import Identities, hash_code
-from twisted_chat.core.journal import Journal, KeptPerson
+from twisted_chat.core.journal import Journal
 
 #: Seconds from one :meth:`Keeper.look` to the next.
 INTERVAL = 1.0
@@ -46,7 +47,11 @@ class Keeper(Generic[PersonT]):
         identities.on_forget = self.forget
         #: Those of before the start who have not come back, by their code.
         self._before: dict[bytes, KeptPerson] = {}
+        self._codes_before: dict[bytes, bytes] = {}
         self._until = 0.0
+        #: Those whom other nodes keep, by their code, and the code of each author.
+        self._elsewhere: dict[bytes, KeptPerson] = {}
+        self._codes_elsewhere: dict[bytes, bytes] = {}
         self._saved: dict[PersonT, KeptPerson] = {}
         self._changed: dict[PersonT, None] = {}
         self._forgotten: list[bytes] = []
@@ -55,17 +60,36 @@ class Keeper(Generic[PersonT]):
     def start(self) -> None:
         """Know again who could come back when the server ended, from now on for a whole window."""
         self._before = {person.code: person for person in self._journal.people()}
+        self._codes_before = {person.author: person.code for person in self._before.values()}
         self._until = self._clock() + self._identities.window
 
     def take(self, code: str) -> KeptPerson | None:
         """Who was told ``code`` before the start; nobody else is given them."""
+        hashed = hash_code(code)
+        elsewhere = self._elsewhere.get(hashed)
+        if elsewhere is not None:
+            return elsewhere
         if self._clock() > self._until:
             return None
-        return self._before.pop(hash_code(code), None)
+        return self._before.pop(hashed, None)
 
     def put_back(self, person: KeptPerson) -> None:
         """They did not come back: the code holds on."""
-        self._before[person.code] = person
+        if person.code not in self._elsewhere:
+            self._before[person.code] = person
+
+    def learn(self, change: Keep) -> None:
+        """Another node keeps these people."""
+        for author in [*(person.author for person in change.people), *change.forgotten]:
+            self._forget_elsewhere(author)
+            self._before.pop(self._codes_before.pop(author, b""), None)
+        for person in change.people:
+            self._elsewhere[person.code] = person
+            self._codes_elsewhere[person.author] = person.code
+
+    def _forget_elsewhere(self, author: bytes) -> None:
+        """The person with this author key is kept here: what others kept does not hold."""
+        self._elsewhere.pop(self._codes_elsewhere.pop(author, b""), None)
 
     def changed(self, person: PersonT) -> None:
         """Write how ``person`` is now, in a moment."""
@@ -75,7 +99,8 @@ class Keeper(Generic[PersonT]):
         """Write ``kept`` of ``person`` now."""
         if kept is not None:
             self._saved[person] = kept
-            self._journal.keep([kept], ())
+            self._forget_elsewhere(kept.author)
+            self._journal.submit((Keep((kept,)),))
 
     def forget(self, person: PersonT) -> None:
         """``person`` cannot come back: remove them, in a moment."""
@@ -89,6 +114,7 @@ class Keeper(Generic[PersonT]):
         if self._before and self._clock() > self._until:
             self._forgotten += [person.author for person in self._before.values()]
             self._before.clear()
+            self._codes_before.clear()
         self._write([*self._changed, *self._next()])
 
     def save_all(self) -> None:
@@ -114,4 +140,4 @@ class Keeper(Generic[PersonT]):
         forgotten, self._forgotten = self._forgotten, []
         self._changed.clear()
         if written or forgotten:
-            self._journal.keep(written, forgotten)
+            self._journal.submit((Keep(tuple(written), tuple(forgotten)),))

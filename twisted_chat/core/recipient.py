@@ -12,10 +12,10 @@ from itertools import compress
 
 from msgspec import structs
 
+from twisted_chat.core.changes import Draft
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.ignoring import IgnoreList
-from twisted_chat.core.journal import Draft
 from twisted_chat.core.link import Link, NoConnection
 from twisted_chat.core.messages import (
     Acknowledged,

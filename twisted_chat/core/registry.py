@@ -1,8 +1,10 @@
-"""The connected clients, under the one threading lock.
+"""The connected clients and the nicknames, under the one threading lock.
 
 The reactor thread is not the only one that asks who is here: thread-pool callbacks of an
 embedding application do too. Claiming, changing and releasing a nickname are each one
 atomic step. Nothing is called while the lock is held, and there is no I/O in it.
+
+A client is connected to this process; a nickname may also be held by somebody on another node.
 """
 
 from __future__ import annotations
@@ -22,70 +24,80 @@ class Registry(Generic[ClientT]):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._nicknames: dict[ClientT, Nickname | None] = {}
+        self._connected: dict[ClientT, None] = {}
+        self._nicknames: dict[ClientT, Nickname] = {}
         self._holders: dict[str, ClientT] = {}
         self._by_folded: dict[str, ClientT] = {}
-        #: Nicknames of those who are gone and can come back, and for whom each is kept.
-        self._kept: dict[ClientT, tuple[Nickname, Hashable]] = {}
-        self._kept_keys: dict[str, ClientT] = {}
+        #: Nicknames of people who are gone and can come back, by author key, and for which other
+        #: owner each is kept.
+        self._kept: dict[bytes, tuple[Nickname, Hashable]] = {}
+        self._kept_keys: dict[str, bytes] = {}
 
     def add(self, client: ClientT) -> int:
-        """Register ``client``, still without a nickname; returns how many are connected."""
+        """``client`` is connected; returns how many are."""
         with self._lock:
-            self._nicknames.setdefault(client, None)
-            return len(self._nicknames)
+            self._connected[client] = None
+            return len(self._connected)
 
     def remove(self, client: ClientT) -> int:
-        """Forget ``client`` and free its nickname; returns how many are still connected."""
+        """``client`` is not connected any more; returns how many still are."""
         with self._lock:
-            self._free(client)
-            self._nicknames.pop(client, None)
-            return len(self._nicknames)
+            self._connected.pop(client, None)
+            return len(self._connected)
 
-    def claim(self, client: ClientT, nickname: Nickname, owner: Hashable = None) -> None:
+    def claim(
+        self,
+        client: ClientT,
+        nickname: Nickname,
+        person: bytes | None = None,
+        owner: Hashable = None,
+    ) -> None:
         """Give ``nickname`` to ``client``, in place of the one it holds, if any.
 
-        One that is kept for ``owner`` can be claimed, and is not kept any more.
+        One that is kept for ``person``, or for ``owner``, can be claimed, and is not kept any more.
 
         :raises NameKept: it is kept for somebody else, or looks like one that is.
         :raises NameTaken: somebody else holds it.
         :raises NameTooSimilar: somebody else holds one that looks like it.
-        :raises KeyError: ``client`` is not registered.
         """
         with self._lock:
-            if client not in self._nicknames:
-                raise KeyError(client)
             self._check(client, self._by_folded.get(nickname.folded, client), nickname)
             for key in sorted(nickname.keys):
                 self._check(client, self._holders.get(key, client), nickname)
             keepers = {self._kept_keys[key] for key in nickname.keys if key in self._kept_keys}
             for keeper in keepers:
-                if keeper is not client and self._kept[keeper][1] != owner:
+                if keeper != person and self._kept[keeper][1] != owner:
                     raise NameKept(name=nickname.text)
             for keeper in keepers:
                 self._drop(keeper)
             self._free(client)
-            self._nicknames[client] = nickname
-            self._holders.update(dict.fromkeys(nickname.keys, client))
-            self._by_folded[nickname.folded] = client
+            self._hold(client, nickname)
 
     def release(self, client: ClientT) -> None:
-        """Free the nickname of ``client``, which stays connected."""
+        """Free the nickname of ``client``."""
         with self._lock:
             self._free(client)
 
-    def keep(self, client: ClientT, nickname: Nickname, owner: Hashable) -> None:
-        """``client`` is gone: keep ``nickname`` for it, or for whoever else is ``owner``."""
+    def hand_over(self, client: ClientT, other: ClientT) -> None:
+        """``other`` has the nickname of ``client`` from now on."""
         with self._lock:
+            nickname = self._nicknames[client]
             self._free(client)
-            self._drop(client)
-            self._kept[client] = nickname, owner
-            self._kept_keys.update(dict.fromkeys(nickname.keys, client))
+            self._hold(other, nickname)
 
-    def drop(self, client: ClientT) -> None:
-        """Keep no nickname for ``client`` any more."""
+    def keep(self, client: ClientT, person: bytes, owner: Hashable) -> None:
+        """Keep the nickname of ``client`` for ``person``, or for whoever else is ``owner``."""
         with self._lock:
-            self._drop(client)
+            nickname = self._nicknames[client]
+            self._free(client)
+            self._drop(person)
+            self._kept[person] = nickname, owner
+            self._kept_keys.update(dict.fromkeys(nickname.keys, person))
+
+    def drop(self, person: bytes) -> None:
+        """Keep no nickname for ``person`` any more."""
+        with self._lock:
+            self._drop(person)
 
     def find(self, nickname: Nickname) -> ClientT | None:
         """Who holds exactly this nickname, in whatever case."""
@@ -95,31 +107,34 @@ class Registry(Generic[ClientT]):
     def snapshot(self) -> tuple[tuple[ClientT, Nickname | None], ...]:
         """Everybody who is connected at this moment, with their nicknames."""
         with self._lock:
-            return tuple(self._nicknames.items())
+            return tuple((client, self._nicknames.get(client)) for client in self._connected)
 
     def __len__(self) -> int:
         with self._lock:
-            return len(self._nicknames)
+            return len(self._connected)
+
+    def _hold(self, client: ClientT, nickname: Nickname) -> None:
+        self._nicknames[client] = nickname
+        self._holders.update(dict.fromkeys(nickname.keys, client))
+        self._by_folded[nickname.folded] = client
 
     def _free(self, client: ClientT) -> None:
-        nickname = self._nicknames.get(client)
+        nickname = self._nicknames.pop(client, None)
         if nickname is not None:
-            self._nicknames[client] = None
             del self._by_folded[nickname.folded]
             for key in nickname.keys:
                 del self._holders[key]
 
-    def _drop(self, client: ClientT) -> None:
-        nickname, _ = self._kept.pop(client, (None, None))
+    def _drop(self, person: bytes) -> None:
+        nickname, _ = self._kept.pop(person, (None, None))
         for key in nickname.keys if nickname is not None else ():
-            if self._kept_keys.get(key) is client:
+            if self._kept_keys.get(key) == person:
                 del self._kept_keys[key]
 
     def _check(self, client: ClientT, holder: ClientT, nickname: Nickname) -> None:
         if holder is client:
             return
         held = self._nicknames[holder]
-        assert held is not None
         if held.folded == nickname.folded:
             raise NameTaken(name=nickname.text)
         raise NameTooSimilar(name=nickname.text, other=held.text)

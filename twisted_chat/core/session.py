@@ -17,7 +17,8 @@ from msgspec import structs
 
 from twisted_chat.core import commands
 from twisted_chat.core.author import author_key
-from twisted_chat.core.chat import Chat
+from twisted_chat.core.changes import KeptPerson
+from twisted_chat.core.chat import Answer, Chat
 from twisted_chat.core.commands import State
 from twisted_chat.core.errors import (
     AlreadyHere,
@@ -30,7 +31,6 @@ from twisted_chat.core.errors import (
     UnknownCode,
 )
 from twisted_chat.core.ignoring import IgnoreList
-from twisted_chat.core.journal import KeptPerson
 from twisted_chat.core.link import Link, NoConnection
 from twisted_chat.core.messages import (
     Cancel,
@@ -61,6 +61,14 @@ from twisted_chat.i18n.language import match
 
 #: Who gives so many wrong codes is guessing: the connection is closed.
 WRONG_CODES_LIMIT = 5
+
+
+def _nothing() -> None:
+    """Nothing is to be done."""
+
+
+def _nobody(refusal: Refusal | None) -> None:
+    """Nobody waits for the answer."""
 
 
 class Connection(Link, Protocol):
@@ -96,7 +104,8 @@ class Session(Asker):
     def __init__(self, chat: Chat, connection: Connection, address: str, language: str) -> None:
         self.address = address
         self.nickname = Nickname("", "", frozenset())
-        self._be(os.urandom(16))
+        self.client_id = os.urandom(16)
+        self.author = author_key(self.client_id)
         self.code = ""
         self.replaced: set[str] = set()
         self.profile = PERSON
@@ -114,14 +123,16 @@ class Session(Asker):
         self._code_arrived: Callable[[], bool] | None = None
         #: Lines that were dropped, which was not told.
         self._not_sent = 0
-        self._correspondent: tuple[Person, str] | None = None
+        #: What is to be done as soon as it is known that the name is theirs.
+        self._when_entered: Callable[[], None] = _nothing
+        self._correspondent: tuple[bytes, str] | None = None
         super().__init__(chat, connection, language)
-        chat.registry.add(self)
+        self.number = chat.connected(self)
 
     @property
     def has_name(self) -> bool:
         """Whether a name was chosen, or whoever it was is gone or somebody else by now."""
-        return self._state is not State.CHOOSING
+        return self._state not in (State.CHOOSING, State.ENTERING)
 
     def handle(self, request: Request) -> None:
         """Do what is asked, or show why not."""
@@ -172,9 +183,12 @@ class Session(Asker):
             raise NameFirst()  # that is what hello is for
         if self._state is State.CHATTING:
             before = self.nickname.text
-            self._in_turn(lambda then: self._chat.rename(self, name, then, request.id))
-            self._chat.keeper.changed(self)
-            self._chat.audit("renamed", self.address, name.text, before=before)
+
+            def renamed() -> None:
+                self._chat.keeper.changed(self)
+                self._chat.audit("renamed", self.address, name.text, before=before)
+
+            self._in_turn(partial(self._chat.rename, self, name), request.id, renamed)
         else:
             self._enter(name, self._first_rooms(), None, request.id)
 
@@ -225,15 +239,21 @@ class Session(Asker):
             positions: dict[str, int | None] = dict(resume)
             if len(resume) < self._chat.limits.rooms:
                 positions = {**self._first_rooms(), **resume}
-            self._enter(name, positions, client_id, request.id, resumed=bool(resume))
+            called_otherwise = ChooseName(request.nickname, id=request.id)
+
+            def entered() -> None:
+                if name != self.nickname:  # they were in the chat already, at another node
+                    self.handle(called_otherwise)
+
+            self._enter(name, positions, client_id, request.id, entered, resumed=bool(resume))
             return
         assert isinstance(other, Session)
         other.replaced |= replaced
         other._ignore_too(request.ignored or {})
-        session = self._hand_over_to(other, resume, request.id)
-        session._set_style(language, timestamps=False)
-        if name != session.nickname:
-            session.handle(ChooseName(request.nickname, id=request.id))
+        self._hand_over_to(other, resume, request.id)
+        other._set_style(language, timestamps=False)
+        if name != other.nickname:
+            other.handle(ChooseName(request.nickname, id=request.id))
 
     def _enter(
         self,
@@ -241,29 +261,62 @@ class Session(Asker):
         positions: Positions,
         client_id: bytes | None,
         id: str | None,
+        entered: Callable[[], None] = _nothing,
+        refused: Callable[[], None] = _nothing,
         resumed: bool = False,
     ) -> None:
-        given = self.client_id
+        """Come into the chat; then ``entered`` is called, or ``refused`` if the name is taken.
+
+        :raises Refusal: the name is too long, or the rooms are too many.
+        """
+        given = self.client_id, self.author
         if client_id is not None:
             self._be(client_id)
         elif not self.profile.resumes_by_number:
             self.code = self._chat.identities.add_code(self)
-        try:
-            self._in_turn(
-                lambda then: self._chat.enter(self, name, positions, then, id, resumed=resumed)
-            )
-        except Refusal:
-            self._be(given)
+
+        def take_back() -> None:
+            self._when_entered = _nothing
+            if self.away:
+                self._state = State.CLOSED
+                self._chat.registry.remove(self)
+            elif self._state is State.ENTERING:
+                self._state = State.CHOOSING
+            self.client_id, self.author = given
+            self._keeps_client_id = False
             self._chat.identities.take_code_back(self)
             self.code = ""
-            raise
-        self._chat.audit("named", self.address, name.text)
+            refused()
+
+        def come_in() -> None:
+            self._has_entered(client_id)
+            entered()
+            what_came_meanwhile, self._when_entered = self._when_entered, _nothing
+            what_came_meanwhile()
+
         self._keeps_client_id = client_id is not None
+        self._state = State.ENTERING
+        try:
+            self._in_turn(
+                partial(self._chat.enter, self, name, positions, resumed=resumed),
+                id,
+                come_in,
+                take_back,
+            )
+        except Refusal:
+            take_back()
+            raise
+
+    def _has_entered(self, client_id: bytes | None) -> None:
+        if self._state is State.CLOSED:  # the server is stopping
+            self._chat.leave(self, _nobody)
+            return
+        self._state = State.CHATTING
+        self._chat.audit("named", self.address, self.nickname.text)
         if client_id is not None:
             self._chat.identities.add_client(self, self.author)
         elif not self.profile.resumes_by_number:
             self._chat.keeper.save(self, self.kept())
-        self._state = State.CHATTING
 
     def _be(self, client_id: bytes) -> None:
         """Have this client id, which nothing else needs to know: the others know its hash."""
@@ -292,25 +345,29 @@ class Session(Asker):
             if self._wrong_codes >= WRONG_CODES_LIMIT:
                 self._connection.close()
             return
+        assert isinstance(other, Session)
         self._hand_over_to(other, {}, request.id)
 
     def _come_back_as(self, kept: KeptPerson, id: str | None) -> None:
-        """Be somebody who was here before the server was started again.
+        """Be somebody who was here before the server was started again, or is at another node.
 
-        :raises Refusal: the nickname is somebody else's by now.
+        If the nickname is somebody else's by now, that is told.
         """
         given = self.author
         self.author = kept.author
         self._set_style(kept.language, kept.timestamps)
         self._ignore_too(dict(kept.ignored))
-        try:
-            self._enter(nickname(kept.nickname), dict(kept.rooms), None, id, resumed=True)
-        except Refusal:
+
+        def entered() -> None:
+            self._chat.audit("resumed", self.address, self.nickname.text)
+
+        def refused() -> None:
             self.author = given
             self._ignored = IgnoreList()
             self._chat.keeper.put_back(kept)
-            raise
-        self._chat.audit("resumed", self.address, self.nickname.text)
+
+        rooms = dict(kept.rooms)
+        self._enter(nickname(kept.nickname), rooms, None, id, entered, refused, resumed=True)
 
     def kept(self) -> KeptPerson | None:
         if self._state is not State.CLOSED:
@@ -345,49 +402,95 @@ class Session(Asker):
             self._code_arrived = self._connection.arrival()
             self._code_arrived()  # it tells no sooner than when it is asked again
 
-    def _hand_over_to(self, other: Person, positions: Positions, id: str | None) -> Session:
-        """The person at our connection turns out to be ``other``: they go on there."""
-        assert isinstance(other, Session)
-        other.take_over(self._connection, positions, id)
-        self._state = State.CLOSED
-        self._chat.registry.remove(self)
-        return other
+    def _hand_over_to(self, other: Session, positions: Positions, id: str | None) -> None:
+        """The person at our connection turns out to be ``other``: they go on there.
+
+        :raises Refusal: they cannot.
+        """
+        connection = self._connection
+
+        def over() -> None:
+            was_lost = self._state is State.CLOSED
+            self._state = State.CLOSED
+            self._chat.registry.remove(self)
+            if was_lost:  # before it was known that they may come in
+                other.connection_lost(connection)
+
+        other.take_over(connection, positions, id, over)
 
     def take_over(
-        self, connection: Connection, positions: Positions, id: str | None = None
+        self,
+        connection: Connection,
+        positions: Positions,
+        id: str | None = None,
+        over: Callable[[], None] = _nothing,
     ) -> None:
-        """Go on over ``connection``; the one there was, if any, is told and closed.
+        """Go on over ``connection``, then call ``over``; the one there was is told and closed.
 
-        ``id`` is that of the request.
+        ``id`` is that of the request. If the nickname is somebody else's by now, that is told.
 
-        :raises Refusal: the nickname is somebody else's by now.
+        :raises Refusal: the rooms are too many.
         """
         self._forget_last_code()
         replaced, self._connection = self._connection, connection
         code = self.code
         if code:
             self.code = self._chat.identities.add_code(self)
-        try:
-            if self._state is State.CLOSED:
-                self._positions = _arrived(self._positions, replaced)
-                self._come_in_again(id)
-            else:
-                if not self.profile.resumes_by_number:
-                    positions = _arrived(self._chat.positions(self), replaced)
-                self._chat.come_back(self, positions, id)
-                self._code_was_shown()
-                self._show_again()
-        except Refusal:
+
+        def back() -> None:
             self._connection = replaced
             if code:
                 self._chat.identities.take_code_back(self)
                 self.code = code
+
+        def done() -> None:
+            self._has_taken_over(connection, replaced)
+            over()
+
+        if self._state is State.CLOSED:
+            self._positions = _arrived(self._positions, replaced)
+            self._come_in_again(id, done, back)
+            return
+        if not self.profile.resumes_by_number:
+            positions = _arrived(self._chat.positions(self), replaced)
+        try:
+            self._chat.come_back(self, positions, id)
+        except Refusal:
+            back()
             raise
+        done()
+
+    def _come_in_again(
+        self, id: str | None, done: Callable[[], None], back: Callable[[], None]
+    ) -> None:
+        def entered() -> None:
+            self._chat.identities.back(self)
+            self._state = State.CHATTING
+            done()
+
+        def refused() -> None:
+            self._state = State.CLOSED
+            self._chat.registry.remove(self)
+            back()
+
+        self._chat.registry.add(self)
+        self._state = State.ENTERING
+        enter = partial(self._chat.enter, self, self.nickname, self._positions, resumed=True)
+        try:
+            self._in_turn(enter, id, entered, refused)
+        except Refusal:
+            refused()
+            raise
+
+    def _has_taken_over(self, connection: Connection, replaced: Connection) -> None:
+        self._code_was_shown()
+        self._show_again()
         self._absence = None
         self._come_from_absence()
         connection.adopt(self)
         self._chat.audit("resumed", self.address, self.nickname.text)
-        if self.profile.deduplicates:  # it sends again what was not acknowledged
+        if self.profile.deduplicates:
+            # A program sends again what was not acknowledged.
             self.lines_dropped(replaced.drop_lines())
         else:
             connection.put_lines(replaced.take_lines())
@@ -396,23 +499,16 @@ class Session(Asker):
         replaced.show((Replaced(),), self._style)
         replaced.close()
 
-    def _come_in_again(self, id: str | None) -> None:
-        def enter(then: Callable[[], None]) -> None:
-            def entered() -> None:
-                self._code_was_shown()
-                self._show_again()
-                then()
-
-            self._chat.enter(self, self.nickname, self._positions, entered, id, resumed=True)
-
-        self._chat.registry.add(self)
-        try:
-            self._in_turn(enter)
-        except Refusal:
+    def goes_on_elsewhere(self) -> None:
+        self._chat.identities.let_go(self)
+        self._absence = None
+        self._come_from_absence()
+        if self._state is not State.CLOSED:
+            self._state = State.CLOSED
             self._chat.registry.remove(self)
-            raise
-        self._chat.identities.back(self)
-        self._state = State.CHATTING
+            self.lines_dropped(self._connection.drop_lines())
+            self.show(Replaced())
+            self._connection.close()
 
     def lines_dropped(self, count: int) -> None:
         """``count`` lines that waited were dropped: that is told, or when the person comes back."""
@@ -428,7 +524,9 @@ class Session(Asker):
 
     def ended(self) -> None:
         """The other side will say nothing more: also what a program leaves behind that dies."""
-        if self._state is State.CHATTING and self._keeps_client_id:
+        if self._state is State.ENTERING:
+            self._when_entered = self.ended
+        elif self._state is State.CHATTING and self._keeps_client_id:
             self._chat.in_turn(self._connection.close)  # then the grace period begins
         elif self._state is State.CHATTING:
             self._depart()
@@ -447,23 +545,34 @@ class Session(Asker):
         self._code_arrived = None
         self._connection = NoConnection(connection.source)
         self._chat.away(self)
-        if self._state is State.CHATTING and self._keeps_client_id:
+        if self._state in (State.CHATTING, State.ENTERING) and self._keeps_client_id:
             self._absence = absence = object()
             over = partial(self._absence_over, absence)
             self._absent_from = self.source
             self._absent_from.add_absent(self, over)
+            self._when_entered = partial(self._chat.away, self)
             return over
+        if self._state is State.ENTERING:
+            self._when_entered = partial(self._lost, connection)
+        else:
+            self._lost(connection)
+        return None
+
+    def _lost(self, connection: Connection) -> None:
+        """Leave: ``connection`` is lost, and nobody waits for another one."""
         self._go()
         self._positions = _arrived(self._positions, connection)
         self._chat.keeper.save(self, self.kept())
-        return None
 
     def _absence_over(self, absence: object) -> None:
         """The grace period is over, or too many others of the same source are away, too."""
         if self._absence is absence:
             self._absence = None
             self._come_from_absence()
-            self._go()
+            if self._state is State.ENTERING:
+                self._when_entered = self._go
+            else:
+                self._go()
 
     def _come_from_absence(self) -> None:
         if self._absent_from is not None:
@@ -479,34 +588,38 @@ class Session(Asker):
     def _depart(self) -> None:
         """Leave, in such a way that a person can come back with their code."""
         self._chat.audit("left", self.address, self.nickname.text)
+        is_known = False
         if self.profile.resumes_by_number:
             self._chat.identities.forget(self)  # it knows its numbers itself
         else:
             self._positions = self._chat.positions(self)
-        self._chat.leave(self, self._connection.close)
+            is_known = self._stay_known(self.source)
+        connection = self._connection
+        self._chat.leave(self, lambda _: connection.close(), keeps_name=is_known)
         self._state = State.CLOSED
-        if not self.profile.resumes_by_number:
-            self._stay_known(self.source)
 
-    def _stay_known(self, source: Source) -> None:
-        """The nickname is kept, and counts for ``source``, as long as one can come back."""
-        identities, registry = self._chat.identities, self._chat.registry
+    def _stay_known(self, source: Source) -> bool:
+        """Whether one can come back; that long, the nickname counts for ``source``."""
 
         def forgotten() -> None:
             source.remove_absent(self)
-            registry.drop(self)
+            self._chat.forget(self)
 
-        if identities.gone(self, forgotten):
-            registry.keep(self, self.nickname, source.key)
-            self._absent_from = source
-            source.add_absent(self, partial(identities.forget, self))
+        if not self._chat.identities.gone(self, forgotten):
+            return False
+        self._absent_from = source
+        source.add_absent(self, partial(self._chat.identities.forget, self))
+        return True
 
     def _quit(self, request: Quit) -> None:
+        if self._state is State.ENTERING:
+            self._when_entered = partial(self._quit, request)
+            return
         self._connection.hold()  # lines after it are not sent: that is told
         if self._state is State.CHATTING:
             self._chat.audit("left", self.address, self.nickname.text)
             self._chat.identities.forget(self)
-            self._chat.leave(self, self._say_goodbye)
+            self._chat.leave(self, lambda _: self._say_goodbye())
         else:
             self._say_goodbye()
         self._state = State.CLOSED
@@ -543,29 +656,27 @@ class Session(Asker):
         if not request.text.strip():
             raise BadRequest(reason="text is blank")
 
-        def tell(then: Callable[[], None]) -> None:
-            self._chat.tell(self, request.name, request.text, then, request.id)
-
-        self._in_turn(tell)
+        self._in_turn(partial(self._chat.tell, self, request.name, request.text), request.id)
 
     def _reply(self, request: Reply) -> None:
         if self._correspondent is None:
             raise NobodyToAnswer()
-        person, name = self._correspondent
-        if self._chat.registry.find(person.nickname) is not person:
+        author, name = self._correspondent
+        person = self._chat.person_known_as(author)
+        if person is None:
             raise NoSuchPerson(name=name)  # whoever has that name by now is somebody else
         self._tell(Tell(person.name, request.text))
 
     # -- rooms --------------------------------------------------------------------------------
 
     def _join(self, request: Join) -> None:
-        self._in_turn(lambda then: self._chat.join(self, request.room, then, request.id))
-        self._chat.keeper.changed(self)
+        changed = partial(self._chat.keeper.changed, self)
+        self._in_turn(partial(self._chat.join, self, request.room), request.id, changed)
 
     def _leave_room(self, request: Leave) -> None:
         room = self._own_room(request.room)
-        self._in_turn(lambda then: self._chat.leave_room(self, room, then, request.id))
-        self._chat.keeper.changed(self)
+        changed = partial(self._chat.keeper.changed, self)
+        self._in_turn(partial(self._chat.leave_room, self, room), request.id, changed)
 
     def _topic(self, request: Topic) -> None:
         room = self._own_room(request.room)
@@ -577,16 +688,37 @@ class Session(Asker):
             self._chat.set_topic(self, room, request.text, self._message_id(request))
             self._put_drafts(room)
 
-    def heard_from(self, sender: Person) -> None:
-        self._correspondent = sender, sender.name
+    def heard_from(self, author: bytes, name: str) -> None:
+        self._correspondent = author, name
+
+    @property
+    def is_leaving(self) -> bool:
+        return self._state is State.CLOSED
 
     # -- helpers ------------------------------------------------------------------------------
 
-    def _in_turn(self, ask: Callable[[Callable[[], None]], None]) -> None:
+    def _in_turn(
+        self,
+        ask: Callable[[Answer, str | None], None],
+        id: str | None,
+        done: Callable[[], None] = _nothing,
+        refused: Callable[[], None] = _nothing,
+    ) -> None:
         """Ask the chat for something that is answered in its turn; take no requests until then."""
         release = self._connection.hold()
+
+        def answer(refusal: Refusal | None) -> None:
+            try:
+                if refusal is None:
+                    done()
+                else:
+                    self.refuse(refusal, id)
+                    refused()
+            finally:
+                release()
+
         try:
-            ask(release)
+            ask(answer, id)
         except Refusal:
             release()
             raise

@@ -180,11 +180,19 @@ class Source:
             minutes = max(1, math.ceil((first + HOUR - now) / 60))
             raise TooManyNewRooms(limit=limit, minutes=minutes)
 
-    def count_new_rooms(self, names: Collection[str]) -> None:
-        """These rooms were made."""
-        if not self.trusted and self._sources.limits.rooms_per_hour:
-            now = self._sources.clock.seconds()
-            self._rooms.update((name, now) for name in names if name not in self._rooms)
+    def count_new_rooms(self, names: Collection[str]) -> list[str]:
+        """These rooms are made; returns those that were not counted before."""
+        if self.trusted or not self._sources.limits.rooms_per_hour:
+            return []
+        now = self._sources.clock.seconds()
+        fresh = [name for name in names if name not in self._rooms]
+        self._rooms.update(dict.fromkeys(fresh, now))
+        return fresh
+
+    def uncount_new_rooms(self, names: Collection[str]) -> None:
+        """These rooms, which were counted, were not made after all."""
+        for name in names:
+            self._rooms.pop(name, None)
 
     def time_to_forget(self, now: float) -> float:
         """The seconds until nothing of it matters, if no connection comes."""

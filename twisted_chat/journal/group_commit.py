@@ -12,24 +12,32 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from twisted_chat.core.errors import DatabaseUnusable, NotSaved, Refusal, SearchNotReady
-from twisted_chat.core.journal import (
-    CommonReader,
+from twisted_chat.core.changes import (
+    Change,
     Draft,
     Failed,
-    Found,
-    HistoryReader,
+    Group,
+    Keep,
     KeptPerson,
-    Marker,
+    Ordered,
     Outcome,
+    Removed,
     RoomState,
-    SearchReader,
+    rooms_opened,
 )
+from twisted_chat.core.errors import (
+    CannotStart,
+    DatabaseUnusable,
+    NotSaved,
+    Refusal,
+    SearchNotReady,
+)
+from twisted_chat.core.journal import CommonReader, Found, HistoryReader, SearchReader
 from twisted_chat.journal import retention
 from twisted_chat.journal.readers import STOPPING, Readers, result_of
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
@@ -38,7 +46,7 @@ from twisted_chat.journal.sqlite.index import IndexDamaged
 from twisted_chat.journal.sqlite.reader import Reader
 from twisted_chat.journal.sqlite.store import Store
 
-#: Places in the queue, drafts and markers alike. When it is full, senders are not read.
+#: Changes in the queue. When it is full, senders are not read.
 QUEUE_LIMIT = 10_000
 
 #: Places of the queue that one group takes: no more than can be shown within so many seconds,
@@ -92,7 +100,6 @@ class _Removal:
 
     rooms: deque[RoomState]
     time: int
-    removed: Callable[[str, int], None]
     #: How many entries are gone, and of how many rooms that are done with.
     entries: int = 0
     emptied: int = 0
@@ -128,7 +135,7 @@ class GroupCommitJournal:
         self._soon = soon
         self._wake = threading.Condition()
         self._jobs: list[Callable[[], None]] = []  # guarded by _wake
-        self._kept: list[tuple[Sequence[KeptPerson], Sequence[bytes]]] = []  # guarded by _wake
+        self._kept: list[Keep] = []  # guarded by _wake
         self._all_delivered = False  # set under _wake
         self._stopping = False  # set under _wake
         self._asleep = False  # set under _wake
@@ -137,7 +144,7 @@ class GroupCommitJournal:
         #: that it took; to be set before the start.
         self.measured: Callable[[Sequence[Outcome], float], None] | None = None
         # Filled by the thread that owns the chat and emptied by the writer, without a lock.
-        self._queue: deque[Draft | Marker] = deque()
+        self._queue: deque[Change | _Behind] = deque()
         self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
         self._readers = Readers(lambda: self._store.reader(), call_from_thread)
         # The writer thread's: how many entries are not indexed yet, at most; and when it may
@@ -147,14 +154,29 @@ class GroupCommitJournal:
         self._index_fails = False
         self._index_again = 0.0
         # The rest belongs to the thread that owns the chat.
-        self._deliver: Callable[[Sequence[Outcome]], None] = _nobody
+        self._apply: Callable[[Group], None] = _nobody
         self._outstanding = 0
         self._waking = False
         self._group_limit = GROUP_LEAST
         self._waiting_for_space: list[Callable[[], None]] = []
         self._stopped: Callable[[], None] = _nothing
 
-    def start(self, deliver: Callable[[Sequence[Outcome]], None]) -> Sequence[RoomState]:
+    def open(
+        self,
+        apply: Callable[[Group], None],
+        opened: Callable[[Sequence[RoomState] | Refusal], None],
+    ) -> None:
+        try:
+            rooms = self._open()
+        except CannotStart as error:
+            opened(error)
+            return
+        self._apply = apply
+        self._thread.start()
+        self._readers.start(with_threads=not self._store.in_memory)
+        opened(rooms)
+
+    def _open(self) -> Sequence[RoomState]:
         self._store = self._open_store()
         self.guard = Guard(self._store, most=self._max_size)
         try:
@@ -164,27 +186,19 @@ class GroupCommitJournal:
             self._store.close()
             raise DatabaseUnusable(path=self._store.path, reason=reason_of(error)) from error
         self._made_anew = self._store.search_index.made_anew
-        self._deliver = deliver
-        self._thread.start()
-        self._readers.start(with_threads=not self._store.in_memory)
         return rooms
 
-    def append(self, draft: Draft) -> None:
-        self._put((draft,))
+    @property
+    def node(self) -> str:
+        return ""
 
-    def extend(self, drafts: Sequence[Draft]) -> None:
-        self._put(drafts)
-
-    def mark(self, callback: Callable[[], None]) -> None:
-        self._put((Marker(callback),))
-
-    def find(self, room: str, reply: Callable[[RoomState | None], None]) -> None:
-        found: list[RoomState | None] = []
-
-        def look() -> None:
-            found.append(self._store.room(room))
-
-        self._put((Marker(lambda: reply(found[0] if found else None), look),))
+    def submit(self, changes: Sequence[Change]) -> None:
+        if len(changes) == 1 and isinstance(changes[0], Keep):
+            with self._wake:
+                self._kept.append(changes[0])
+                self._wake.notify()
+        else:
+            self._put(changes)
 
     @property
     def told(self) -> str:
@@ -278,15 +292,13 @@ class GroupCommitJournal:
             else:
                 self._readers.search(find, reply, source)
 
-        self.mark(lambda: self._put_job(job))  # behind what is in the queue by now
+        self._put((_Behind(job),))  # behind what is in the queue by now
 
-    def remove_before(
-        self, time: int, removed: Callable[[str, int], None], now: int | None = None
-    ) -> None:
+    def remove_before(self, time: int, now: int | None = None) -> None:
         def begin() -> None:
             try:
                 if now is None or self._believes(now, now - time):
-                    self._remove(_Removal(deque(self._store.rooms()), time, removed))
+                    self._remove(_Removal(deque(self._store.rooms()), time))
             except SQLITE_FAULTS as error:
                 _log.error("old entries were not removed: %s", reason_of(error))
 
@@ -299,11 +311,6 @@ class GroupCommitJournal:
             _log.error("who could come back cannot be read: %s", reason_of(error))
             return ()
 
-    def keep(self, people: Sequence[KeptPerson], forgotten: Sequence[bytes]) -> None:
-        with self._wake:
-            self._kept.append((people, forgotten))
-            self._wake.notify()
-
     def stop(self, stopped: Callable[[], None]) -> None:
         self._stopped = stopped
         self._end = time.monotonic() + STOPPING_PATIENCE
@@ -313,10 +320,10 @@ class GroupCommitJournal:
 
     # -- on the thread that owns the chat ------------------------------------------------------
 
-    def _put(self, items: Sequence[Draft | Marker]) -> None:
+    def _put(self, items: Sequence[Change | _Behind]) -> None:
         self._outstanding += len(items)
         if self._stopping:
-            self._call_from_thread(self._delivered, _failed(items, STOPPING))
+            self._call_from_thread(self._delivered, _failed(items, STOPPING), len(items))
             return
         self._queue.extend(items)
         if self._asleep and not self._waking:
@@ -328,13 +335,14 @@ class GroupCommitJournal:
         with self._wake:
             self._wake.notify()
 
-    def _delivered(self, outcomes: Sequence[Outcome]) -> None:
-        self._outstanding -= len(outcomes)
+    def _delivered(self, outcomes: Sequence[Outcome], places: int) -> None:
+        """What became of the changes of a group, which took some ``places`` in the queue."""
+        self._outstanding -= places
         start = time.perf_counter()
         try:
-            self._deliver(outcomes)
+            self._apply(Group(self.node, outcomes))
         finally:
-            self._fit_groups(len(outcomes), time.perf_counter() - start)
+            self._fit_groups(places, time.perf_counter() - start)
             if self._waiting_for_space and self._outstanding <= QUEUE_LIMIT // 2:
                 waiting, self._waiting_for_space = self._waiting_for_space, []
                 for callback in waiting:
@@ -399,7 +407,7 @@ class GroupCommitJournal:
                 self._keep([*kept, *self._last_kept()])
                 break
             if group:
-                self._call_from_thread(self._delivered, self._commit(group))
+                self._call_from_thread(self._delivered, self._commit(group), len(group))
                 self._unindexed += len(group)
                 if self._unindexed > INDEX_BACKLOG:
                     self._index(2 * len(group))
@@ -427,7 +435,7 @@ class GroupCommitJournal:
         is_far_behind = self._unindexed >= INDEX_FAR_BEHIND and not self._index_fails
         return INDEX_PAUSE if is_far_behind else INDEX_DELAY
 
-    def _last_kept(self) -> list[tuple[Sequence[KeptPerson], Sequence[bytes]]]:
+    def _last_kept(self) -> list[Keep]:
         """What is to be kept when all is delivered: who was shown how much of it."""
         self._call_from_thread(self._delivered_all)
         with self._wake:
@@ -436,12 +444,12 @@ class GroupCommitJournal:
             kept, self._kept = self._kept, []
             return kept
 
-    def _keep(self, kept: Sequence[tuple[Sequence[KeptPerson], Sequence[bytes]]]) -> None:
+    def _keep(self, kept: Sequence[Keep]) -> None:
         """Write who can come back: the last word of each author, in one transaction."""
         last: dict[bytes, KeptPerson | None] = {}
-        for people, forgotten in kept:
-            last.update((person.author, person) for person in people)
-            last.update(dict.fromkeys(forgotten))
+        for change in kept:
+            last.update((person.author, person) for person in change.people)
+            last.update(dict.fromkeys(change.forgotten))
         if not last:
             return
         try:
@@ -518,7 +526,7 @@ class GroupCommitJournal:
                 removal.emptied += bool(removal.last)
                 removal.last = 0
             if last:
-                self._call_from_thread(removal.removed, room.name, last)
+                self._call_from_thread(self._delivered, (Ordered(Removed(room.name, last)),), 0)
                 self._put_job(lambda: self._remove(removal))
                 return
         if removal.rooms:
@@ -551,13 +559,16 @@ class GroupCommitJournal:
             )
         return False
 
-    def _commit(self, group: Sequence[Draft | Marker]) -> Sequence[Outcome]:
-        """What became of each item of ``group``, in its order."""
+    def _commit(self, group: Sequence[Change | _Behind]) -> Sequence[Outcome]:
+        """What became of each change of ``group``, in its order."""
         drafts = [item for item in group if type(item) is Draft]
-        saved: Sequence[Outcome] = ()
+        rooms: dict[str, RoomState] = {}
         for item in group if len(drafts) < len(group) else ():
-            if type(item) is Marker and item.before is not None:
-                self._do(item.before)
+            if isinstance(item, _Behind):
+                self._put_job(item.job)
+            elif names := rooms_opened(item):
+                self._do(partial(self._look_up, names, rooms))
+        saved: Sequence[Outcome] = ()
         if drafts:
             start = time.perf_counter()
             saved = self._save(drafts)
@@ -565,8 +576,13 @@ class GroupCommitJournal:
                 self._do(partial(self.measured, saved, time.perf_counter() - start))
         if len(drafts) == len(group):
             return saved
-        outcomes = iter(saved)
-        return [item if isinstance(item, Marker) else next(outcomes) for item in group]
+        return _in_order(group, saved, rooms)
+
+    def _look_up(self, names: Sequence[str], rooms: dict[str, RoomState]) -> None:
+        """Add to ``rooms`` what is known of those called ``names``."""
+        for name in names:
+            if name not in rooms and (state := self._store.room(name)) is not None:
+                rooms[name] = state
 
     def _save(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
         outcomes: list[Outcome] = []
@@ -606,18 +622,36 @@ class GroupCommitJournal:
                     raise
 
 
-def _failed(group: Sequence[Draft | Marker], reason: str) -> Sequence[Outcome]:
+@dataclass(frozen=True)
+class _Behind:
+    """A job for the writer thread, once all that was submitted before is committed."""
+
+    job: Callable[[], None]
+
+
+def _in_order(
+    group: Sequence[Change | _Behind],
+    drafts: Iterable[Outcome],
+    rooms: Mapping[str, RoomState] = {},
+) -> Sequence[Outcome]:
+    """The outcomes of ``group``, of which those of the ``drafts`` are given."""
+    outcomes = iter(drafts)
     return [
-        Failed(item, NotSaved(text=item.text[:EXCERPT], reason=reason))
-        if isinstance(item, Draft)
-        else item
+        next(outcomes) if isinstance(item, Draft) else Ordered(item, rooms)
         for item in group
+        if not isinstance(item, _Behind)
     ]
+
+
+def _failed(group: Sequence[Change | _Behind], reason: str) -> Sequence[Outcome]:
+    drafts = (item for item in group if isinstance(item, Draft))
+    failed = (Failed(one, NotSaved(text=one.text[:EXCERPT], reason=reason)) for one in drafts)
+    return _in_order(group, failed)
 
 
 def _nothing() -> None:
     """Nobody waits for the end."""
 
 
-def _nobody(outcomes: Sequence[Outcome]) -> None:
+def _nobody(group: Group) -> None:
     raise AssertionError("the journal was not started")

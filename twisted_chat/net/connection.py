@@ -35,6 +35,7 @@ from twisted_chat.core.chat import announcement
 from twisted_chat.core.errors import InternalError, LineTooLong, LoginDeadlineMissed, Refusal
 from twisted_chat.core.limits import TEXT_LIMIT
 from twisted_chat.core.messages import Event, NotSent, Refused, Request, Say, Style
+from twisted_chat.core.people import Elsewhere
 from twisted_chat.core.rendered import Rendered, first_missing
 from twisted_chat.core.session import Session
 from twisted_chat.core.sources import Source
@@ -593,4 +594,5 @@ class ChatFactory(SharedFactory):
         return tuple(
             ConnectedClient(name.text if name else None, client.address)
             for client, name in self.chat.registry.snapshot()
+            if not isinstance(client, Elsewhere)
         )

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from twisted.internet.interfaces import IDelayedCall
 
 from twisted_chat import __version__
-from twisted_chat.core.journal import Failed, Outcome, Saved
+from twisted_chat.core.changes import Failed, Outcome, Saved
 from twisted_chat.journal.group_commit import QUEUE_LIMIT, GroupCommitJournal
 from twisted_chat.net.connection import ChatFactory
 from twisted_chat.net.outbox import Outbox

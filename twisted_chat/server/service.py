@@ -34,6 +34,7 @@ from twisted_chat.core.errors import (
     CannotStart,
     CertificateUnusable,
     FileUnwritable,
+    Refusal,
     TLSForbidden,
     TLSMissing,
     WrongSetting,
@@ -190,9 +191,14 @@ class ChatService(Service):
         try:
             if self._settings.audit_log:
                 self._open_audit(self._settings.audit_log)
-            self._chat.start()
         except CannotStart as error:
             self._fail(error)
+        self._chat.open(self._opened)
+
+    def _opened(self, refusal: Refusal | None) -> None:
+        """The log is open, unless there is a reason why it cannot be."""
+        if refusal is not None:
+            self._fail(refusal)
         super().startService()
         self._removal.start(REMOVAL_INTERVAL)
         self._keeping.start(KEEPING_INTERVAL, now=False)
@@ -422,7 +428,7 @@ class ChatService(Service):
         sentence = N_("No file descriptor is free: new connections have to wait.")
         self._say("no-descriptors", sentence, LogLevel.warn)
 
-    def _fail(self, error: CannotStart) -> None:
+    def _fail(self, error: Refusal) -> None:
         sentence = error.sentence(self._settings.language)
         self.factory.log.critical("{sentence}", sentence=sentence)  # the daemon's only words
         raise StartupFailure(sentence) from error

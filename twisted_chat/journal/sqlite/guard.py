@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from twisted_chat.core.journal import Draft
+from twisted_chat.core.changes import Draft
 from twisted_chat.journal.sqlite.files import CEILING_REACHED, MISPLACED
 
 #: Bytes of the database, more or less, that an entry needs besides its text, and for each

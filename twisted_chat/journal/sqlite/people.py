@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from twisted_chat.core.journal import KeptPerson
+from twisted_chat.core.changes import KeptPerson
 
 _INSERT = """
     INSERT OR REPLACE INTO person (author, code, nickname, language, timestamps, rooms, ignored)

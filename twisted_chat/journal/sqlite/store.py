@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from twisted_chat.core.changes import Draft, Failed, KeptPerson, RoomState, Saved
 from twisted_chat.core.errors import (
     CannotStart,
     DatabaseForeign,
@@ -23,7 +24,6 @@ from twisted_chat.core.errors import (
     DatabaseUnusable,
     IdReused,
 )
-from twisted_chat.core.journal import Draft, Failed, KeptPerson, RoomState, Saved
 from twisted_chat.core.messages import Entry
 from twisted_chat.journal.chain import START, link
 from twisted_chat.journal.runs import TOKEN_SIZE, Runs, superfluous

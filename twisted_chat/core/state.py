@@ -1,0 +1,489 @@
+"""Who is in which room under which name, on all nodes; only changes alter it, in their order.
+
+:meth:`State.apply` is deterministic: it reads the change and what is here, never a clock, a
+setting, the network or chance. So every node that applies the same changes has the same people,
+names and rooms. What of it is shown, and to whom, is each node's own: people whose connection is
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from msgspec import structs
+
+from twisted_chat.core.arrivals import Arrivals
+from twisted_chat.core.catch_up import position_of
+from twisted_chat.core.changes import (
+    Announce,
+    Answered,
+    Applied,
+    Barrier,
+    Change,
+    Depart,
+    Enter,
+    Forget,
+    Join,
+    Keep,
+    Leave,
+    NodeGone,
+    Removed,
+    Rename,
+    RoomState,
+    Tell,
+)
+from twisted_chat.core.errors import NoSuchPerson, NotConfirmed, NotReading, Refusal
+from twisted_chat.core.ignoring import IgnoredPeople
+from twisted_chat.core.kept import Keeper
+from twisted_chat.core.messages import Announced, Entry, Renamed, RoomLeft, Told
+from twisted_chat.core.moments import Moments
+from twisted_chat.core.names import RoomNames
+from twisted_chat.core.people import Anybody, Elsewhere, Person, Positions
+from twisted_chat.core.presence import Move
+from twisted_chat.core.private_messages import PrivateMessages
+from twisted_chat.core.registry import Registry
+from twisted_chat.core.room import Cursor, Room
+from twisted_chat.core.rooms import Rooms
+
+
+class Waiting(NamedTuple):
+    """A request of this node that is answered when its change is applied.
+
+    ``person`` asked; ``positions`` has where to start in the rooms that they come into; ``id`` is
+    that of the request; with ``goes_there``, the room that is joined becomes the current one.
+    ``answer`` is called with None, or with the reason why nothing was changed.
+    """
+
+    answer: Callable[[Refusal | None], None]
+    person: Person | None = None
+    positions: Positions = MappingProxyType({})
+    id: str | None = None
+    resumed: bool = False
+    goes_there: bool = False
+
+
+class State:
+    """What all nodes know alike, and the people of this node who are shown it."""
+
+    def __init__(
+        self,
+        node: str,
+        submit: Callable[[Sequence[Change]], None],
+        registry: Registry[Anybody],
+        rooms: Rooms,
+        moments: Moments,
+        private_messages: PrivateMessages,
+        arrivals: Arrivals,
+        keeper: Keeper[Person],
+    ) -> None:
+        self._node = node
+        self._submit = submit
+        self._registry = registry
+        self.rooms = rooms
+        self.room_names = RoomNames()
+        #: Those whom somebody ignores.
+        self.ignored = IgnoredPeople()
+        #: Who is in the chat, by author key.
+        self.people: dict[bytes, Anybody] = {}
+        #: People of this node who left, and for whom the nickname is kept.
+        self._departed: dict[bytes, Person] = {}
+        #: What waits for the change with a number.
+        self.waiting: dict[int, Waiting] = {}
+        #: Private messages for people of other nodes, with the recipient's, and their answers.
+        self._told: dict[int, tuple[str, Callable[[Refusal | None], None], str]] = {}
+        #: Rooms that somebody left without that being told, or that was told meanwhile.
+        self._left_untold: dict[Anybody, list[Room]] = {}
+        self._moments = moments
+        self._private_messages = private_messages
+        self._arrivals = arrivals
+        self._keeper = keeper
+
+    def open(self, states: Sequence[RoomState]) -> None:
+        """These rooms are in the log."""
+        for state in states:
+            self.room_names.add(state.name)
+        self.rooms.start((s.name, s.base, s.last, s.topic, s.topic_by) for s in states)
+
+    # -- entries ------------------------------------------------------------------------------
+
+    def publish(self, name: str, entries: Sequence[Entry], authors: set[bytes | None]) -> None:
+        """``entries`` are the next ones of a room."""
+        people = {self.people[author] for author in authors if author in self.people}
+        room = self.room(name)
+        room.publish(entries, people)
+        self._tidy(room)
+
+    # -- changes ------------------------------------------------------------------------------
+
+    def apply(self, change: Applied, node: str, rooms: Mapping[str, RoomState]) -> None:
+        """Carry out ``change``, which ``node`` submitted, and answer the request that waits for it
+        here. ``rooms``: what the log knows of those that the change opens.
+        """
+        request = getattr(change, "request", 0) if node == self._node else 0
+        # An answer to a private message is for whoever submitted that, and is no request.
+        waiting = None if isinstance(change, Answered) else self.waiting.pop(request, None)
+        refusal = None
+        try:
+            _CARRY_OUT[type(change)](self, change, node, rooms, waiting)
+        except Refusal as error:
+            refusal = error
+        finally:
+            if waiting is not None:
+                waiting.answer(refusal)
+
+    def _enter(
+        self, change: Enter, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        person: Anybody
+        if waiting is not None and waiting.person is not None:
+            person = waiting.person
+        else:
+            person = Elsewhere(node, change.person, change.source)
+        old = self.people.get(change.person)
+        if old is None:
+            self._registry.claim(person, change.nickname, change.person, change.source)
+            person.nickname = change.nickname
+            self.ignored.called(change.person, change.nickname.text)
+            departed = self._departed.pop(change.person, None)
+            if departed is not None and departed is not person:
+                departed.goes_on_elsewhere()
+            positions: dict[str, int | None] = {}
+        else:
+            positions = self._replace(old, person)
+        self.people[change.person] = person
+        new = []
+        for name in change.rooms:
+            called = self._called(name)
+            position = None if waiting is None else waiting.positions.get(name)
+            if position is not None:
+                positions[called] = position
+            if called not in person.cursors:
+                new.append(self._add(person, called, rooms.get(name)).room)
+        move = Move(len(new))
+        for room in new:
+            room.presence.came(person, old is None, move)
+            self._moments.changed(room, person)
+        if isinstance(person, Elsewhere):
+            return
+        assert waiting is not None
+        starts = [(cursor, positions.get(name)) for name, cursor in person.cursors.items()]
+        self.go_to(person, starts[0][0].room if starts else None)
+        welcome = [(cursor.room, position) for cursor, position in starts]
+        self._arrivals.welcome(person, welcome, waiting.resumed, waiting.id)
+        for cursor, position in starts:
+            self._arrivals.start(person, cursor, position, waiting.id)
+
+    def _replace(self, old: Anybody, person: Anybody) -> dict[str, int | None]:
+        """``person`` goes on where ``old`` was, who is the same; the others do not notice.
+
+        Returns the rooms, with what was shown in each if that is known here.
+        """
+        self._registry.hand_over(old, person)
+        person.nickname = old.nickname
+        self._left_untold.pop(old, None)
+        positions: dict[str, int | None] = {}
+        for name, cursor in tuple(old.cursors.items()):
+            cursor.room.tell_presence(old)
+            positions[name] = position_of(cursor)
+            self.close(cursor)
+            self._add(person, name, None)
+        old.cursors.clear()
+        if not isinstance(old, Elsewhere):
+            old.goes_on_elsewhere()
+        return positions
+
+    def _rename(
+        self, change: Rename, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        person = self._of(node, change.person)
+        if person is None:
+            return
+        old, new = person.name, change.nickname.text
+        self._registry.claim(person, change.nickname, change.person)
+        person.nickname = change.nickname
+        self.ignored.called(change.person, new)
+        for room in self._left_untold.pop(person, ()):
+            room.tell_presence(person)  # it was under the old name
+        move = Move(len(person.cursors))
+        for cursor in person.cursors.values():
+            room = cursor.room
+            room.settle_presence(person)
+            room.presence.renamed(person, old, new, move)
+            self._moments.changed(room, person)
+        if waiting is not None and not isinstance(person, Elsewhere):
+            person.show(Renamed(old, new, own=True, id=waiting.id))
+
+    def _join(
+        self, change: Join, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        person = self._of(node, change.person)
+        if person is None:
+            return
+        for name in change.rooms:
+            called = self._called(name)
+            cursor = person.cursors.get(called)
+            is_new = cursor is None
+            if cursor is None:
+                cursor = self._add(person, called, rooms.get(name))
+            if waiting is not None and waiting.goes_there and not isinstance(person, Elsewhere):
+                self.go_to(person, cursor.room)
+            if is_new:
+                cursor.room.presence.came(person, False, Move())
+                self._moments.changed(cursor.room, person)
+            if waiting is not None and not isinstance(person, Elsewhere):
+                if is_new:
+                    self._arrivals.start(person, cursor, waiting.positions.get(name), waiting.id)
+                else:
+                    self._arrivals.moved(person, cursor, waiting.id)
+
+    def _leave(
+        self, change: Leave, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        person = self._of(node, change.person)
+        if person is None or change.room not in person.cursors:
+            return
+        cursor = person.cursors.pop(change.room)
+        room = cursor.room
+        if not isinstance(person, Elsewhere) and person.current is room:
+            last = next(reversed(person.cursors.values()), None)
+            self.go_to(person, last.room if last else None)
+        self.close(cursor)
+        room.settle_presence(person)
+        room.presence.left(person, False, Move())
+        self._moments.changed(room, person)
+        if person in room.presence:
+            left = self._left_untold.setdefault(person, [])
+            left[:] = [other for other in left if person in other.presence] + [room]
+        if waiting is not None and not isinstance(person, Elsewhere):
+            current = person.current.name if person.current else None
+            person.show(RoomLeft(room.name, current, waiting.id))
+        self._tidy(room)
+
+    def _depart(
+        self, change: Depart, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        person = self._of(node, change.person)
+        if person is None:
+            return
+        if change.keeps_name:
+            self._registry.keep(person, change.person, _source_key(person))
+            if not isinstance(person, Elsewhere):
+                self._departed[change.person] = person
+        self._take_out(person)
+
+    def _take_out(self, person: Anybody) -> None:
+        """``person`` leaves the chat."""
+        del self.people[person.author]
+        self._registry.release(person)
+        self._left_untold.pop(person, None)
+        cursors = tuple(person.cursors.values())
+        person.cursors.clear()
+        for cursor in cursors:
+            self.close(cursor)
+        move = Move(len(cursors))
+        for cursor in cursors:
+            room = cursor.room
+            room.settle_presence(person)
+            room.presence.left(person, True, move)
+            self._moments.changed(room, person)
+            self._tidy(room)
+
+    def _forget(
+        self, change: Forget, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        self._departed.pop(change.person, None)
+        self._registry.drop(change.person)
+
+    def _tell(
+        self, change: Tell, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        person, recipient = self._of(node, change.person), self.people.get(change.recipient)
+        if recipient is None:
+            raise NoSuchPerson(name=change.name)
+        if person is None:
+            return
+        answer: Callable[[Refusal | None], None]
+        if waiting is not None and waiting.person is not None:
+            told = Told(person.name, change.name, change.text, change.time, own=True, id=waiting.id)
+            answer = partial(_confirm, waiting.person, told)
+        else:
+            answer = partial(self._answer, node, change.request)
+        if not isinstance(recipient, Elsewhere):
+            for cursor in person.cursors.values():
+                room = cursor.room
+                if person in room.presence and recipient in room.members:
+                    room.tell_presence()  # nobody speaks before it is told that they came
+            self._private_messages.show(person, recipient, change, answer)
+        elif waiting is not None:
+            self._told[change.request] = recipient.node, answer, change.name
+
+    def _answer(self, node: str, request: int, refusal: Refusal | None) -> None:
+        """Somebody of ``node`` is told what became of a private message."""
+        outcome = _OUTCOMES[type(refusal)]
+        self._submit((Answered(node, request, outcome),))
+
+    def _answered(
+        self, change: Answered, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        if change.node == self._node and change.request in self._told:
+            _, answer, name = self._told.pop(change.request)
+            refusal = _REFUSALS[change.outcome]
+            answer(None if refusal is None else refusal(name=name))
+
+    def _announce(
+        self, change: Announce, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        announced = Announced(change.text, change.room)
+        if change.room is not None:
+            room = self.rooms.get(self._called(change.room))
+            if room is not None:
+                room.show(structs.replace(announced, room=room.name))
+            return
+        for person in tuple(self.people.values()):
+            if not isinstance(person, Elsewhere) and (person.outlet.ready or person.away):
+                person.show_surely(announced)
+
+    def _barrier(
+        self, change: Barrier, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        """Only its place matters."""
+
+    def _removed(
+        self, change: Removed, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        if not self.rooms.removed(change.room, change.last):
+            self.room_names.remove(change.room)
+
+    def _keep(
+        self, change: Keep, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        if node != self._node:
+            self._keeper.learn(change)
+
+    def _node_gone(
+        self, change: NodeGone, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
+    ) -> None:
+        for person in tuple(self.people.values()):
+            if isinstance(person, Elsewhere) and person.node == change.node:
+                self._take_out(person)
+        for request, (recipient, answer, name) in tuple(self._told.items()):
+            if recipient == change.node:
+                del self._told[request]
+                answer(NotConfirmed(name=name))
+
+    def _of(self, node: str, author: bytes) -> Anybody | None:
+        """Somebody in the chat whose connection is at ``node``; None if they went on elsewhere."""
+        person = self.people.get(author)
+        at = person.node if isinstance(person, Elsewhere) else self._node
+        return person if at == node else None
+
+    # -- rooms --------------------------------------------------------------------------------
+
+    def room(self, name: str, state: RoomState | None = None) -> Room:
+        """The room of this name, made if there is none; ``state``: what the log knows of it."""
+        is_new = name not in self.rooms
+        if is_new:
+            self.room_names.add(name)
+        room = self.rooms.wake(name)
+        if is_new and state is not None:  # nothing in it is kept, and its numbers go on
+            room.base, room.last = state.base, state.last
+            room.topic, room.topic_by = state.topic, state.topic_by
+        return room
+
+    def go_to(self, person: Person, room: Room | None) -> None:
+        """Plain lines of ``person`` go to ``room`` from now on."""
+        person.current = room
+        self.restyle(person)
+
+    def restyle(self, person: Person) -> None:
+        """``person`` is to be shown their rooms in another way, or over another connection."""
+        for cursor in person.cursors.values():
+            cursor.outlet = person.outlet
+            cursor.rendering = person.rendering(cursor.room)
+
+    def restart(self, person: Person, name: str) -> Cursor:
+        """Give ``person``, who is in the room, another cursor there."""
+        self.close(person.cursors[name])
+        return self._add(person, name, None)
+
+    def close(self, cursor: Cursor) -> None:
+        """Nothing is shown to its member any more."""
+        cursor.closed = True
+        if cursor.away:
+            cursor.away = False
+            cursor.room.away -= 1
+        cursor.room.live.pop(cursor, None)
+        if cursor.room.members.get(cursor.member) is cursor:  # not if they are back already
+            del cursor.room.members[cursor.member]
+
+    def _called(self, name: str) -> str:
+        """The room that is meant by ``name``, also by one of an older version."""
+        if name in self.rooms:
+            return name
+        try:
+            return self.room_names.find(name)
+        except Refusal:
+            return name
+
+    def _add(self, person: Anybody, name: str, state: RoomState | None) -> Cursor:
+        room = self.room(name, state)
+        cursor = Cursor(room, person)
+        if isinstance(person, Elsewhere):
+            cursor.away = True  # nobody here waits for them
+            room.away += 1
+        else:
+            cursor.rendering = person.rendering(room)
+        room.members[person] = cursor
+        person.cursors[name] = cursor
+        return cursor
+
+    def _tidy(self, room: Room) -> None:
+        """Of a room that nobody is in keep little, and nothing if nothing in it is kept."""
+        if not self.rooms.rest(room):
+            self.room_names.remove(room.name)
+
+
+def _confirm(person: Person, told: Told, refusal: Refusal | None) -> None:
+    """Tell ``person`` what became of their private message: ``told`` confirms it."""
+    if refusal is not None:
+        person.refuse(refusal, told.id)
+    else:
+        person.show(told)
+
+
+def _source_key(person: Anybody) -> str | None:
+    return person.source if isinstance(person, Elsewhere) else person.source.key
+
+
+_OUTCOMES: dict[Any, Any] = {
+    type(None): "delivered",
+    NoSuchPerson: "no-such-person",
+    NotReading: "not-reading",
+    NotConfirmed: "not-confirmed",
+}
+_REFUSALS: dict[str, Any] = {
+    "delivered": None,
+    "no-such-person": NoSuchPerson,
+    "not-reading": NotReading,
+    "not-confirmed": NotConfirmed,
+}
+
+#: How each change is carried out.
+_CARRY_OUT: dict[type, Callable[..., None]] = {
+    Announce: State._announce,
+    Answered: State._answered,
+    Barrier: State._barrier,
+    Depart: State._depart,
+    Enter: State._enter,
+    Forget: State._forget,
+    Join: State._join,
+    Keep: State._keep,
+    Leave: State._leave,
+    NodeGone: State._node_gone,
+    Removed: State._removed,
+    Rename: State._rename,
+    Tell: State._tell,
+}
