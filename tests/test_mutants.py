@@ -45,14 +45,12 @@ MUTANTS = {
         "tests/test_writer.py",
     ),
     "publish before commit": Mutant(
-        """        self._journal.append(
-            Draft(
+        """        self._journal.submit((draft,))
 """,
         """        room.show(
             Entry(room.name, room.last + 1, 0, kind, person.name, text, None, None, b"")
         )
-        self._journal.append(
-            Draft(
+        self._journal.submit((draft,))
 """,
         "tests/test_chat.py",
     ),
@@ -69,8 +67,8 @@ MUTANTS = {
         "tests/test_coming_back.py",
     ),
     "resume one too late": Mutant(
-        "cursor.position = self._starting_point(person, room, position)\n",
-        "cursor.position = self._starting_point(person, room, position) + 1\n",
+        "cursor.position = self.starting_point(person, room, position)\n",
+        "cursor.position = self.starting_point(person, room, position) + 1\n",
         "tests/test_coming_back.py",
     ),
     "a missing line skipped": Mutant(
@@ -79,13 +77,13 @@ MUTANTS = {
         "tests/test_outbox.py",
     ),
     "resume one too early": Mutant(
-        "cursor.position = self._starting_point(person, room, position)\n",
-        "cursor.position = self._starting_point(person, room, position) - 1\n",
+        "cursor.position = self.starting_point(person, room, position)\n",
+        "cursor.position = self.starting_point(person, room, position) - 1\n",
         "tests/test_coming_back.py",
     ),
     "a reply to another person": Mutant(
-        "if self._chat.registry.find(person.nickname) is not person:",
-        "if self._chat.registry.find(person.nickname) is None:",
+        "        person = self._chat.person_known_as(author)\n",
+        "        person = self._chat.person(name)\n",
         "tests/test_chat.py",
     ),
     "timestamps forgotten": Mutant(
@@ -94,7 +92,7 @@ MUTANTS = {
         "tests/test_chat.py",
     ),
     "a refused client id kept": Mutant(
-        "            self._be(given)\n",
+        "            self.client_id, self.author = given\n",
         "",
         "tests/test_coming_back.py",
     ),

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from tests.support.fakes import Visitor, World
-from twisted_chat.core import chat as chat_module
+from twisted_chat.core import catch_up
 from twisted_chat.core.messages import (
     Acknowledged,
     ChooseName,
@@ -142,8 +142,8 @@ def test_resumes_by_number(profile: Profile, on: bool) -> None:
 @BOTH
 @ON_AND_OFF
 def test_never_skips(profile: Profile, on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat_module, "CATCH_UP_LIMIT", 100)
-    monkeypatch.setattr(chat_module, "PAGE", 10)
+    monkeypatch.setattr(catch_up, "CATCH_UP_LIMIT", 100)
+    monkeypatch.setattr(catch_up, "PAGE", 10)
     world = World()
     (ana,) = world.enter("Ana")
     bia = enter(world, with_flag(profile, "never_skips", on), "Bia")
