@@ -52,13 +52,7 @@ from twisted_chat.core.ignoring import IgnoredPeople
 from twisted_chat.core.journal import Journal
 from twisted_chat.core.kept import Keeper
 from twisted_chat.core.limits import DEFAULTS, TEXT_LIMIT, Limits
-from twisted_chat.core.messages import (
-    Announced,
-    Entry,
-    Kind,
-    Renamed,
-    Say,
-)
+from twisted_chat.core.messages import Announced, Entry, Kind, Renamed, Say
 from twisted_chat.core.moments import Moments
 from twisted_chat.core.names import ALWAYS_RESERVED, Nickname, Reserved, nickname, room_name
 from twisted_chat.core.people import Anybody, Elsewhere, Person, Positions

@@ -38,6 +38,12 @@ class Link(Protocol):
     def arrival(self) -> Callable[[], bool]:
         """A function that tells later whether all that was sent until now has arrived."""
 
+    def missing(self) -> Mapping[str, int]:
+        """The first entry of each room that was sent and may not have arrived, by number."""
+
+    def drop_lines(self) -> int:
+        """Forget the lines that wait; returns how many there were."""
+
     def close(self) -> None:
         """Close, once what was sent has arrived."""
 

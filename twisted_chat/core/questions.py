@@ -21,12 +21,7 @@ from twisted_chat.core.errors import (
     TooManyIgnored,
 )
 from twisted_chat.core.ignoring import IGNORED_LIMIT, is_author_key
-from twisted_chat.core.limits import (
-    HISTORY_DEFAULT,
-    SEARCH_BYTES,
-    SEARCH_DEFAULT,
-    SEARCH_WORDS,
-)
+from twisted_chat.core.limits import HISTORY_DEFAULT, SEARCH_BYTES, SEARCH_DEFAULT, SEARCH_WORDS
 from twisted_chat.core.messages import (
     AreYouThere,
     Help,

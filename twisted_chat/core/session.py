@@ -13,78 +13,35 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from msgspec import structs
-
 from twisted_chat.core import commands
 from twisted_chat.core.author import author_key
 from twisted_chat.core.changes import KeptPerson
-from twisted_chat.core.chat import Answer, Chat
+from twisted_chat.core.chat import Chat
 from twisted_chat.core.commands import State
-from twisted_chat.core.errors import (
-    AlreadyHere,
-    BadRequest,
-    NameFirst,
-    NobodyToAnswer,
-    NoSuchPerson,
-    Refusal,
-    TooManyRooms,
-    UnknownCode,
-)
+from twisted_chat.core.errors import AlreadyHere, NameFirst, Refusal, TooManyRooms, UnknownCode
 from twisted_chat.core.ignoring import IgnoreList
-from twisted_chat.core.link import Link, NoConnection
-from twisted_chat.core.messages import (
-    Cancel,
-    ChooseName,
-    Goodbye,
-    Hello,
-    Join,
-    Leave,
-    NothingWaits,
-    NotSent,
-    Quit,
-    Replaced,
-    Reply,
-    Request,
-    Resume,
-    Say,
-    ServerStopping,
-    Tell,
-    Topic,
-)
+from twisted_chat.core.leaving import Leaver, arrived, nobody
+from twisted_chat.core.link import Link
+from twisted_chat.core.messages import ChooseName, Hello, Replaced, Request, Resume, Say
 from twisted_chat.core.names import Nickname, nickname
 from twisted_chat.core.people import Person, Positions
 from twisted_chat.core.profile import PERSON
-from twisted_chat.core.questions import Asker
 from twisted_chat.core.room import Cursor, Room
-from twisted_chat.core.sources import Source
+from twisted_chat.core.talking import nothing
 from twisted_chat.i18n.language import match
 
 #: Who gives so many wrong codes is guessing: the connection is closed.
 WRONG_CODES_LIMIT = 5
 
 
-def _nothing() -> None:
-    """Nothing is to be done."""
-
-
-def _nobody(refusal: Refusal | None) -> None:
-    """Nobody waits for the answer."""
-
-
 class Connection(Link, Protocol):
     """What a session knows of the connection it speaks over."""
-
-    def missing(self) -> Mapping[str, int]:
-        """The first entry of each room that was sent and may not have arrived, by number."""
 
     def wrong_code(self) -> None:
         """Tell the operator that a code was given that is nobody's."""
 
     def adopt(self, session: Session) -> None:
         """Serve ``session`` from now on, instead of the one it began with."""
-
-    def drop_lines(self) -> int:
-        """Forget the lines that wait; returns how many there were."""
 
     def take_lines(self) -> Sequence[bytes]:
         """The lines that wait, which are handled elsewhere from now on."""
@@ -93,7 +50,7 @@ class Connection(Link, Protocol):
         """Handle ``lines`` before anything that waits here."""
 
 
-class Session(Asker):
+class Session(Leaver):
     """A :class:`twisted_chat.core.chat.Person` at the other end of a :class:`Connection`.
 
     A person may come back over another connection: the session stays, and goes on there.
@@ -111,21 +68,7 @@ class Session(Asker):
         self.profile = PERSON
         self.cursors: dict[str, Cursor] = {}
         self.current: Room | None = None
-        self._state = State.CHOOSING
-        self._keeps_client_id = False
-        self._absence: object = None
-        #: The source that this person counts for while they are away.
-        self._absent_from: Source | None = None
-        #: How far each room was seen, when that was looked at last.
-        self._positions: Positions = {}
         self._wrong_codes = 0
-        #: Whether the code that was shown last has arrived; until then, the one before holds too.
-        self._code_arrived: Callable[[], bool] | None = None
-        #: Lines that were dropped, which was not told.
-        self._not_sent = 0
-        #: What is to be done as soon as it is known that the name is theirs.
-        self._when_entered: Callable[[], None] = _nothing
-        self._correspondent: tuple[bytes, str] | None = None
         super().__init__(chat, connection, language)
         self.number = chat.connected(self)
 
@@ -261,8 +204,8 @@ class Session(Asker):
         positions: Positions,
         client_id: bytes | None,
         id: str | None,
-        entered: Callable[[], None] = _nothing,
-        refused: Callable[[], None] = _nothing,
+        entered: Callable[[], None] = nothing,
+        refused: Callable[[], None] = nothing,
         resumed: bool = False,
     ) -> None:
         """Come into the chat; then ``entered`` is called, or ``refused`` if the name is taken.
@@ -276,7 +219,7 @@ class Session(Asker):
             self.code = self._chat.identities.add_code(self)
 
         def take_back() -> None:
-            self._when_entered = _nothing
+            self._when_entered = nothing
             if self.away:
                 self._state = State.CLOSED
                 self._chat.registry.remove(self)
@@ -291,7 +234,7 @@ class Session(Asker):
         def come_in() -> None:
             self._has_entered(client_id)
             entered()
-            what_came_meanwhile, self._when_entered = self._when_entered, _nothing
+            what_came_meanwhile, self._when_entered = self._when_entered, nothing
             what_came_meanwhile()
 
         self._keeps_client_id = client_id is not None
@@ -309,7 +252,7 @@ class Session(Asker):
 
     def _has_entered(self, client_id: bytes | None) -> None:
         if self._state is State.CLOSED:  # the server is stopping
-            self._chat.leave(self, _nobody)
+            self._chat.leave(self, nobody)
             return
         self._state = State.CHATTING
         self._chat.audit("named", self.address, self.nickname.text)
@@ -369,39 +312,6 @@ class Session(Asker):
         rooms = dict(kept.rooms)
         self._enter(nickname(kept.nickname), rooms, None, id, entered, refused, resumed=True)
 
-    def kept(self) -> KeptPerson | None:
-        if self._state is not State.CLOSED:
-            self._positions = _arrived(self._chat.positions(self), self._connection)
-        code = self._chat.identities.newest_code(self)
-        if code is None:
-            return None
-        return KeptPerson(
-            self.author,
-            code,
-            self.nickname.text,
-            self.language,
-            self._style.timestamps,
-            tuple(self._positions.items()),
-            tuple((person.author.hex(), person.name) for person in self._ignored),
-        )
-
-    def has_changed(self, code: str) -> bool:
-        """Whether ``code``, one of this person's, is an old one: the new one has arrived."""
-        return not self._chat.identities.is_newest(self, code) and self._forget_last_code()
-
-    def _forget_last_code(self) -> bool:
-        """Only the newest code holds, if it has arrived; returns whether it has."""
-        if self._code_arrived is None or not self._code_arrived():
-            return False
-        self._code_arrived = None
-        self._chat.identities.forget_last_code(self)
-        return True
-
-    def _code_was_shown(self) -> None:
-        if self.code:
-            self._code_arrived = self._connection.arrival()
-            self._code_arrived()  # it tells no sooner than when it is asked again
-
     def _hand_over_to(self, other: Session, positions: Positions, id: str | None) -> None:
         """The person at our connection turns out to be ``other``: they go on there.
 
@@ -423,7 +333,7 @@ class Session(Asker):
         connection: Connection,
         positions: Positions,
         id: str | None = None,
-        over: Callable[[], None] = _nothing,
+        over: Callable[[], None] = nothing,
     ) -> None:
         """Go on over ``connection``, then call ``over``; the one there was is told and closed.
 
@@ -448,11 +358,11 @@ class Session(Asker):
             over()
 
         if self._state is State.CLOSED:
-            self._positions = _arrived(self._positions, replaced)
+            self._positions = arrived(self._positions, replaced)
             self._come_in_again(id, done, back)
             return
         if not self.profile.resumes_by_number:
-            positions = _arrived(self._chat.positions(self), replaced)
+            positions = arrived(self._chat.positions(self), replaced)
         try:
             self._chat.come_back(self, positions, id)
         except Refusal:
@@ -498,253 +408,3 @@ class Session(Asker):
         self._chat.keeper.save(self, self.kept())
         replaced.show((Replaced(),), self._style)
         replaced.close()
-
-    def goes_on_elsewhere(self) -> None:
-        self._chat.identities.let_go(self)
-        self._absence = None
-        self._come_from_absence()
-        if self._state is not State.CLOSED:
-            self._state = State.CLOSED
-            self._chat.registry.remove(self)
-            self.lines_dropped(self._connection.drop_lines())
-            self.show(Replaced())
-            self._connection.close()
-
-    def lines_dropped(self, count: int) -> None:
-        """``count`` lines that waited were dropped: that is told, or when the person comes back."""
-        self._not_sent += count
-        if not isinstance(self._connection, NoConnection):
-            self._tell_not_sent()
-
-    def _tell_not_sent(self) -> None:
-        if self._not_sent:
-            self.show(NotSent(self._not_sent))
-            self._not_sent = 0
-            self._has_lost = True
-
-    def ended(self) -> None:
-        """The other side will say nothing more: also what a program leaves behind that dies."""
-        if self._state is State.ENTERING:
-            self._when_entered = self.ended
-        elif self._state is State.CHATTING and self._keeps_client_id:
-            self._chat.in_turn(self._connection.close)  # then the grace period begins
-        elif self._state is State.CHATTING:
-            self._depart()
-        elif self._state is State.CHOOSING:
-            self._connection.close()
-            self._state = State.CLOSED
-
-    def connection_lost(self, connection: Connection) -> Callable[[], None] | None:
-        """The connection broke off, or was closed.
-
-        Returns what is to be called when the grace period is over, for somebody who has one.
-        """
-        if connection is not self._connection:
-            return None  # they have come back over another one
-        self._forget_last_code()
-        self._code_arrived = None
-        self._connection = NoConnection(connection.source)
-        self._chat.away(self)
-        if self._state in (State.CHATTING, State.ENTERING) and self._keeps_client_id:
-            self._absence = absence = object()
-            over = partial(self._absence_over, absence)
-            self._absent_from = self.source
-            self._absent_from.add_absent(self, over)
-            self._when_entered = partial(self._chat.away, self)
-            return over
-        if self._state is State.ENTERING:
-            self._when_entered = partial(self._lost, connection)
-        else:
-            self._lost(connection)
-        return None
-
-    def _lost(self, connection: Connection) -> None:
-        """Leave: ``connection`` is lost, and nobody waits for another one."""
-        self._go()
-        self._positions = _arrived(self._positions, connection)
-        self._chat.keeper.save(self, self.kept())
-
-    def _absence_over(self, absence: object) -> None:
-        """The grace period is over, or too many others of the same source are away, too."""
-        if self._absence is absence:
-            self._absence = None
-            self._come_from_absence()
-            if self._state is State.ENTERING:
-                self._when_entered = self._go
-            else:
-                self._go()
-
-    def _come_from_absence(self) -> None:
-        if self._absent_from is not None:
-            self._absent_from.remove_absent(self)
-            self._absent_from = None
-
-    def _go(self) -> None:
-        if self._state is State.CHATTING:
-            self._depart()
-        self._state = State.CLOSED
-        self._chat.registry.remove(self)
-
-    def _depart(self) -> None:
-        """Leave, in such a way that a person can come back with their code."""
-        self._chat.audit("left", self.address, self.nickname.text)
-        is_known = False
-        if self.profile.resumes_by_number:
-            self._chat.identities.forget(self)  # it knows its numbers itself
-        else:
-            self._positions = self._chat.positions(self)
-            is_known = self._stay_known(self.source)
-        connection = self._connection
-        self._chat.leave(self, lambda _: connection.close(), keeps_name=is_known)
-        self._state = State.CLOSED
-
-    def _stay_known(self, source: Source) -> bool:
-        """Whether one can come back; that long, the nickname counts for ``source``."""
-
-        def forgotten() -> None:
-            source.remove_absent(self)
-            self._chat.forget(self)
-
-        if not self._chat.identities.gone(self, forgotten):
-            return False
-        self._absent_from = source
-        source.add_absent(self, partial(self._chat.identities.forget, self))
-        return True
-
-    def _quit(self, request: Quit) -> None:
-        if self._state is State.ENTERING:
-            self._when_entered = partial(self._quit, request)
-            return
-        self._connection.hold()  # lines after it are not sent: that is told
-        if self._state is State.CHATTING:
-            self._chat.audit("left", self.address, self.nickname.text)
-            self._chat.identities.forget(self)
-            self._chat.leave(self, lambda _: self._say_goodbye())
-        else:
-            self._say_goodbye()
-        self._state = State.CLOSED
-
-    def _say_goodbye(self) -> None:
-        self.lines_dropped(self._connection.drop_lines())
-        if self.profile.receives_goodbye:
-            self.show(Goodbye())
-        self._connection.close()
-
-    def _cancel(self, request: Cancel) -> None:
-        self.show(NothingWaits())  # or else they would wait in front of it
-
-    def dismiss(self) -> None:
-        if self._state is State.CHATTING:
-            self._chat.audit("left", self.address, self.nickname.text)
-        self._state = State.CLOSED
-        self.lines_dropped(self._connection.drop_lines())
-        self.show(ServerStopping(not self._chat.log_lasts, self._has_lost))
-        self._connection.close()
-
-    # -- talking ------------------------------------------------------------------------------
-
-    def _say(self, request: Say) -> None:
-        if not request.text.strip():
-            if not self.profile.ignores_blank_lines:
-                raise BadRequest(reason="text is blank")
-        else:
-            room = self._own_room(request.room)
-            self._chat.say(self, room, request.text, request.kind, self._message_id(request))
-            self._put_drafts(room)
-
-    def _tell(self, request: Tell) -> None:
-        if not request.text.strip():
-            raise BadRequest(reason="text is blank")
-
-        self._in_turn(partial(self._chat.tell, self, request.name, request.text), request.id)
-
-    def _reply(self, request: Reply) -> None:
-        if self._correspondent is None:
-            raise NobodyToAnswer()
-        author, name = self._correspondent
-        person = self._chat.person_known_as(author)
-        if person is None:
-            raise NoSuchPerson(name=name)  # whoever has that name by now is somebody else
-        self._tell(Tell(person.name, request.text))
-
-    # -- rooms --------------------------------------------------------------------------------
-
-    def _join(self, request: Join) -> None:
-        changed = partial(self._chat.keeper.changed, self)
-        self._in_turn(partial(self._chat.join, self, request.room), request.id, changed)
-
-    def _leave_room(self, request: Leave) -> None:
-        room = self._own_room(request.room)
-        changed = partial(self._chat.keeper.changed, self)
-        self._in_turn(partial(self._chat.leave_room, self, room), request.id, changed)
-
-    def _topic(self, request: Topic) -> None:
-        room = self._own_room(request.room)
-        may_change = request.text != room.topic or self._unsaved > 0
-        if request.text is None or not (may_change or self.profile.receives_acknowledgements):
-            # What changes nothing is told to nobody else.
-            self.show(structs.replace(self._chat.reading.topic(self, room), id=request.id))
-        else:
-            self._chat.set_topic(self, room, request.text, self._message_id(request))
-            self._put_drafts(room)
-
-    def heard_from(self, author: bytes, name: str) -> None:
-        self._correspondent = author, name
-
-    @property
-    def is_leaving(self) -> bool:
-        return self._state is State.CLOSED
-
-    # -- helpers ------------------------------------------------------------------------------
-
-    def _in_turn(
-        self,
-        ask: Callable[[Answer, str | None], None],
-        id: str | None,
-        done: Callable[[], None] = _nothing,
-        refused: Callable[[], None] = _nothing,
-    ) -> None:
-        """Ask the chat for something that is answered in its turn; take no requests until then."""
-        release = self._connection.hold()
-
-        def answer(refusal: Refusal | None) -> None:
-            try:
-                if refusal is None:
-                    done()
-                else:
-                    self.refuse(refusal, id)
-                    refused()
-            finally:
-                release()
-
-        try:
-            ask(answer, id)
-        except Refusal:
-            release()
-            raise
-
-    def _put_drafts(self, room: Room, count: int = 1) -> None:
-        """Something for ``room`` was put in the journal's queue: count it, and wait if that is
-        full, or if most people there cannot follow.
-        """
-        self._unsaved += count
-        if self._chat.full:
-            self._chat.when_space(self._connection.hold())
-        elif room.runs_away:
-            self._chat.when_caught_up(room, self._connection.hold())
-
-    def _message_id(self, request: Request) -> str | None:
-        """The id under which a message is stored once, if this client sends one again."""
-        return request.id if self.profile.deduplicates else None
-
-    def _own_room(self, name: str | None) -> Room:
-        return self._current_room() if name is None else self._chat.reading.own_room(self, name)
-
-
-def _arrived(positions: Positions, connection: Connection) -> Positions:
-    """How much of what was shown up to ``positions`` has arrived at the other side."""
-    missing = connection.missing()
-    return {
-        room: missing[room] - 1 if room in missing else position
-        for room, position in positions.items()
-    }

@@ -1,0 +1,126 @@
+"""What a person says, and the rooms to which they go.
+
+Each change is submitted to the chat, which answers it at its place in the one order. This module
+must not know how a person comes and goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from msgspec import structs
+
+from twisted_chat.core.chat import Answer, Chat
+from twisted_chat.core.errors import BadRequest, NobodyToAnswer, NoSuchPerson, Refusal
+from twisted_chat.core.link import Link
+from twisted_chat.core.messages import Join, Leave, Reply, Request, Say, Tell, Topic
+from twisted_chat.core.questions import Asker
+from twisted_chat.core.room import Room
+
+
+def nothing() -> None:
+    """Nothing is to be done."""
+
+
+class Speaker(Asker):
+    """A person who speaks, joins rooms and leaves them."""
+
+    def __init__(self, chat: Chat, connection: Link, language: str) -> None:
+        super().__init__(chat, connection, language)
+        self._correspondent: tuple[bytes, str] | None = None
+
+    # -- talking -------------------------------------------------------------------------------
+
+    def _say(self, request: Say) -> None:
+        if not request.text.strip():
+            if not self.profile.ignores_blank_lines:
+                raise BadRequest(reason="text is blank")
+        else:
+            room = self._own_room(request.room)
+            self._chat.say(self, room, request.text, request.kind, self._message_id(request))
+            self._put_drafts(room)
+
+    def _tell(self, request: Tell) -> None:
+        if not request.text.strip():
+            raise BadRequest(reason="text is blank")
+
+        self._in_turn(partial(self._chat.tell, self, request.name, request.text), request.id)
+
+    def _reply(self, request: Reply) -> None:
+        if self._correspondent is None:
+            raise NobodyToAnswer()
+        author, name = self._correspondent
+        person = self._chat.person_known_as(author)
+        if person is None:
+            raise NoSuchPerson(name=name)  # whoever has that name by now is somebody else
+        self._tell(Tell(person.name, request.text))
+
+    def heard_from(self, author: bytes, name: str) -> None:
+        self._correspondent = author, name
+
+    # -- rooms ---------------------------------------------------------------------------------
+
+    def _join(self, request: Join) -> None:
+        changed = partial(self._chat.keeper.changed, self)
+        self._in_turn(partial(self._chat.join, self, request.room), request.id, changed)
+
+    def _leave_room(self, request: Leave) -> None:
+        room = self._own_room(request.room)
+        changed = partial(self._chat.keeper.changed, self)
+        self._in_turn(partial(self._chat.leave_room, self, room), request.id, changed)
+
+    def _topic(self, request: Topic) -> None:
+        room = self._own_room(request.room)
+        may_change = request.text != room.topic or self._unsaved > 0
+        if request.text is None or not (may_change or self.profile.receives_acknowledgements):
+            # What changes nothing is told to nobody else.
+            self.show(structs.replace(self._chat.reading.topic(self, room), id=request.id))
+        else:
+            self._chat.set_topic(self, room, request.text, self._message_id(request))
+            self._put_drafts(room)
+
+    # -- helpers -------------------------------------------------------------------------------
+
+    def _in_turn(
+        self,
+        ask: Callable[[Answer, str | None], None],
+        id: str | None,
+        done: Callable[[], None] = nothing,
+        refused: Callable[[], None] = nothing,
+    ) -> None:
+        """Ask the chat for something that is answered in its turn; take no requests until then."""
+        release = self._connection.hold()
+
+        def answer(refusal: Refusal | None) -> None:
+            try:
+                if refusal is None:
+                    done()
+                else:
+                    self.refuse(refusal, id)
+                    refused()
+            finally:
+                release()
+
+        try:
+            ask(answer, id)
+        except Refusal:
+            release()
+            raise
+
+    def _put_drafts(self, room: Room, count: int = 1) -> None:
+        """Something for ``room`` was put in the journal's queue: count it, and wait if that is
+        full, or if most people there cannot follow.
+        """
+        self._unsaved += count
+        if self._chat.full:
+            self._chat.when_space(self._connection.hold())
+        elif room.runs_away:
+            self._chat.when_caught_up(room, self._connection.hold())
+
+    def _message_id(self, request: Request) -> str | None:
+        """The id under which a message is stored once, if this client sends one again."""
+        return request.id if self.profile.deduplicates else None
+
+    def _own_room(self, name: str | None) -> Room:
+        return self._current_room() if name is None else self._chat.reading.own_room(self, name)
