@@ -34,8 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.support.processes import PATIENCE, free_port, start_twistd  # noqa: E402
+from twisted_chat.core.events import Entry  # noqa: E402
 from twisted_chat.core.journal import Draft  # noqa: E402
-from twisted_chat.core.messages import Entry  # noqa: E402
 from twisted_chat.journal.chain import link  # noqa: E402
 from twisted_chat.journal.sqlite.store import Durability, Reader, Store  # noqa: E402
 

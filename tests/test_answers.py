@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tests.support.fakes import Visitor, World
 from twisted_chat.core.errors import BadRequest
+from twisted_chat.core.events import Style
 from twisted_chat.core.limits import Limits
-from twisted_chat.core.messages import Ping, Say, Style
+from twisted_chat.core.requests import Ping, Say
 from twisted_chat.dialects import jsonl
 from twisted_chat.dialects.jsonl import DEPTH_LIMIT
 

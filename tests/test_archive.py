@@ -34,7 +34,7 @@ from twisted_chat.archive.verify import EntryStray, Verification
 from twisted_chat.core.changes import Draft
 from twisted_chat.core.characters import find_unsafe, visible
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import Entry, Kind
+from twisted_chat.core.events import Entry, Kind
 from twisted_chat.journal.chain import SIZE
 from twisted_chat.journal.sqlite.store import Store
 from twisted_chat.journal.sqlite.upgrade import schema_scripts

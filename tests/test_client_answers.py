@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.terminal import Netcat, Person
-from twisted_chat.core.messages import Told
+from twisted_chat.core.events import Told
 from twisted_chat.i18n.language import LANGUAGES, catalogue
 from twisted_chat.terminal.display import NO_TOPIC, NOT_SAID
 from twisted_chat.testing import ChatServer

@@ -29,7 +29,15 @@ from twisted_chat.client.protocol import (
     ChatClientProtocol,
 )
 from twisted_chat.core.errors import NameTaken
-from twisted_chat.core.messages import Announced, Event, Hello, Pong, Refused, Say, Style, Welcomed
+from twisted_chat.core.events import (
+    Announced,
+    Event,
+    Pong,
+    Refused,
+    Style,
+    Welcomed,
+)
+from twisted_chat.core.requests import Hello, Say
 from twisted_chat.dialects import jsonl
 
 GREETING = b"Welcome! Please type your username:\n"

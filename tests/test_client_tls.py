@@ -32,7 +32,7 @@ from twisted_chat.client.trust import (
     parse_fingerprint,
 )
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import Hello
+from twisted_chat.core.requests import Hello
 from twisted_chat.terminal.config import Config, keep_pin, pin_path, read_pin
 from twisted_chat.terminal.run import Security, find_place
 from twisted_chat.testing import ChatServer

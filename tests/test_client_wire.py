@@ -27,20 +27,19 @@ from twisted_chat.client.events import (
 from twisted_chat.client.wire import NotUnderstood, as_json, decode
 from twisted_chat.core.characters import find_unsafe, visible
 from twisted_chat.core.errors import ControlCharacter, NotSaved
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Acknowledged,
     Entry,
     Event,
     LanguageShown,
     Refused,
-    Request,
     RoomLeft,
-    Say,
     SearchShown,
     Style,
     Told,
     Welcomed,
 )
+from twisted_chat.core.requests import Request, Say
 from twisted_chat.dialects import jsonl, text
 
 ENGLISH = Style("en")

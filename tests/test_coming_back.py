@@ -12,31 +12,33 @@ from tests.support.programs import ANA, BIA, numbers, of, program
 from twisted_chat.core import catch_up
 from twisted_chat.core.author import author_key
 from twisted_chat.core.catch_up import PAGE
-from twisted_chat.core.limits import Limits
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Acknowledged,
-    ChooseName,
     Crowd,
     Entered,
     EntriesRemoved,
     Entry,
-    Hello,
     HistoryShown,
-    Join,
     Joined,
     Left,
     LinesSkipped,
-    Quit,
-    ReadHistory,
     Refused,
     Renamed,
     Replaced,
     Replayed,
+    SearchShown,
+    Welcomed,
+)
+from twisted_chat.core.limits import Limits
+from twisted_chat.core.requests import (
+    ChooseName,
+    Hello,
+    Join,
+    Quit,
+    ReadHistory,
     Resume,
     Say,
     Search,
-    SearchShown,
-    Welcomed,
 )
 from twisted_chat.core.room import GATHER_SECONDS, TAIL
 from twisted_chat.core.session import WRONG_CODES_LIMIT

@@ -13,8 +13,9 @@ from tests.support.protocol import HELLO, House
 from twisted_chat.core import commands
 from twisted_chat.core.commands import CHATTING, TABLE, Argument, Command, Form, State, Table
 from twisted_chat.core.errors import UnknownCommand
+from twisted_chat.core.events import HelpShown, Style
 from twisted_chat.core.flood import Rate
-from twisted_chat.core.messages import HelpShown, Request, Say, Style
+from twisted_chat.core.requests import Request, Say
 from twisted_chat.core.session import Session
 from twisted_chat.dialects import jsonl, text
 from twisted_chat.terminal.commands import parse as parse_in_client

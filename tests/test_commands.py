@@ -6,7 +6,7 @@ import pytest
 
 from twisted_chat.core.commands import TABLE
 from twisted_chat.core.errors import Refusal, UnknownCommand, UnknownCommandNear
-from twisted_chat.core.messages import (
+from twisted_chat.core.requests import (
     ChooseName,
     Help,
     Ignore,

@@ -10,8 +10,8 @@ import pytest
 from tests.support.terminal import Person
 from twisted_chat.client import MemoryState
 from twisted_chat.client.ignored import SHORT_NAME, IgnoredPeople
+from twisted_chat.core.events import Ignoring
 from twisted_chat.core.ignoring import IGNORED_LIMIT
-from twisted_chat.core.messages import Ignoring
 from twisted_chat.terminal.conversation import (
     LEFT,
     NO_CONNECTION,

@@ -16,7 +16,7 @@ from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
 from twisted_chat.core.changes import Join, Ordered, RoomState
-from twisted_chat.core.messages import Entered, Welcomed
+from twisted_chat.core.events import Entered, Welcomed
 from twisted_chat.journal.sqlite import store
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 

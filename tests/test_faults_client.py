@@ -30,7 +30,7 @@ from twisted_chat.client.positions import ROOMS
 from twisted_chat.client.protocol import LINE_LIMIT, ChatClientProtocol
 from twisted_chat.client.wire import MOTD_LINES
 from twisted_chat.core.characters import visible
-from twisted_chat.core.messages import Say, Topic
+from twisted_chat.core.requests import Say, Topic
 from twisted_chat.terminal.conversation import Conversation
 from twisted_chat.terminal.rooms import HELD_SIZE, PEOPLE
 

@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.fakes import Visitor, World
 from twisted_chat.core import reading
+from twisted_chat.core.events import HistoryShown, IgnoredListed
 from twisted_chat.core.ignoring import IGNORED_LIMIT
-from twisted_chat.core.messages import Hello, HistoryShown, Ignore, IgnoredListed, ReadHistory
+from twisted_chat.core.requests import Hello, Ignore, ReadHistory
 from twisted_chat.core.room import LARGE
 
 

@@ -25,8 +25,7 @@ from twisted_chat.core.errors import (
     Refusal,
     UnknownType,
 )
-from twisted_chat.core.limits import TEXT_LIMIT, Limits
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Acknowledged,
     Announced,
     Entered,
@@ -41,15 +40,15 @@ from twisted_chat.core.messages import (
     Pong,
     Refused,
     Renamed,
-    Request,
     RoomsListed,
     RoomSummary,
-    Say,
     SearchShown,
     Style,
     Told,
     Welcomed,
 )
+from twisted_chat.core.limits import TEXT_LIMIT, Limits
+from twisted_chat.core.requests import Request, Say
 from twisted_chat.dialects import jsonl
 from twisted_chat.dialects.jsonl import FOR_PEOPLE, ID_LIMIT, parse
 

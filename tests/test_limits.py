@@ -27,9 +27,9 @@ from tests.support.fakes import NO_RATE
 from tests.support.phones import phones
 from tests.support.processes import Server, free_port
 from tests.support.protocol import HELLO, Client, House
+from twisted_chat.core.events import Told
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.limits import Limits
-from twisted_chat.core.messages import Told
 from twisted_chat.core.sources import source_of
 from twisted_chat.net.closing import CLOSE_TIMEOUT
 from twisted_chat.net.pacing import TELL_SLOWED_INTERVAL

@@ -25,7 +25,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from tests.support.fakes import World
 from tests.support.processes import Server, environment, free_port, start_twistd
-from twisted_chat.core.messages import Say
+from twisted_chat.core.requests import Say
 from twisted_chat.journal.group_commit import GroupCommitJournal
 from twisted_chat.net.connection import ChatFactory
 from twisted_chat.net.pages import HTTP_CONNECTIONS

@@ -12,11 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.support.fakes import Visitor, World
 from tests.support.nodes import Nodes, view
-from twisted_chat.core.messages import (
-    Acknowledged,
+from twisted_chat.core.events import Acknowledged, Entered, Entry
+from twisted_chat.core.requests import (
     ChooseName,
-    Entered,
-    Entry,
     Hello,
     Join,
     Leave,

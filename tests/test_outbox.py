@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.testing import StringTransport
 
-from twisted_chat.core.messages import Entry, Event, Style
+from twisted_chat.core.events import Entry, Event, Style
 from twisted_chat.core.rendered import Rendered
 from twisted_chat.core.room import Batch, Room
 from twisted_chat.dialects.base import DialectRendering

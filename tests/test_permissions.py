@@ -17,7 +17,7 @@ from tests.support.fakes import Visitor, World
 from tests.support.screen import Screen
 from twisted_chat.client import ChatClient, MemoryState
 from twisted_chat.core.author import author_key
-from twisted_chat.core.messages import Style
+from twisted_chat.core.events import Style
 from twisted_chat.core.permissions import Permissions
 from twisted_chat.core.room import Member
 from twisted_chat.dialects import jsonl

@@ -11,16 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.support.fakes import Visitor, World
-from twisted_chat.core.messages import (
-    ChooseName,
+from twisted_chat.core.events import (
     Crowd,
     Entered,
     Entry,
     Event,
-    Hello,
-    Join,
     Joined,
-    Leave,
     Left,
     PeopleListed,
     Renamed,
@@ -29,6 +25,12 @@ from twisted_chat.core.messages import (
     Welcomed,
 )
 from twisted_chat.core.presence import BURST, Move, Presence
+from twisted_chat.core.requests import (
+    ChooseName,
+    Hello,
+    Join,
+    Leave,
+)
 from twisted_chat.core.room import GATHER_SECONDS, LARGE, NAMES
 
 #: What tells somebody of the presence of others.

@@ -9,24 +9,26 @@ from msgspec import structs
 
 from tests.support.fakes import Visitor, World
 from twisted_chat.core import catch_up
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Acknowledged,
-    ChooseName,
     Entered,
     Entry,
     Event,
     Goodbye,
-    Hello,
-    Join,
     LinesSkipped,
-    Quit,
     Replayed,
     ReplayStarts,
-    Say,
-    Topic,
     Welcomed,
 )
 from twisted_chat.core.profile import PERSON, PROGRAM, Profile
+from twisted_chat.core.requests import (
+    ChooseName,
+    Hello,
+    Join,
+    Quit,
+    Say,
+    Topic,
+)
 
 
 def with_flag(profile: Profile, flag: str, on: bool) -> Profile:

@@ -19,8 +19,8 @@ from zope.interface import implementer
 
 from tests.support.protocol import HELLO, House
 from twisted_chat.core.errors import ControlCharacter
+from twisted_chat.core.events import Entry
 from twisted_chat.core.flood import Rate
-from twisted_chat.core.messages import Entry
 from twisted_chat.net.closing import CLOSE_TIMEOUT
 from twisted_chat.net.connection import ConnectedClient
 from twisted_chat.net.sockets import set_options

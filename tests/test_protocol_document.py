@@ -11,8 +11,7 @@ import pytest
 
 from tests.support.protocol import House
 from twisted_chat.core.errors import NotInRoom
-from twisted_chat.core.limits import Limits
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Acknowledged,
     Announced,
     Crowd,
@@ -44,6 +43,7 @@ from twisted_chat.core.messages import (
     TopicShown,
     Welcomed,
 )
+from twisted_chat.core.limits import Limits
 from twisted_chat.dialects import jsonl
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.rst").read_text(encoding="utf-8")

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.messages import EVENTS, STYLES, entry, structs
-from twisted_chat.core.messages import Acknowledged, Entry, Event, Joined, Replayed, Style
+from twisted_chat.core.events import (
+    Acknowledged,
+    Entry,
+    Event,
+    Joined,
+    Replayed,
+    Style,
+)
 from twisted_chat.core.rendered import Rendered
 from twisted_chat.dialects import jsonl, text
 from twisted_chat.dialects.base import Dialect

@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import structs
 
 from tests.support.fakes import Visitor, World
-from twisted_chat.core.messages import ListRooms, RoomsListed, TopicShown
+from twisted_chat.core.events import RoomsListed, TopicShown
+from twisted_chat.core.requests import ListRooms
 from twisted_chat.core.room import GATHER_SECONDS, TAIL_BYTES, Room
 from twisted_chat.core.rooms import Rooms
 

@@ -10,7 +10,8 @@ import pytest
 from tests.support.fakes import Visitor, World
 from tests.support.programs import ANA, numbers, of, program
 from tests.support.store import commit, draft
-from twisted_chat.core.messages import Entered, Entry, Hello, Welcomed
+from twisted_chat.core.events import Entered, Entry, Welcomed
+from twisted_chat.core.requests import Hello
 from twisted_chat.journal import runs
 from twisted_chat.journal.runs import Runs, superfluous
 from twisted_chat.journal.sqlite.store import MEMORY, Store

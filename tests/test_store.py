@@ -45,7 +45,7 @@ from twisted_chat.core.errors import (
     DatabaseUnusable,
     IdReused,
 )
-from twisted_chat.core.messages import Entry, Kind
+from twisted_chat.core.events import Entry, Kind
 from twisted_chat.journal import search as searching
 from twisted_chat.journal.chain import SIZE, START, link
 from twisted_chat.journal.sqlite.store import MEMORY, Store

@@ -55,7 +55,7 @@ from twisted_chat.client.protocol import Receiver
 from twisted_chat.client.requests import Requests
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.flood import Rate
-from twisted_chat.core.messages import Ping, Say
+from twisted_chat.core.requests import Ping, Say
 from twisted_chat.testing import ChatServer, SteppedClock
 
 T = TypeVar("T")

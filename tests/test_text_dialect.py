@@ -23,8 +23,7 @@ from twisted_chat.core.errors import (
     UnknownCommandNear,
     WrongUsage,
 )
-from twisted_chat.core.limits import TEXT_LIMIT
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Acknowledged,
     Announced,
     Entered,
@@ -32,28 +31,31 @@ from twisted_chat.core.messages import (
     Event,
     Greeted,
     HistoryShown,
-    Join,
     Joined,
     Left,
     LinesSkipped,
     PeopleListed,
     Pong,
-    Quit,
     ReceiptsSet,
     Refused,
     Renamed,
     Replaced,
     Replayed,
     ReplayStarts,
-    Request,
     RoomsListed,
     RoomSummary,
-    Say,
     SearchShown,
     Style,
-    Tell,
     Told,
     Welcomed,
+)
+from twisted_chat.core.limits import TEXT_LIMIT
+from twisted_chat.core.requests import (
+    Join,
+    Quit,
+    Request,
+    Say,
+    Tell,
 )
 from twisted_chat.dialects import text
 from twisted_chat.dialects.text import parse, parse_says

@@ -13,19 +13,21 @@ from tests.support.nodes import Nodes
 from twisted_chat.core import changes
 from twisted_chat.core.changes import Change, Draft, Enter
 from twisted_chat.core.chat import announcement
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Acknowledged,
-    ChooseName,
     Entry,
-    Hello,
-    Join,
-    Quit,
     Replaced,
-    Say,
     Told,
     Welcomed,
 )
 from twisted_chat.core.names import nickname
+from twisted_chat.core.requests import (
+    ChooseName,
+    Hello,
+    Join,
+    Quit,
+    Say,
+)
 from twisted_chat.core.sources import Sources
 
 CLIENT = "0f" * 16

@@ -9,7 +9,8 @@ import pytest
 from tests.support.fakes import Visitor, World
 from tests.support.protocol import HELLO, House
 from twisted_chat.core.chat import announcement
-from twisted_chat.core.messages import Hello, Say, Tell, Told
+from twisted_chat.core.events import Told
+from twisted_chat.core.requests import Hello, Say, Tell
 from twisted_chat.core.unconfirmed import LIMIT, LOOKS, Unconfirmed
 
 CLIENT = "a" * 32

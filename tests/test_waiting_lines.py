@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from tests.support.protocol import HELLO, Client, House
 from twisted_chat.core.flood import Rate
-from twisted_chat.core.messages import Say
+from twisted_chat.core.requests import Say
 from twisted_chat.net.incoming import LINE_OVERHEAD, MOVED_BYTES
 from twisted_chat.net.reading import LOOK_AHEAD
 

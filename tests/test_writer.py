@@ -20,8 +20,8 @@ from twisted_chat.core.errors import (
     Refusal,
     SearchNotReady,
 )
+from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found
-from twisted_chat.core.messages import Entry
 from twisted_chat.journal import group_commit as writer
 from twisted_chat.journal.group_commit import QUEUE_LIMIT
 from twisted_chat.journal.readers import STOPPING

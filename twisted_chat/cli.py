@@ -19,8 +19,8 @@ from twisted_chat.client.trust import parse_fingerprint
 from twisted_chat.console import output
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import CannotStart, NameInvalid, Refusal
-from twisted_chat.core.messages import Say
 from twisted_chat.core.names import room_name
+from twisted_chat.core.requests import Say
 from twisted_chat.dialects import text as dialect
 from twisted_chat.dialects.jsonl import ID_LIMIT
 from twisted_chat.i18n.language import N_, from_environment

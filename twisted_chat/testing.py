@@ -49,11 +49,11 @@ from zope.interface import implementer
 from twisted_chat.client import ChatClient, Event, Receipt, Refused
 from twisted_chat.core.chat import Chat, announcement
 from twisted_chat.core.errors import Refusal
+from twisted_chat.core.events import Entry
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.identities import Identities
 from twisted_chat.core.kept import INTERVAL as KEEPING_INTERVAL
 from twisted_chat.core.limits import Limits
-from twisted_chat.core.messages import Entry
 from twisted_chat.core.names import room_among
 from twisted_chat.core.registry import Registry
 from twisted_chat.journal.memory import MemoryJournal, MemoryLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from twisted_chat.core.changes import Draft
-from twisted_chat.core.messages import Kind
+from twisted_chat.core.events import Kind
 from twisted_chat.journal.sqlite.store import Store
 
 START = 1_795_463_820_000_000

@@ -17,7 +17,7 @@ from twisted_chat.core.author import author_key
 from twisted_chat.core.errors import (
     CannotStart,
 )
-from twisted_chat.core.messages import Entry, Kind
+from twisted_chat.core.events import Entry, Kind
 from twisted_chat.journal.chain import START, link
 from twisted_chat.journal.sqlite.store import Store
 from twisted_chat.journal.sqlite.upgrade import APPLICATION_ID

@@ -11,13 +11,20 @@ from twisted.internet.task import Clock
 
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
+from twisted_chat.core.events import (
+    Entry,
+    Event,
+    Refused,
+    Replayed,
+    Style,
+)
 from twisted_chat.core.identities import Identities
 from twisted_chat.core.limits import Limits
-from twisted_chat.core.messages import Entry, Event, Refused, Replayed, Request, Style
 from twisted_chat.core.people import Anybody, Person
 from twisted_chat.core.profile import PERSON, PROGRAM, Profile
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.rendered import Rendered
+from twisted_chat.core.requests import Request
 from twisted_chat.core.session import Session
 from twisted_chat.core.sources import Sources
 from twisted_chat.dialects import text

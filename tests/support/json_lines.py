@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.characters import hostile
 from tests.support.messages import EVENTS
-from twisted_chat.core.messages import (
+from twisted_chat.core.requests import (
     ChooseName,
     Hello,
     Ignore,

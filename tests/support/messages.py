@@ -14,7 +14,7 @@ from tests.support.characters import hostile
 from twisted_chat.core.errors import (
     Refusal,
 )
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Acknowledged,
     Entry,
     Event,

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.fakes import Visitor, World
-from twisted_chat.core.messages import (
-    Entry,
-    Event,
-    Hello,
-)
+from twisted_chat.core.events import Entry, Event
+from twisted_chat.core.requests import Hello
 
 ANA, BIA = "a" * 32, "b" * 32
 

@@ -9,7 +9,7 @@ from itertools import count
 import msgspec
 
 from twisted_chat.core.changes import Draft, Saved
-from twisted_chat.core.messages import Entry, Kind
+from twisted_chat.core.events import Entry, Kind
 from twisted_chat.journal.chain import START, link
 from twisted_chat.journal.sqlite.store import Store
 

@@ -11,8 +11,8 @@ from twisted_chat.core.changes import Barrier, Draft, Group, Ordered, Outcome, R
 from twisted_chat.core.errors import (
     Refusal,
 )
+from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found
-from twisted_chat.core.messages import Entry
 from twisted_chat.journal.group_commit import GroupCommitJournal
 from twisted_chat.journal.sqlite.store import Store
 

@@ -23,7 +23,7 @@ from twisted_chat.archive.verify import Verification
 from twisted_chat.console.output import NOBODY_READS, CannotWrite, forget_output, why_not
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import CannotStart, Refusal
-from twisted_chat.core.messages import Entry, Replayed, Style
+from twisted_chat.core.events import Entry, Replayed, Style
 from twisted_chat.core.names import room_among
 from twisted_chat.dialects import wording
 from twisted_chat.i18n.language import N_, catalogue

@@ -24,7 +24,7 @@ from twisted_chat.core.errors import (
     LogRefusal,
     Refusal,
 )
-from twisted_chat.core.messages import Entry, Kind
+from twisted_chat.core.events import Entry, Kind
 from twisted_chat.i18n.language import N_
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.store import BUSY_TIMEOUT

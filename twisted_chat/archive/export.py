@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from twisted_chat.core.characters import find_unsafe, visible
-from twisted_chat.core.messages import Entry
+from twisted_chat.core.events import Entry
 from twisted_chat.i18n.language import N_, catalogue
 
 _encode = msgspec.json.Encoder().encode

@@ -35,7 +35,7 @@ from twisted_chat.client.program import run_bot
 from twisted_chat.client.state import MemoryState, State
 from twisted_chat.client.state_file import FileState
 from twisted_chat.client.trust import Trust
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Announced,
     Crowd,
     Entered,

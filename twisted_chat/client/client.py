@@ -32,21 +32,19 @@ from twisted_chat.client.trust import Trust
 from twisted_chat.client.unanswered import ANSWERS, Outgoing, Unanswered, new_id
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Entered,
     EntriesRemoved,
     Entry,
     Event,
-    Hello,
     Ignoring,
-    Quit,
     Refused,
     Renamed,
     Replaced,
-    Request,
     RoomLeft,
     Welcomed,
 )
+from twisted_chat.core.requests import Hello, Quit, Request
 from twisted_chat.i18n.language import N_
 
 #: Seconds between two attempts to connect: at first, and at most.

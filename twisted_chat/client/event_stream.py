@@ -9,7 +9,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from twisted_chat.client.events import Disconnected
-from twisted_chat.core.messages import Event
+from twisted_chat.core.events import Event
 
 #: Events that wait for whoever iterates over them: nothing more is read meanwhile.
 EVENTS = 500

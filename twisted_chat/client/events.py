@@ -1,9 +1,9 @@
-"""What only a client is told; everything else comes from :mod:`twisted_chat.core.messages`."""
+"""What only a client is told; everything else comes from :mod:`twisted_chat.core.events`."""
 
 from __future__ import annotations
 
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import Event
+from twisted_chat.core.events import Event
 from twisted_chat.i18n.language import N_
 
 

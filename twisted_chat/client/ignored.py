@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from twisted_chat.core.events import Ignoring
 from twisted_chat.core.ignoring import IGNORED_LIMIT, is_author_key
-from twisted_chat.core.messages import Ignoring
 
 #: Characters of all names together that the server is told: with the rooms, they fit into a line.
 #: If there are more, each name is cut to :data:`SHORT_NAME` characters.

@@ -15,20 +15,22 @@ from twisted.internet.defer import Deferred
 from twisted_chat.client.events import LogReplaced
 from twisted_chat.client.state import Kept, State
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Entered,
     EntriesRemoved,
     Entry,
     Event,
-    Join,
-    Leave,
-    Request,
     RoomLeft,
-    Say,
-    Topic,
     Welcomed,
 )
 from twisted_chat.core.names import room_among, room_name
+from twisted_chat.core.requests import (
+    Join,
+    Leave,
+    Request,
+    Say,
+    Topic,
+)
 
 #: Rooms that a server can take us to without being asked; with the rooms we are in already.
 ROOMS = 1000

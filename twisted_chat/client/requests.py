@@ -7,27 +7,29 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from twisted_chat.client.events import Receipt
-from twisted_chat.core.messages import (
-    ChooseName,
+from twisted_chat.core.events import (
     Entered,
     HistoryShown,
+    PeopleListed,
+    Renamed,
+    RoomLeft,
+    RoomsListed,
+    SearchShown,
+    Told,
+    TopicShown,
+)
+from twisted_chat.core.requests import (
+    ChooseName,
     Join,
     Leave,
     ListPeople,
     ListRooms,
-    PeopleListed,
     ReadHistory,
-    Renamed,
     Request,
-    RoomLeft,
-    RoomsListed,
     Say,
     Search,
-    SearchShown,
     Tell,
-    Told,
     Topic,
-    TopicShown,
 )
 
 

@@ -22,8 +22,7 @@ from twisted_chat.client.events import (
 )
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import ControlCharacter
-from twisted_chat.core.limits import DEFAULTS, TEXT_LIMIT, Limits
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Announced,
     Crowd,
     Entered,
@@ -44,7 +43,6 @@ from twisted_chat.core.messages import (
     Refused,
     Renamed,
     Replaced,
-    Request,
     RoomLeft,
     RoomsListed,
     RoomSummary,
@@ -56,6 +54,8 @@ from twisted_chat.core.messages import (
     TopicShown,
     Welcomed,
 )
+from twisted_chat.core.limits import DEFAULTS, TEXT_LIMIT, Limits
+from twisted_chat.core.requests import Request
 from twisted_chat.dialects import jsonl
 
 _TYPES = {request: name for name, request in jsonl.REQUESTS.items()}

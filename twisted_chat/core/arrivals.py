@@ -11,9 +11,9 @@ from itertools import islice
 import msgspec
 
 from twisted_chat.core.catch_up import CatchUp, position_of
+from twisted_chat.core.events import Entered, ReplayStarts, Welcomed
 from twisted_chat.core.journal import Journal
 from twisted_chat.core.limits import DEFAULTS, Limits
-from twisted_chat.core.messages import Entered, ReplayStarts, Welcomed
 from twisted_chat.core.people import Person
 from twisted_chat.core.room import Batch, Cursor, Room
 

@@ -24,7 +24,7 @@ from typing import Literal
 import msgspec
 
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import Entry, Kind
+from twisted_chat.core.events import Entry, Kind
 from twisted_chat.core.names import Nickname
 
 

@@ -47,18 +47,24 @@ from twisted_chat.core.errors import (
     TooManyRooms,
     TopicTooLong,
 )
+from twisted_chat.core.events import (
+    Announced,
+    Entry,
+    Kind,
+    Renamed,
+)
 from twisted_chat.core.identities import Identities
 from twisted_chat.core.ignoring import IgnoredPeople
 from twisted_chat.core.journal import Journal
 from twisted_chat.core.kept import Keeper
 from twisted_chat.core.limits import DEFAULTS, TEXT_LIMIT, Limits
-from twisted_chat.core.messages import Announced, Entry, Kind, Renamed, Say
 from twisted_chat.core.moments import Moments
 from twisted_chat.core.names import ALWAYS_RESERVED, Nickname, Reserved, nickname, room_name
 from twisted_chat.core.people import Anybody, Elsewhere, Person, Positions
 from twisted_chat.core.private_messages import PrivateMessages
 from twisted_chat.core.reading import Reading
 from twisted_chat.core.registry import Registry
+from twisted_chat.core.requests import Say
 from twisted_chat.core.room import Room
 from twisted_chat.core.rooms import Rooms
 from twisted_chat.core.state import State, Waiting

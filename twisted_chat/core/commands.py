@@ -2,7 +2,7 @@
 
 The session takes the states and the method that answers from here; flood control the cost; JSON
 Lines its names; the text dialect, its help, the client's completion and ``docs/commands.rst`` the
-rest. A new request is a class in :mod:`twisted_chat.core.messages`, a method of the session, and a
+rest. A new request is a class in :mod:`twisted_chat.core.requests`, a method of the session, and a
 row here.
 
 It must not know how a line is read (:mod:`twisted_chat.dialects.commands` does), nor the session.
@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from twisted_chat.core.errors import UnknownCommand, UnknownCommandNear
-from twisted_chat.core.messages import (
+from twisted_chat.core.requests import (
     AreYouThere,
     Cancel,
     ChooseName,

@@ -14,7 +14,7 @@ import msgspec
 
 from twisted_chat.core.changes import Change, Group, KeptPerson, Outcome, RoomState
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import Entry
+from twisted_chat.core.events import Entry
 
 
 class Found(msgspec.Struct, frozen=True):

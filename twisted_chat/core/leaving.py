@@ -15,17 +15,16 @@ from twisted_chat.core.changes import KeptPerson
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.commands import State
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.link import Link, NoConnection
-from twisted_chat.core.messages import (
-    Cancel,
+from twisted_chat.core.events import (
     Goodbye,
     NothingWaits,
     NotSent,
-    Quit,
     Replaced,
     ServerStopping,
 )
+from twisted_chat.core.link import Link, NoConnection
 from twisted_chat.core.people import Positions
+from twisted_chat.core.requests import Cancel, Quit
 from twisted_chat.core.sources import Source
 from twisted_chat.core.talking import Speaker, nothing
 

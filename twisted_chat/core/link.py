@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Protocol
 
-from twisted_chat.core.messages import Event, Style
+from twisted_chat.core.events import Event, Style
 from twisted_chat.core.rendered import Rendered
 from twisted_chat.core.room import Outlet, Rendering
 from twisted_chat.core.sources import Source

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from twisted_chat.core.changes import Draft, KeptPerson
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import Entry, Event
+from twisted_chat.core.events import Entry, Event
 from twisted_chat.core.names import Nickname
 from twisted_chat.core.profile import Profile
 from twisted_chat.core.rendered import Rendered

@@ -11,7 +11,7 @@ from functools import partial
 
 from twisted_chat.core.changes import Tell
 from twisted_chat.core.errors import NoSuchPerson, NotConfirmed, NotReading, Refusal
-from twisted_chat.core.messages import Told
+from twisted_chat.core.events import Told
 from twisted_chat.core.people import Anybody, Person
 from twisted_chat.core.unconfirmed import LOOKS, Shown
 

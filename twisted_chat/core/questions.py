@@ -20,39 +20,41 @@ from twisted_chat.core.errors import (
     SearchTooLong,
     TooManyIgnored,
 )
-from twisted_chat.core.ignoring import IGNORED_LIMIT, is_author_key
-from twisted_chat.core.limits import HISTORY_DEFAULT, SEARCH_BYTES, SEARCH_DEFAULT, SEARCH_WORDS
-from twisted_chat.core.messages import (
-    AreYouThere,
-    Help,
+from twisted_chat.core.events import (
     HelpShown,
     HistoryShown,
     HowToLeave,
-    Ignore,
     IgnoredListed,
     Ignoring,
-    Interrupt,
     LanguageShown,
     LimitsShown,
+    Pong,
+    ReceiptsSet,
+    SearchShown,
+    StillHere,
+    TimestampsSet,
+)
+from twisted_chat.core.ignoring import IGNORED_LIMIT, is_author_key
+from twisted_chat.core.limits import HISTORY_DEFAULT, SEARCH_BYTES, SEARCH_DEFAULT, SEARCH_WORDS
+from twisted_chat.core.names import NICKNAME_LIMIT
+from twisted_chat.core.preferences import language_called
+from twisted_chat.core.recipient import Recipient
+from twisted_chat.core.requests import (
+    AreYouThere,
+    Help,
+    Ignore,
+    Interrupt,
     ListLimits,
     ListPeople,
     ListRooms,
     Ping,
-    Pong,
     ReadHistory,
-    ReceiptsSet,
     Search,
-    SearchShown,
     SetLanguage,
     SetReceipts,
     SetTimestamps,
-    StillHere,
-    TimestampsSet,
     Unignore,
 )
-from twisted_chat.core.names import NICKNAME_LIMIT
-from twisted_chat.core.preferences import language_called
-from twisted_chat.core.recipient import Recipient
 from twisted_chat.core.room import Room
 from twisted_chat.i18n.language import LANGUAGES
 

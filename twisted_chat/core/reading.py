@@ -11,9 +11,7 @@ from functools import partial
 from itertools import islice
 
 from twisted_chat.core.errors import NoSuchRoom, NotInRoom, Refusal
-from twisted_chat.core.journal import Found, Journal
-from twisted_chat.core.limits import PAGE_TEXT, Limits
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Entry,
     HistoryShown,
     PeopleListed,
@@ -21,6 +19,8 @@ from twisted_chat.core.messages import (
     SearchShown,
     TopicShown,
 )
+from twisted_chat.core.journal import Found, Journal
+from twisted_chat.core.limits import PAGE_TEXT, Limits
 from twisted_chat.core.names import RoomNames, room_name
 from twisted_chat.core.people import Person, Positions
 from twisted_chat.core.permissions import Permissions

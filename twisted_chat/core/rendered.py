@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 
-from twisted_chat.core.messages import Entry, Event, Replayed
+from twisted_chat.core.events import Entry, Event, Replayed
 
 #: Finds the offset in the bytes at which each of the events ends, in their order.
 EndFinder = Callable[[bytes, Sequence[Event]], Sequence[int]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Set
 
-from twisted_chat.core.messages import RoomsListed, RoomSummary
+from twisted_chat.core.events import RoomsListed, RoomSummary
 from twisted_chat.core.names import OLD_ROOM_LIMIT, fold, room_key
 from twisted_chat.core.room import Room
 

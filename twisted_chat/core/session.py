@@ -19,13 +19,20 @@ from twisted_chat.core.changes import KeptPerson
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.commands import State
 from twisted_chat.core.errors import AlreadyHere, NameFirst, Refusal, TooManyRooms, UnknownCode
+from twisted_chat.core.events import Replaced
 from twisted_chat.core.ignoring import IgnoreList
 from twisted_chat.core.leaving import Leaver, arrived, nobody
 from twisted_chat.core.link import Link
-from twisted_chat.core.messages import ChooseName, Hello, Replaced, Request, Resume, Say
 from twisted_chat.core.names import Nickname, nickname
 from twisted_chat.core.people import Person, Positions
 from twisted_chat.core.profile import PERSON
+from twisted_chat.core.requests import (
+    ChooseName,
+    Hello,
+    Request,
+    Resume,
+    Say,
+)
 from twisted_chat.core.room import Cursor, Room
 from twisted_chat.core.talking import nothing
 from twisted_chat.i18n.language import match

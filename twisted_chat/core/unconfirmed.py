@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from twisted_chat.core.messages import Event
+from twisted_chat.core.events import Event
 
 #: Events that are kept for one person; beyond that, the oldest is not shown again.
 LIMIT = 100

@@ -16,9 +16,10 @@ from typing import Protocol
 import msgspec
 from msgspec import structs
 
-from twisted_chat.core.messages import Event, Request, Say, Style
+from twisted_chat.core.events import Event, Style
 from twisted_chat.core.profile import Profile
 from twisted_chat.core.rendered import Rendered
+from twisted_chat.core.requests import Request, Say
 
 
 class Splitter(Protocol):

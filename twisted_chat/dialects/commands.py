@@ -11,7 +11,7 @@ from collections.abc import Callable
 from twisted_chat.core import commands
 from twisted_chat.core.commands import Command, Form, Table, key_of
 from twisted_chat.core.errors import WrongUsage
-from twisted_chat.core.messages import Request
+from twisted_chat.core.requests import Request
 from twisted_chat.i18n.language import catalogue
 
 #: Makes the request of its fields, in their order.

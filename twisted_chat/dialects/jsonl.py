@@ -1,7 +1,7 @@
 """The JSON Lines dialect: for programs. One JSON object a line; ``type`` says which.
 
 ``docs/protocol.rst`` describes every message. Requests are decoded straight into the
-classes of :mod:`twisted_chat.core.messages`; here are their names on the wire, what is checked
+classes of :mod:`twisted_chat.core.requests`; here are their names on the wire, what is checked
 beyond their types, and the form of what is sent.
 """
 
@@ -24,8 +24,7 @@ from twisted_chat.core.errors import (
     Refusal,
     UnknownType,
 )
-from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT, Limits
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Acknowledged,
     Announced,
     Crowd,
@@ -55,10 +54,8 @@ from twisted_chat.core.messages import (
     Replaced,
     Replayed,
     ReplayStarts,
-    Request,
     RoomLeft,
     RoomsListed,
-    Say,
     SearchShown,
     ServerStopping,
     Slowed,
@@ -69,9 +66,11 @@ from twisted_chat.core.messages import (
     TopicShown,
     Welcomed,
 )
+from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT, Limits
 from twisted_chat.core.names import ROOM_LIMIT
 from twisted_chat.core.profile import PROGRAM
 from twisted_chat.core.rendered import Rendered
+from twisted_chat.core.requests import Request, Say
 from twisted_chat.dialects.base import Dialect, line_ends
 from twisted_chat.dialects.lines import LineSplitter
 

@@ -15,8 +15,7 @@ from msgspec import structs
 from twisted_chat.core import commands
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import UnknownCommand
-from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Acknowledged,
     Announced,
     Crowd,
@@ -50,7 +49,6 @@ from twisted_chat.core.messages import (
     RoomsListed,
     SearchShown,
     ServerStopping,
-    SetTimestamps,
     Slowed,
     StillHere,
     Style,
@@ -59,6 +57,8 @@ from twisted_chat.core.messages import (
     TopicShown,
     Welcomed,
 )
+from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT
+from twisted_chat.core.requests import SetTimestamps
 from twisted_chat.dialects.display import shown
 from twisted_chat.i18n.language import N_, catalogue
 

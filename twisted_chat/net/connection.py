@@ -33,10 +33,16 @@ from zope.interface import implementer
 from twisted_chat.core import commands
 from twisted_chat.core.chat import announcement
 from twisted_chat.core.errors import InternalError, LineTooLong, LoginDeadlineMissed, Refusal
+from twisted_chat.core.events import (
+    Event,
+    NotSent,
+    Refused,
+    Style,
+)
 from twisted_chat.core.limits import TEXT_LIMIT
-from twisted_chat.core.messages import Event, NotSent, Refused, Request, Say, Style
 from twisted_chat.core.people import Elsewhere
 from twisted_chat.core.rendered import Rendered, first_missing
+from twisted_chat.core.requests import Request, Say
 from twisted_chat.core.session import Session
 from twisted_chat.core.sources import Source
 from twisted_chat.dialects.base import Dialect, DialectRendering, rendering

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from twisted_chat.core.messages import Slowed
+from twisted_chat.core.events import Slowed
 from twisted_chat.core.sources import Allowance
 from twisted_chat.net.shared import Pace, SharedFactory
 

@@ -13,8 +13,8 @@ from twisted.logger import Logger
 
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
+from twisted_chat.core.events import Entry, Style
 from twisted_chat.core.limits import Limits
-from twisted_chat.core.messages import Entry, Style
 from twisted_chat.core.people import Person
 from twisted_chat.core.session import Connection, Session
 from twisted_chat.core.sources import Sources

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from twisted_chat.client.client import ChatClient
 from twisted_chat.client.unanswered import new_id
-from twisted_chat.core.messages import HistoryShown, ReadHistory, ReplayStarts, Request
+from twisted_chat.core.events import HistoryShown, ReplayStarts
+from twisted_chat.core.requests import ReadHistory, Request
 from twisted_chat.i18n.language import N_
 from twisted_chat.terminal.display import Display
 from twisted_chat.terminal.rooms import ROOMS, Room, Rooms

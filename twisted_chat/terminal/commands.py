@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted_chat.core import commands
 from twisted_chat.core.commands import Command, State, Table
-from twisted_chat.core.messages import Request
+from twisted_chat.core.requests import Request
 from twisted_chat.dialects import text
 from twisted_chat.i18n.language import N_
 

@@ -21,9 +21,8 @@ from twisted_chat.client.state import MemoryState
 from twisted_chat.core.characters import visible
 from twisted_chat.core.commands import State
 from twisted_chat.core.errors import NameFirst, NotSaved, Refusal
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Acknowledged,
-    ChooseName,
     Crowd,
     Entered,
     EntriesRemoved,
@@ -40,12 +39,11 @@ from twisted_chat.core.messages import (
     Renamed,
     Replaced,
     RoomLeft,
-    Say,
     SearchShown,
-    Tell,
     Told,
     Welcomed,
 )
+from twisted_chat.core.requests import ChooseName, Say, Tell
 from twisted_chat.i18n.language import N_
 from twisted_chat.terminal import commands
 from twisted_chat.terminal.backlog import BACKLOG, Backlogs

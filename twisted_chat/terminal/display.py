@@ -13,16 +13,18 @@ import msgspec
 
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import (
+from twisted_chat.core.events import (
     Entry,
     Event,
     Refused,
     Replayed,
+    Style,
+    Told,
+)
+from twisted_chat.core.requests import (
     Request,
     Say,
-    Style,
     Tell,
-    Told,
     Topic,
 )
 from twisted_chat.dialects import wording

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from twisted_chat.core.events import Entry, HistoryShown, SearchShown
 from twisted_chat.core.limits import SEARCH_DEFAULT
-from twisted_chat.core.messages import Entry, HistoryShown, ReadHistory, Request, SearchShown
+from twisted_chat.core.requests import ReadHistory, Request
 from twisted_chat.i18n.language import N_
 from twisted_chat.terminal.display import Display
 

@@ -36,7 +36,7 @@ from twisted_chat.client.trust import CertificateUnknown, NotTrusted, Trust
 from twisted_chat.client.wire import as_json
 from twisted_chat.console.output import forget_output, why_not
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.messages import Event, Welcomed
+from twisted_chat.core.events import Event, Welcomed
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.terminal import config, extra
 from twisted_chat.terminal.ask import ask

@@ -20,21 +20,25 @@ from twisted_chat.core.errors import (
     NotInRoom,
     Refusal,
 )
+from twisted_chat.core.events import (
+    LanguageShown,
+    NothingWaits,
+    NotSent,
+    ReceiptsSet,
+    Renamed,
+    TimestampsSet,
+)
 from twisted_chat.core.limits import PAGE_LIMIT
-from twisted_chat.core.messages import (
+from twisted_chat.core.preferences import language_called
+from twisted_chat.core.requests import (
     Cancel,
     ChooseName,
     Help,
     Join,
-    LanguageShown,
     Leave,
     ListPeople,
-    NothingWaits,
-    NotSent,
     Quit,
     ReadHistory,
-    ReceiptsSet,
-    Renamed,
     Reply,
     Request,
     Resume,
@@ -44,10 +48,8 @@ from twisted_chat.core.messages import (
     SetReceipts,
     SetTimestamps,
     Tell,
-    TimestampsSet,
     Topic,
 )
-from twisted_chat.core.preferences import language_called
 from twisted_chat.i18n.language import LANGUAGES, N_
 from twisted_chat.terminal.commands import More
 from twisted_chat.terminal.display import Display, text_of

@@ -11,8 +11,8 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found
-from twisted_chat.core.messages import Entry
 from twisted_chat.journal import search
 from twisted_chat.journal.sqlite.index import using_index
 

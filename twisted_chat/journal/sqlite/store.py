@@ -24,7 +24,7 @@ from twisted_chat.core.errors import (
     DatabaseUnusable,
     IdReused,
 )
-from twisted_chat.core.messages import Entry
+from twisted_chat.core.events import Entry
 from twisted_chat.journal.chain import START, link
 from twisted_chat.journal.runs import TOKEN_SIZE, Runs, superfluous
 from twisted_chat.journal.sqlite import files, people
