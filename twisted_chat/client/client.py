@@ -1,8 +1,9 @@
-"""A client that stays: it connects again, misses nothing and says nothing twice.
+"""A client that reconnects by itself, misses no entry and sends no message twice.
 
-What is asked is in :mod:`.unanswered`, from when it is kept until the server has it; how far each
-room was told is in :mod:`.positions`, so that the next connection goes on there. Here is when there
-is a connection, who is told, and how it ends. It must not know terminals, nor how events are shown.
+:mod:`.unanswered` has the requests without an answer and sends them again; :mod:`.positions` has
+the rooms and the last entry of each, from which the next connection goes on. This module opens and
+closes the connection and the state, and passes events to the listener. It must not know terminals,
+nor how events are shown.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from twisted_chat.core.events import (
 from twisted_chat.core.requests import Hello, Quit, Request
 from twisted_chat.i18n.language import N_
 
-#: Seconds between two attempts to connect: at first, and at most.
+#: Seconds between two attempts to connect: the first time, and at most.
 FIRST_RETRY = 0.5
 LAST_RETRY = 30.0
 
@@ -55,29 +56,29 @@ TOO_MANY_ROOMS = N_("the server put this client into too many rooms")
 TOO_MUCH = N_("the server sent too much before it answered")
 REPLACED = N_("you connected from somewhere else with the same name")
 
-# What is logged, where no person would be told.
+# Logged where no person would be told.
 CANNOT_START = "the client cannot start: {reason}"
 NOT_LET_IN = "{nickname} is not let in: {reason} Trying again."
 NO_CONNECTION = "no connection for {nickname}: {reason}"
 
-#: Seconds for which a connection has to last, or else the next attempt is made later and later.
+#: Seconds that a connection lasts before the delay between attempts starts again from the first.
 STEADY = 10.0
 
-#: Seconds that the server has to close the connection once we leave.
+#: Seconds that the server has to close the connection after the client has sent ``quit``.
 LEAVE_TIMEOUT = 2.0
 
-#: The seconds to wait after so many attempts that failed in a row.
+#: Seconds to wait, from the number of attempts that failed in a row.
 _backoff = backoffPolicy(FIRST_RETRY, LAST_RETRY, factor=1.6)
 
 
 class ChatClient(Requests, Service):
     """One nickname on one server, for as long as the service runs.
 
-    What happens is told to the one who listens (:meth:`listen`), or read with :meth:`events`.
-    Requests can be made at any time: they wait for a connection. Each gives a Deferred that
-    fires with the answer, an event; it fails with :class:`.RequestRefused`, or with another
-    :class:`.Refusal` where a request cannot be made at all. To cancel it takes nothing back that
-    was asked. The reactor's thread only.
+    A program gets the events through :meth:`listen` or :meth:`events`. It can make requests at any
+    time: they wait for a connection. A request returns a Deferred that fires with the answer, an
+    event; it fails with :class:`.RequestRefused` if the server refuses the request, or with another
+    :class:`.Refusal` if it cannot be made. Cancelling the Deferred does not take the request back.
+    Use it on the reactor's thread only.
     """
 
     _log = Logger()
@@ -95,24 +96,24 @@ class ChatClient(Requests, Service):
         language: str | None = None,
         tls: Trust | None = None,
     ) -> None:
-        """``endpoint`` may be a description: ``tcp:example.org:50000``, ``unix:chat.socket``.
-
-        With ``tls:example.org:50001``, ``tls`` says which certificate is trusted; by default one
-        that the system's authorities have signed for that name. Where it is not trusted before
-        one has been in, the client ends with :class:`.NotTrusted` as its :attr:`failure`.
-        Without a ``nickname``, :class:`.Connected` asks for :meth:`introduce`.
-        ``rooms`` are those to be in besides the server's own; with numbers, what comes after
-        the entry of that number is told first, and with None or without numbers only what is
-        new. ``state`` keeps what has to outlive the process, also the rooms and how far each
-        was dealt with, to go on from there where no number is given; without ``catch_up``, with
-        what is new when it comes in. Without a state, nothing outlives it. ``insist``: where
-        the nickname is refused, try again as if there were no connection; otherwise,
-        :meth:`introduce` does. ``language`` (``en``, ``pt_BR``) is that of the server's
-        refusals.
-
-        :raises ValueError: the description is not one of an endpoint, or ``tls`` goes with
-            something else than ``tls:HOST:PORT``.
-        :raises Refusal: the name of a room is not one, or packages for TLS are missing.
+        """
+        :param endpoint: an endpoint, or its description: ``tcp:example.org:50000``,
+            ``unix:chat.socket``, ``tls:example.org:50001``.
+        :param nickname: None if :meth:`introduce` will give it, after :class:`.Connected`.
+        :param rooms: rooms to join besides the server's default room. With a number, the entries
+            after that one are told first; with None or without numbers, only new ones.
+        :param state: stores what must survive the process: unsent messages, rooms, and the last
+            entry of each that was dealt with. By default, it is in memory.
+        :param catch_up: tell the entries since the last run; if not, only new ones.
+        :param insist: if the nickname is refused, try it again after a delay; if not, the program
+            calls :meth:`introduce` or :meth:`try_again`.
+        :param language: of the server's refusals: ``en`` or ``pt_BR``.
+        :param tls: which certificate of a ``tls:`` endpoint is trusted; by default, one that the
+            system's authorities have signed for its host. If the first certificate is not trusted,
+            the client ends with :class:`.NotTrusted` as its :attr:`failure`.
+        :raises ValueError: ``endpoint`` is not a description of an endpoint, or ``tls`` is given
+            for another endpoint than ``tls:HOST:PORT``.
+        :raises Refusal: the name of a room is not valid, or packages for TLS are missing.
         """
         if isinstance(endpoint, str):
             where = described_endpoint(reactor, endpoint, tls, language)
@@ -136,7 +137,7 @@ class ChatClient(Requests, Service):
         self._connection: ChatClientProtocol | None = None
         self._is_in = False
         self._is_paused = False
-        #: It is being kept which log the numbers are of.
+        #: Whether the state is still writing of which log the numbers are.
         self._is_noting = False
         self._waits_for_answers = False
         self._is_stopping = False
@@ -148,7 +149,7 @@ class ChatClient(Requests, Service):
         self._opening: Deferred[None] | None = None
         self._not_opened: Failure | None = None
         self._when_opened: list[Deferred[Kept]] = []
-        #: What is told first, and the messages that it is about.
+        #: Messages of an earlier run that are not sent again, with the reasons: told at the start.
         self._at_start: list[Refused] = []
         self._leaving: Deferred[None] | None = None
         self._when_stopped: list[Deferred[None]] = []
@@ -156,11 +157,11 @@ class ChatClient(Requests, Service):
         factory = Factory.forProtocol(lambda: ChatClientProtocol(reactor, self))
         noting = NotingEndpoint(where, self._failed)
         self._service = ClientService(noting, factory, self._retry, reactor)
-        #: Why it ended, if nobody stopped it; :meth:`events` raises it.
+        #: Why the client ended, if the program did not stop it; :meth:`events` raises it.
         self.failure: BaseException | None = None
-        #: What was logged last of what keeps us out.
+        #: The last reason for being refused that was logged.
         self._logged = ""
-        #: Why we would not have the last connection.
+        #: Why this side rejected the last connection, as for a certificate.
         self._refusal: Refusal | None = None
 
     # -- what happens -------------------------------------------------------------------------
@@ -168,62 +169,62 @@ class ChatClient(Requests, Service):
     def listen(self, listener: Callable[[Event], None], *, dealt_with: bool = True) -> None:
         """Call ``listener`` with each event from now on, instead of any other.
 
-        An entry of a room is dealt with when it returns, or else when :meth:`dealt_with` is
-        called. What it raises is logged as the defect it is, and nothing else comes of it.
+        An entry is dealt with when ``listener`` returns or, with ``dealt_with=False``, when the
+        program calls :meth:`dealt_with`. An exception in ``listener`` is logged.
         """
         self._listener = listener
         self._returns_dealt_with = dealt_with
 
     def events(self) -> Events:
-        """What happens, from now on, for ``async for``; it ends with the service.
+        """The events from now on, for ``async for``, until the service ends.
 
-        An entry is dealt with when the next event is asked for. Who is slow makes the server
-        wait, not the memory grow; but for what comes before an answer that is waited for. Where
-        the service ended and nobody stopped it, the end is :attr:`failure`, raised: the state
-        cannot be opened (:class:`.CannotStart`), or :class:`TakenOver`.
+        An entry is dealt with when the program asks for the next event. If the program reads
+        slowly, the server waits, except while an answer is due. If the service ended and the
+        program did not stop it, :attr:`failure` is raised: :class:`.CannotStart` if the state
+        cannot be opened, or :class:`.TakenOver`.
         """
         return Events(self, self._size, self._too_much)
 
     @property
     def rooms(self) -> dict[str, int | None]:
-        """The number of the last entry that was told, in each room that one is in, in the order
-        in which one came; None until it is known.
+        """The client's rooms, in the order of joining, with the number of the last entry that was
+        told in each; None until it is known.
         """
         return self._positions.rooms
 
     @property
     def is_in(self) -> bool:
-        """Whether there is a connection and the server knows who we are."""
+        """Whether there is a connection, and the server has accepted the nickname."""
         return self._is_in
 
     @property
     def delay(self) -> float | None:
-        """Seconds that the last question and its answer took."""
+        """Seconds between the last ``ping`` and its answer; None if it is not known."""
         return None if self._connection is None else self._connection.delay
 
     @property
     def waiting(self) -> list[Request]:
-        """What was asked and has no answer yet, oldest first; messages among it.
+        """The requests without an answer, oldest first.
 
-        When it is over, the messages are those that the next client with this state will send.
+        After the end, the messages among them are those that the next client with this state sends.
         """
         return list(self._unanswered)
 
     def asked(self, id: str | None) -> Request | None:
-        """What was asked under ``id``: as long as there is no answer, or it is being told."""
+        """The request with this ``id``, until its answer has been told."""
         return self._unanswered.asked(id)
 
     def pause(self, *, but_for_answers: bool = False) -> None:
-        """Tell nothing more, but for what is at hand, until :meth:`resume`.
+        """Read no more events from the connection until :meth:`resume`.
 
-        There are no answers either; with ``but_for_answers``, it goes on as long as any are due.
+        Answers wait, too; with ``but_for_answers``, reading goes on as long as an answer is due.
         """
         self._is_paused = True
         self._waits_for_answers = but_for_answers
         self._flow()
 
     def resume(self) -> None:
-        """Go on telling."""
+        """Read again, after :meth:`pause`."""
         self._is_paused = False
         self._flow()
 
@@ -239,9 +240,9 @@ class ChatClient(Requests, Service):
     # -- asking -------------------------------------------------------------------------------
 
     def ask(self, request: Request) -> Deferred[Any]:
-        """Make any request but ``Hello`` and ``Quit``, which are the client's own.
+        """Make any request, except ``Hello`` and ``Quit``, which the client makes itself.
 
-        What has no answer when a connection breaks is asked again.
+        If the connection breaks before the answer comes, the request is made again.
         """
         if self._is_stopping or self._is_over:
             return defer.fail(ClientStopped())
@@ -259,15 +260,17 @@ class ChatClient(Requests, Service):
             return same.wait()
         answer = self._unanswered.add(outgoing)
         if outgoing.is_message:
-            # Where nothing can be kept at all, whoever opened or started is told.
+            # If the state cannot be opened, the caller of open or startService is told.
             self.open().addCallbacks(lambda _: self._unanswered.keep_new(outgoing), lambda _: None)
         self._unanswered.send()
         self._flow()
         return answer
 
     def take_back(self) -> int:
-        """Drop the messages that were never sent; each fails with :class:`TakenBack`. Returns how
-        many: others are on their way, or may have arrived over an earlier connection.
+        """Drop the messages that were never sent, and return their number.
+
+        Their Deferreds fail with :class:`.TakenBack`. Messages that were sent stay: they may have
+        arrived.
         """
         count = self._unanswered.take_back()
         self._flow()
@@ -281,15 +284,12 @@ class ChatClient(Requests, Service):
             self._hello(self._connection, nickname)
 
     def try_again(self, refusal: Refusal) -> None:
-        """As if there were no connection: the server does not let us in now."""
+        """Close this connection, whose server refuses us, and connect again after a delay."""
         if self._connection is not None and not self._is_in:
             self._connection.close(refusal.sentence(self.language or "en"))
 
     def ready(self) -> Deferred[None]:
-        """Fires when the server keeps up with what is asked: at once, most of the time.
-
-        Also when it is over.
-        """
+        """Fires when fewer than 200 requests are without an answer, or the client has ended."""
         return self._unanswered.ready()
 
     # -- starting and stopping ----------------------------------------------------------------
@@ -305,8 +305,8 @@ class ChatClient(Requests, Service):
         self.open().addCallbacks(self._start, self._cannot_start)
 
     def stopService(self) -> Deferred[None]:
-        """Leave, for good. The Deferred fires when the state is written and closed, but not yet
-        when this returns.
+        """Leave the chat, for good. The Deferred fires when the state is written and closed, never
+        before this method returns.
         """
         super().stopService()
         return self._stop("")
@@ -370,8 +370,7 @@ class ChatClient(Requests, Service):
         self._when_stopped.append(stopped)
         if not self._is_stopping:
             self._is_stopping = True
-            # Not now: whoever stops us may have been told something just now, while the
-            # service is in the middle of connecting or disconnecting.
+            # Not now: a listener may stop us while the service connects or disconnects.
             self._reactor.callLater(0, self._leave, reason)
         return stopped
 
@@ -398,7 +397,7 @@ class ChatClient(Requests, Service):
             stopped.callback(None)
 
     def _end(self, reason: Refusal | Failure) -> None:
-        """Nothing more is asked, and nobody waits for an answer."""
+        """Fail all requests without an answer."""
         self._is_over = True
         self._unanswered.end(reason)
 
@@ -489,12 +488,12 @@ class ChatClient(Requests, Service):
         return 0 if self._connection is None else self._connection.size
 
     def _too_much(self) -> None:
-        """More waits to be read by the program than there is room for."""
+        """The program has too many events still to read: give up this connection."""
         if self._connection is not None:
             self._connection.close(TOO_MUCH)
 
     def dealt_with(self, event: Event) -> None:
-        """It need not come again, should the process end now."""
+        """The program has finished with ``event``: the next run of the client goes on after it."""
         self._positions.dealt_with(event)
 
     def _welcomed(self, event: Welcomed) -> None:
@@ -509,12 +508,12 @@ class ChatClient(Requests, Service):
             self._connection.send(request)
         self._has_been_in = True
         self._positions.follow_log()
-        # What was said before any room was known is for the first one, also if sent again.
+        # Messages from before any room was known are for the first room.
         self._unanswered.place(self._positions.placed)
         self._unanswered.send()
 
     def _note(self, noting: Deferred[None]) -> None:
-        """It is being kept of which log the numbers are: nothing is told before."""
+        """Read no events until ``noting`` fires: the state has the identity of the log by then."""
         self._is_noting = not noting.called
         self._flow()
         noting.addCallback(self._noted)
@@ -541,17 +540,17 @@ class ChatClient(Requests, Service):
         self._positions.removed(event)
 
     def _replaced(self, event: Replaced) -> None:
-        """Two that take each other's place would do so for ever: the newer one stays."""
-        self._is_in = False  # nor is it to be sent away
+        """The newer client stays: two that take each other over would do so for ever."""
+        self._is_in = False  # so that no quit is sent, which would end the newer one
         self._unanswered.offline()
         self.running = False
         self.failure = TakenOver()
         self._stop(REPLACED)
 
     def _warn(self, sentence: str, refusal: Refusal) -> None:
-        """Log what keeps us out, once, where no person would be told.
+        """Log why the server refuses us, once for each reason, if the program insists.
 
-        Critical: that alone is seen where a program has set up no log.
+        As critical: without a log, Twisted shows nothing else.
         """
         reason = refusal.sentence(self.language or "en")
         if self._insist and reason != self._logged:

@@ -1,4 +1,4 @@
-"""What happens to a client, for ``async for``."""
+"""A client's events as an asynchronous iterator."""
 
 from __future__ import annotations
 
@@ -11,41 +11,42 @@ from twisted.internet.defer import Deferred
 from twisted_chat.client.events import Disconnected
 from twisted_chat.core.events import Event
 
-#: Events that wait for whoever iterates over them: nothing more is read meanwhile.
+#: Events that the program has still to read before the client pauses its connection.
 EVENTS = 500
 
-#: Bytes of events that wait for an answer to come behind them; a server that sends more before it
-#: answers loses the connection.
+#: Bytes of events that the program has still to read while it waits for an answer. If the server
+#: sends more before the answer, the connection is closed.
 EVENTS_SIZE = 2**26
 
 
 class EventSource(Protocol):
-    """The client whose events they are."""
+    """The part of :class:`.ChatClient` that :class:`Events` uses."""
 
-    #: Why it ended, if nobody stopped it.
+    #: Why the client ended, if the program did not stop it.
     failure: BaseException | None
 
     def listen(self, listener: Callable[[Event], None], *, dealt_with: bool = True) -> None:
         """Call ``listener`` with each event from now on."""
 
     def dealt_with(self, event: Event) -> None:
-        """It need not come again."""
+        """The program has finished with ``event``."""
 
     def pause(self, *, but_for_answers: bool = False) -> None:
-        """Tell nothing more, but for answers that are due."""
+        """Read no more events, except while an answer is due."""
 
     def resume(self) -> None:
-        """Go on telling."""
+        """Read again."""
 
 
 class Events:
-    """What happens to one client, for ``async for``."""
+    """The events of one client: see :meth:`.ChatClient.events`."""
 
     def __init__(
         self, client: EventSource, size: Callable[[], int], too_much: Callable[[], None]
     ) -> None:
-        """``size`` tells the bytes of the line that is being told; ``too_much`` is called when more
-        waits than there is room for.
+        """
+        :param size: returns the bytes of the line that the client has just read.
+        :param too_much: called when more than :data:`EVENTS_SIZE` bytes wait for the program.
         """
         self._client = client
         self._size_told = size
@@ -88,7 +89,7 @@ class Events:
         self._is_over |= isinstance(event, Disconnected) and event.retry is None
         if len(self._events) >= EVENTS and not self._is_full:
             self._is_full = True
-            # Whoever reads slowly may do so because they wait for an answer.
+            # The program may read slowly because it waits for an answer.
             self._client.pause(but_for_answers=True)
         waiting, self._waiting = self._waiting, None
         if waiting is not None:

@@ -1,7 +1,7 @@
-"""Whom a client ignores: it tells every server that it comes to.
+"""The people whom a client ignores. It tells the server on each connection.
 
-A person is known by their author key (:mod:`twisted_chat.core.ignoring`), in hexadecimal. It must
-not know what is hidden: the server does that.
+A person is identified by their author key (:mod:`twisted_chat.core.ignoring`), in hexadecimal. The
+server hides their messages: this module must not know how.
 """
 
 from __future__ import annotations
@@ -11,36 +11,38 @@ from collections.abc import Iterable
 from twisted_chat.core.events import Ignoring
 from twisted_chat.core.ignoring import IGNORED_LIMIT, is_author_key
 
-#: Characters of all names together that the server is told: with the rooms, they fit into a line.
-#: If there are more, each name is cut to :data:`SHORT_NAME` characters.
+#: Characters of all names together that the server is told: with the rooms, they fit in one line
+#: of JSON. If there are more, each name is cut to :data:`SHORT_NAME` characters.
 NAMES_LENGTH = 1200
 SHORT_NAME = 12
 
 
 class IgnoredPeople:
-    """The people whom the server is told to ignore, with the names they had."""
+    """The ignored people, each with the last nickname that the client knew."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
 
     def restore(self, kept: Iterable[str]) -> None:
-        """They are as :meth:`kept` told them; those who are known better are not changed."""
+        """Add the people that an earlier run returned from :meth:`kept`."""
         for person, _, name in (item.partition(" ") for item in kept):
             if is_author_key(person):
                 self._names.setdefault(person, name)
 
     def kept(self) -> list[str]:
-        """Each as one text, to be kept."""
+        """One text for each of them, for the state."""
         return [f"{person} {name}" for person, name in self._names.items()]
 
     def told(self) -> dict[str, str] | None:
-        """What the server is told of them, if there are any."""
+        """Their names by author key, for ``hello``; None if there are none."""
         if sum(map(len, self._names.values())) <= NAMES_LENGTH:
             return dict(self._names) or None
         return {person: name[:SHORT_NAME] for person, name in self._names.items()}
 
     def change(self, event: Ignoring) -> bool:
-        """The server has begun to ignore somebody, or ended it. Returns whether it is known who."""
+        """The server ignores somebody from now on, or no longer. Returns whether this changed
+        anything: an event without an author key does not.
+        """
         if not is_author_key(event.person):
             return False
         self._names.pop(event.person, None)

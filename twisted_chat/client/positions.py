@@ -1,7 +1,8 @@
-"""In which rooms a client is, and how far it was told each: the cursors at its end.
+"""A client's rooms and its position in each: the cursors at its end.
 
-For each room it knows the number of the last entry that was told, and of which log of the server
-those numbers are. It must not know the connection, nor who is told.
+A position is the number of the last entry that was told. The server's log has an identity, so that
+a client knows whether its positions are still of the same log. It must not know the connection, nor
+the listener.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from twisted_chat.core.requests import (
     Topic,
 )
 
-#: Rooms that a server can take us to without being asked; with the rooms we are in already.
+#: The most rooms, if the client did not ask for them all.
 ROOMS = 1000
 
 
@@ -48,13 +49,14 @@ class Positions:
         tell: Callable[[Event], None],
         noting: Callable[[Deferred[None]], None],
     ) -> None:
-        """``tell`` is called with what nobody else tells; ``noting`` is given what fires once the
-        state has of which log the numbers are.
-
-        :raises Refusal: the name of a room is not one.
         """
-        #: The number of the last entry that was told, in each room that one is in, in the order
-        #: in which one came; None until it is known.
+        :param rooms: the rooms to be in, with positions or without.
+        :param catch_up: whether the positions of an earlier run count.
+        :param tell: called with each :class:`.LogReplaced`.
+        :param noting: called with a Deferred that fires when the state has the log's identity.
+        :raises Refusal: the name of a room is not valid.
+        """
+        #: The position in each room, in the order of joining; None until it is known.
         self.rooms: dict[str, int | None] = {}
         numbers = rooms if isinstance(rooms, Mapping) else dict.fromkeys(rooms)
         for room, number in numbers.items():
@@ -63,18 +65,18 @@ class Positions:
         self._catch_up = catch_up
         self._tell = tell
         self._noting = noting
-        #: The rooms of an earlier run of the client.
+        #: The rooms in which an earlier run of the client was.
         self._kept: Collection[str] = ()
-        #: What the server told of the log that the numbers of rooms are of; what it told since;
-        #: and the rooms for which it was not told yet whether their numbers are of that one.
+        #: The identity of the log that the positions are of, the one that the server told last,
+        #: and the rooms whose positions it has not confirmed for that one.
         self.log = ""
         self._new_log = ""
         self._unplaced: set[str] = set()
-        #: Rooms that the server takes us to and that are being left again.
+        #: Rooms that the server put us in, and that we are leaving again.
         self._unwanted: set[str] = set()
 
     def restore(self, kept: Kept) -> None:
-        """Go on where an earlier run of the client was."""
+        """Take the rooms and positions of an earlier run."""
         self.log = kept.log
         self._kept = kept.rooms
         for room, number in kept.rooms.items():
@@ -82,17 +84,18 @@ class Positions:
                 self.rooms[room] = number if self._catch_up else None
 
     def add_rooms_of(self, requests: Iterable[Request]) -> None:
-        """Be in the rooms in which something is still to be said."""
+        """Add the rooms of messages that are still to be sent."""
         for request in requests:
             if isinstance(request, (Say, Topic)) and request.room is not None:
-                # It was about to be joined; if it cannot be, the server says so.
+                # If it cannot be joined, the server refuses that.
                 with contextlib.suppress(Refusal):
                     self.rooms.setdefault(room_among(request.room, self.rooms), None)
 
     def placed(self, request: Request) -> Request:
-        """``request`` for the room that is meant, under the name by which it is known.
+        """``request`` with its room: a message without one is for the first room, and another
+        spelling of a name stands for the room that is known.
 
-        :raises Refusal: the name of the room is not one.
+        :raises Refusal: the name of the room is not valid.
         """
         if isinstance(request, (Join, Leave)) and request.room is not None:
             return msgspec.structs.replace(request, room=room_among(request.room, self.rooms))
@@ -103,7 +106,7 @@ class Positions:
     # -- coming and going ---------------------------------------------------------------------
 
     def resume(self) -> dict[str, int]:
-        """The numbers from which the server is asked to go on, over a new connection."""
+        """The positions that a new connection goes on from."""
         resume = {room: number for room, number in self.rooms.items() if number is not None}
         self._unplaced = set(resume)
         return resume
@@ -113,7 +116,7 @@ class Positions:
         self._unwanted.clear()
 
     def too_many(self, event: Welcomed | Entered) -> set[str]:
-        """The rooms that ``event`` takes us to and in which we are not, if they are too many."""
+        """The new rooms of ``event``, if there would be more than :data:`ROOMS`."""
         rooms = event.rooms.keys() if isinstance(event, Welcomed) else {event.room}
         new = rooms - self.rooms.keys()
         return new if len(self.rooms) + len(self._unwanted) + len(new) > ROOMS else set()
@@ -121,9 +124,14 @@ class Positions:
     def welcomed(
         self, event: Welcomed, joining: Collection[str], *, is_back: bool
     ) -> list[Join | Leave]:
-        """The server has let us in. Returns what to ask so that one is where one wants to be."""
+        """The server has accepted the nickname. Returns the requests that join the client's rooms
+        and leave those that it did not ask for.
+
+        :param joining: rooms that were asked for and not joined yet.
+        :param is_back: this is not the first connection: the default room may have been left.
+        """
         asked: list[Join | Leave] = [Join(room) for room in self.rooms if room not in event.rooms]
-        if is_back:  # its own room is given to whoever comes, also if they left it
+        if is_back:
             for room in event.rooms.keys() - self.rooms.keys() - frozenset(joining):
                 self._unwanted.add(room)
                 asked.append(Leave(room))
@@ -135,7 +143,7 @@ class Positions:
         return asked
 
     def entered(self, event: Entered) -> None:
-        """One is in a room: what is told of it comes after ``event.last``."""
+        """The client is in a room: its next entry is the one after ``event.last``."""
         with contextlib.suppress(Refusal):  # the server may have names that are none here
             asked = room_among(event.room, self.rooms)
             if asked != event.room and asked in self.rooms and self.rooms[asked] is None:
@@ -148,28 +156,28 @@ class Positions:
             self.rooms[event.room] = event.last
             if last is not None or self._catch_up or event.room not in self._kept:
                 self._state.seen(event.room, event.last)
-            # Else whoever listens begins with what is new, and says what is dealt with.
+            # Else the listener deals with entries of its own choice, and says which.
         if event.room in self._unplaced:
             self._unplaced.discard(event.room)
             self.follow_log()
 
     def left(self, room: str) -> None:
-        """One is not in ``room`` any more."""
+        """The client has left ``room``."""
         self.rooms.pop(room, None)
         self._state.left(room)
 
     def is_unwanted(self, event: Event) -> bool:
-        """Whether it is about a room that we left and the server took us to again."""
+        """Whether ``event`` is about a room that we are leaving again."""
         if not isinstance(event, (Entered, RoomLeft)) or event.room not in self._unwanted:
             return False
         if isinstance(event, RoomLeft):
             self._unwanted.discard(event.room)
         return True
 
-    # -- how far ------------------------------------------------------------------------------
+    # -- positions ----------------------------------------------------------------------------
 
     def comes_next(self, entry: Entry) -> bool:
-        """Whether ``entry`` is to be told, and was not: if so, it counts as told."""
+        """Whether ``entry`` is new; if so, the position moves to it."""
         last = self.rooms.get(entry.room)
         if last is None or entry.number <= last:
             return False
@@ -177,13 +185,13 @@ class Positions:
         return True
 
     def removed(self, event: EntriesRemoved) -> None:
-        """What comes next is the oldest entry that is kept."""
+        """Older entries were removed: the position moves to the one before ``event.first``."""
         last = self.rooms.get(event.room)
         if last is not None:
             self.rooms[event.room] = max(last, event.first - 1)
 
     def dealt_with(self, event: Event) -> None:
-        """It need not come again, should the process end now."""
+        """Store the position of ``event``, from which the next run of the client goes on."""
         if isinstance(event, Entry):
             number = event.number
         elif isinstance(event, EntriesRemoved):
@@ -191,14 +199,14 @@ class Positions:
         else:
             return
         last = self.rooms.get(event.room)
-        if last is not None and number <= last:  # else it was of a log that is no more
+        if last is not None and number <= last:  # else it was of a log that was replaced
             self._state.seen(event.room, number)
 
     def follow_log(self) -> None:
-        """Once all numbers are of the log that there is now, keep what was told of it.
+        """When all positions are of the log that the server has now, store its identity.
 
-        Nothing is told before that is kept. A client that was killed, and knew entries of this run
-        of the server but not the run, would be taken for one that saw another log.
+        No entry is told before that is stored. Otherwise a killed client would know entries of this
+        run of the server, but not the run, and the server would take its log for another one.
         """
         if not self._unplaced and self.log != self._new_log:
             self.log = self._new_log

@@ -1,4 +1,4 @@
-"""What a client can ask of a server: a method for each request, in place of its class."""
+"""A client's requests as methods, so that a program need not use their classes."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ class Requests:
     def say(
         self, text: str, room: str | None = None, *, act: bool = False, id: str | None = None
     ) -> Deferred[Receipt]:
-        """Say ``text`` in ``room``, or in the first that one is in; fires once it is saved.
+        """Send ``text`` to ``room``, or to the client's first room; fires when it is saved.
 
-        Whoever gives an ``id`` can say it again later without its being said twice.
+        With an ``id``, the program can send it again later: the server stores it once.
         """
         return self.ask(Say(text, room, "act" if act else "say", id=id))
 
     def tell(self, name: str, text: str) -> Deferred[Told]:
-        """Tell one person something in private; fires when it was delivered.
+        """Send a private message to one person; fires when it was delivered.
 
-        It is never sent twice, so it fails with :class:`.NotDelivered` where a connection broke
-        before the answer came.
+        It is never sent twice: if the connection breaks before the answer comes, it fails with
+        :class:`.NotDelivered`.
         """
         return self.ask(Tell(name, text))
 
     def set_topic(self, room: str, topic: str) -> Deferred[Receipt]:
-        """Give ``room`` a topic; fires once it is saved."""
+        """Set the topic of ``room``; fires when it is saved."""
         return self.ask(Topic(topic, room))
 
     # -- moving and asking --------------------------------------------------------------------
 
     def join(self, room: str) -> Deferred[Entered]:
-        """Go to a room."""
+        """Join a room; it is created if there is none."""
         return self.ask(Join(room))
 
     def leave(self, room: str) -> Deferred[RoomLeft]:
@@ -74,7 +74,7 @@ class Requests:
         return self.ask(Leave(room))
 
     def rename(self, nickname: str) -> Deferred[Renamed]:
-        """Take another nickname."""
+        """Change the nickname."""
         return self.ask(ChooseName(nickname))
 
     def history(
@@ -91,15 +91,15 @@ class Requests:
     def search(
         self, words: str, room: str | None = None, limit: int | None = None
     ) -> Deferred[SearchShown]:
-        """The latest entries that hold all of ``words``, in one room or in all."""
+        """The latest entries that contain all of ``words``, in one room or in all."""
         return self.ask(Search(words, room, limit))
 
     def list_rooms(self) -> Deferred[RoomsListed]:
-        """The rooms there are, the fullest first."""
+        """The rooms with people in them, those with the most people first."""
         return self.ask(ListRooms())
 
     def list_people(self, room: str) -> Deferred[PeopleListed]:
-        """Who is in ``room``."""
+        """The people in ``room``."""
         return self.ask(ListPeople(room))
 
     def topic(self, room: str) -> Deferred[TopicShown]:

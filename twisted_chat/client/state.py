@@ -1,9 +1,8 @@
-"""What a client keeps between its runs, so that nothing is lost when it is killed.
+"""A client's state: stored between its runs, so that nothing is lost when it is killed.
 
-:class:`Kept` is what was found on opening, :class:`State` is how it is changed.
-:class:`MemoryState` keeps it in memory only; :class:`.state_file.FileState` in a file.
-
-It must not know the connection, nor what the lines mean.
+:class:`State` is the interface; opening it returns :class:`Kept`. :class:`MemoryState` is in memory
+only, :class:`.state_file.FileState` in a file. It must not know the connection, nor how a stored
+line is read.
 """
 
 from __future__ import annotations
@@ -32,44 +31,45 @@ class NotKept(LogRefusal):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What was kept when a state was opened."""
+    """The contents of a state when it was opened."""
 
-    #: 32 lower-case hexadecimal digits: who one is to the server, and a secret.
+    #: 32 lower-case hexadecimal digits: they identify the client to the server, and are a secret.
     client_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
-    #: The number of the last entry dealt with in each room, in the order in which one came.
+    #: The number of the last entry dealt with in each room, in the order of joining.
     rooms: dict[str, int]
-    #: Message ids and the lines to send, in the order in which they were kept.
+    #: Message ids and lines to send, in the order in which they were stored.
     waiting: tuple[tuple[str, bytes], ...]
-    #: The nicknames of people who are ignored.
+    #: The ignored people: see :mod:`.ignored`.
     ignored: tuple[str, ...]
     #: The last lines typed, oldest first, at most :data:`TYPED_LIMIT`.
     typed: tuple[str, ...]
     #: A line that was not finished.
     draft: str
-    #: What the server told of the log that the numbers in ``rooms`` are of.
+    #: The server's identity of the log that the numbers in ``rooms`` are of.
     log: str = ""
 
 
 class State(Protocol):
-    """How it is kept: on the reactor's thread, from when ``open`` has fired until ``close``.
+    """Stores a client's state. Used on the reactor's thread.
 
-    Before and after, lines are refused and the rest is ignored.
+    Before :meth:`open` has fired and after :meth:`close`, messages are refused, and all other
+    changes are ignored.
     """
 
     def open(self) -> Deferred[Kept]:
-        """Fires with what there is; a client id that had to be made is kept by then.
+        """Fires with the contents; a new client id has been stored by then.
 
         Errback: :class:`~twisted_chat.core.errors.CannotStart`.
         """
 
     def keep(self, id: str, line: bytes) -> Deferred[None]:
-        """Keep ``line``, of the message ``id``, until :meth:`forget`. Fires when it is on disk.
+        """Store ``line``, of the message ``id``, until :meth:`forget`. Fires when it is on disk.
 
         Errback: :class:`NotKept`.
         """
 
     def forget(self, id: str) -> None:
-        """The server has the message ``id``, or refused it."""
+        """Delete the message ``id``: the server has saved or refused it."""
 
     def seen(self, room: str, number: int) -> None:
         """Entries of ``room`` up to ``number`` were dealt with; a lower number changes nothing.
@@ -80,14 +80,14 @@ class State(Protocol):
     def of_log(self, log: str) -> Deferred[None]:
         """The numbers are of this log from now on: see ``log`` in ``docs/protocol.rst``.
 
-        Fires once that is kept, or cannot be.
+        Fires when that is stored, or cannot be.
         """
 
     def left(self, room: str) -> None:
-        """One is not in ``room`` any more: its number is forgotten."""
+        """The client has left ``room``: delete its number."""
 
     def ignore(self, names: Sequence[str]) -> None:
-        """These are all the people who are ignored now."""
+        """``names`` are all ignored people."""
 
     def typed(self, line: str) -> None:
         """``line`` was typed."""
@@ -96,11 +96,11 @@ class State(Protocol):
         """``text`` is typed, but not finished."""
 
     def close(self) -> Deferred[None]:
-        """Write what is left and let go of the file, then fire; also where nothing is open."""
+        """Write the rest and close the file, then fire; also if nothing is open."""
 
 
 class Notes:
-    """What is known of the rooms and the rest, as it stands at the moment."""
+    """The present values of a state, except its messages and typed lines."""
 
     def __init__(self) -> None:
         self.rooms: dict[str, int] = {}
@@ -109,7 +109,7 @@ class Notes:
         self.log = ""
 
     def see(self, room: str, number: int) -> bool:
-        """Returns whether that is news."""
+        """Returns whether ``number`` is higher than before."""
         if number <= self.rooms.get(room, -1):
             return False
         self.rooms[room] = number
@@ -117,7 +117,7 @@ class Notes:
 
 
 class MemoryState:
-    """A :class:`State` that ends with the process; each ``Deferred`` fires at once."""
+    """A :class:`State` in memory, which ends with the process; each ``Deferred`` fires at once."""
 
     def __init__(self, client_id: str | None = None) -> None:
         self._client_id = client_id or new_client_id()

@@ -1,6 +1,6 @@
-"""The file in which a client keeps its state: a database in SQLite, of one process at a time.
+"""The file of a client's state: an SQLite database that one process uses at a time.
 
-All of this blocks, and belongs to one thread. It must not know when something is written.
+All of this blocks and runs on one thread. It must not know when the state is written.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class StateUnusable(LogRefusal, CannotStart):
 
 
 class StateDamaged(StateUnusable):
-    """It is about the file itself, so that a new one would do."""
+    """The file itself is damaged: a new one can be used."""
 
     template = N_(
         "cannot read the client's state in {path}: {reason}. If you move that file "
@@ -70,7 +70,7 @@ class StateInUse(CannotStart):
 
 
 class Change(msgspec.Struct, frozen=True, eq=False):
-    """A line to keep, or, without one, a message to forget."""
+    """A message to store; without a ``line``, one to delete."""
 
     id: str
     line: bytes | None = None
@@ -78,7 +78,7 @@ class Change(msgspec.Struct, frozen=True, eq=False):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """What is written in one transaction."""
+    """The changes of one transaction."""
 
     changes: list[Change]
     typed: list[str]

@@ -1,7 +1,7 @@
-"""What a client keeps, in a file that a thread of its own reads and writes.
+"""A client's state in a file, which a thread of its own reads and writes.
 
-A line that waits for the server is on disk when its ``Deferred`` fires; all else is written
-together with the next such line, or within :data:`DELAY`. The reactor's thread touches no file.
+A message is on disk when its ``Deferred`` fires. Everything else is written together with the next
+message, or after :data:`DELAY` seconds. The reactor's thread touches no file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twisted_chat.client.state import NOT_OPEN, TYPED_LIMIT, Kept, Notes, NotKep
 from twisted_chat.client.state_database import Change, Group, StateDatabase, open_database
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 
-#: Seconds until what is less urgent than a line is written, and until a failed write is repeated.
+#: Seconds until changes other than messages are written, and until a failed write is repeated.
 DELAY = 1.0
 
 T = TypeVar("T")

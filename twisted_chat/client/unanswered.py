@@ -1,9 +1,9 @@
-"""The requests of a client that have no answer yet: kept, sent, sent again, answered.
+"""A client's requests without an answer: stored, sent, sent again, answered.
 
-A message is kept (:mod:`.state`) before it is sent and until the server has it; what was not
-acknowledged is sent again, under the same id, over the next connection. A private message, which
-no server would know again, is never sent twice: that it may have been sent is kept before it is.
-It must not know in which rooms the client is, nor when there is a connection and why.
+A message is stored (:mod:`.state`) before it is sent, until the server has saved it. If it was not
+acknowledged, it is sent again under the same id over the next connection. A private message is
+never sent twice, as the server would not recognise it: that it may have been sent is stored first.
+This module must not know the client's rooms, nor when it connects.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ from twisted_chat.dialects import jsonl
 #: Messages on their way to the server at one time. Flood control makes it take them slowly.
 WINDOW = 50
 
-#: Requests without an answer from which on :meth:`Unanswered.ready` asks for patience.
+#: Requests without an answer, from which on :meth:`Unanswered.ready` waits.
 MANY = 200
 
-#: Seconds until messages are sent again that the server could not save.
+#: Seconds until messages that the server could not save are sent again.
 SAVE_RETRY = 5.0
 
 #: The events that answer a request.
@@ -89,41 +89,41 @@ ANSWERS: dict[type[Request], tuple[type[Event], ...]] = {
     Unignore: (Ignoring,),
 }
 
-#: Before a line that is kept: it may have been sent already.
+#: Prefix of a stored line that may have been sent already.
 _MAY_BE_SENT = b"sent "
 
 
 def new_id() -> str:
-    """An id for a request: no other one of this client is the same."""
+    """A random id for a request."""
     return secrets.token_hex(8)
 
 
 class Outgoing:
-    """A request that has no answer yet."""
+    """A request without an answer."""
 
     __slots__ = ("answers", "is_kept", "is_marked", "is_sent", "line", "may_arrive", "request")
 
     def __init__(self, request: Request) -> None:
-        """:raises Refusal: the server would refuse it too, but perhaps much later."""
+        """:raises Refusal: the server would refuse the request."""
         self.line = wire.encode(request)
         jsonl.parse(self.line)
         if len(self.line) > jsonl.LINE_LIMIT:
             raise LineTooLong(limit=jsonl.LINE_LIMIT)
         self.request = request
-        #: Who waits for it.
+        #: Fire with the answer.
         self.answers: list[Deferred[Any]] = []
-        #: Whether it is on disk, where it has to be.
+        #: Whether it is stored, if it is a message.
         self.is_kept = True
-        #: Whether it is kept as something that may have been sent.
+        #: Whether it is stored with the prefix that it may have been sent.
         self.is_marked = False
-        #: Whether it was sent over the connection that there is.
+        #: Whether it was sent over this connection.
         self.is_sent = False
-        #: Whether the server may have it, over whatever connection.
+        #: Whether it was sent over any connection: the server may have it.
         self.may_arrive = False
 
     @property
     def is_message(self) -> bool:
-        """Whether it must outlive the process."""
+        """Whether it must survive the process."""
         return isinstance(self.request, (Say, Tell, Topic)) and self.request.text is not None
 
     def wait(self) -> Deferred[Any]:
@@ -133,32 +133,32 @@ class Outgoing:
         return answer
 
     def succeed(self, event: Event) -> None:
-        """The server has done it."""
+        """Fire with ``event``, the answer."""
         answers, self.answers = self.answers, []
         for answer in answers:
             answer.callback(event)
 
     def fail(self, reason: Refusal | Failure) -> None:
-        """It is not done."""
+        """Fail with ``reason``."""
         answers, self.answers = self.answers, []
         for answer in answers:
             answer.errback(reason)
 
 
 class Unanswered:
-    """The requests of one client that have no answer yet, in their order."""
+    """The requests without an answer of one client, oldest first."""
 
     _log = Logger()
 
     def __init__(self, reactor: Any, state: State, tell: Callable[[Event], None]) -> None:
-        """``tell`` is called with what becomes of a request without the server's doing."""
+        """:param tell: called with refusals that do not come from the server."""
         self._reactor = reactor
         self._state = state
         self._tell = tell
         self._outgoing: dict[str, Outgoing] = {}
-        #: Over which they are sent, as long as the server knows who we are.
+        #: The connection, while requests can be sent over it.
         self._connection: ChatClientProtocol | None = None
-        #: When messages are sent again that could not be saved.
+        #: The timer after which messages that were not saved are sent again.
         self._saving: IDelayedCall | None = None
         self._ready: list[Deferred[None]] = []
         self._answered_now: Outgoing | None = None
@@ -172,41 +172,42 @@ class Unanswered:
 
     @property
     def joining(self) -> set[str]:
-        """The rooms that the server was asked to take us to."""
+        """The rooms of the requests to join."""
         return {request.room for request in self if type(request) is Join}
 
     def find(self, id: str | None) -> Outgoing | None:
-        """The request with this id, if it has no answer."""
+        """The request with this id, if it is without an answer."""
         return self._outgoing.get(id or "")
 
     def asked(self, id: str | None) -> Request | None:
-        """What was asked under ``id``: as long as there is no answer, or it is being told."""
+        """The request with this ``id``, until its answer has been told."""
         outgoing = self.find(id) or self._answered_now
         return None if outgoing is None or outgoing.request.id != id else outgoing.request
 
     def ready(self) -> Deferred[None]:
-        """Fires when there are few enough; also when it is over."""
+        """Fires when there are fewer than :data:`MANY`, or after :meth:`end`."""
         if len(self._outgoing) < MANY or self._is_over:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
         self._ready.append(waiting)
         return waiting
 
-    # -- what is asked ------------------------------------------------------------------------
+    # -- adding and dropping ------------------------------------------------------------------
 
     def add(self, outgoing: Outgoing) -> Deferred[Any]:
-        """Ask it, after all others; a message only once :meth:`keep_new` is called with it.
+        """Add it behind all others; returns a Deferred that fires with the answer.
 
-        Fires with the answer.
+        A message is not sent before :meth:`keep_new` is called with it.
         """
         self._outgoing[outgoing.request.id or ""] = outgoing
         outgoing.is_kept = not outgoing.is_message
         return outgoing.wait()
 
     def restore(self, waiting: Iterable[tuple[str, bytes]]) -> tuple[list[Request], list[Refused]]:
-        """Ask, before all others, what an earlier client kept: pairs of an id and a line.
+        """Add, before all others, the messages that an earlier run stored.
 
-        Returns those requests, and what has to be told of lines that are not asked again.
+        :param waiting: pairs of an id and a stored line.
+        :returns: the requests, and a refusal for each message that is not sent again.
         """
         restored: dict[str, Outgoing] = {}
         refused: list[Refused] = []
@@ -233,7 +234,7 @@ class Unanswered:
         return requests, refused
 
     def place(self, placed: Callable[[Request], Request]) -> None:
-        """Make each request what ``placed`` returns for it."""
+        """Replace each request with what ``placed`` returns for it."""
         for outgoing in self._outgoing.values():
             request = placed(outgoing.request)
             if request != outgoing.request:
@@ -243,8 +244,9 @@ class Unanswered:
                     self._keep(outgoing)
 
     def take_back(self) -> int:
-        """Drop the messages that were never sent; each fails with :class:`.TakenBack`. Returns how
-        many.
+        """Drop the messages that were never sent, and return their number.
+
+        Each fails with :class:`.TakenBack`.
         """
         unsent = {
             id: outgoing
@@ -256,10 +258,10 @@ class Unanswered:
             outgoing.fail(TakenBack())
         return len(unsent)
 
-    # -- what is kept and sent ----------------------------------------------------------------
+    # -- storing and sending ------------------------------------------------------------------
 
     def keep_new(self, outgoing: Outgoing) -> None:
-        """The state is open: keep it, unless it was taken back meanwhile."""
+        """The state is open: store the message, unless it was dropped in the meantime."""
         if outgoing.request.id in self._outgoing:
             self._keep(outgoing)
 
@@ -278,15 +280,15 @@ class Unanswered:
         self.send()
 
     def online(self, connection: ChatClientProtocol) -> None:
-        """The server knows who we are: what is sent goes over ``connection`` from now on."""
+        """The server has accepted the nickname: send over ``connection``."""
         self._connection = connection
 
     def offline(self) -> None:
-        """Nothing more is sent for now."""
+        """Send nothing until :meth:`online`."""
         self._connection = None
 
     def send(self) -> None:
-        """Send what was not sent over this connection, in its order."""
+        """Send the requests that were not sent over this connection, oldest first."""
         if self._connection is None:
             return
         for outgoing in tuple(islice(self._outgoing.values(), WINDOW)):
@@ -302,7 +304,7 @@ class Unanswered:
             self._connection.send_line(outgoing.line)
 
     def lost(self) -> None:
-        """The connection is lost: what has no answer is sent again, but for private messages."""
+        """The connection is lost: requests will be sent again, except private messages."""
         self.offline()
         if self._saving is not None:
             self._saving.cancel()
@@ -317,10 +319,13 @@ class Unanswered:
             outgoing.is_sent = False
         self.let_more()
 
-    # -- what is answered ---------------------------------------------------------------------
+    # -- answers ------------------------------------------------------------------------------
 
     def answered(self, event: Event) -> Outgoing | None:
-        """Which request it answers; that one is done with, unless it is to be sent again."""
+        """Remove and return the request that ``event`` answers.
+
+        None if it answers none, or says that a message was not saved: that is sent again.
+        """
         id: str | None = getattr(event, "id", None)
         if id is None and not isinstance(event, Refused):
             # The server answers in order.
@@ -338,20 +343,20 @@ class Unanswered:
         return outgoing
 
     def tell_answer(self, outgoing: Outgoing | None, event: Event) -> None:
-        """Tell ``event``, while :meth:`asked` still knows what it answers."""
+        """Tell ``event``; :meth:`asked` knows its request until it has been told."""
         self._answered_now = outgoing
         self._tell(event)
         self._answered_now = None
 
     def end(self, reason: Refusal | Failure) -> None:
-        """Nothing more is asked, and nobody waits for an answer."""
+        """Fail all requests: no answer will come."""
         self._is_over = True
         for outgoing in self._outgoing.values():
             outgoing.fail(reason)
         self.let_more()
 
     def let_more(self) -> None:
-        """Who waits to ask more may do so, if there are few enough now."""
+        """Fire the Deferreds of :meth:`ready`, if there are fewer than :data:`MANY` now."""
         if len(self._outgoing) < MANY or self._is_over:
             ready, self._ready = self._ready, []
             for one in ready:

@@ -1,4 +1,4 @@
-"""What was said in a room before one came: read, and shown before anything new."""
+"""Backlogs: a room's last entries, read on joining and shown before newer ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twisted_chat.terminal.display import Display
 from twisted_chat.terminal.rooms import ROOMS, Room, Rooms
 from twisted_chat.terminal.view import Line
 
-#: Entries that are shown on coming into a room.
+#: Entries that are shown on joining a room.
 BACKLOG = 50
 
 BEFORE = N_("[Said before you joined:]")
@@ -22,7 +22,7 @@ NEW_BEFORE = N_("new, and {n} earlier ones; /more shows them")
 
 
 class Backlogs:
-    """The backlogs of the rooms that one comes into."""
+    """The backlogs of the rooms that a person joins."""
 
     def __init__(
         self,
@@ -32,8 +32,9 @@ class Backlogs:
         ask: Callable[[Request], None],
         count: int,
     ) -> None:
-        """``count``: entries that are shown of each room; 0 is none. ``ask`` is how ``/more`` asks
-        for those before them.
+        """
+        :param ask: makes the request of ``/more`` for earlier entries.
+        :param count: entries that are shown of each room; 0 for none.
         """
         self._client = client
         self._display = display
@@ -43,13 +44,13 @@ class Backlogs:
         self._asked: set[str | None] = set()
 
     def is_one(self, event: HistoryShown) -> bool:
-        """Whether ``event`` is a backlog, and not what a person asked for."""
+        """Whether ``event`` is a backlog, and not the answer to ``/history``."""
         is_one = event.id in self._asked
         self._asked.discard(event.id)
         return is_one
 
     def load(self, room: Room, last: int) -> None:
-        """Read what was said in ``room`` up to entry ``last``; the room's lines wait meanwhile."""
+        """Read the entries of ``room`` up to number ``last``; newer lines are held meanwhile."""
         if not self._entries or not last or len(self._asked) >= ROOMS:
             return
         room.is_loading = True
@@ -88,7 +89,7 @@ class Backlogs:
         self._client.ask(request).addCallbacks(show, failed)
 
     def _count_unread(self, room: Room, more: int, lines: Sequence[Line]) -> None:
-        """What was said since the person read the room last, in an earlier run too."""
+        """Count the entries since the person last read the room, also in an earlier run."""
         if room.tab.name != self._display.room:
             fresh = [line for line in lines if line.kind in ("said", "act") and not line.own]
             room.tab.unread += more + len(fresh)

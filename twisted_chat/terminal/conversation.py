@@ -1,9 +1,8 @@
-"""A person's side of the conversation: what becomes of what they type, and of what happens.
+"""A person's side of the conversation: from typed lines to requests, from events to lines.
 
-What is typed becomes requests (:mod:`.typed`), by the text dialect; what comes becomes lines
-(:mod:`.display`), by the text dialect too, so that a room looks the same as over telnet. It must
-not know the terminal: a :class:`.view.View` shows the lines, and asks :class:`.view.Talk`, which
-this is, for the rest.
+The text dialect parses the typed lines (:mod:`.typed`) and renders the events (:mod:`.display`), so
+that the client looks and answers as the server does over telnet. It must not know the terminal: a
+:class:`.view.View` shows the lines, and reads the rest from :class:`.view.Talk`, which this is.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ from twisted_chat.terminal.rooms import Rooms
 from twisted_chat.terminal.typed import KEYS, Typed
 from twisted_chat.terminal.view import Connection, Tab, View
 
-#: Seconds in which what was said last may still be saved before one leaves.
-LEAVE_PATIENCE = 5.0
+#: Seconds that the last messages may take to be saved before the client leaves.
+SAVE_TIMEOUT = 5.0
 
 CLOSING = N_("[Closing the connection...]")
 GREETING = N_("Welcome! Please type your username:")
@@ -67,7 +66,7 @@ KEPT = N_("Lines not sent yet: {n}. They are kept, and sent the next time you co
 GONE = N_("Lines neither sent nor kept: {n}.")
 NEW_LOG = N_("The server has started a new log for #{room}.")
 
-#: How it ended, as exit statuses.
+#: Exit statuses.
 LEFT, SOMETHING_REFUSED, NO_CONNECTION = 0, 1, 3
 
 
@@ -88,18 +87,22 @@ class Conversation:
         dates: bool = False,
         happened: Callable[[Event], None] | None = None,
     ) -> None:
-        """``backlog``: entries to be shown on coming into a room. ``hold``: lines of other
-        rooms are shown when one switches there, and not at once. ``echoes``: the terminal shows
-        what is typed, so it is not shown again. ``interactive``: there is somebody who sees
-        what is refused, and can choose another name then. ``dates``: a line tells the date where
-        it changes. ``happened`` is told every event.
         """
-        #: Fires with the exit status when it is over.
+        :param language: ``en`` or ``pt_BR``.
+        :param timestamps: whether lines are shown with their time.
+        :param backlog: entries that are shown on joining a room.
+        :param hold: lines of other rooms are shown when the person switches there, not at once.
+        :param echoes: the terminal shows typed lines itself, so they are not shown again.
+        :param interactive: a person sees the refusals, and can choose another nickname.
+        :param dates: a line tells the date wherever that changes.
+        :param happened: called with every event.
+        """
+        #: Fires with the exit status at the end.
         self.ended: Deferred[int] = Deferred()
         self.connection: Connection = "connecting"
-        #: Called when nothing more will be shown.
+        #: Called when no more lines will be shown.
         self.when_closing: Callable[[], None] = _nothing
-        #: Why there is no connection, in English, as long as there was none yet.
+        #: Why there is no connection, in English, if there never was one.
         self.failure = ""
         self._client = client
         self._reactor = reactor
@@ -116,23 +119,23 @@ class Conversation:
         self._backlogs = Backlogs(client, self._display, self._rooms, self._typed.ask, backlog)
         self._next_attempt = 0.0
         self._asks_for_name = False
-        #: The name that the person typed when they were asked for one.
+        #: The nickname that the person typed when they were asked for one.
         self.name_typed: str | None = None
-        #: Whether the person was asked for a name.
+        #: Whether the person was asked for a nickname.
         self._is_new = False
         self._has_been_in = False
-        #: Whether it was told that there is no connection.
+        #: Whether the person was told that there is no connection.
         self._has_told_lost = False
-        #: Why this side would not have the last connection, as it was told.
+        #: Why this side rejected the last connection, as the person was told.
         self._not_trusted: str | None = None
         self._is_leaving = False
-        #: Why the server does not let us in again, as it was told last.
+        #: Why the server refuses the nickname on reconnecting, as the person was told last.
         self._kept_out_by = ""
         self._waiting_to_type: list[Deferred[None]] = []
         self._has_entered = False
-        #: While leaving: for how long to wait for an answer, what ends it, and how many wait.
+        #: While leaving: seconds to wait for the next answer, the timer, and unanswered requests.
         self._seconds = 0.0
-        self._patience: IDelayedCall | None = None
+        self._timer: IDelayedCall | None = None
         self._count = 0
         self._when_answered: Deferred[None] | None = None
 
@@ -222,25 +225,25 @@ class Conversation:
         self.view.refresh()
 
     def leave(self) -> None:
-        """Leave, once what was typed is saved, or cannot be for a while; a second time, now."""
+        """Leave when all messages are saved, or :data:`SAVE_TIMEOUT` is over; if called again, at
+        once.
+        """
         if self._is_leaving:
             self._no_answer()
         else:
             self._is_leaving = True
             self._asks_for_name = False
             self._display.notice(CLOSING, plain=True)
-            self._wait_for_answers(LEAVE_PATIENCE if self.connection == "online" else 0)
+            self._wait_for_answers(SAVE_TIMEOUT if self.connection == "online" else 0)
 
-    def finish(self, patience: float) -> None:
-        """Nothing more will be typed: leave once everything is answered; ``patience`` seconds
-        without an answer are too many.
-        """
+    def finish(self, timeout: float) -> None:
+        """Leave when all requests are answered, or ``timeout`` seconds pass without an answer."""
         if not self._is_leaving:
             self._is_leaving = True
-            self._wait_for_answers(patience)
+            self._wait_for_answers(timeout)
 
     def ready(self) -> Deferred[None]:
-        """Fires when more can be typed: at once, most of the time."""
+        """Fires when the next line can be typed."""
         waiting: Deferred[None] = Deferred()
         waiting.addCallback(lambda _: self._client.ready())
         self._waiting_to_type.append(waiting)
@@ -321,13 +324,13 @@ class Conversation:
                 self._display.notice(LOST, reason=reason, plain=True)
 
     def _is_refused_anew(self, event: Disconnected) -> bool:
-        """Whether the connection is one that must not be had, for a reason that was not told."""
+        """Whether this side rejected the connection, for another reason than the last time."""
         was, self._not_trusted = self._not_trusted, event.reason if event.refusal else None
         return event.refusal is not None and event.reason != was
 
     def _end(self, reason: str) -> None:
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
         if reason and not self._display.has_refused:
             self._display.notice("{reason}", reason=self._display.translate(reason))
         unsent = 0 if self._client.kept is None else len(self.waiting)
@@ -366,7 +369,7 @@ class Conversation:
         if room is None:
             return
         if not is_new:
-            if event.id is not None:  # it was asked for; else one was there before, too
+            if event.id is not None:  # the answer to /join; else it comes of a reconnection
                 self._display.show(event)
             return
         kept = self._client.kept
@@ -429,7 +432,7 @@ class Conversation:
         self.view.alert()
 
     def _show_delivered(self, event: Told) -> None:
-        # The text is not repeated by the server: it is what was asked.
+        # The server does not repeat the text: the request has it.
         asked = self._client.asked(event.id)
         if isinstance(asked, Tell):
             told = Told("", event.recipient, asked.text, event.time, own=True)
@@ -483,31 +486,31 @@ class Conversation:
         self._display.show(event)
 
     def _silent(self, event: Event) -> None:
-        """Nothing to be shown."""
+        """Show nothing."""
 
     # -- leaving ------------------------------------------------------------------------------
 
-    def _wait_for_answers(self, patience: float) -> None:
+    def _wait_for_answers(self, timeout: float) -> None:
         self._when_answered = Deferred()
         self._when_answered.addCallback(lambda _: self._client.stopService())
-        self._seconds = patience
+        self._seconds = timeout
         self._count = len(self._client.waiting)
-        self._patience = self._reactor.callLater(patience, self._no_answer)
+        self._timer = self._reactor.callLater(timeout, self._no_answer)
         self._look_for_answers()
 
     def _look_for_answers(self) -> None:
         waiting = len(self._client.waiting)
-        assert self._patience is not None
+        assert self._timer is not None
         if waiting == 0 and self._has_been_in:
             self._no_answer()
-        elif waiting < self._count and self._patience.active():
+        elif waiting < self._count and self._timer.active():
             self._count = waiting
-            self._patience.reset(self._seconds)
+            self._timer.reset(self._seconds)
 
     def _no_answer(self) -> None:
         when, self._when_answered = self._when_answered, None
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
         if when is not None:
             when.callback(None)
 
@@ -516,7 +519,7 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-#: What is not only shown.
+#: Events that are not only shown.
 _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     Connected: Conversation._connected,
     Crowd: Conversation._crowd,

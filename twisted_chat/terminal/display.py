@@ -1,7 +1,6 @@
-"""What a person is shown, as lines: events as in the text dialect, and what the client has to say.
+"""The lines for a person: events as the text dialect renders them, and the client's own notices.
 
-It must not know what is asked, nor which lines wait until another time. A :class:`.view.View`
-shows the lines.
+A :class:`.view.View` shows the lines. It must not know the requests, nor which lines are held.
 """
 
 from __future__ import annotations
@@ -44,9 +43,10 @@ class Display:
     view: View
 
     def __init__(self, language: str, *, hold: bool, days: Days | None) -> None:
-        """``hold``: the lines of a room are shown when it is the current one; else, those of
-        others have the room's name before them. With ``days``, a line tells the date where it
-        changes.
+        """
+        :param hold: the caller holds the lines of other rooms than the current one; if not, they
+            are shown with the room's name in front.
+        :param days: adds a line with the date wherever that changes; None for no such lines.
         """
         self.language = language
         self.hold = hold
@@ -91,14 +91,14 @@ class Display:
         )
 
     def old_entry(self, entry: Entry) -> Line:
-        """An entry from before one came: with its date, where lines have no times."""
+        """An entry from before the person joined: with its date, where lines have no times."""
         line = self.entry(entry)
         if self.hold:
             return line
         return msgspec.structs.replace(line, text=self.lines("said", Replayed(entry))[0].text)
 
     def mark(self, text: str, room: str) -> Line:
-        """What follows is new, or of another room."""
+        """A mark above new lines, or above those of another room."""
         return Line(text=text, kind="mark", room=room)
 
     def _is_named_in(self, text: str) -> bool:
@@ -143,7 +143,7 @@ class Display:
         )
 
     def notice(self, sentence: str, *, plain: bool = False, **details: object) -> None:
-        """Show what the client has to say; ``plain``: it is in brackets already."""
+        """Show a notice of the client, in brackets; ``plain``: it has its own."""
         shown = {
             name: visible(value) if isinstance(value, str) else value
             for name, value in details.items()
@@ -152,16 +152,16 @@ class Display:
         self.show_lines("notice", [text if plain else f"[{text}]"])
 
     def server(self, kind: LineKind, text: str) -> None:
-        """Show what the server has to say."""
+        """Show a notice of the server."""
         self.show_lines(kind, [f"[{self.translate(N_('SERVER'))}]: {text}"])
 
     def refuse(self, refusal: Refusal) -> None:
-        """Show why something is not done."""
+        """Show why a request was refused."""
         self.has_refused = True
         self.view.show(self.lines("error", Refused(refusal)))
 
     def not_said(self, request: Request | None) -> None:
-        """Show the text that was refused, so that it can be said in another way."""
+        """Show the text of a refused message, so that the person can send it in another way."""
         text = text_of(request)
         if text is not None:
             sentence = NO_TOPIC if isinstance(request, Topic) else NOT_SAID
@@ -169,5 +169,5 @@ class Display:
 
 
 def text_of(request: Request | None) -> str | None:
-    """What is said with ``request``, if something is."""
+    """The text of ``request``, if it is a message."""
     return request.text if isinstance(request, (Say, Tell, Topic)) else None

@@ -30,7 +30,7 @@ class Drawn(NamedTuple):
 
 
 def drawn(screen: Screen, cursor: Point, columns: int) -> Drawn:
-    """What was drawn of ``screen`` down to the ``cursor``, on a terminal of so many ``columns``."""
+    """The rows of ``screen`` down to the ``cursor``, on a terminal of ``columns`` columns."""
     *above, last = (_used(screen.data_buffer[y]) for y in range(cursor.y + 1))
     return Drawn(columns, above, min(cursor.x, max(0, last - 1)))
 

@@ -1,7 +1,7 @@
-"""The line that is being typed, in prompt_toolkit: what Tab offers, what is shown, what keys erase.
+"""The line that is being typed, in prompt_toolkit: completion, its display, the editing keys.
 
-What a person takes for one character (:mod:`.clusters`) is shown, erased and passed over as one.
-It must not know the rest of the terminal.
+A cluster (:mod:`.clusters`) is shown, erased and passed over as one character. It must not know the
+rest of the terminal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from twisted_chat.terminal.view import Talk
 
 
 def known(talk: Talk) -> Known:
-    """What the conversation knows that can be completed."""
+    """The names in the conversation that can be completed."""
     return Known(talk.tabs, talk.room, talk.nickname, talk.language)
 
 
@@ -70,7 +70,7 @@ class Simplified(Processor):
 
 
 def make_visible(buffer: Buffer) -> None:
-    """What was pasted or quoted, as it can be sent and shown; line breaks stay."""
+    """Replace control characters in pasted or quoted text with visible ones; line breaks stay."""
     text = "\n".join(visible(line) for line in buffer.text.split("\n"))
     if text != buffer.text:
         buffer.document = Document(text, buffer.cursor_position)

@@ -1,4 +1,4 @@
-"""History and searches by pages: what ``/more`` shows."""
+"""History and search results by pages: ``/more`` shows the next one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MORE_FOUND = N_("/more shows more results.")
 
 
 class Pages:
-    """The history or search that was shown last, from where it goes on."""
+    """The history or search that was shown last."""
 
     def __init__(self, display: Display, ask: Callable[[Request], None]) -> None:
         self._display = display
         self._ask = ask
-        #: Shows what comes next, if there is anything.
+        #: Shows the next page; None if there is none.
         self.next: Callable[[], None] | None = None
 
     def more(self) -> None:
@@ -42,7 +42,7 @@ class Pages:
             self.next = lambda: self._ask(ReadHistory(event.room, count, before))
 
     def show_found(self, event: SearchShown) -> None:
-        """Show the first page of what was found; all of it is here."""
+        """Show the first page of the results, which have all come."""
         found = list(zip(event.entries, event.snippets, strict=True))
         self._display.show(_found(event.words, found[:SEARCH_DEFAULT]))
         rest = found[SEARCH_DEFAULT:]
@@ -53,5 +53,5 @@ class Pages:
 
 
 def _found(words: str, found: Sequence[tuple[Entry, str]]) -> SearchShown:
-    """What was found, of pairs of an entry and its snippet."""
+    """Search results, of pairs of an entry and its snippet."""
     return SearchShown(words, tuple(entry for entry, _ in found), tuple(cut for _, cut in found))

@@ -19,8 +19,8 @@ from twisted_chat.terminal.keyboard import read_lines
 from twisted_chat.terminal.screen import Screen
 from twisted_chat.terminal.view import Line
 
-#: Seconds without an answer after which what is left of the input counts as not said.
-PATIENCE = 30.0
+#: Seconds without an answer after which the remaining lines of the input count as not sent.
+ANSWER_TIMEOUT = 30.0
 
 STDIN = 0
 
@@ -112,7 +112,7 @@ def read_input(reactor: Any, talk: Conversation, view: PlainView | SilentView) -
         reactor.callFromThread(end)
 
     def end() -> None:
-        talk.ready().addCallback(lambda _: talk.finish(PATIENCE))
+        talk.ready().addCallback(lambda _: talk.finish(ANSWER_TIMEOUT))
 
     descriptor = STDIN if sys.stdin else -1  # the number of a closed one may be in use
     threading.Thread(target=read_lines, args=(descriptor, typed, ended), daemon=True).start()

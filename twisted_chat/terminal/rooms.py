@@ -1,4 +1,4 @@
-"""The rooms that a person is in: who is there, and the lines that wait until one goes there.
+"""A person's rooms: the people in them, and the lines that wait until the person switches there.
 
 It must not know the server, nor how lines are made.
 """
@@ -22,14 +22,14 @@ from twisted_chat.terminal.display import Display
 from twisted_chat.terminal.pages import Pages
 from twisted_chat.terminal.view import Line, Tab
 
-#: Lines of a room that is not the current one that are kept until it is; the oldest go first,
-#: and are in the room's history.
+#: Lines that are held of a room that is not the current one. If there are more, the oldest are left
+#: out: the room's history has them.
 HELD = 1000
 
-#: Bytes, about, of the lines that are kept for all rooms together.
+#: Approximate bytes of the held lines of all rooms together.
 HELD_SIZE = 2**23
 
-#: People of a room that are known by name, for completion.
+#: Nicknames of a room that are known for completion.
 PEOPLE = 500
 
 #: Rooms that are shown; servers allow fewer.
@@ -39,34 +39,34 @@ NOT_SHOWN = N_("not shown here: {n}; /history shows them")
 
 
 class Room:
-    """What is known of one room that one is in."""
+    """One room of the person."""
 
     __slots__ = ("held", "is_loading", "left_out", "more", "seen", "tab", "unread")
 
     def __init__(self, name: str) -> None:
         self.tab = Tab(name)
-        #: Lines that wait to be shown: until the room is the current one, or its backlog came.
+        #: Lines that are shown when the room becomes the current one, or its backlog has come.
         self.held: list[Line] = []
-        #: Lines that were to be held and are not, as they are too many.
+        #: The number of lines that were left out.
         self.left_out = 0
         self.is_loading = False
         #: The number of the last entry that was shown in an earlier run of the client.
         self.seen: int | None = None
         #: The last entry that was not shown yet.
         self.unread: Entry | None = None
-        #: What ``/more`` does once the lines that wait are shown.
+        #: What ``/more`` does after the held lines have been shown.
         self.more: Callable[[], None] | None = None
 
     # -- who is there -------------------------------------------------------------------------
 
     def enter(self, event: Entered) -> None:
-        """One has come, or come back."""
+        """The person has joined, or reconnected."""
         self.tab.topic = event.topic
         self.tab.people = list(event.people[:PEOPLE])
         self.tab.count = event.people_count + 1
 
     def spoke(self, nickname: str, own: str | None) -> None:
-        """Who spoke last is offered first; one's ``own`` name is not."""
+        """Completion offers ``nickname`` first from now on, unless it is the person's ``own``."""
         people = self.tab.people
         if nickname in people:
             people.remove(nickname)
@@ -75,7 +75,7 @@ class Room:
             del people[PEOPLE:]
 
     def come(self, names: Iterable[str], count: int, own: str | None) -> None:
-        """So many people came, some of whom have these names."""
+        """``count`` people joined, ``names`` among them."""
         self.tab.count += count
         people = self.tab.people
         new = dict.fromkeys(name for name in islice(names, PEOPLE) if name != own)
@@ -83,35 +83,35 @@ class Room:
         del people[PEOPLE:]
 
     def go(self, names: Iterable[str], count: int) -> None:
-        """So many people left, some of whom have these names."""
+        """``count`` people left, ``names`` among them."""
         gone = frozenset(names)
         self.tab.people = [name for name in self.tab.people if name not in gone]
         self.tab.count = max(1, self.tab.count - count)
 
     def rename(self, old: str, new: str) -> None:
-        """Somebody, who may be there, has another name."""
+        """Somebody, who may be in the room, has another nickname."""
         self.tab.people = [new if name == old else name for name in self.tab.people]
 
     def list_people(self, people: Iterable[str], count: int, own: str | None) -> None:
-        """There are ``count``, some of whom have these names."""
+        """``count`` people are in the room, ``people`` among them."""
         self.tab.count = count
         known = [name for name in people if name != own]
         self.tab.people = [*dict.fromkeys([*self.tab.people, *known])][:PEOPLE]
 
 
 class Rooms:
-    """The rooms that one is in, in the order in which one came, and where one is going."""
+    """The rooms of one person, in the order of joining."""
 
     def __init__(self, display: Display, pages: Pages, dealt_with: Callable[[Entry], None]) -> None:
-        """``dealt_with`` is called with the last entry that the person has seen of a room."""
+        """:param dealt_with: called with the last entry that the person has seen of a room."""
         self._display = display
         self._pages = pages
         self._dealt_with = dealt_with
         self._rooms: dict[str, Room] = {}
-        #: The room that one is going to, and how many moves have no answer yet.
+        #: The room to which the person is moving, and the number of moves without an answer.
         self.heading: str | None = None
         self.moves = 0
-        #: Bytes, about, of what is held for all rooms.
+        #: Approximate bytes of the held lines of all rooms.
         self._held_size = 0
 
     def __len__(self) -> int:
@@ -132,11 +132,11 @@ class Rooms:
         return {name: room.tab for name, room in self._rooms.items()}
 
     def get(self, name: str) -> Room | None:
-        """The room of this name, if one is in it."""
+        """The room of this name; None if the person is not in it."""
         return self._rooms.get(name)
 
     def called(self, text: str) -> str:
-        """The room that is meant by ``text``, as the server calls it if one is there.
+        """The name of the room that ``text`` stands for, in the server's spelling if it is known.
 
         :raises Refusal: it is no name for a room.
         """
@@ -145,7 +145,7 @@ class Rooms:
     # -- coming and going ---------------------------------------------------------------------
 
     def enter(self, event: Entered) -> Room | None:
-        """One is in a room, as before or newly. Returns it, unless there are too many."""
+        """The person is in a room, newly or still. Returns it; None if there are too many."""
         is_new = event.room not in self._rooms
         if is_new and len(self._rooms) >= ROOMS:
             return None
@@ -161,7 +161,7 @@ class Rooms:
         return room
 
     def leave(self, name: str) -> None:
-        """One is not in this room any more; if it was the current one, the newest other one is."""
+        """The person has left a room; if it was the current one, the last joined becomes it."""
         left = self._rooms.pop(name, None)
         if left is not None:
             self._leave_out(left, len(left.held))
@@ -169,14 +169,14 @@ class Rooms:
             self._display.room = next(reversed(self._rooms), None)
 
     def switch(self, name: str) -> None:
-        """Make a room, in which one is, the current one, and show what is new in it."""
+        """Make a room the current one, and show its held lines."""
         if self._display.room != name:
             self._display.room = name
             self._display.view.show([self._display.mark(f"#{visible(name)}", name)])
         self.show_held(self._rooms[name])
 
     def switch_by(self, step: int) -> None:
-        """Switch to the room so many places further on, around the end."""
+        """Switch to the room ``step`` places further on; the first follows the last."""
         names = self.names
         if names:
             room = self._display.room
@@ -184,7 +184,7 @@ class Rooms:
             self.switch(names[(at + step) % len(names)])
 
     def switch_to_news(self) -> None:
-        """Switch to the room in which something is new, where one's name was said first."""
+        """Switch to a room with unread messages, first to one that mentions the person."""
         tabs = [room.tab for room in self if room.tab.unread]
         if tabs:
             self.switch(max(tabs, key=lambda tab: tab.mentioned).name)
@@ -199,7 +199,7 @@ class Rooms:
         self._move(event)
 
     def left(self, event: Left) -> None:
-        """Somebody left a room, or the chat: that is told in one of the rooms that one shares."""
+        """Somebody left a room, or the chat, which is told in one shared room only."""
         room = self.get(event.room)
         if room is not None:
             room.go([event.nickname], 1)
@@ -221,17 +221,17 @@ class Rooms:
     def _move(self, event: Joined | Left | Crowd) -> None:
         room = self.get(event.room)
         if room is not None and not (self._display.hold and event.room != self._display.room):
-            # Or else nobody wants to read that afterwards.
+            # In other rooms, nobody wants to read it afterwards.
             self.put(room, self._display.lines("notice", event))
 
-    # -- lines that wait ----------------------------------------------------------------------
+    # -- held lines ---------------------------------------------------------------------------
 
     def is_held(self, room: Room) -> bool:
-        """Whether its lines wait."""
+        """Whether the lines of ``room`` are held at present."""
         return room.is_loading or (self._display.hold and room.tab.name != self._display.room)
 
     def put(self, room: Room, lines: Sequence[Line]) -> None:
-        """Show lines of a room, now or when it is the current one."""
+        """Show lines of a room, or hold them until it becomes the current one."""
         if not self.is_held(room):
             self._display.put(lines)
             return
@@ -246,19 +246,19 @@ class Rooms:
             self._leave_out(largest, 1 + len(largest.held) // 2)
 
     def hold_before(self, room: Room, lines: Sequence[Line]) -> None:
-        """``lines`` wait, too, before those that do."""
+        """Hold ``lines`` in front of the held lines of ``room``."""
         room.held[:0] = lines
         self._held_size += sum(map(_size, lines))
 
     def read(self, room: Room, entry: Entry) -> None:
-        """What is held is not read yet: the next run of the client will still call it new."""
+        """``entry`` has been shown, or is held: then it is still new in the client's next run."""
         if self.is_held(room):
             room.unread = entry
         else:
             self._dealt_with(entry)
 
     def show_held(self, room: Room) -> None:
-        """Show what waits of the room, which is the current one, unless its backlog is to come."""
+        """Show the held lines of the current room, unless its backlog is still to come."""
         if room.is_loading:
             return
         room.tab.unread = 0
@@ -278,12 +278,12 @@ class Rooms:
             self._display.put(held)
 
     def _leave_out(self, room: Room, count: int) -> None:
-        """The oldest lines that are kept of a room are in its history."""
+        """Leave out the ``count`` oldest held lines of a room: its history has them."""
         self._held_size -= sum(map(_size, room.held[:count]))
         room.left_out += min(count, len(room.held))
         del room.held[:count]
 
 
 def _size(line: Line) -> int:
-    """Bytes that a line takes, about: it is kept as a whole and in parts."""
+    """Approximate bytes of a line, which is stored as a whole and in parts."""
     return 500 + 2 * len(line.text)

@@ -1,7 +1,7 @@
-"""What a person types: requests for the server, or something that the client does itself.
+"""A person's requests: the client passes them to the server, or does them itself.
 
-The client answers where the server cannot know what is meant: which lines are shown, which ones
-wait, which page comes next. It must not know what the server answers.
+It does those of which the server cannot know: the display, unsent messages, the next page. It must
+not know how the server's answers are shown.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ KEYS = N_(
 
 
 class Typed:
-    """What one person types, once they have a name."""
+    """The requests of one person."""
 
     def __init__(
         self,
@@ -77,8 +77,9 @@ class Typed:
         leave: Callable[[], None],
         moved: Callable[[], None],
     ) -> None:
-        """``leave`` is called when they want to leave the chat, ``moved`` when the server has
-        answered where they went.
+        """
+        :param leave: called when the person wants to leave the chat.
+        :param moved: called when the server has answered a request to join or leave a room.
         """
         self._client = client
         self._display = display
@@ -86,24 +87,24 @@ class Typed:
         self._pages = pages
         self._leave = leave
         self._moved = moved
-        #: Whether lines are shown with their time, and the number of one's own once it is saved.
+        #: Whether lines are shown with their time, and whether the numbers of saved ones are shown.
         self.timestamps = False
         self.receipts = False
-        #: Who sent the last private message, as they are called now, and whether they have left.
+        #: The sender of the last private message, by their present nickname, and whether they left.
         self._correspondent: str | None = None
         self._is_correspondent_gone = False
         self._has_been_in = False
-        #: Whether it was told that lines wait for a connection.
+        #: Whether the person was told that their lines wait for a connection.
         self._has_told_away = False
         self._ids: set[str] = set()
 
     def welcomed(self) -> None:
-        """The server has let them in."""
+        """The server has accepted the nickname."""
         self._has_been_in = True
         self._has_told_away = False
 
     def on_private_message(self, sender: str) -> None:
-        """``/reply`` answers ``sender`` from now on."""
+        """``/reply`` goes to ``sender`` from now on."""
         self._correspondent = sender
         self._is_correspondent_gone = False
 
@@ -113,18 +114,18 @@ class Typed:
             self._correspondent = event.new
 
     def on_departure(self, names: Collection[str]) -> None:
-        """These people have left the chat: ``/reply`` reaches nobody who takes their name."""
+        """These people have left the chat: ``/reply`` goes to nobody who takes their nickname."""
         self._is_correspondent_gone |= self._correspondent in names
 
     def takes_back(self, id: str | None) -> bool:
-        """Whether the message of this id, which has come back, was typed here."""
+        """Whether the message with this id, which has come back, was typed here."""
         is_typed = id in self._ids
         if is_typed:
             self._ids.discard(str(id))
         return is_typed
 
     def do(self, request: Request) -> None:
-        """Do what is asked.
+        """Do ``request``, or pass it to the server.
 
         :raises Refusal: it cannot be done.
         """
@@ -135,12 +136,12 @@ class Typed:
             self.ask(request)
 
     def ask(self, request: Request) -> None:
-        """Ask the server; what it answers is told as an event."""
+        """Pass ``request`` to the server, whose answer comes as an event."""
         is_asked = False
 
         def failed(failure: Failure) -> None:
             failure.trap(Refusal)
-            if not is_asked:  # what the server refuses is told as an event
+            if not is_asked:  # the server's refusals come as events
                 self._display.refuse(cast("Refusal", failure.value))
                 self._display.not_said(request)
 
@@ -151,9 +152,9 @@ class Typed:
             self._display.notice(AWAY)
 
     def say(self, request: Say) -> None:
-        """Say something where one is, or will be.
+        """Send a message to the current room, or to the one that the person is moving to.
 
-        :raises InNoRoom: nowhere.
+        :raises InNoRoom: there is none.
         """
         room = self._going_to()
         if room is None and self._has_been_in:
@@ -163,18 +164,18 @@ class Typed:
         self.ask(Say(request.text, room, request.kind, id=id))
 
     def _waiting(self) -> int:
-        """Messages that the server has not saved yet."""
+        """The number of messages that the server has not saved."""
         return sum(text_of(request) is not None for request in self._client.waiting)
 
     # -- rooms --------------------------------------------------------------------------------
 
     def _going_to(self) -> str | None:
-        """The room that one is in, or will be in: the server tells it only after the welcome."""
+        """The room to which the person is moving, or else the current or the first one."""
         rooms = (self._rooms.heading, self._display.room, *self._client.rooms)
         return next((room for room in rooms if room is not None), None)
 
     def _here(self, room: str | None = None) -> str:
-        """The room that is meant: the one that one is going to, even before one is there."""
+        """The name of a room in which the person is; by default, of the one they are moving to."""
         if room is not None:
             name = self._rooms.called(room)
             if name not in self._rooms:
@@ -203,7 +204,7 @@ class Typed:
         self._move_by(Leave(room))
 
     def _move_by(self, request: Join | Leave) -> None:
-        """What is typed next is for where one is then."""
+        """Join or leave a room: the lines that follow are for the room in which that ends."""
         self._rooms.moves += 1
 
         def done(result: object) -> None:
@@ -223,13 +224,13 @@ class Typed:
         here = self._here()
         room = self._rooms.get(here)
         is_same = room is not None and request.text == room.tab.topic and not self._waiting()
-        # What changes nothing is told to nobody else.
+        # A topic that is set already is shown to this person only.
         self.ask(Topic(None if is_same else request.text, here))
 
     # -- people -------------------------------------------------------------------------------
 
     def _choose_name(self, request: ChooseName) -> None:
-        if self._has_been_in and not self._client.is_in:  # perhaps the old one is taken by now
+        if self._has_been_in and not self._client.is_in:  # somebody may have taken the old name
             self._client.introduce(request.name)
         else:
             self.ask(request)
@@ -238,7 +239,7 @@ class Typed:
         if self._correspondent is None:
             raise NobodyToAnswer()
         if self._is_correspondent_gone:
-            raise NoSuchPerson(name=self._correspondent)  # who has that name may be somebody else
+            raise NoSuchPerson(name=self._correspondent)  # somebody else may have that name now
         self.ask(Tell(self._correspondent, request.text))
 
     # -- what was said ------------------------------------------------------------------------
@@ -292,7 +293,7 @@ class Typed:
         self._leave()
 
 
-#: What is not only passed on to the server, but for the room that is meant.
+#: Requests that are not passed to the server as they are.
 _ANSWERS: dict[type[Request], Callable[[Typed, Any], None]] = {
     Cancel: Typed._cancel,
     ChooseName: Typed._choose_name,

@@ -1,7 +1,7 @@
-"""What a person is shown, and what they type: the two sides of a terminal.
+"""The two sides of a terminal, as interfaces.
 
 :class:`View` is the terminal as the conversation sees it; :class:`Talk` is the conversation as
-a terminal sees it. Neither knows the other one's parts.
+a terminal sees it.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     body: str | None = None
     time: int | None = None
     number: int | None = None
-    #: Whether it is one's own.
+    #: Whether the person wrote it.
     own: bool = False
-    #: Whether somebody else says one's own name in it, or it is for oneself alone.
+    #: Whether somebody else mentions the person in it, or it is a private message to them.
     mentions: bool = False
 
 
 class Tab(msgspec.Struct):
-    """One room that one is in, for the bar and for completion."""
+    """One room of the person, for the bar and for completion."""
 
     name: str
     topic: str = ""
-    #: The nicknames that are known, those who spoke last first; and how many people there are.
+    #: The known nicknames, the last speaker first; and the number of people.
     people: list[str] = msgspec.field(default_factory=list)
     count: int = 0
-    #: Lines that were not shown yet, as another room is the current one.
+    #: Messages that were not shown, as another room is the current one.
     unread: int = 0
-    #: Whether one's own name is said in them.
+    #: Whether one of them mentions the person.
     mentioned: bool = False
 
 
@@ -59,13 +59,13 @@ class View(Protocol):
     """Where lines are shown. Called on the reactor's thread."""
 
     def show(self, lines: Sequence[Line]) -> None:
-        """Show lines, in their order, below all that were shown before."""
+        """Show lines below all earlier ones."""
 
     def refresh(self) -> None:
-        """Something else that :class:`Talk` tells has changed."""
+        """Read :class:`Talk` again: something other than lines has changed."""
 
     def alert(self) -> None:
-        """Somebody said one's name: ring the bell, if that is wanted."""
+        """Somebody mentioned the person: ring the bell, if that is configured."""
 
 
 class Talk(Protocol):
@@ -75,11 +75,11 @@ class Talk(Protocol):
 
     @property
     def nickname(self) -> str | None:
-        """One's nickname; None before it is chosen."""
+        """The person's nickname; None before they have one."""
 
     @property
     def room(self) -> str | None:
-        """The current room; None before one is in any."""
+        """The current room; None if the person is in none."""
 
     @property
     def timestamps(self) -> bool:
@@ -91,11 +91,11 @@ class Talk(Protocol):
 
     @property
     def tabs(self) -> Mapping[str, Tab]:
-        """The rooms that one is in, in the order in which one came."""
+        """The person's rooms by name, in the order of joining."""
 
     @property
     def delay(self) -> float | None:
-        """Seconds that the last question and its answer took, if it is known."""
+        """Seconds between the last ``ping`` and its answer, if known."""
 
     @property
     def retry(self) -> float:
@@ -103,7 +103,7 @@ class Talk(Protocol):
 
     @property
     def waiting(self) -> Sequence[str]:
-        """What was typed and is not saved by the server yet, oldest first."""
+        """The typed messages that the server has not saved, oldest first."""
 
     @property
     def prompt(self) -> str | None:
@@ -116,13 +116,13 @@ class Talk(Protocol):
         """Lines were pasted and are to be said as they are, in their order: none is a command."""
 
     def switch(self, room: str) -> None:
-        """Make ``room``, which one is in, the current one, and show what is new in it."""
+        """Make ``room``, one of the person's rooms, the current one, and show its new lines."""
 
     def switch_by(self, step: int) -> None:
-        """Switch to the room so many places further on, around the end."""
+        """Switch to the room ``step`` places further on; the first follows the last."""
 
     def switch_to_news(self) -> None:
-        """Switch to the room in which something is new, where one's name was said first."""
+        """Switch to a room with unread messages, first to one that mentions the person."""
 
     def leave(self) -> None:
         """Leave the chat, as ``sair``."""
