@@ -18,6 +18,6 @@ autodoc_typehints = "description"
 python_maximum_signature_line_length = 80
 
 html_theme = "alabaster"
-html_theme_options = {"page_width": "1240px", "sidebar_width": "200px"}
+html_theme_options = {"page_width": "1300px", "sidebar_width": "200px"}
 html_static_path = ["_static"]
 html_css_files = ["page.css"]

@@ -400,7 +400,7 @@ def test_help_tells_the_client_s_own_commands_too(ana: Person) -> None:
     assert any("Alt-A" in text for text in shown)
     assert ana.types("/help More") == [
         "  /more  Show the next page of the history or of the search results.",
-        "  Also called: /more, /mais",
+        "  Names: /more, /mais",
     ]
 
 

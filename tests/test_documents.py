@@ -32,7 +32,7 @@ def rules(style: str) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("element", ["pre", "td", "th", "code", "dt.sig"])
+@pytest.mark.parametrize("element", ["pre", "td", "th", "code", "span.pre", "dt.sig"])
 def test_long_lines_break_and_do_not_scroll(element: str) -> None:
     """The theme's page has room for 100 characters at most, and some outputs are wider."""
     (style,) = re.findall(r'html_css_files = \["([\w.]+)"\]', (DOCS / "conf.py").read_text())

@@ -122,6 +122,11 @@ def test_placeholders_are_kept() -> None:
     assert differing == []
 
 
+def test_english_sentences_use_english_words() -> None:
+    """What people of the paper type, ``sair``, is for sentences in Portuguese."""
+    assert [sentence for sentence in extracted() if re.search(r"\bsair\b", sentence)] == []
+
+
 def find(name: str) -> Command:
     """The command of that English or Portuguese name, of the server or of the client."""
     return next(command for command in table().typed if name in command.names)

@@ -382,7 +382,7 @@ def help_lines(name: str | None, style: Style, table: commands.Table) -> list[st
         lines.append(f"  {usage:<{width}}  {translate(help)}")
     if name is not None:
         names = ", ".join(f"/{name}" for name in chosen[0].names)
-        lines.append("  " + _translate(style, N_("Also called: {names}"), names=names))
+        lines.append("  " + _translate(style, N_("Names: {names}"), names=names))
     else:
         lines.append(
             "  " + _translate(style, N_("To say a line that starts with /, type // there."))
