@@ -23,6 +23,7 @@ from twisted_chat.core.errors import (
 from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found
 from twisted_chat.journal import group_commit as writer
+from twisted_chat.journal import indexing
 from twisted_chat.journal.group_commit import QUEUE_LIMIT
 from twisted_chat.journal.readers import STOPPING
 from twisted_chat.journal.sqlite.reader import Reader
@@ -265,20 +266,22 @@ def test_a_search_finds_what_was_just_said(setup: Setup) -> None:
 
 def test_a_search_finds_what_was_put_in_the_queue_before_it(setup: Setup) -> None:
     """More of it than is indexed at one go."""
-    for n in range(3 * writer.INDEX_STEP):
+    for n in range(3 * indexing.INDEX_STEP):
         setup.journal.submit((draft(f"word{n}"),))
     assert setup.search("word0") == ["word0"]
-    assert setup.search(f"word{3 * writer.INDEX_STEP - 1}") == [f"word{3 * writer.INDEX_STEP - 1}"]
+    assert setup.search(f"word{3 * indexing.INDEX_STEP - 1}") == [
+        f"word{3 * indexing.INDEX_STEP - 1}"
+    ]
 
 
 def test_the_index_follows_also_when_it_is_never_quiet(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "INDEX_SHARE", 1.0)
-    monkeypatch.setattr(writer, "INDEX_DELAY", 1000.0)
+    monkeypatch.setattr(indexing, "INDEX_SHARE", 1.0)
+    monkeypatch.setattr(indexing, "INDEX_DELAY", 1000.0)
     for n in range(30):
         setup.say(draft(f"word{n}"))
-    assert setup.journal._unindexed < 30
+    assert setup.journal._indexing.behind < 30
 
 
 def test_groups_are_as_large_as_can_be_shown_in_time(setup: Setup) -> None:
@@ -307,7 +310,7 @@ def test_a_search_finds_what_was_said_before_a_restart(tmp_path: Path) -> None:
 def test_what_is_said_is_indexed_when_it_is_quiet(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "INDEX_DELAY", 0.001)
+    monkeypatch.setattr(indexing, "INDEX_DELAY", 0.001)
     indexed = threading.Event()
     index = setup.stores[0].index
 
@@ -338,12 +341,12 @@ def test_an_index_that_fails_does_not_stop_the_thread_and_recovers(
 
     with monkeypatch.context() as broken:
         broken.setattr(setup.stores[0], "index", no_index)
-        setup.say(*(draft(f"meanwhile word{n}") for n in range(2 * writer.INDEX_STEP)))
+        setup.say(*(draft(f"meanwhile word{n}") for n in range(2 * indexing.INDEX_STEP)))
         assert setup.search("before") == ["before"]
     assert setup.search("word0") == ["meanwhile word0"]
     setup.say(draft("afterwards"))
     assert setup.search("afterwards") == ["afterwards"]
-    assert len(setup.search("meanwhile", limit=10**6)) == 2 * writer.INDEX_STEP
+    assert len(setup.search("meanwhile", limit=10**6)) == 2 * indexing.INDEX_STEP
 
 
 @pytest.mark.parametrize(
@@ -382,9 +385,9 @@ def test_a_search_that_finds_the_index_damaged_has_it_made_anew(tmp_path: Path) 
 def test_a_search_waits_for_the_index_only_so_long(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "INDEX_WAIT", 0.0)
-    monkeypatch.setattr(writer, "INDEX_STEP", 1)
-    monkeypatch.setattr(writer, "INDEX_SHARE", 1e-9)
+    monkeypatch.setattr(indexing, "INDEX_WAIT", 0.0)
+    monkeypatch.setattr(indexing, "INDEX_STEP", 1)
+    monkeypatch.setattr(indexing, "INDEX_SHARE", 1e-9)
     setup.say(*(draft(f"word{n}") for n in range(5000)))
     found: list[Found | Refusal] = []
     setup.journal.search("word1", None, 10, found.append)

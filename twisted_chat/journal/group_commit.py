@@ -38,7 +38,8 @@ from twisted_chat.core.errors import (
     SearchNotReady,
 )
 from twisted_chat.core.journal import CommonReader, Found, HistoryReader, SearchReader
-from twisted_chat.journal import retention
+from twisted_chat.journal import indexing, retention
+from twisted_chat.journal.indexing import Indexing
 from twisted_chat.journal.readers import STOPPING, Readers, result_of
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.guard import Guard
@@ -53,24 +54,6 @@ QUEUE_LIMIT = 10_000
 #: in one turn of the reactor's loop, as the last groups were; but never fewer than the least.
 GROUP_SECONDS = 0.05
 GROUP_LEAST = 200
-
-#: What is said is indexed for search when nothing was said for so many seconds, or when a search
-#: waits for it, so many entries at one go; behind every group when more than this are waiting.
-INDEX_DELAY = 1.0
-INDEX_STEP = 500
-INDEX_BACKLOG = 1_000_000
-
-#: When more than so many entries wait, as where the index is made anew, it goes on sooner: after
-#: so many seconds of quiet.
-INDEX_FAR_BEHIND = 5000
-INDEX_PAUSE = 0.05
-
-#: Seconds that a search waits for the index.
-INDEX_WAIT = 5.0
-
-#: Between groups, when nothing waits: a few entries, for so small a part of the time.
-INDEX_LITTLE = 100
-INDEX_SHARE = 0.05
 
 #: Seconds to wait for another process that holds the database locked.
 LOCK_PATIENCE = 60.0
@@ -147,12 +130,6 @@ class GroupCommitJournal:
         self._queue: deque[Change | _Behind] = deque()
         self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
         self._readers = Readers(lambda: self._store.reader(), call_from_thread)
-        # The writer thread's: how many entries are not indexed yet, at most; and when it may
-        # index some between groups again.
-        self._unindexed = 0
-        self._made_anew = 0
-        self._index_fails = False
-        self._index_again = 0.0
         # The rest belongs to the thread that owns the chat.
         self._apply: Callable[[Group], None] = _nobody
         self._outstanding = 0
@@ -181,11 +158,10 @@ class GroupCommitJournal:
         self.guard = Guard(self._store, most=self._max_size)
         try:
             rooms = self._store.rooms()
-            self._unindexed = self._store.unindexed()
+            self._indexing = Indexing(self._store)  # the writer thread's
         except SQLITE_FAULTS as error:
             self._store.close()
             raise DatabaseUnusable(path=self._store.path, reason=reason_of(error)) from error
-        self._made_anew = self._store.search_index.made_anew
         return rooms
 
     @property
@@ -278,14 +254,18 @@ class GroupCommitJournal:
         def job() -> None:
             # A step, and the rest behind the next commits.
             nonlocal deadline
-            deadline = min(deadline, time.monotonic() + INDEX_WAIT)
-            if self._unindexed and self._index(INDEX_STEP) and self._unindexed:
+            deadline = min(deadline, time.monotonic() + indexing.INDEX_WAIT)
+            if (
+                self._indexing.behind
+                and self._indexing.step(indexing.INDEX_STEP)
+                and self._indexing.behind
+            ):
                 if time.monotonic() < deadline:
                     self._put_job(job)
                 else:
-                    self._call_from_thread(reply, self._not_ready())
+                    self._call_from_thread(reply, self._indexing.not_ready())
                 return
-            made_anew = self._made_anew
+            made_anew = self._indexing.made_anew
             find = partial(self._find, words, room, limit, without, hidden, made_anew)
             if self._store.in_memory:
                 self._read_here(self._readers.limited(find), reply)
@@ -385,7 +365,7 @@ class GroupCommitJournal:
         try:
             return reader.find(words, room, limit, without, hidden)
         except IndexDamaged as damage:
-            self._put_job(partial(self._make_index_anew, made_anew, str(damage)))
+            self._put_job(partial(self._indexing.make_anew, made_anew, str(damage)))
             raise SearchNotReady(percent=0) from damage
 
     # -- on the writer thread ------------------------------------------------------------------
@@ -395,7 +375,7 @@ class GroupCommitJournal:
             with self._wake:
                 self._asleep = True  # before the queue is looked at: what comes later wakes us
                 while not (self._queue or self._jobs or self._kept or self._stopping):
-                    if not self._wake.wait(self._index_delay()):
+                    if not self._wake.wait(self._indexing.delay()):
                         break
                 self._asleep = False
                 jobs, self._jobs = self._jobs, []
@@ -408,16 +388,16 @@ class GroupCommitJournal:
                 break
             if group:
                 self._call_from_thread(self._delivered, self._commit(group), len(group))
-                self._unindexed += len(group)
-                if self._unindexed > INDEX_BACKLOG:
-                    self._index(2 * len(group))
+                self._indexing.behind += len(group)
+                if self._indexing.behind > indexing.INDEX_BACKLOG:
+                    self._indexing.step(2 * len(group))
                 elif not self._queue:
-                    self._index_a_little()
+                    self._indexing.step_a_little()
             self._keep(kept)
             for job in jobs:
                 self._do(job)
             if not (group or jobs or kept):
-                self._index(INDEX_STEP)
+                self._indexing.step(indexing.INDEX_STEP)
         self._readers.close()  # one that is open would keep the log from being written back
         self._do(self._store.close)
         self._call_from_thread(self._stopped)
@@ -427,13 +407,6 @@ class GroupCommitJournal:
     ) -> None:
         """Read what is in memory, where there is only the one connection."""
         self._call_from_thread(reply, result_of(lambda: query(self._store.reader())))
-
-    def _index_delay(self) -> float | None:
-        """Seconds of quiet after which the index goes on; None if it need not."""
-        if not self._unindexed:
-            return None
-        is_far_behind = self._unindexed >= INDEX_FAR_BEHIND and not self._index_fails
-        return INDEX_PAUSE if is_far_behind else INDEX_DELAY
 
     def _last_kept(self) -> list[Keep]:
         """What is to be kept when all is delivered: who was shown how much of it."""
@@ -466,45 +439,7 @@ class GroupCommitJournal:
         try:
             job()
         except Exception:  # the thread must live on
-            _log.exception("a defect in the journal's thread")
-
-    def _index(self, limit: int) -> bool:
-        """Bring the search index on by up to ``limit`` entries; returns whether that went well."""
-        self._index_fails = True
-        try:
-            done = self._store.index(limit)
-        except SQLITE_FAULTS as error:
-            _log.error("the search index was not brought on: %s", reason_of(error))
-            return False
-        except Exception:
-            _log.exception("a defect: the search index was not brought on")
-            return False
-        self._index_fails = False
-        has_more = done == limit or self._store.search_index.has_more
-        self._unindexed = max(1, self._unindexed - done) if has_more else 0
-        self._look_whether_anew()
-        return True
-
-    def _make_index_anew(self, made_anew: int, reason: str) -> None:
-        """A search found the index damaged, which had been made anew so often until then."""
-        if made_anew == self._made_anew:
-            self._store.search_index.make_anew(reason)
-            self._look_whether_anew()
-
-    def _look_whether_anew(self) -> None:
-        if self._made_anew != self._store.search_index.made_anew:
-            self._made_anew = self._store.search_index.made_anew
-            self._unindexed = self._store.unindexed()
-
-    def _not_ready(self) -> SearchNotReady:
-        return SearchNotReady(percent=self._store.search_index.percent())
-
-    def _index_a_little(self) -> None:
-        start = time.monotonic()
-        if start >= self._index_again:
-            self._index(INDEX_LITTLE)
-            end = time.monotonic()
-            self._index_again = end + (end - start) / INDEX_SHARE
+            _log.exception("internal error in the journal's thread")
 
     def _remove(self, removal: _Removal) -> None:
         """Remove a step of old entries; what is left is another job, behind the next commits."""
@@ -515,7 +450,7 @@ class GroupCommitJournal:
             except SQLITE_FAULTS as error:
                 _log.error("old entries were not removed: %s", reason_of(error))
                 return
-            self._look_whether_anew()
+            self._indexing.look_whether_anew()
             assert self.guard is not None
             self.guard.look()
             if last:
@@ -606,7 +541,9 @@ class GroupCommitJournal:
             )
             return _failed(drafts, reason_of(error))
         except Exception as error:
-            _log.exception("a defect: %d messages were not saved", len(drafts), extra=_NOT_SAVED)
+            _log.exception(
+                "internal error: %d messages were not saved", len(drafts), extra=_NOT_SAVED
+            )
             return _failed(drafts, str(error))
 
     def _commit_when_unlocked(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
