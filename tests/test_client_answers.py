@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from tests.support.terminal import Netcat, Person
+from twisted_chat.core.commands import TABLE
+from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Told
+from twisted_chat.core.requests import Resume
 from twisted_chat.i18n.language import LANGUAGES, catalogue
 from twisted_chat.terminal.display import NO_TOPIC, NOT_SAID
 from twisted_chat.testing import ChatServer
@@ -128,6 +132,15 @@ def at_client(lines: tuple[str, ...], language: str) -> list[str]:
     for local, utc in LOCAL.items():
         shown = [text.replace(local, utc) for text in shown]
     return shown
+
+
+def test_every_command_is_compared() -> None:
+    compared = set()
+    for *_, line in LINES:
+        with suppress(Refusal):
+            compared.add(TABLE.find(line.split(" ", 1)[0]).request)
+    missing = {row.request for row in TABLE.typed} - compared
+    assert missing == {Resume}, "the client reconnects by itself, and says so"
 
 
 @pytest.mark.parametrize("lines", LINES, ids=lambda lines: " ".join(lines)[:40])
