@@ -9,18 +9,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Set
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.fakes import Visitor, World
 from tests.support.screen import Screen
+from tests.support.writer import Setup, draft
 from twisted_chat.client import ChatClient, MemoryState
 from twisted_chat.core.author import author_key
 from twisted_chat.core.events import Style
 from twisted_chat.core.permissions import Permissions
 from twisted_chat.core.room import Member
 from twisted_chat.dialects import jsonl
+from twisted_chat.journal.sqlite.store import MEMORY
 from twisted_chat.terminal.completion import complete
 from twisted_chat.terminal.conversation import Conversation
 from twisted_chat.terminal.editing import known
@@ -214,6 +217,18 @@ def test_rooms_that_are_many_are_hidden_from_a_search_too() -> None:
     world.chat.reading.permissions.hidden_from = lambda person: names  # type: ignore[method-assign]
     (ana,) = world.enter("Ana")
     assert len(ana.types("/search pineapple")) == 2
+
+
+@pytest.mark.parametrize("path", [MEMORY, "chat.db"])
+def test_the_log_leaves_hidden_rooms_out_of_a_search(tmp_path: Path, path: str) -> None:
+    """On disk, another thread searches than in memory."""
+    setup = Setup(path if path == MEMORY else str(tmp_path / path))
+    setup.say(*(draft(f"pineapple {room}", room) for room in ("one", "two", "three", "two")))
+    found = ["pineapple three", "pineapple one"]
+    assert setup.search("pineapple", hidden=("two", "nowhere")) == found
+    assert setup.search("pineapple", "two", hidden={"two"}) == []
+    assert setup.search("pineapple", limit=2, hidden={"two"}) == found
+    setup.stop()
 
 
 def test_completion_offers_nothing_of_a_hidden_room() -> None:

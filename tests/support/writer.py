@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from queue import SimpleQueue
 from typing import Any
@@ -83,9 +83,11 @@ class Setup:
         saved = self.loop.outcomes[before:]
         return [outcome.entry for outcome in saved if isinstance(outcome, Saved)]
 
-    def search(self, words: str, room: str | None = None, limit: int = 100) -> list[str]:
+    def search(
+        self, words: str, room: str | None = None, limit: int = 100, *, hidden: Collection[str] = ()
+    ) -> list[str]:
         found: list[Found | Refusal] = []
-        self.journal.search(words, room, limit, found.append)
+        self.journal.search(words, room, limit, found.append, hidden=hidden)
         self.loop.run_until(lambda: bool(found))
         assert not isinstance(found[0], Refusal)
         return [entry.text for entry in found[0].entries]
