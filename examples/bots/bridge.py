@@ -1,9 +1,9 @@
-"""Says in a room of one server what is said in a room of another, and the other way round.
+"""Carries messages between a room of one server and a room of another, both ways.
 
     python bridge.py tcp:127.0.0.1:50000 lobby tcp:example.org:50000 cinema --state bridge
 
-Nothing is lost and nothing doubled, whatever is killed: a line is dealt with once the other
-side has saved it, and if it comes again, it is said again under the same id.
+No message is lost or doubled, whatever is killed: an entry is dealt with after the other server has
+saved it, and if it comes again, it is sent again with the same id.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted_chat.client import ChatClient, ClientStopped, Entry, FileState, Refused, run_bot
 from twisted_chat.core.errors import Refusal
 
-#: What the ids of carried lines begin with: no bridge carries them any further.
+#: The prefix of the ids of carried messages: no bridge carries them any further.
 MARK = "bridge-"
 
-#: A text has at most 4096 bytes; a longer one is said in pieces of so many characters.
+#: Bytes above which a text is sent in pieces (the limit is 4096), and characters of a piece.
 LONG, PIECE = 3900, 900
 
 
@@ -40,7 +40,7 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
 
 
 async def carry(source: ChatClient, room: str, target: ChatClient, target_room: str) -> None:
-    """Say to ``target`` what ``source`` hears, until one of them is stopped."""
+    """Send the messages of ``source`` to ``target``, until one of them is stopped."""
     async for event in source.events():
         if isinstance(event, Refused) and event.id is None:
             print(event.refusal, file=sys.stderr)
@@ -50,13 +50,13 @@ async def carry(source: ChatClient, room: str, target: ChatClient, target_room: 
             try:
                 await target.say(line, target_room, id=id)
             except ClientStopped:
-                return  # this line is not dealt with: it comes again
+                return  # this entry is not dealt with: it comes again
             except Refusal as refusal:
                 print(refusal, file=sys.stderr)
 
 
 def lines(entry: Entry) -> Iterator[tuple[str, str]]:
-    """What is to be said on the other side, each under the id that it always gets."""
+    """The messages for the other side, each with an id that depends on the entry only."""
     if not (entry.message_id or "").startswith(MARK):
         place = f"{entry.room} {entry.number} {entry.time}"
         id = MARK + blake2s(place.encode(), digest_size=16).hexdigest()

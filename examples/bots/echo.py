@@ -1,4 +1,4 @@
-"""Says back what it is told: to everybody in a room, in private to whoever spoke in private.
+"""Repeats messages: in the room, or in private if the message was private.
 
 python echo.py tcp:127.0.0.1:50000 --room cinema
 """
@@ -12,7 +12,7 @@ from typing import Any
 from twisted_chat.client import ChatClient, ClientStopped, Entry, FileState, Refused, Told, run_bot
 from twisted_chat.core.errors import Refusal
 
-#: What the ids of answers begin with. They are not answered, by this echo nor by another one.
+#: The prefix of the ids of answers. No echo answers them.
 MARK = "echo-"
 
 
@@ -31,13 +31,13 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
             elif isinstance(event, Refused) and event.id is None:
                 print(event.refusal, file=sys.stderr)
         except ClientStopped:
-            break  # this line is not dealt with: it comes again
+            break  # this entry is not dealt with: it comes again
         except Refusal as refusal:
             print(refusal, file=sys.stderr)
 
 
 async def answer(client: ChatClient, entry: Entry) -> None:
-    """Answer a line once, even if it comes again because this program was killed meanwhile."""
+    """Answer an entry once, even if it comes again because this program was killed."""
     if entry.kind == "topic" or (entry.message_id or "").startswith(MARK):
         return
     place = f"{entry.room} {entry.number} {entry.time}"
@@ -46,10 +46,10 @@ async def answer(client: ChatClient, entry: Entry) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Says back what it is told.")
+    parser = argparse.ArgumentParser(description="Repeats messages.")
     parser.add_argument("server", help="an endpoint, such as tcp:127.0.0.1:50000")
     parser.add_argument("--nick", default="Echo", help="[default: Echo]")
-    parser.add_argument("--room", action="append", default=[], help="a room to be in; repeatable")
+    parser.add_argument("--room", action="append", default=[], help="a room to join; repeatable")
     parser.add_argument(
         "--state", type=Path, default=Path("echo.state"), help="a file [default: echo.state]"
     )

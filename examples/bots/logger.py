@@ -2,8 +2,8 @@
 
     python logger.py tcp:127.0.0.1:50000 lobby lobby.jsonl
 
-The file itself tells where to go on: after the number on its last whole line. So what is in it
-and what is known to be in it cannot differ, and ``kill -9`` does not matter.
+The file is its own position: the logger continues after the number on the last whole line. Contents
+and position therefore cannot differ, and ``kill -9`` does no harm.
 """
 
 import argparse
@@ -28,7 +28,7 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         sys.exit(f"{options.file} is being written by another process")
-    # What is kept here besides is the client id: who comes back is not a stranger.
+    # This state keeps the client id, by which the server recognises the bot.
     state = FileState(reactor, f"{options.file}.state")
     rooms = {options.room: cut_off(file)}
     client = ChatClient(reactor, options.server, options.nick, rooms=rooms, state=state)
@@ -45,7 +45,7 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
 
 
 def cut_off(file: IO[bytes]) -> int:
-    """Remove a line that was not written to its end; returns the number on the last whole one."""
+    """Remove an incomplete last line; returns the number on the last whole line, or 0."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - TAIL))
     lines, end, half = file.read().rpartition(b"\n")
@@ -54,7 +54,7 @@ def cut_off(file: IO[bytes]) -> int:
 
 
 def append(file: IO[bytes], entry: Entry) -> None:
-    """Write one line, to the disk."""
+    """Append one line and sync it to disk."""
     fields = ("number", "time", "kind", "nickname", "text")
     line = json.dumps({name: getattr(entry, name) for name in fields}, ensure_ascii=False)
     file.write(line.encode() + b"\n")
