@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from twisted.internet.task import Clock
 
-from tests.support.fakes import Visitor, World
+from tests.support.fakes import NO_RATE, Visitor, World
 from twisted_chat.core import catch_up
 from twisted_chat.core.events import (
     Acknowledged,
@@ -16,19 +17,17 @@ from twisted_chat.core.events import (
     Event,
     Goodbye,
     LinesSkipped,
+    NotSent,
+    Refused,
     Replayed,
     ReplayStarts,
     Welcomed,
 )
 from twisted_chat.core.profile import PERSON, PROGRAM, Profile
-from twisted_chat.core.requests import (
-    ChooseName,
-    Hello,
-    Join,
-    Quit,
-    Say,
-    Topic,
-)
+from twisted_chat.core.requests import ChooseName, Hello, Join, Quit, Say, Topic
+from twisted_chat.core.sources import Sources
+
+CLIENT = "a" * 32
 
 
 def with_flag(profile: Profile, flag: str, on: bool) -> Profile:
@@ -131,6 +130,71 @@ def test_deduplicates(profile: Profile, on: bool) -> None:
 
 @BOTH
 @ON_AND_OFF
+def test_deduplicates_so_what_was_not_saved_is_sent_again_by_the_client(
+    profile: Profile, on: bool
+) -> None:
+    """It needs the id for that. Any other client is told again, if it missed that."""
+    world = World()
+    profile = with_flag(profile, "deduplicates", on)
+    ana = enter(world, profile, "Ana", CLIENT)
+    world.journal.broken = "disk full"
+    ana.connection.arrives = False
+    ana.ask(Say("oi", id="m1"))
+    assert [event.id for event in of(ana, Refused)] == ["m1" if on else None]
+    assert len(of(enter(world, profile, "Ana", CLIENT), Refused)) == (0 if on else 1)
+
+
+@BOTH
+@ON_AND_OFF
+def test_deduplicates_so_lines_that_wait_do_not_follow_it_to_another_connection(
+    profile: Profile, on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are sent again; those of any other client are handled over the new one."""
+    world = World()
+    profile = with_flag(profile, "deduplicates", on)
+    ana, again = enter(world, profile, "Ana", CLIENT), Visitor(world, profile=profile)
+    put: list[bytes] = []
+    monkeypatch.setattr(ana.connection, "take_lines", lambda: [b"oi"])
+    monkeypatch.setattr(ana.connection, "drop_lines", lambda: 1)
+    monkeypatch.setattr(again.connection, "put_lines", put.extend)
+    again.ask(Hello("Ana", CLIENT))
+    assert put == ([] if on else [b"oi"])
+    assert [event.count for event in of(again, NotSent)] == ([1] if on else [])
+
+
+@BOTH
+@ON_AND_OFF
+def test_resumes_by_number_or_else_with_what_did_not_arrive(profile: Profile, on: bool) -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    profile = with_flag(profile, "resumes_by_number", on)
+    ana = enter(world, profile, "Ana", CLIENT)
+    bia.ask(Say("one"), Say("two"), Say("three"))
+    ana.connection.unread = 2
+    again = enter(world, profile, "Ana", CLIENT)  # it tells no numbers
+    replayed = [event.entry.text for event in of(again, Replayed)]
+    assert replayed + said(again) == ([] if on else ["two", "three"])
+
+
+@BOTH
+@ON_AND_OFF
+def test_resumes_by_number_or_else_the_name_is_kept_for_the_code(
+    profile: Profile, on: bool
+) -> None:
+    world = World()
+    ana = enter(world, with_flag(profile, "resumes_by_number", on), "Ana")
+    world.clock.advance(60)
+    world.journal.run()
+    assert [kept.nickname for kept in world.journal.people()] == ([] if on else ["Ana"])
+    ana.breaks_off()
+    other = Visitor(world)
+    other.connection.source = Sources(lambda: NO_RATE, Clock()).open("192.0.2.2").source
+    other.ask(ChooseName("Ana"))
+    assert other.connection.refusals() == ([] if on else ["name-taken"])
+
+
+@BOTH
+@ON_AND_OFF
 def test_resumes_by_number(profile: Profile, on: bool) -> None:
     """Or else there is a code, and the place where the connection broke."""
     world = World()
@@ -157,6 +221,25 @@ def test_never_skips(profile: Profile, on: bool, monkeypatch: pytest.MonkeyPatch
     world.journal.run()
     assert len(of(bia, LinesSkipped)) == (0 if on else 1)
     assert (len(said(bia)) == 200) is on
+
+
+@BOTH
+@ON_AND_OFF
+def test_never_skips_what_cannot_be_read_at_the_moment(profile: Profile, on: bool) -> None:
+    """It is closed instead, and asks for it when it comes back."""
+    world = World()
+    (ana,) = world.enter("Ana")
+    bia = enter(world, with_flag(profile, "never_skips", on), "Bia")
+    bia.connection.ready = False
+    for number in range(200):
+        ana.ask(Say(f"line {number}"))
+    world.journal.broken = "disk I/O error"
+    bia.connection.ready = True
+    bia.session.resume()
+    world.journal.run()
+    assert bia.connection.refusals() == ["history-unavailable"]
+    assert bia.connection.closed is on
+    assert len(of(bia, LinesSkipped)) == (0 if on else 1)
 
 
 @BOTH
