@@ -199,6 +199,8 @@ class Incoming:
 
     def _frame(self, data: bytes) -> None:
         """Look for lines and telnet commands, as far as others need not wait for that."""
+        if self._first is not None and not self._telnet.inside:
+            self._recognise(data.partition(b"\xff")[0])
         if not self.spoken.filters_telnet or (b"\xff" not in data and not self._telnet.inside):
             self._split(data)
             return
@@ -231,15 +233,10 @@ class Incoming:
 
     def _split(self, data: bytes) -> None:
         if self._first is not None:
-            data = self._first + data
-            dialect = choose(self._dialects, data) if data else None
-            if dialect is None:
-                self._first = data
-                return
-            # The one place where the first bytes decide, also of one that was greeted meanwhile.
-            self._first = None
-            if dialect is not self.dialect:
-                self.speak(dialect)
+            self._recognise(data)
+        if self._first is not None:
+            self._first += data
+            return
         splitter = self._splitter
         crlf = splitter.crlf
         lines = splitter.split(data)
@@ -252,13 +249,26 @@ class Incoming:
                 self.lines[before + at] = _CANCEL
                 self.cancels += 1
 
+    def _recognise(self, data: bytes) -> None:
+        """Find out which dialect is spoken, if ``data``, which comes next, tells."""
+        if data:
+            assert self._first is not None
+            dialect = choose(self._dialects, self._first + data)
+            if dialect is not None:
+                self._begin(dialect)
+
     def _decide(self) -> None:
         """Bytes that told no dialect until now are of the last one."""
         if self._first:
-            data, self._first = self._first, None
-            if self.dialect is not self._dialects[-1]:
-                self.speak(self._dialects[-1])
-            self._split(data)
+            self._begin(self._dialects[-1])
+
+    def _begin(self, dialect: Dialect) -> None:
+        """The first bytes decide, also of somebody who was greeted in another dialect."""
+        first, self._first = self._first, None
+        if dialect is not self.dialect:
+            self.speak(dialect)
+        if first:
+            self._split(first)
 
     def _end_lines(self) -> None:
         self._decide()
