@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -90,6 +91,14 @@ def test_people_can_be_called_like_that(name: str, end: str) -> None:
 
 def _has_name(house: House, name: str) -> bool:
     return name in [client.nickname for client in house.factory.snapshot()]
+
+
+def test_a_program_that_has_not_introduced_itself_may_talk_of_http() -> None:
+    """A line of it is no nickname, whatever it looks like."""
+    client = House().connect()
+    client.send(b'{"type":"hello", "nickname":"a HTTP/1.1"}\n')
+    assert [json.loads(line)["code"] for line in client.lines()] == ["name-invalid"]
+    assert not client.transport.disconnecting
 
 
 def test_a_name_without_an_end_is_one_too() -> None:

@@ -6,7 +6,7 @@ from codecs import BOM_UTF8
 
 import pytest
 
-from twisted_chat.core.messages import AreYouThere, Cancel, Interrupt
+from twisted_chat.core.requests import AreYouThere, Cancel, Interrupt
 from twisted_chat.dialects.base import Dialect
 from twisted_chat.dialects.jsonl import JSONL, LINE_LIMIT
 from twisted_chat.dialects.text import TEXT
@@ -75,6 +75,13 @@ def test_who_was_greeted_may_still_speak_another_dialect() -> None:
     came.receive(b'{"type":"ping"}\n')
     assert told == ["text", "jsonl"]
     assert came.pop() == b'{"type":"ping"}'
+
+
+def test_who_was_greeted_is_not_greeted_again() -> None:
+    came, told = incoming()
+    came.speak(TEXT)
+    came.receive(b"Ana\n")
+    assert told == ["text"]
 
 
 def test_a_new_limit_is_one_for_dialects_without_their_own() -> None:

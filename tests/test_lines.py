@@ -144,6 +144,7 @@ def test_of_people_it_is_known_whether_they_end_lines_with_crlf() -> None:
     assert not person.crlf
     for splitter in (person, program):
         splitter.split(b"you\r\n")
+    person.split(b"10 %\r20 %\n")
     assert person.crlf
     assert not program.crlf
 

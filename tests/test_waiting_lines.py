@@ -302,6 +302,16 @@ def test_a_program_that_comes_back_is_told_what_was_dropped() -> None:
     assert b'{"type":"not-sent","count":8}\n' in again.read()
 
 
+@pytest.mark.parametrize("size", [LOOK_AHEAD - 1, LOOK_AHEAD])
+def test_of_somebody_whose_lines_wait_only_so_much_is_read(size: int) -> None:
+    _house, _bia, ana = house_with()
+    ana.protocol.hold()
+    ana.send(b"abc\n" * (size // 4) + b"x" * (size % 4))
+    assert ana.transport.producerState == "paused"
+    ana.protocol.look_ahead()
+    assert ana.transport.producerState == ("paused" if size == LOOK_AHEAD else "producing")
+
+
 def test_lines_that_go_on_again_and_again_do_not_pile_up() -> None:
     house, _bia, ana = house_with()
     for _ in range(5):
