@@ -656,6 +656,21 @@ def test_a_slow_reader_waits_as_a_cursor_and_misses_nothing() -> None:
     assert bia.sees()[-1] == "[Ana]: live"
 
 
+def test_only_what_was_said_before_a_person_came_is_marked_as_old() -> None:
+    """Also if they read it together with what was said since."""
+    world = World()
+    (ana,) = world.enter("Ana")
+    ana.types("1", "2", "3")
+    bia = Visitor(world)
+    bia.connection.ready = False
+    bia.types("Bia")
+    ana.types("4", "5")
+    bia.connection.ready = True
+    bia.session.resume()
+    shown = [e for e in bia.connection.events if isinstance(e, Replayed | Entry)]
+    assert [isinstance(e, Replayed) for e in shown] == [True] * 3 + [False] * 2
+
+
 def test_a_slow_reader_that_stops_again_goes_on_where_it_was() -> None:
     world = World()
     ana, bia = world.enter("Ana", "Bia")

@@ -6,11 +6,13 @@ import time
 import tracemalloc
 from typing import Any
 
+import pytest
 from msgspec import structs
 
 from tests.support.fakes import Visitor, World
-from twisted_chat.core.events import RoomsListed, TopicShown
-from twisted_chat.core.requests import ListRooms
+from twisted_chat.core import room as room_module
+from twisted_chat.core.events import Entry, RoomsListed, TopicShown
+from twisted_chat.core.requests import ListRooms, Say
 from twisted_chat.core.room import GATHER_SECONDS, TAIL_BYTES, Room
 from twisted_chat.core.rooms import Rooms
 
@@ -158,3 +160,49 @@ def test_the_end_of_a_log_in_memory_is_bounded_in_bytes_too() -> None:
     room: Room = world.chat.reading.room(ana.session, "lobby")
     assert room._tail_size <= TAIL_BYTES
     assert room._tail_size == sum(len(entry.text) for run in room._tail for entry in run.events)  # type: ignore[attr-defined,misc]
+
+
+def published(*numbers: int, text: str = "x") -> Room:
+    """A room in which each of these entries was published as a run of its own."""
+    room = Room("lobby")
+    for number in numbers:
+        room.publish([Entry("lobby", number, 0, "say", "Ana", text, None, None, b"")], set())
+    return room
+
+
+def numbers_after(room: Room, position: int, limit: int = 100) -> list[int] | None:
+    """The entries that memory gives to a reader at ``position``; None if the disk has them."""
+    batch = room.after(position, limit)
+    return None if batch is None else [e.number for e in batch.events if isinstance(e, Entry)]
+
+
+def test_short_runs_in_memory_are_given_together() -> None:
+    room = published(1, 2, 3, 4, 5)
+    assert numbers_after(room, 0) == [1, 2, 3, 4, 5]
+    assert numbers_after(room, 1, limit=2) == [2, 3]
+    assert numbers_after(room, 4) == [5]
+
+
+def test_texts_above_the_bound_of_the_memory_are_read_from_the_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room_module, "TAIL_BYTES", 1000)
+    room = published(*range(1, 21), text="x" * 100)
+    assert numbers_after(room, 9) is None
+    assert numbers_after(room, 10) == list(range(11, 21))
+
+
+def test_deliveries_are_the_entries_that_connections_took() -> None:
+    world = World()
+    ana, bia, caio = world.enter("Ana", "Bia", "Caio")
+    before = world.chat.deliveries
+    for text in ("one", "two"):  # one group
+        ana.session.handle(Say(text))
+    world.journal.run()
+    assert world.chat.deliveries - before == 2 * 3
+    bia.connection.ready = caio.connection.ready = False
+    ana.types("three")
+    assert world.chat.deliveries - before == 2 * 3 + 1
+    bia.connection.ready = True
+    bia.session.resume()
+    assert world.chat.deliveries - before == 2 * 3 + 2
