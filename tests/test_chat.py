@@ -12,8 +12,7 @@ import pytest
 from tests.support.fakes import Visitor, World
 from twisted_chat.core import catch_up
 from twisted_chat.core.catch_up import CATCH_UP_SECONDS, FEED_SECONDS, PAGE
-from twisted_chat.core.changes import Draft
-from twisted_chat.core.chat import announcement
+from twisted_chat.core.changes import Draft, announcement
 from twisted_chat.core.commands import TABLE, State
 from twisted_chat.core.errors import ControlCharacter, NameInvalid, Refusal, UnknownCommand
 from twisted_chat.core.events import Entry, LinesSkipped, Replayed

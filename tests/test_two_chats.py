@@ -11,8 +11,7 @@ from twisted.internet.task import Clock
 from tests.support.fakes import NO_RATE, Visitor, World
 from tests.support.nodes import Nodes
 from twisted_chat.core import changes
-from twisted_chat.core.changes import Change, Draft, Enter
-from twisted_chat.core.chat import announcement
+from twisted_chat.core.changes import Change, Draft, Enter, announcement
 from twisted_chat.core.events import (
     Acknowledged,
     Entry,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fakes import Visitor, World
 from tests.support.protocol import HELLO, House
-from twisted_chat.core.chat import announcement
+from twisted_chat.core.changes import announcement
 from twisted_chat.core.events import Told
 from twisted_chat.core.requests import Hello, Say, Tell
 from twisted_chat.core.unconfirmed import LIMIT, LOOKS, Unconfirmed

@@ -47,7 +47,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_chat.client import ChatClient, Event, Receipt, Refused
-from twisted_chat.core.chat import Chat, announcement
+from twisted_chat.core.changes import announcement
+from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry
 from twisted_chat.core.flood import Rate

@@ -23,9 +23,10 @@ from typing import Literal
 
 import msgspec
 
-from twisted_chat.core.errors import Refusal
+from twisted_chat.core.characters import find_unsafe
+from twisted_chat.core.errors import ControlCharacter, Refusal
 from twisted_chat.core.events import Entry, Kind
-from twisted_chat.core.names import Nickname
+from twisted_chat.core.names import Nickname, room_name
 
 
 class Draft(msgspec.Struct, gc=False):
@@ -236,3 +237,14 @@ class Group(msgspec.Struct, frozen=True):
 def rooms_opened(change: Change) -> tuple[str, ...]:
     """The rooms that somebody comes into with ``change``."""
     return change.rooms if isinstance(change, (Enter, Join)) else ()
+
+
+def announcement(text: str, room: str | None = None) -> Announce:
+    """What the server says, to everybody or to one room.
+
+    :raises Refusal: the text has a control character, or the room's name is not one.
+    """
+    unsafe = find_unsafe(text)
+    if unsafe is not None:
+        raise ControlCharacter(character=ord(unsafe))
+    return Announce(text, None if room is None else room_name(room))

@@ -8,15 +8,12 @@ It must not know bytes, dialects or the reactor. Everything here runs on one thr
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from itertools import count
-from typing import NamedTuple, Protocol
-from weakref import WeakValueDictionary
 
 from twisted_chat.core.arrivals import Arrivals, Settings
+from twisted_chat.core.audit import Audit, not_audited
 from twisted_chat.core.catch_up import CatchUp, position_of
 from twisted_chat.core.changes import (
     Announce,
@@ -25,20 +22,15 @@ from twisted_chat.core.changes import (
     Depart,
     Draft,
     Enter,
-    Failed,
     Forget,
     Group,
     Join,
     Leave,
-    Ordered,
     Rename,
     RoomState,
-    Saved,
     Tell,
 )
-from twisted_chat.core.characters import find_unsafe
 from twisted_chat.core.errors import (
-    ControlCharacter,
     LineTooLong,
     NameTooLong,
     NoSuchPerson,
@@ -48,7 +40,6 @@ from twisted_chat.core.errors import (
     TopicTooLong,
 )
 from twisted_chat.core.events import (
-    Announced,
     Entry,
     Kind,
     Renamed,
@@ -57,9 +48,10 @@ from twisted_chat.core.identities import Identities
 from twisted_chat.core.ignoring import IgnoredPeople
 from twisted_chat.core.journal import Journal
 from twisted_chat.core.kept import Keeper
-from twisted_chat.core.limits import DEFAULTS, TEXT_LIMIT, Limits
+from twisted_chat.core.limits import DEFAULTS, Limits
 from twisted_chat.core.moments import Moments
 from twisted_chat.core.names import ALWAYS_RESERVED, Nickname, Reserved, nickname, room_name
+from twisted_chat.core.outcomes import Outcomes
 from twisted_chat.core.people import Anybody, Elsewhere, Person, Positions
 from twisted_chat.core.private_messages import PrivateMessages
 from twisted_chat.core.reading import Reading
@@ -71,37 +63,6 @@ from twisted_chat.core.state import State, Waiting
 
 #: Called when a change is applied: with None, or with the reason why nothing was changed.
 Answer = Callable[[Refusal | None], None]
-
-_log = logging.getLogger(__name__)
-
-
-class _News(NamedTuple):
-    """What is new in one room, and who said it."""
-
-    entries: list[Entry]
-    authors: set[bytes | None]
-
-
-def announcement(text: str, room: str | None = None) -> Announced:
-    """What :meth:`Chat.announce` takes.
-
-    :raises Refusal: the text holds a control character, or the room's name is not one.
-    """
-    unsafe = find_unsafe(text)
-    if unsafe is not None:
-        raise ControlCharacter(character=ord(unsafe))
-    return Announced(text, None if room is None else room_name(room))
-
-
-class Audit(Protocol):
-    """Is told who has which name from where; the values of ``details`` are no texts or secrets."""
-
-    def __call__(
-        self, what: str, address: str, nickname: str | None = None, **details: str
-    ) -> None: ...
-
-
-def _not_audited(what: str, address: str, nickname: str | None = None, **details: str) -> None: ...
 
 
 class Chat:
@@ -135,12 +96,11 @@ class Chat:
         self._clock = clock
         self.default_room = room_name(default_room)
         self._settings = Settings(motd, history_lines, keep_days, limits)
-        self._said = said
         self.reserved = Reserved(ALWAYS_RESERVED) if reserved is None else reserved
         #: How often something was refused, by the code of the refusal.
         self.refused: Counter[str] = Counter()
         #: Where the operator wants to know who had which name.
-        self.audit: Audit = _not_audited
+        self.audit: Audit = not_audited
         self._catch_up = CatchUp(journal, later, identities.clock)
         self._rooms = Rooms(later)
         self._arrivals = Arrivals(journal, self._catch_up, self._settings)
@@ -158,9 +118,7 @@ class Chat:
         #: What people ask for.
         self.reading = Reading(journal, self._rooms, names, lambda: self.limits)
         self._requests = count(1)
-        self._numbers = count(1)
-        #: The sessions by their number, as long as somebody needs them.
-        self._sessions: WeakValueDictionary[int, Person] = WeakValueDictionary()
+        self._outcomes = Outcomes(journal.node, self._state, said)
 
     def open(self, opened: Callable[[Refusal | None], None]) -> None:
         """Open the log, then call ``opened`` with None, or with the reason why it cannot be opened.
@@ -211,10 +169,8 @@ class Chat:
 
     def connected(self, person: Person) -> int:
         """``person`` has connected; returns the number of the session."""
-        number = next(self._numbers)
-        self._sessions[number] = person
         self.registry.add(person)
-        return number
+        return self._outcomes.number(person)
 
     def enter(
         self,
@@ -330,15 +286,6 @@ class Chat:
 
     # -- talking ------------------------------------------------------------------------------
 
-    def has_room_for(self, text: str) -> bool:
-        """Whether ``text`` is not longer than one may say at once."""
-        limit = self.limits.text
-        return 4 * len(text) <= limit or len(text.encode()) <= limit
-
-    def has_room_for_all(self, says: Sequence[Say]) -> bool:
-        """The same for each of ``says``, faster: no dialect lets through more than the default."""
-        return self.limits.text == TEXT_LIMIT or all(self.has_room_for(say.text) for say in says)
-
     def say(
         self,
         person: Person,
@@ -401,9 +348,9 @@ class Chat:
         told = recipient.author, recipient.name, text, self._clock()
         self._submit(Tell(person.author, *told, request))
 
-    def announce(self, announced: Announced) -> None:
+    def announce(self, announcement: Announce) -> None:
         """Say something as the server, to everybody or to one room."""
-        self._submit(Announce(announced.text, announced.room))
+        self._submit(announcement)
 
     def common(
         self, positions: Mapping[str, int], told: str, reply: Callable[[Mapping[str, int]], None]
@@ -506,60 +453,9 @@ class Chat:
             cursor.away = True
             cursor.room.away += 1
 
-    # -- what comes back from the journal -----------------------------------------------------
-
     def apply(self, group: Group) -> None:
-        """A group is on disk: acknowledge all of it, then publish and carry it out in its order."""
-        is_own = group.node == self._journal.node
-        saved: dict[int, list[Entry]] = {}
-        fresh: dict[str, _News] = {}
-        steps: list[Callable[[], None]] = []
-        for outcome in group.outcomes:
-            if type(outcome) is Saved:
-                entry, sender = outcome.entry, outcome.draft.sender
-                own = saved.get(sender)
-                if own is None:
-                    own = saved[sender] = []
-                own.append(entry)
-                if outcome.fresh:
-                    news = fresh.get(entry.room)
-                    if news is None:
-                        news = fresh[entry.room] = _News([], set())
-                        publish = partial(self._state.publish, entry.room, news.entries)
-                        steps.append(partial(publish, news.authors))
-                    news.entries.append(entry)
-                    news.authors.add(entry.author)
-            elif isinstance(outcome, Ordered):
-                fresh = {}  # what comes after it is published after it
-                carry_out = partial(self._state.apply, outcome.change, group.node)
-                steps.append(partial(carry_out, outcome.rooms))
-            elif is_own:
-                assert isinstance(outcome, Failed)
-                self._not_saved(outcome)
-        if is_own:
-            self._acknowledge(saved, group)
-        for step in steps:
-            try:
-                step()
-            except Exception:  # what others said is shown all the same
-                _log.exception("internal error: a change was not carried out")
-
-    def _acknowledge(self, saved: Mapping[int, Sequence[Entry]], group: Group) -> None:
-        for number, entries in saved.items():
-            sender = self._sessions.get(number)
-            if sender is not None:
-                sender.acknowledge(entries)
-        if self._said is not None:
-            for outcome in group.outcomes:
-                if isinstance(outcome, Saved) and outcome.fresh:
-                    sender = self._sessions.get(outcome.draft.sender)
-                    if sender is not None:
-                        self._said(sender, outcome.entry)
-
-    def _not_saved(self, failed: Failed) -> None:
-        sender = self._sessions.get(failed.draft.sender)
-        if sender is not None:
-            sender.not_saved(failed.draft, failed.refusal)
+        """Acknowledge what of ``group`` was said here; publish and carry it out in its order."""
+        self._outcomes.apply(group)
 
     # -- submitting ---------------------------------------------------------------------------
 
@@ -590,7 +486,7 @@ class Chat:
         return new
 
     def _check_text(self, text: str) -> None:
-        if not self.has_room_for(text):
+        if not self.limits.fits(text):
             raise LineTooLong(limit=self.limits.text)
 
     def _check_rooms(self, count: int, before: int = 0) -> None:

@@ -62,5 +62,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     #: Seconds after which a client is closed that takes nothing of what waits for it.
     write_timeout: float = 60
 
+    def fits(self, text: str) -> bool:
+        """Whether ``text`` is not longer than one may say at once."""
+        return 4 * len(text) <= self.text or len(text.encode()) <= self.text
+
 
 DEFAULTS = Limits()

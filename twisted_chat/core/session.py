@@ -22,6 +22,7 @@ from twisted_chat.core.errors import AlreadyHere, NameFirst, Refusal, TooManyRoo
 from twisted_chat.core.events import Replaced
 from twisted_chat.core.ignoring import IgnoreList
 from twisted_chat.core.leaving import Leaver, arrived, nobody
+from twisted_chat.core.limits import TEXT_LIMIT
 from twisted_chat.core.link import Link
 from twisted_chat.core.names import Nickname, nickname
 from twisted_chat.core.people import Person, Positions
@@ -109,7 +110,8 @@ class Session(Leaver):
             return False
         if not {request.room for request in requests} <= {None, room.name}:
             return False
-        if not self._chat.has_room_for_all(requests):
+        limits = self._chat.limits  # no dialect lets through more than the default
+        if limits.text != TEXT_LIMIT and not all(limits.fits(say.text) for say in requests):
             return False
         self._chat.say_at_once(self, room, requests)
         self._put_drafts(room, len(requests))

@@ -31,7 +31,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_chat.core import commands
-from twisted_chat.core.chat import announcement
+from twisted_chat.core.changes import announcement
 from twisted_chat.core.errors import InternalError, LineTooLong, LoginDeadlineMissed, Refusal
 from twisted_chat.core.events import (
     Event,

@@ -1,0 +1,103 @@
+"""What comes back of the journal: who said it is told, and then all is shown in its order.
+
+It must not know what a change does (:mod:`twisted_chat.core.state` does).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import count
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+from twisted_chat.core.changes import Failed, Group, Ordered, Saved
+from twisted_chat.core.events import Entry
+from twisted_chat.core.people import Person
+from twisted_chat.core.state import State
+
+_log = logging.getLogger(__name__)
+
+
+class _News(NamedTuple):
+    """What is new in one room, and who said it."""
+
+    entries: list[Entry]
+    authors: set[bytes | None]
+
+
+class Outcomes:
+    """Hands the outcomes of ``node``'s drafts to their senders, and carries out all changes.
+
+    ``said(person, entry)``, if given, is called for each saved entry.
+    """
+
+    def __init__(
+        self, node: str, state: State, said: Callable[[Person, Entry], None] | None
+    ) -> None:
+        self._node = node
+        self._state = state
+        self._said = said
+        self._numbers = count(1)
+        #: The sessions by their number, as long as somebody needs them.
+        self._sessions: WeakValueDictionary[int, Person] = WeakValueDictionary()
+
+    def number(self, person: Person) -> int:
+        """A number for the session of ``person``, which its drafts have as their sender."""
+        number = next(self._numbers)
+        self._sessions[number] = person
+        return number
+
+    def apply(self, group: Group) -> None:
+        """A group is on disk: acknowledge all of it, then publish and carry it out in its order."""
+        is_own = group.node == self._node
+        saved: dict[int, list[Entry]] = {}
+        fresh: dict[str, _News] = {}
+        steps: list[Callable[[], None]] = []
+        for outcome in group.outcomes:
+            if type(outcome) is Saved:
+                entry, sender = outcome.entry, outcome.draft.sender
+                own = saved.get(sender)
+                if own is None:
+                    own = saved[sender] = []
+                own.append(entry)
+                if outcome.fresh:
+                    news = fresh.get(entry.room)
+                    if news is None:
+                        news = fresh[entry.room] = _News([], set())
+                        publish = partial(self._state.publish, entry.room, news.entries)
+                        steps.append(partial(publish, news.authors))
+                    news.entries.append(entry)
+                    news.authors.add(entry.author)
+            elif isinstance(outcome, Ordered):
+                fresh = {}  # what comes after it is published after it
+                carry_out = partial(self._state.apply, outcome.change, group.node)
+                steps.append(partial(carry_out, outcome.rooms))
+            elif is_own:
+                assert isinstance(outcome, Failed)
+                self._not_saved(outcome)
+        if is_own:
+            self._acknowledge(saved, group)
+        for step in steps:
+            try:
+                step()
+            except Exception:  # what others said is shown all the same
+                _log.exception("internal error: a change was not carried out")
+
+    def _acknowledge(self, saved: Mapping[int, Sequence[Entry]], group: Group) -> None:
+        for number, entries in saved.items():
+            sender = self._sessions.get(number)
+            if sender is not None:
+                sender.acknowledge(entries)
+        if self._said is not None:
+            for outcome in group.outcomes:
+                if isinstance(outcome, Saved) and outcome.fresh:
+                    sender = self._sessions.get(outcome.draft.sender)
+                    if sender is not None:
+                        self._said(sender, outcome.entry)
+
+    def _not_saved(self, failed: Failed) -> None:
+        sender = self._sessions.get(failed.draft.sender)
+        if sender is not None:
+            sender.not_saved(failed.draft, failed.refusal)
