@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +14,7 @@ from tests.support.store import commit, log_of
 from tests.support.writer import Setup
 from tests.support.writer import draft as say
 from twisted_chat.core.errors import DatabaseUnusable
-from twisted_chat.journal import group_commit as writer
+from twisted_chat.journal import removal
 from twisted_chat.journal.retention import DAY, date, is_believed, patience
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
@@ -151,23 +149,21 @@ def test_what_is_removed_is_old_or_before_something_old(times: list[int], before
 
 def test_many_rooms_are_looked_at_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Senders do not wait for all of them, also where there is nothing to be removed."""
-    monkeypatch.setattr(writer, "REMOVE_ROOMS", 10)
+    monkeypatch.setattr(removal, "REMOVE_ROOMS", 10)
     setup = Setup(MEMORY)
     setup.say(*(say("x", f"r{room}", time=room % 2) for room in range(100)))
-    jobs: list[int] = []
-    monkeypatch.setattr(setup.journal, "_remove", counted(setup.journal._remove, jobs))
+    jobs: list[bool] = []
+    step = removal.Removal.step
+
+    def counted(self: removal.Removal) -> bool:
+        jobs.append(True)
+        return step(self)
+
+    monkeypatch.setattr(removal.Removal, "step", counted)
     gone = setup.remove_before(1)
     assert len(gone) == 50
     assert len(jobs) >= 10
     setup.stop()
-
-
-def counted(step: Callable[[Any], None], jobs: list[int]) -> Callable[[Any], None]:
-    def run(removal: Any) -> None:
-        jobs.append(len(removal.rooms))
-        step(removal)
-
-    return run
 
 
 def test_a_log_that_cannot_be_read_at_the_start_is_refused_in_one_line(

@@ -23,7 +23,7 @@ from twisted_chat.core.errors import (
 from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found
 from twisted_chat.journal import group_commit as writer
-from twisted_chat.journal import indexing
+from twisted_chat.journal import indexing, removal
 from twisted_chat.journal.group_commit import QUEUE_LIMIT
 from twisted_chat.journal.readers import STOPPING
 from twisted_chat.journal.sqlite.reader import Reader
@@ -401,7 +401,7 @@ def test_a_search_waits_for_the_index_only_so_long(
 def test_old_entries_go_in_steps_room_by_room(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "REMOVE_STEP", 4)
+    monkeypatch.setattr(removal, "REMOVE_STEP", 4)
     drafts = [
         draft(f"word{n} {room}", room, time=n)
         for n in range(10)
@@ -425,7 +425,7 @@ def test_old_entries_go_in_steps_room_by_room(
 
 def test_commits_go_on_between_the_steps(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said while old entries are removed waits for one step at most."""
-    monkeypatch.setattr(writer, "REMOVE_STEP", 1)
+    monkeypatch.setattr(removal, "REMOVE_STEP", 1)
     setup.say(*(draft(str(n), time=n) for n in range(20)))
     order: list[str] = []
     stepping, said = threading.Event(), threading.Event()

@@ -38,9 +38,10 @@ from twisted_chat.core.errors import (
     SearchNotReady,
 )
 from twisted_chat.core.journal import CommonReader, Found, HistoryReader, SearchReader
-from twisted_chat.journal import indexing, retention
+from twisted_chat.journal import indexing
 from twisted_chat.journal.indexing import Indexing
 from twisted_chat.journal.readers import STOPPING, Readers, result_of
+from twisted_chat.journal.removal import Clock, Removal
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.guard import Guard
 from twisted_chat.journal.sqlite.index import IndexDamaged
@@ -61,12 +62,6 @@ LOCK_PATIENCE = 60.0
 #: Seconds after :meth:`GroupCommitJournal.stop` in which what is in the queue must be saved.
 STOPPING_PATIENCE = 5.0
 
-#: Entries that are removed at one go; senders may wait for that.
-REMOVE_STEP = 200
-
-#: Rooms that are looked at in one step.
-REMOVE_ROOMS = 100
-
 #: Characters of a message that was not saved, shown to its author.
 EXCERPT = 60
 
@@ -75,19 +70,6 @@ _NOT_SAVED = {"event": "not-saved"}
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Removal:
-    """How far the removal of old entries has come."""
-
-    rooms: deque[RoomState]
-    time: int
-    #: How many entries are gone, and of how many rooms that are done with.
-    entries: int = 0
-    emptied: int = 0
-    #: The number of the last entry of the room at hand that is gone.
-    last: int = 0
 
 
 class GroupCommitJournal:
@@ -108,10 +90,7 @@ class GroupCommitJournal:
     ) -> None:
         self._open_store = open_store
         self._max_size = max_size
-        #: A time, in microseconds since 1970 UTC, that the operator says has been reached; 0 is
-        #: none. It can change at any time.
-        self.confirmed = 0
-        self._doubted = ""  # the date for which the clock was not believed, as was told
+        self._clock = Clock()
         #: What keeps the log from taking entries; None before the start.
         self.guard: Guard | None = None
         self._call_from_thread = call_from_thread
@@ -220,6 +199,15 @@ class GroupCommitJournal:
             self._put_job(self.guard.look)
 
     @property
+    def confirmed(self) -> int:
+        """A time, in microseconds since 1970 UTC, that the operator says was reached; 0: none."""
+        return self._clock.confirmed
+
+    @confirmed.setter
+    def confirmed(self, time: int) -> None:
+        self._clock.confirmed = time
+
+    @property
     def obstacle(self) -> str:
         """Why the log takes nothing now, in English; empty if it does."""
         if not self.is_open or self.guard is None:
@@ -277,8 +265,8 @@ class GroupCommitJournal:
     def remove_before(self, time: int, now: int | None = None) -> None:
         def begin() -> None:
             try:
-                if now is None or self._believes(now, now - time):
-                    self._remove(_Removal(deque(self._store.rooms()), time))
+                if now is None or self._clock.believes(self._store, now, now - time):
+                    self._remove(Removal(self._store, time, self._removed))
             except SQLITE_FAULTS as error:
                 _log.error("old entries were not removed: %s", reason_of(error))
 
@@ -441,58 +429,16 @@ class GroupCommitJournal:
         except Exception:  # the thread must live on
             _log.exception("internal error in the journal's thread")
 
-    def _remove(self, removal: _Removal) -> None:
-        """Remove a step of old entries; what is left is another job, behind the next commits."""
-        for _ in range(min(REMOVE_ROOMS, len(removal.rooms))):
-            room = removal.rooms[0]
-            try:
-                last, more = self._store.remove_before(room.name, removal.time, REMOVE_STEP)
-            except SQLITE_FAULTS as error:
-                _log.error("old entries were not removed: %s", reason_of(error))
-                return
-            self._indexing.look_whether_anew()
-            assert self.guard is not None
-            self.guard.look()
-            if last:
-                removal.entries += last - max(room.base, removal.last)
-                removal.last = last
-            if not more:
-                removal.rooms.popleft()
-                removal.emptied += bool(removal.last)
-                removal.last = 0
-            if last:
-                self._call_from_thread(self._delivered, (Ordered(Removed(room.name, last)),), 0)
-                self._put_job(lambda: self._remove(removal))
-                return
-        if removal.rooms:
+    def _remove(self, removal: Removal) -> None:
+        """Do a step; what is left is another job, behind the next commits."""
+        if removal.step():
             self._put_job(lambda: self._remove(removal))
-        elif removal.entries:
-            _log.info(
-                "%d entries from before %s were removed, in %d rooms",
-                removal.entries,
-                retention.date(removal.time),
-                removal.emptied,
-            )
+        self._indexing.look_whether_anew()
+        assert self.guard is not None
+        self.guard.look()
 
-    def _believes(self, now: int, age: int) -> bool:
-        """Whether the clock may say ``now``; where not, the operator is told what to do, once."""
-        seen = self._store.clock_seen(now)
-        if retention.is_believed(now, seen, age, self.confirmed):
-            self._store.see_clock(now)
-            self._doubted = ""
-            return True
-        date = retention.date(now)
-        if self._store.has_before(now - age) and self._doubted != date:
-            self._doubted = date
-            _log.critical(
-                "old entries are not removed: the clock says %s, and when they were removed last it"
-                " said %s; if it is right, confirm it with --clock-confirmed %s, or else set it"
-                " right",
-                date,
-                retention.date(seen),
-                date,
-            )
-        return False
+    def _removed(self, room: str, last: int) -> None:
+        self._call_from_thread(self._delivered, (Ordered(Removed(room, last)),), 0)
 
     def _commit(self, group: Sequence[Change | _Behind]) -> Sequence[Outcome]:
         """What became of each change of ``group``, in its order."""

@@ -1,0 +1,99 @@
+"""Removing old entries, a step at a time, behind the commits. On the thread that writes."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from twisted_chat.core.changes import RoomState
+from twisted_chat.journal import retention
+from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
+from twisted_chat.journal.sqlite.store import Store
+
+#: Entries that are removed at one go; senders may wait for that.
+REMOVE_STEP = 200
+
+#: Rooms that are looked at in one step.
+REMOVE_ROOMS = 100
+
+_log = logging.getLogger(__name__)
+
+
+class Clock:
+    """Whether the clock is believed: a wrong one must not remove everything."""
+
+    def __init__(self) -> None:
+        #: A time, in microseconds since 1970 UTC, that the operator says has been reached; 0 is
+        #: none. It can change at any time.
+        self.confirmed = 0
+        self._doubted = ""  # the date for which it was not believed, as was told
+
+    def believes(self, store: Store, now: int, age: int) -> bool:
+        """Whether it may say ``now``; where not, the operator is told what to do, once."""
+        seen = store.clock_seen(now)
+        if retention.is_believed(now, seen, age, self.confirmed):
+            store.see_clock(now)
+            self._doubted = ""
+            return True
+        date = retention.date(now)
+        if store.has_before(now - age) and self._doubted != date:
+            self._doubted = date
+            _log.critical(
+                "old entries are not removed: the clock says %s, and when they were removed last it"
+                " said %s; if it is right, confirm it with --clock-confirmed %s, or else set it"
+                " right",
+                date,
+                retention.date(seen),
+                date,
+            )
+        return False
+
+
+class Removal:
+    """The removal of the entries of ``store`` from before ``time``.
+
+    ``removed`` is called after each step with a room and the number of the last entry of it that is
+    gone.
+    """
+
+    def __init__(self, store: Store, time: int, removed: Callable[[str, int], None]) -> None:
+        self._store = store
+        self._time = time
+        self._removed = removed
+        self._rooms: deque[RoomState] = deque(store.rooms())
+        #: How many entries are gone, and of how many rooms that are done with.
+        self._entries = 0
+        self._emptied = 0
+        #: The number of the last entry of the room at hand that is gone.
+        self._last = 0
+
+    def step(self) -> bool:
+        """Remove some; returns whether there is another step to do."""
+        for _ in range(min(REMOVE_ROOMS, len(self._rooms))):
+            room = self._rooms[0]
+            try:
+                last, more = self._store.remove_before(room.name, self._time, REMOVE_STEP)
+            except SQLITE_FAULTS as error:
+                _log.error("old entries were not removed: %s", reason_of(error))
+                return False
+            if last:
+                self._entries += last - max(room.base, self._last)
+                self._last = last
+            if not more:
+                self._rooms.popleft()
+                self._emptied += bool(self._last)
+                self._last = 0
+            if last:
+                self._removed(room.name, last)
+                return True
+        if self._rooms:
+            return True
+        if self._entries:
+            _log.info(
+                "%d entries from before %s were removed, in %d rooms",
+                self._entries,
+                retention.date(self._time),
+                self._emptied,
+            )
+        return False
