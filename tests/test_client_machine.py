@@ -33,7 +33,7 @@ from twisted_chat.core.events import (
 )
 from twisted_chat.core.limits import Limits
 from twisted_chat.journal.sqlite.store import MEMORY, Store
-from twisted_chat.net.connection import ChatFactory
+from twisted_chat.server.build import build_factory
 
 ROOMS = ("lobby", "cinema")
 NAMES = ("Ana", "Bia")
@@ -247,7 +247,7 @@ class ClientMachine(RuleBasedStateMachine):
         # The connections that it does not know to be lost would be too many.
         limits = Limits(rate=None, connections_per_address=0)
         self.world = World(store=self.store, limits=limits)
-        self.factory = ChatFactory(self.world.clock, self.world.chat)
+        self.factory = build_factory(self.world.clock, self.world.chat)
 
     def log(self, room: str) -> list[str]:
         return [entry.text for entry in self.store.reader().after(room, 0, MANY, MANY)]

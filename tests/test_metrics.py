@@ -27,8 +27,8 @@ from tests.support.fakes import World
 from tests.support.processes import Server, environment, free_port, start_twistd
 from twisted_chat.core.requests import Say
 from twisted_chat.journal.group_commit import GroupCommitJournal
-from twisted_chat.net.connection import ChatFactory
 from twisted_chat.net.pages import HTTP_CONNECTIONS
+from twisted_chat.server.build import build_factory
 from twisted_chat.server.metrics import DELAY_INTERVAL, Metrics, site
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +52,7 @@ class Observed:
     def __init__(self) -> None:
         self.world = World()
         self.reactor = MemoryReactorClock()
-        self.factory = ChatFactory(self.reactor, self.world.chat)
+        self.factory = build_factory(self.reactor, self.world.chat)
         self.journal = GroupCommitJournal(Any, Any, Any)  # type: ignore[arg-type]  # not started
         self.metrics = Metrics(self.reactor, self.factory, self.journal)
 

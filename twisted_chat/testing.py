@@ -42,32 +42,26 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     ITransport,
 )
-from twisted.internet.task import Clock, LoopingCall
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_chat.client import ChatClient, Event, Receipt, Refused
 from twisted_chat.core.changes import announcement
-from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry
 from twisted_chat.core.flood import Rate
-from twisted_chat.core.identities import Identities
-from twisted_chat.core.kept import INTERVAL as KEEPING_INTERVAL
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.names import room_among
-from twisted_chat.core.registry import Registry
 from twisted_chat.journal.memory import MemoryJournal, MemoryLog
 from twisted_chat.journal.sqlite.store import MEMORY, Store
-from twisted_chat.net.connection import ChatFactory, ChatProtocol
+from twisted_chat.net.connection import ChatProtocol
+from twisted_chat.server.build import Housekeeping, build_chat, build_factory
 
 __all__ = ["ChatServer", "SteppedClock"]
 
 #: When :attr:`ChatServer.clock` shows 0: 2026-01-01 00:00:00 UTC, in microseconds.
 BEGINNING = 1_767_225_600_000_000
-
-#: Seconds from one removal of old entries to the next.
-REMOVAL_INTERVAL = 3600.0
 
 #: Bytes that may be on their way before the sender has to wait.
 BUFFER = 2**16
@@ -255,8 +249,7 @@ class ChatServer:
         """It stops in good order: saves what was said, tells everybody and closes."""
         life = self._running()
         self._life = None
-        life.removal.stop()
-        life.keeping.stop()
+        life.housekeeping.stop()
         life.chat.stop(_nothing)
         self.settle()
         self._drop_all()
@@ -265,8 +258,7 @@ class ChatServer:
         """It ends as with ``kill -9``: what was not committed is lost."""
         life = self._running()
         self._life = None
-        life.removal.stop()
-        life.keeping.stop()
+        life.housekeeping.stop()
         life.journal.end()
         self._drop_all()
 
@@ -372,10 +364,7 @@ class Backup:
 
 
 class _Life:
-    """What a server has from its start to its end; the log outlives it.
-
-    Put together as :class:`twisted_chat.server.service.ChatService` does.
-    """
+    """What a server has from its start to its end; the log outlives it."""
 
     def __init__(self, server: ChatServer) -> None:
         clock = server.clock
@@ -383,31 +372,26 @@ class _Life:
         self.journal = MemoryJournal(MemoryLog(server._store), soon)
         self.journal.commits_at_once = server.commits_at_once
         self.journal.broken = server.disk_error
-        self.chat = Chat(
+        self.chat = build_chat(
             self.journal,
-            Registry(),
-            Identities(300, clock.seconds),
-            server._microseconds,
-            clock.callLater,
-            default_room=server._room,
+            later=clock.callLater,
+            seconds=clock.seconds,
+            microseconds=server._microseconds,
+            room=server._room,
             keep_days=server._keep_days,
             motd=server._motd,
             # All who come do so from one address.
             limits=Limits(rate=server._rate, connections_per_address=0, rooms_per_hour=0),
         )
-        self.factory = ChatFactory(
+        self.factory = build_factory(
             clock,
             self.chat,
             language=server._language,
             reconnect_grace=server._reconnect_grace,
         )
         self.chat.open(_opened)
-        self.removal = LoopingCall(self.chat.remove_old)
-        self.removal.clock = clock
-        self.removal.start(REMOVAL_INTERVAL)
-        self.keeping = LoopingCall(self.chat.keeper.look)
-        self.keeping.clock = clock
-        self.keeping.start(KEEPING_INTERVAL, now=False)
+        self.housekeeping = Housekeeping(self.chat, clock)
+        self.housekeeping.start()
 
 
 @implementer(IStreamClientEndpoint)

@@ -9,7 +9,6 @@ from itertools import count
 
 from twisted.internet.task import Clock
 
-from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import (
     Entry,
@@ -18,11 +17,9 @@ from twisted_chat.core.events import (
     Replayed,
     Style,
 )
-from twisted_chat.core.identities import Identities
 from twisted_chat.core.limits import Limits
-from twisted_chat.core.people import Anybody, Person
+from twisted_chat.core.people import Person
 from twisted_chat.core.profile import PERSON, PROGRAM, Profile
-from twisted_chat.core.registry import Registry
 from twisted_chat.core.rendered import Rendered
 from twisted_chat.core.requests import Request
 from twisted_chat.core.session import Session
@@ -30,6 +27,7 @@ from twisted_chat.core.sources import Sources
 from twisted_chat.dialects import text
 from twisted_chat.journal.memory import MemoryJournal, MemoryLog
 from twisted_chat.journal.sqlite.store import Store
+from twisted_chat.server.build import build_chat
 
 #: 2026-11-23 19:57:00 UTC, in microseconds.
 NOON = 1_795_463_820_000_000
@@ -215,21 +213,20 @@ class World:
     ) -> None:
         self.journal = MemoryJournal(log or MemoryLog(store), node=node)
         self.clock = Clock()
-        self.registry: Registry[Anybody] = Registry()
         self.language = language
-        seconds = count()
-        self.chat = Chat(
+        looks = count()
+        self.chat = build_chat(
             self.journal,
-            self.registry,
-            Identities(300, self.clock.seconds),
-            lambda: NOON + next(seconds) * 1_000_000,
-            self._later,
+            later=self._later,
+            seconds=self.clock.seconds,
+            microseconds=lambda: NOON + next(looks) * 1_000_000,
             history_lines=history_lines,
             keep_days=keep_days,
             motd=tuple(motd),
             limits=limits,
             said=said,
         )
+        self.registry = self.chat.registry
         self.chat.open(_opened)
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> object:

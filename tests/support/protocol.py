@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 from tests.support.fakes import NO_RATE, World
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.limits import Limits
-from twisted_chat.net.connection import ChatFactory, ChatProtocol
+from twisted_chat.net.connection import ChatProtocol
+from twisted_chat.server.build import build_factory
 
 
 class TestReactor(Clock):
@@ -59,7 +60,7 @@ class House:
             limits = structs.replace(limits, rate=rate)
         self.world = World(language=language, keep_days=keep_days, limits=limits)
         self.clock = TestReactor()
-        self.factory = ChatFactory(self.clock, self.world.chat, language=language)
+        self.factory = build_factory(self.clock, self.world.chat, language=language)
         self._hosts = count(1)
 
     def connect(self, peer: Any = None) -> Client:

@@ -173,7 +173,6 @@ class GroupCommitJournal:
 
     @property
     def outstanding(self) -> int:
-        """How many places of the queue are taken, until what was in them is handed back."""
         return self._outstanding
 
     @property

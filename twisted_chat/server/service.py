@@ -28,7 +28,6 @@ from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from twisted_chat.console.programs import program
-from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import (
     CannotListen,
     CannotStart,
@@ -39,19 +38,16 @@ from twisted_chat.core.errors import (
     TLSMissing,
     WrongSetting,
 )
-from twisted_chat.core.identities import Identities
-from twisted_chat.core.kept import INTERVAL as KEEPING_INTERVAL
 from twisted_chat.core.names import ALWAYS_RESERVED, Reserved
-from twisted_chat.core.registry import Registry
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.journal.group_commit import GroupCommitJournal
 from twisted_chat.journal.sqlite.store import Store
 from twisted_chat.net.addresses import Address
-from twisted_chat.net.connection import ChatFactory
 from twisted_chat.net.peer import describe
 from twisted_chat.net.proxy_protocol import ProxiedFactory
 from twisted_chat.net.sockets import accept_while_possible
 from twisted_chat.server.audit import AuditLog
+from twisted_chat.server.build import Housekeeping, build_chat, build_factory
 from twisted_chat.server.settings import LIMITS, LISTEN, SETTINGS, Settings
 from twisted_chat.server.systemd import ALIVE, READY, STOPPING, Notifier
 
@@ -81,9 +77,6 @@ CHANGING = (
     "reserved_names",
     *LIMITS.values(),
 )
-
-#: Seconds from one removal of old entries to the next.
-REMOVAL_INTERVAL = 3600.0
 
 #: Seconds from one line in the log about missing file descriptors to the next.
 NO_DESCRIPTORS_INTERVAL = 10.0
@@ -134,13 +127,13 @@ class ChatService(Service):
             max_size=settings.max_database,
         )
         self._journal.confirmed = settings.clock_confirmed
-        self._chat = Chat(
+        self._chat = build_chat(
             self._journal,
-            Registry(),
-            Identities(settings.resume_window, time.monotonic),
-            microseconds,
-            reactor.callLater,
-            default_room=settings.room,
+            later=reactor.callLater,
+            seconds=time.monotonic,
+            microseconds=microseconds,
+            resume_window=settings.resume_window,
+            room=settings.room,
             history_lines=settings.history_lines,
             keep_days=settings.keep,
             motd=settings.motd,
@@ -148,18 +141,15 @@ class ChatService(Service):
             reserved=_reserved(settings),
             said=self._said if settings.log_messages else None,
         )
-        self.factory = ChatFactory(
+        self.factory = build_factory(
             reactor,
             self._chat,
             greeting_delay=settings.greeting_delay,
             language=settings.language,
             reconnect_grace=settings.reconnect_grace,
+            trusted_networks=settings.trusted_networks,
         )
-        self.factory.sources.trusted = settings.trusted_networks
-        self._removal = LoopingCall(self._chat.remove_old)
-        self._removal.clock = reactor
-        self._keeping = LoopingCall(self._chat.keeper.look)
-        self._keeping.clock = reactor
+        self._housekeeping = Housekeeping(self._chat, reactor)
         self._reactor = reactor
         self._settings = settings
         self._read_again = read_again
@@ -200,8 +190,7 @@ class ChatService(Service):
         if refusal is not None:
             self._fail(refusal)
         super().startService()
-        self._removal.start(REMOVAL_INTERVAL)
-        self._keeping.start(KEEPING_INTERVAL, now=False)
+        self._housekeeping.start()
         for port in self._ports:
             self._say(
                 "listening",
@@ -250,9 +239,7 @@ class ChatService(Service):
         """Accept nobody any more, save what was said, tell people, close."""
         super().stopService()
         self._notifier.tell(STOPPING)
-        for call in (self._removal, self._keeping):
-            if call.running:
-                call.stop()
+        self._housekeeping.stop()
         saved = self.factory.handle_all(HANDLING_TIMEOUT).addCallback(self._save)
         closed = gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
         return (
