@@ -22,7 +22,7 @@ from twisted_chat.core.errors import ControlCharacter
 from twisted_chat.core.events import Entry
 from twisted_chat.core.flood import Rate
 from twisted_chat.net.closing import CLOSE_TIMEOUT
-from twisted_chat.net.connection import ConnectedClient
+from twisted_chat.net.shared import ConnectedClient
 from twisted_chat.net.sockets import set_options
 
 

@@ -22,7 +22,6 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from errno import EPIPE
 from typing import Any
 
-import msgspec
 from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
@@ -31,16 +30,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_chat.core import commands
-from twisted_chat.core.changes import announcement
 from twisted_chat.core.errors import InternalError, LineTooLong, LoginDeadlineMissed, Refusal
-from twisted_chat.core.events import (
-    Event,
-    NotSent,
-    Refused,
-    Style,
-)
+from twisted_chat.core.events import Event, NotSent, Refused, Style
 from twisted_chat.core.limits import TEXT_LIMIT
-from twisted_chat.core.people import Elsewhere
 from twisted_chat.core.rendered import Rendered, first_missing
 from twisted_chat.core.requests import Request, Say
 from twisted_chat.core.session import Session
@@ -571,34 +563,11 @@ def _nothing() -> None:
     """Nothing is to be released."""
 
 
-class ConnectedClient(msgspec.Struct, frozen=True):
-    """One connected client at the moment of a snapshot; ``nickname`` is None until chosen."""
-
-    nickname: str | None
-    address: str
-
-
 class ChatFactory(SharedFactory):
     """Makes a :class:`ChatProtocol` for each connection, and holds the connected clients.
 
     They are held under one threading lock, in ``chat.registry``: :meth:`announce` and
-    :meth:`snapshot` are for any thread.
+    :meth:`snapshot`, of :mod:`twisted_chat.net.shared`, are for any thread.
     """
 
     protocol: Any = ChatProtocol
-
-    def announce(self, announcement_text: str, room: str | None = None) -> None:
-        """Say something as the server, to everybody or to one room. Safe from any thread.
-
-        :raises Refusal: the text holds a control character, or the room's name is not one.
-        """
-        announced = announcement(announcement_text, room)
-        self.reactor.callFromThread(self.chat.announce, announced)
-
-    def snapshot(self) -> tuple[ConnectedClient, ...]:
-        """Who is connected at this moment. Safe from any thread."""
-        return tuple(
-            ConnectedClient(name.text if name else None, client.address)
-            for client, name in self.chat.registry.snapshot()
-            if not isinstance(client, Elsewhere)
-        )

@@ -7,15 +7,17 @@ import functools
 from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
+from twisted_chat.core.changes import announcement
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry, Style
 from twisted_chat.core.limits import Limits
-from twisted_chat.core.people import Person
+from twisted_chat.core.people import Elsewhere, Person
 from twisted_chat.core.session import Connection, Session
 from twisted_chat.core.sources import Sources
 from twisted_chat.dialects import wording
@@ -39,6 +41,13 @@ class Pace(enum.Enum):
     BY_RATE = enum.auto()
     HASTE = enum.auto()
     STOPPED = enum.auto()
+
+
+class ConnectedClient(msgspec.Struct, frozen=True):
+    """One connected client at the moment of a snapshot; ``nickname`` is None until chosen."""
+
+    nickname: str | None
+    address: str
 
 
 class OpenConnection(Connection, Watched, Hashable, Protocol):
@@ -131,6 +140,22 @@ class SharedFactory(ServerFactory):
         if limits.text != old.text:
             for connection in self._connections:
                 connection.limits_changed()
+
+    def announce(self, announcement_text: str, room: str | None = None) -> None:
+        """Say something as the server, to everybody or to one room. Safe from any thread.
+
+        :raises Refusal: the text holds a control character, or the room's name is not one.
+        """
+        announced = announcement(announcement_text, room)
+        self.reactor.callFromThread(self.chat.announce, announced)
+
+    def snapshot(self) -> tuple[ConnectedClient, ...]:
+        """Who is connected at this moment. Safe from any thread."""
+        return tuple(
+            ConnectedClient(name.text if name else None, client.address)
+            for client, name in self.chat.registry.snapshot()
+            if not isinstance(client, Elsewhere)
+        )
 
     def handle_all(self, seconds: float) -> Deferred[None]:
         """Handle what was received, whatever the rate; fires when that is done, or time is over.
