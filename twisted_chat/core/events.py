@@ -1,6 +1,7 @@
-"""Events: what somebody is shown; a dialect makes bytes of it.
+"""Events, which people and programs are shown; a dialect renders them to bytes.
 
-They are frozen values that hold names and texts, never a connection.
+Events are frozen values that contain names and texts, never a connection. Below, *the client* is
+the receiver of an event.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from twisted_chat.core.errors import Refusal
 from twisted_chat.core.limits import DEFAULTS, Limits
 from twisted_chat.core.requests import Message
 
-#: What an entry of a room's log is: something said, something done (``/me``), a new topic.
+#: The kinds of entries: a message, an action (``/me``), a new topic.
 Kind = Literal["say", "act", "topic"]
 
 
 class Style(Message, frozen=True):
-    """How one person wants to be shown events: equal styles share one rendering.
+    """The way in which one person is shown events; equal styles share one rendering.
 
-    ``prefixed`` is set for the rooms that are not the person's current one. Times are UTC, or
-    ``local``: in the zone of this machine. With ``crlf``, lines end with CR LF, where a dialect has
+    ``prefixed``: the event belongs to a room that is not the current one. ``local``: times are in
+    the zone of this machine, otherwise in UTC. ``crlf``: lines end with CR LF, if the dialect has
     a choice.
     """
 
@@ -31,15 +32,15 @@ class Style(Message, frozen=True):
 
 
 class Event(Message, frozen=True, gc=False):
-    """What somebody is shown. One that can be the answer to a request has its ``id``."""
+    """The base of events. Events that can answer a request have its ``id``."""
 
 
 class Entry(Event, frozen=True, gc=False):
     """One entry of a room's log, saved.
 
-    ``number`` counts from 1 in each room without a gap; ``time`` is in microseconds since
-    1970 UTC; ``author`` is the key (16 bytes) that a hash makes of the author's client id, and
-    ``message_id`` the author's own name for it, if any.
+    ``number`` counts from 1 in each room without a gap. ``time`` is in microseconds since 1970 UTC.
+    ``author`` is the author key: 16 bytes, a hash of the client id. ``message_id`` is the author's
+    own name for the message, if any. ``hash`` covers the entry and the one before it.
     """
 
     room: str
@@ -54,16 +55,16 @@ class Entry(Event, frozen=True, gc=False):
 
 
 class Greeted(Event, frozen=True):
-    """A connection was made: a name is wanted."""
+    """The connection is open, and the server asks for a name."""
 
 
 class Welcomed(Event, frozen=True):
     """The name was accepted.
 
-    ``motd`` is the operator's message of the day, by lines; ``rooms`` has, for each room one is
-    in, the number that ``last`` of its :class:`Entered` has. With ``client_id`` or ``code`` one
-    can come back; ``resumed`` if that is what happened. ``limits`` are those of this server.
-    ``log`` is what a program keeps of the log: see :mod:`twisted_chat.journal.runs`.
+    ``motd`` is the operator's message of the day, by lines. ``rooms`` has, for each of the client's
+    rooms, the ``last`` of its :class:`Entered`. The client can come back with ``client_id`` (16
+    bytes) or ``code``; ``resumed`` if it has just done so. ``limits`` are those of this server.
+    ``log`` identifies the log: a program keeps it for its next :class:`.Hello`.
     """
 
     nickname: str
@@ -78,15 +79,15 @@ class Welcomed(Event, frozen=True):
 
 
 class Entered(Event, frozen=True):
-    """One's own move: ``room`` is the current room now.
+    """The client is in ``room``, which is its current room now.
 
-    ``people`` are the others in it, at most a page of them; ``last`` is the number of the entry
-    that precedes the next one that is shown: for those who come anew that of the room's last
-    entry; for those who come back, or have not read everything yet, that of the last entry they
-    were shown. Entries are kept for ``keep_days``, 0 for ever; if ``until_stop``, until the
-    server stops at the latest. If ``replaced``, the log is not the one that a program saw: what it
-    saw after ``last`` is not in it, and other entries have those numbers or will have them.
-    ``topic_by`` set the topic, if that is known.
+    ``people`` are the others, at most a page of ``people_count``. ``last`` is the number of the
+    entry before the next one that is shown: for a newcomer, that of the room's last entry; for a client
+    that comes back, or has not read everything yet, that of the last entry that it was shown.
+    Entries are kept for ``keep_days`` days (0: for ever), with ``until_stop`` no longer than until
+    the server stops. ``replaced``: the log is not the one that the program saw; entries that it saw
+    after ``last`` are not in it, and their numbers belong to others. ``topic_by`` is the person who
+    set the topic, or "" if unknown.
     """
 
     room: str
@@ -102,7 +103,7 @@ class Entered(Event, frozen=True):
 
 
 class RoomLeft(Event, frozen=True):
-    """One's own move: out of ``room``; ``current`` is the current room now, if any."""
+    """The client left ``room``; ``current`` is its current room now, if any."""
 
     room: str
     current: str | None
@@ -110,7 +111,7 @@ class RoomLeft(Event, frozen=True):
 
 
 class Joined(Event, frozen=True):
-    """Somebody came into ``room``; ``arrived`` if they were not in the chat before."""
+    """Somebody joined ``room``; ``arrived`` if they joined the chat, too."""
 
     room: str
     nickname: str
@@ -118,7 +119,7 @@ class Joined(Event, frozen=True):
 
 
 class Left(Event, frozen=True):
-    """Somebody left ``room``; ``departed`` if they left the chat."""
+    """Somebody left ``room``; ``departed`` if they left the chat, too."""
 
     room: str
     nickname: str
@@ -126,10 +127,10 @@ class Left(Event, frozen=True):
 
 
 class Crowd(Event, frozen=True):
-    """Several people came into ``room`` within a moment, or left it if not ``came``.
+    """Several people joined ``room`` at nearly the same time, or left it if not ``came``.
 
-    ``people`` are some of them, ``count`` is all; ``chat`` as ``arrived`` of :class:`Joined` and
-    ``departed`` of :class:`Left`. Whoever is shown it may be one of them.
+    ``people`` are some of them, ``count`` is their number. ``chat`` is as ``arrived`` of
+    :class:`Joined` and ``departed`` of :class:`Left`. The client can be one of them.
     """
 
     room: str
@@ -140,7 +141,7 @@ class Crowd(Event, frozen=True):
 
 
 class Renamed(Event, frozen=True):
-    """Somebody has another nickname now; ``own`` if it is oneself."""
+    """Somebody has another nickname now; ``own`` if it is the client."""
 
     old: str
     new: str
@@ -149,7 +150,10 @@ class Renamed(Event, frozen=True):
 
 
 class Told(Event, frozen=True):
-    """A private message; ``own`` is the sender's confirmation that it was delivered."""
+    """A private message; with ``own``, the confirmation that the client's message was delivered.
+
+    ``time`` is in microseconds since 1970 UTC.
+    """
 
     sender: str
     recipient: str
@@ -160,23 +164,25 @@ class Told(Event, frozen=True):
 
 
 class Announced(Event, frozen=True):
-    """The operator or the embedding application says something."""
+    """An announcement by the operator or the embedding application, to one room or all (None)."""
 
     text: str
     room: str | None = None
 
 
 class RoomSummary(Message, frozen=True):
+    """A row of :class:`RoomsListed`; ``people`` is their number."""
+
     room: str
     people: int
     topic: str
 
 
 class RoomsListed(Event, frozen=True):
-    """A page of the rooms that were asked for, with the ``word`` and ``all`` of the request.
+    """A page of rooms, with the ``word`` and ``all`` of the request.
 
-    ``count`` is how many there are of them, of those that were looked at; there are ``more`` after
-    the room ``after``, or may be.
+    ``count`` is the number of matching rooms among those that were examined. If ``more``, further
+    rooms may follow the room ``after``.
     """
 
     rooms: tuple[RoomSummary, ...]
@@ -189,6 +195,8 @@ class RoomsListed(Event, frozen=True):
 
 
 class PeopleListed(Event, frozen=True):
+    """The people in ``room``: at most a page of ``people_count``."""
+
     room: str
     people: tuple[str, ...]
     people_count: int
@@ -196,6 +204,8 @@ class PeopleListed(Event, frozen=True):
 
 
 class TopicShown(Event, frozen=True):
+    """The topic of ``room`` ("" if it has none), and the person who set it, if known."""
+
     room: str
     topic: str
     id: str | None = None
@@ -203,9 +213,9 @@ class TopicShown(Event, frozen=True):
 
 
 class ReplayStarts(Event, frozen=True):
-    """What was said in ``room`` follows, as :class:`Replayed`.
+    """Earlier entries of ``room`` follow, as :class:`Replayed`.
 
-    It was said before one came, or if ``resumed``, while one was away.
+    They are from before the client joined or, if ``resumed``, from its absence.
     """
 
     room: str
@@ -213,13 +223,13 @@ class ReplayStarts(Event, frozen=True):
 
 
 class Replayed(Event, frozen=True):
-    """An entry from before one joined."""
+    """An entry from before the client joined, or from its absence."""
 
     entry: Entry
 
 
 class LinesSkipped(Event, frozen=True):
-    """A reader fell so far behind that entries ``first`` to ``last`` are not shown to it."""
+    """The client is so far behind that entries ``first`` to ``last`` are not shown to it."""
 
     room: str
     first: int
@@ -227,17 +237,17 @@ class LinesSkipped(Event, frozen=True):
 
 
 class EntriesRemoved(Event, frozen=True):
-    """What one missed in ``room`` is no longer kept; the oldest entry kept is ``first``."""
+    """Missed entries of ``room`` are no longer kept; the oldest one kept is number ``first``."""
 
     room: str
     first: int
 
 
 class HistoryShown(Event, frozen=True):
-    """A page of a room's log, oldest first; the room's oldest entry that can be shown is ``first``.
+    """A page of a room's log, oldest first; ``first`` is the oldest number that can be shown.
 
-    The page is not full, although there is more, if ``before`` or ``after`` is not 0: up to that
-    number, nearly all was said by people whom one ignores.
+    If ``before`` or ``after`` is not 0, the page is not full although there are more entries
+    before or after that number: nearly all up to there are by people whom the client ignores.
     """
 
     room: str
@@ -249,8 +259,9 @@ class HistoryShown(Event, frozen=True):
 
 
 class SearchShown(Event, frozen=True):
-    """What a search for ``words`` found, the latest first; ``snippets`` has the part of each
-    entry's text that is around the first word.
+    """The results of a search for ``words``, newest first.
+
+    ``snippets`` has, for each entry, the part of its text around the first word.
     """
 
     words: str
@@ -260,31 +271,37 @@ class SearchShown(Event, frozen=True):
 
 
 class Acknowledged(Event, frozen=True):
-    """One's own messages are saved."""
+    """Messages of the client are saved."""
 
     entries: tuple[Entry, ...]
 
 
 class Replaced(Event, frozen=True):
-    """One has come back over another connection; this one closes."""
+    """The client came back over another connection; this one closes."""
 
 
 class ReceiptsSet(Event, frozen=True):
+    """Receipts are on or off now."""
+
     on: bool
 
 
 class Pong(Event, frozen=True):
+    """The answer to :class:`.Ping`."""
+
     id: str | None = None
 
 
 class LimitsShown(Event, frozen=True):
+    """The limits of this server."""
+
     limits: Limits
     id: str | None = None
 
 
 class Slowed(Event, frozen=True):
-    """More than ``burst`` lines at once and ``per_second`` a second come from the address of the
-    client: the rest waits.
+    """The client's address sends more than ``burst`` lines at once and ``per_second`` per second:
+    the rest waits.
     """
 
     burst: float
@@ -292,28 +309,30 @@ class Slowed(Event, frozen=True):
 
 
 class NotSent(Event, frozen=True):
-    """``count`` lines of one's own, which waited, were dropped."""
+    """``count`` waiting lines of the client were dropped."""
 
     count: int
 
 
 class NothingWaits(Event, frozen=True):
-    """The answer to :class:`Cancel` where no line waits."""
+    """The answer to :class:`.Cancel` if no line waits."""
 
 
 class Goodbye(Event, frozen=True):
-    """The answer to :class:`Quit`: the connection closes."""
+    """The answer to :class:`.Quit`: the connection closes."""
 
 
 class IgnoredListed(Event, frozen=True):
+    """The nicknames of the ignored people."""
+
     people: tuple[str, ...]
     id: str | None = None
 
 
 class Ignoring(Event, frozen=True):
-    """``nickname`` is ignored from now on, or no longer if not ``on``.
+    """The client ignores ``nickname`` now or, if not ``on``, no longer.
 
-    ``person`` is the author key of who that is, in hexadecimal, which stays theirs.
+    ``person`` is that person's author key in hexadecimal, which does not change with the nickname.
     """
 
     nickname: str
@@ -323,7 +342,7 @@ class Ignoring(Event, frozen=True):
 
 
 class LanguageShown(Event, frozen=True):
-    """The language in use; ``languages`` are those there are."""
+    """The client's language, and all ``languages``; ``changed`` if it is a new choice."""
 
     language: str
     languages: tuple[str, ...]
@@ -332,33 +351,37 @@ class LanguageShown(Event, frozen=True):
 
 
 class TimestampsSet(Event, frozen=True):
+    """The time of each line is on or off now."""
+
     on: bool
 
 
 class HelpShown(Event, frozen=True):
+    """The help of one command, or of all (None)."""
+
     command: str | None
 
 
 class StillHere(Event, frozen=True):
-    """The answer to :class:`AreYouThere`."""
+    """The answer to :class:`.AreYouThere`."""
 
 
 class HowToLeave(Event, frozen=True):
-    """The answer to :class:`Interrupt`."""
+    """The answer to :class:`.Interrupt`: how to leave."""
 
 
 class Refused(Event, frozen=True):
-    """What was asked was not done; ``id`` is the request's."""
+    """A request was refused; ``id`` is the request's."""
 
     refusal: Refusal
     id: str | None = None
 
 
 class ServerStopping(Event, frozen=True):
-    """The service is being stopped; the connection closes next.
+    """The server is shutting down; the connection closes next.
 
-    If ``until_stop``, the log is in memory: what was said goes with the server. If
-    ``some_unsaved``, the person was told of lines of theirs that were not saved or not sent.
+    ``until_stop``: the log is in memory and ends with the server. ``some_unsaved``: the client was
+    told of lines of its own that were not saved or not sent.
     """
 
     until_stop: bool = False

@@ -1,7 +1,7 @@
-"""Requests: what a person or a program asks.
+"""Requests of people and programs.
 
-A dialect makes one of bytes, and a session answers it. They are frozen values that hold names and
-texts, never a connection. :mod:`twisted_chat.core.commands` has a row for each.
+A dialect parses bytes to a request, and a session answers it. Requests are frozen values that
+contain names and texts, never a connection. :mod:`twisted_chat.core.commands` has a row for each.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import msgspec
 class Message(msgspec.Struct, frozen=True, gc=False):
     """The base of requests and events.
 
-    They are values and refer to nothing that could refer back, so the garbage collector
-    need not look at the many there are.
+    They refer to nothing that could refer back to them, so the garbage collector need not
+    examine them.
     """
 
 
 class Request(Message, frozen=True, kw_only=True, gc=False):
-    """What a client asks. ``id`` is its own name for the request; an answer repeats it."""
+    """The base of requests. ``id`` is the client's own name for it; the answer repeats it."""
 
     id: str | None = None
 
@@ -28,10 +28,10 @@ class Request(Message, frozen=True, kw_only=True, gc=False):
 class Hello(Request, frozen=True):
     """A program introduces itself.
 
-    ``client`` is its client id, 16 bytes in hex: whoever comes again with the same one is
-    the same person. ``resume`` has the number of the last entry that it saw in each room, and
-    ``log`` what :class:`.Welcomed` told of the log that those numbers are of. ``ignored`` are the
-    people whom it ignores, with a name for each: see :class:`.Ignoring`.
+    ``client`` is its client id, 16 bytes in hexadecimal: a later connection with the same id is the
+    same person. ``resume`` has the number of the last entry that it saw in each room, and ``log``
+    is the ``log`` of the :class:`.Welcomed` with which it saw them. ``ignored`` has a name for each
+    person whom it ignores, by the ``person`` of :class:`.Ignoring`.
     """
 
     nickname: str
@@ -43,19 +43,22 @@ class Hello(Request, frozen=True):
 
 
 class Resume(Request, frozen=True):
-    """Come back after a lost connection, with the code that was told on coming in."""
+    """Come back after a lost connection, with the code that was shown on joining the chat."""
 
     code: str
 
 
 class ChooseName(Request, frozen=True):
-    """Take a nickname: the first one, or another one."""
+    """Choose the first nickname, or change it."""
 
     name: str
 
 
 class Say(Request, frozen=True, gc=False):
-    """Say ``text`` in a room, the current one if none is named; ``id`` is the message's id."""
+    """Send a message to ``room`` (None: the current one); ``id`` is the message's id.
+
+    ``kind`` is ``act`` for ``/me``.
+    """
 
     text: str
     room: str | None = None
@@ -63,33 +66,35 @@ class Say(Request, frozen=True, gc=False):
 
 
 class Tell(Request, frozen=True):
-    """Tell one person something in private."""
+    """Send a private message to the person with the nickname ``name``."""
 
     name: str
     text: str
 
 
 class Reply(Request, frozen=True):
-    """Tell something to whoever sent the last private message."""
+    """Send a private message to the sender of the last one."""
 
     text: str
 
 
 class Join(Request, frozen=True):
+    """Join ``room``, or create it. It becomes the current room."""
+
     room: str
 
 
 class Leave(Request, frozen=True):
-    """Leave a room, the current one if none is named."""
+    """Leave ``room`` (None: the current one)."""
 
     room: str | None = None
 
 
 class ListRooms(Request, frozen=True):
-    """The rooms with people in them, the fullest first; with ``all``, the empty ones too.
+    """List the rooms with people in them, the fullest first; with ``all``, every room by name.
 
-    Those with ``word`` in their name or topic, if one is given, and which come ``after`` the room
-    of this name in that order.
+    With ``word``, only the rooms whose name or topic contains it; with ``after``, only those that
+    follow the room of this name in that order.
     """
 
     word: str = ""
@@ -98,32 +103,35 @@ class ListRooms(Request, frozen=True):
 
 
 class ListPeople(Request, frozen=True):
-    """Who is in a room, the current one if none is named."""
+    """List the people in ``room`` (None: the current one)."""
 
     room: str | None = None
 
 
 class Topic(Request, frozen=True):
-    """Show a room's topic, or set it to ``text``; the current room's if none is named."""
+    """Show the topic of ``room`` (None: the current one), or set it to ``text``."""
 
     text: str | None = None
     room: str | None = None
 
 
 class Ignore(Request, frozen=True):
-    """Stop showing what ``name`` says; without a name, list who is ignored."""
+    """Ignore the person with the nickname ``name``; without one, list the ignored people."""
 
     name: str | None = None
 
 
 class Unignore(Request, frozen=True):
+    """Stop ignoring the person with the nickname ``name``."""
+
     name: str
 
 
 class ReadHistory(Request, frozen=True):
-    """Show ``limit`` entries of a room's log.
+    """Show up to ``limit`` entries of a room's log (None: the server's default).
 
-    Those after number ``after``; or else the last ones before ``before``, or of all.
+    The first ones after number ``after``; or else the last ones before number ``before``, or the
+    last ones of all.
     """
 
     room: str | None = None
@@ -133,7 +141,7 @@ class ReadHistory(Request, frozen=True):
 
 
 class Search(Request, frozen=True):
-    """Show the latest entries that hold all of ``words``, in one room or in all."""
+    """Show up to ``limit`` of the newest entries with all of ``words``, in one room or in all."""
 
     words: str
     room: str | None = None
@@ -141,33 +149,39 @@ class Search(Request, frozen=True):
 
 
 class SetReceipts(Request, frozen=True):
-    """Whether to be shown the number of each own line once it is saved."""
+    """Switch receipts on or off: the number of each own line once it is saved."""
 
     on: bool
 
 
 class Ping(Request, frozen=True):
-    pass
+    """Ask for a :class:`.Pong`."""
 
 
 class ListLimits(Request, frozen=True):
-    """What is limited on this server."""
+    """Show the limits of this server."""
 
 
 class SetLanguage(Request, frozen=True):
+    """Choose a language, or show the current one (None)."""
+
     language: str | None = None
 
 
 class SetTimestamps(Request, frozen=True):
+    """Switch the time of each line on or off."""
+
     on: bool
 
 
 class Help(Request, frozen=True):
+    """Show all commands, or one of them."""
+
     command: str | None = None
 
 
 class AreYouThere(Request, frozen=True):
-    """Telnet's AYT (RFC 854): a sign of life is wanted."""
+    """Telnet's AYT (RFC 854): ask for a sign of life."""
 
 
 class Interrupt(Request, frozen=True):
@@ -175,8 +189,8 @@ class Interrupt(Request, frozen=True):
 
 
 class Cancel(Request, frozen=True):
-    """Drop the lines that wait in front of it."""
+    """Drop the waiting lines in front of it."""
 
 
 class Quit(Request, frozen=True):
-    pass
+    """Leave the chat; the connection closes."""

@@ -1,9 +1,9 @@
-"""What a dialect is: a value with all that a connection needs of it. Pure.
+"""A dialect as a value: everything that a connection needs of it. Pure.
 
 The path of a line through a dialect is: ``recognises`` (the first bytes), ``new_splitter`` (bytes
-to lines), ``parse`` (a line to a request); and back, ``render`` (events to bytes). A module with
-one :class:`Dialect` in it is a new dialect; ``ChatFactory`` is given those that are spoken. What
-lives here must not know any dialect in particular.
+to lines), ``parse`` (a line to a request); and back, ``render`` (events to bytes). A new
+dialect is a module with one :class:`Dialect`; ``ChatFactory`` gets the list of those to use. This
+module must not know any particular dialect.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from twisted_chat.core.requests import Request, Say
 
 
 class Splitter(Protocol):
-    """The lines of one connection, whatever a line is in the dialect."""
+    """Splits the bytes of one connection into lines, in the sense of its dialect."""
 
-    #: Bytes that a line may have. Of a longer one, more than that is returned, once.
+    #: Bytes that a line may have. Of a longer line, a longer piece is returned, once.
     limit: int
     #: The beginning of the next line.
     partial: bytes
-    #: The other side ends its lines with CR LF, and is to be answered so.
+    #: Whether the other side ends its lines with CR LF, so that answers do so too.
     crlf: bool
 
     def split(self, data: bytes) -> list[bytes]:
-        """The lines that end in ``data``, which comes next, without their ends."""
+        """The lines that end in ``data``, the next bytes, without their ends."""
 
     def end(self) -> list[bytes]:
-        """The last line, if it lacks its end and counts as one all the same."""
+        """The last line, if it counts as one although its end is missing."""
 
     def count(self, data: bytes) -> int:
-        """How many lines end in ``data``, which is dropped."""
+        """The number of lines that end in ``data``, which is dropped."""
 
     def erase_character(self) -> None:
-        """Drop the last character of the line that is not complete."""
+        """Drop the last character of the incomplete line."""
 
     def erase_line(self) -> None:
-        """Drop all of the line that is not complete."""
+        """Drop the incomplete line."""
 
 
 def _one_by_one(lines: Sequence[bytes]) -> list[Say]:
@@ -61,41 +61,41 @@ def _as_it_is(style: Style) -> Style:
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One way to speak with the server."""
+    """One language of bytes between clients and the server."""
 
-    #: What it is called.
+    #: Its name.
     name: str
-    #: What kind of client speaks it.
+    #: The kind of client that speaks it.
     profile: Profile
-    #: Whether a connection that begins with these bytes speaks it; None while more are needed.
+    #: Whether a connection that begins with these bytes speaks it; None if more are needed.
     recognises: Callable[[bytes], bool | None]
-    #: Makes the splitter of a connection, for lines of so many bytes.
+    #: Makes the splitter of a connection; its argument is the line limit in bytes.
     new_splitter: Callable[[int], Splitter]
-    #: The request on a line; it raises :class:`twisted_chat.core.errors.Refusal` if there is none.
+    #: Parses a line to a request; raises :class:`twisted_chat.core.errors.Refusal`.
     parse: Callable[[bytes], Request]
-    #: Events as bytes, for somebody who wants to be shown them in a style.
+    #: Renders events in a style.
     render: Callable[[Sequence[Event], Style], Rendered]
-    #: The requests on lines that came together, if each says something and is nothing unusual; or
-    #: else none of them. It is what ``parse`` makes of each, faster.
+    #: Parses lines that came together, if each is a plain message; otherwise returns an empty
+    #: list. The result is that of ``parse`` for each line, but faster.
     parse_says: Callable[[Sequence[bytes]], list[Say]] = _one_by_one
-    #: The indexes of the lines that ask to drop the lines before them. They are looked for in all
-    #: lines that come, before it is their turn.
+    #: The indexes of the lines that ask to drop the lines before them. All arriving lines are
+    #: searched for them, before their turn.
     find_cancels: Callable[[Sequence[bytes]], Sequence[int]] = _no_cancels
-    #: The style in which what is shown to several members is rendered for one of them: the fewer
-    #: there are, the more members share a rendering.
+    #: The style for events that several members are shown: the fewer different styles, the more
+    #: members share a rendering.
     batch_style: Callable[[Style], Style] = _as_it_is
-    #: Bytes of a line; None if they are what the operator allows for a text.
+    #: The line limit in bytes; None: the operator's limit for texts.
     line_limit: int | None = None
-    #: Telnet commands among the bytes are taken out and answered.
+    #: Whether telnet commands are removed from the bytes and answered.
     filters_telnet: bool = False
-    #: What is shown first of all.
+    #: The events that a new client is shown.
     greeting: tuple[Event, ...] = ()
 
 
 def choose(dialects: Sequence[Dialect], data: bytes) -> Dialect | None:
-    """The first of ``dialects`` that recognises ``data``, which a connection begins with.
+    """The first of ``dialects`` that recognises ``data``, the first bytes of a connection.
 
-    None while that cannot be told. The last one is spoken by all that no other one recognises.
+    None if more bytes are needed. The last dialect gets every connection that no other recognises.
     """
     for dialect in dialects[:-1]:
         recognised = dialect.recognises(data)
@@ -118,10 +118,10 @@ class DialectRendering(msgspec.Struct, frozen=True, eq=False):
 
 @cache
 def rendering(dialect: Dialect, style: Style, crlf: bool = False) -> DialectRendering:
-    """The one object for each, so that many share it: see :class:`twisted_chat.core.room.Batch`."""
+    """The one object for these arguments: see :class:`twisted_chat.core.room.Batch`."""
     return DialectRendering(dialect, structs.replace(style, crlf=crlf))
 
 
 def line_ends(data: bytes, events: Sequence[Event]) -> list[int]:
-    """The offset at which each line of ``data`` ends, its LF included: each event is one line."""
+    """The end offset of each line of ``data``, its LF included: each event is one line."""
     return list(accumulate(len(line) + 1 for line in data.split(b"\n")[:-1]))
