@@ -82,8 +82,8 @@ class Entered(Event, frozen=True):
     """The client is in ``room``, which is its current room now.
 
     ``people`` are the others, at most a page of ``people_count``. ``last`` is the number of the
-    entry before the next one that is shown: for a newcomer, that of the room's last entry; for a client
-    that comes back, or has not read everything yet, that of the last entry that it was shown.
+    entry before the next one that is shown: for a newcomer, that of the room's last entry; for a
+    client that comes back, or has not read everything yet, that of the last entry it was shown.
     Entries are kept for ``keep_days`` days (0: for ever), with ``until_stop`` no longer than until
     the server stops. ``replaced``: the log is not the one that the program saw; entries that it saw
     after ``last`` are not in it, and their numbers belong to others. ``topic_by`` is the person who
