@@ -19,13 +19,7 @@ from twisted_chat.core.events import Entry, LinesSkipped, Replayed
 from twisted_chat.core.ignoring import IGNORED_LIMIT
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.names import ALWAYS_RESERVED, OLD_ROOM_LIMIT, Reserved
-from twisted_chat.core.requests import (
-    ChooseName,
-    Hello,
-    Request,
-    Say,
-    Tell,
-)
+from twisted_chat.core.requests import ChooseName, Hello, Request, Say, Tell
 from twisted_chat.core.room import GATHER_SECONDS, LARGE, TAIL, Batch
 from twisted_chat.core.session import Session
 from twisted_chat.journal.sqlite.store import MEMORY, Store

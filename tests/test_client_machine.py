@@ -22,15 +22,7 @@ from tests.support.fakes import World
 from twisted_chat.client import ChatClient, Disconnected, LogReplaced
 from twisted_chat.client.state import Kept
 from twisted_chat.core.changes import Draft
-from twisted_chat.core.events import (
-    Entered,
-    Entry,
-    Event,
-    Refused,
-    Replaced,
-    RoomLeft,
-    Told,
-)
+from twisted_chat.core.events import Entered, Entry, Event, Refused, Replaced, RoomLeft, Told
 from twisted_chat.core.limits import Limits
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 from twisted_chat.server.build import build_factory

@@ -29,14 +29,7 @@ from twisted_chat.client.protocol import (
     ChatClientProtocol,
 )
 from twisted_chat.core.errors import NameTaken
-from twisted_chat.core.events import (
-    Announced,
-    Event,
-    Pong,
-    Refused,
-    Style,
-    Welcomed,
-)
+from twisted_chat.core.events import Announced, Event, Pong, Refused, Style, Welcomed
 from twisted_chat.core.requests import Hello, Say
 from twisted_chat.dialects import jsonl
 

@@ -196,6 +196,12 @@ def test_sqlite_is_known_to_what_keeps_something_alone() -> None:
 
 
 @pytest.mark.parametrize("module", FILES)
+def test_a_module_is_short_enough_to_read(module: str) -> None:
+    lines = FILES[module].read_text(encoding="utf-8").count("\n")
+    assert lines <= (500 if module.startswith("core.") else 600)
+
+
+@pytest.mark.parametrize("module", FILES)
 def test_the_reactor_is_not_imported_early(module: str) -> None:
     assert not imports_reactor_early(FILES[module].read_text(encoding="utf-8"))
 

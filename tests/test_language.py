@@ -22,13 +22,7 @@ import twisted_chat
 from twisted_chat.core import names
 from twisted_chat.core.commands import Command
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import (
-    Event,
-    Greeted,
-    Joined,
-    Left,
-    Style,
-)
+from twisted_chat.core.events import Event, Greeted, Joined, Left, Style
 from twisted_chat.dialects import text
 from twisted_chat.i18n.compile import CatalogueError, compiled
 from twisted_chat.i18n.language import (

@@ -12,13 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.support.fakes import Visitor, World
 from twisted_chat.core.changes import Draft
-from twisted_chat.core.events import (
-    Acknowledged,
-    Entered,
-    Entry,
-    Refused,
-    Welcomed,
-)
+from twisted_chat.core.events import Acknowledged, Entered, Entry, Refused, Welcomed
 from twisted_chat.core.names import room_name
 from twisted_chat.core.requests import Hello, Join, Say
 from twisted_chat.journal.sqlite.store import MEMORY, Store

@@ -20,24 +20,10 @@ from msgspec import structs
 from tests.support.protocol import Client, House
 from twisted_chat.core.characters import find_unsafe
 from twisted_chat.core.errors import BadRequest, ControlCharacter, NotUTF8
-from twisted_chat.core.events import (
-    Acknowledged,
-    Entry,
-    Event,
-    Goodbye,
-    Greeted,
-    Refused,
-    Style,
-)
+from twisted_chat.core.events import Acknowledged, Entry, Event, Goodbye, Greeted, Refused, Style
 from twisted_chat.core.profile import PERSON
 from twisted_chat.core.rendered import Rendered
-from twisted_chat.core.requests import (
-    Hello,
-    Ignore,
-    Quit,
-    Request,
-    Say,
-)
+from twisted_chat.core.requests import Hello, Ignore, Quit, Request, Say
 from twisted_chat.dialects.base import Dialect
 from twisted_chat.dialects.jsonl import JSONL
 from twisted_chat.dialects.text import TEXT

@@ -13,16 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.support.fakes import Visitor, World
 from tests.support.nodes import Nodes, view
 from twisted_chat.core.events import Acknowledged, Entered, Entry
-from twisted_chat.core.requests import (
-    ChooseName,
-    Hello,
-    Join,
-    Leave,
-    Quit,
-    Say,
-    Tell,
-    Topic,
-)
+from twisted_chat.core.requests import ChooseName, Hello, Join, Leave, Quit, Say, Tell, Topic
 
 NAMES = ("Ana", "ana", "Bia", "Caio")
 ROOMS = ("lobby", "cinema")

@@ -25,12 +25,7 @@ from twisted_chat.core.events import (
     Welcomed,
 )
 from twisted_chat.core.presence import BURST, Move, Presence
-from twisted_chat.core.requests import (
-    ChooseName,
-    Hello,
-    Join,
-    Leave,
-)
+from twisted_chat.core.requests import ChooseName, Hello, Join, Leave
 from twisted_chat.core.room import GATHER_SECONDS, LARGE, NAMES
 
 #: What tells somebody of the presence of others.

@@ -50,13 +50,7 @@ from twisted_chat.core.events import (
     Welcomed,
 )
 from twisted_chat.core.limits import TEXT_LIMIT
-from twisted_chat.core.requests import (
-    Join,
-    Quit,
-    Request,
-    Say,
-    Tell,
-)
+from twisted_chat.core.requests import Join, Quit, Request, Say, Tell
 from twisted_chat.dialects import text
 from twisted_chat.dialects.text import parse, parse_says
 from twisted_chat.i18n.language import LANGUAGES

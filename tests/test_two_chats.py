@@ -12,21 +12,9 @@ from tests.support.fakes import NO_RATE, Visitor, World
 from tests.support.nodes import Nodes
 from twisted_chat.core import changes
 from twisted_chat.core.changes import Change, Draft, Enter, announcement
-from twisted_chat.core.events import (
-    Acknowledged,
-    Entry,
-    Replaced,
-    Told,
-    Welcomed,
-)
+from twisted_chat.core.events import Acknowledged, Entry, Replaced, Told, Welcomed
 from twisted_chat.core.names import nickname
-from twisted_chat.core.requests import (
-    ChooseName,
-    Hello,
-    Join,
-    Quit,
-    Say,
-)
+from twisted_chat.core.requests import ChooseName, Hello, Join, Quit, Say
 from twisted_chat.core.sources import Sources
 
 CLIENT = "0f" * 16

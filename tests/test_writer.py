@@ -13,13 +13,7 @@ import pytest
 
 from tests.support.writer import Setup, draft
 from twisted_chat.core.changes import Draft, Failed, Ordered, Outcome, Saved
-from twisted_chat.core.errors import (
-    HistoryUnavailable,
-    IdReused,
-    NotSaved,
-    Refusal,
-    SearchNotReady,
-)
+from twisted_chat.core.errors import HistoryUnavailable, IdReused, NotSaved, Refusal, SearchNotReady
 from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found
 from twisted_chat.journal import group_commit as writer

@@ -14,9 +14,7 @@ from tests.support.store import (
     clock,
 )
 from twisted_chat.core.author import author_key
-from twisted_chat.core.errors import (
-    CannotStart,
-)
+from twisted_chat.core.errors import CannotStart
 from twisted_chat.core.events import Entry, Kind
 from twisted_chat.journal.chain import START, link
 from twisted_chat.journal.sqlite.store import Store

@@ -10,13 +10,7 @@ from itertools import count
 from twisted.internet.task import Clock
 
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import (
-    Entry,
-    Event,
-    Refused,
-    Replayed,
-    Style,
-)
+from twisted_chat.core.events import Entry, Event, Refused, Replayed, Style
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.people import Person
 from twisted_chat.core.profile import PERSON, PROGRAM, Profile

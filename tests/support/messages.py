@@ -11,16 +11,8 @@ import msgspec
 from hypothesis import strategies as st
 
 from tests.support.characters import hostile
-from twisted_chat.core.errors import (
-    Refusal,
-)
-from twisted_chat.core.events import (
-    Acknowledged,
-    Entry,
-    Event,
-    Kind,
-    Style,
-)
+from twisted_chat.core.errors import Refusal
+from twisted_chat.core.events import Acknowledged, Entry, Event, Kind, Style
 from twisted_chat.i18n.language import LANGUAGES
 
 STYLES = [

@@ -8,9 +8,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from twisted_chat.core.changes import Barrier, Draft, Group, Ordered, Outcome, Removed, Saved
-from twisted_chat.core.errors import (
-    Refusal,
-)
+from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found
 from twisted_chat.journal.group_commit import GroupCommitJournal

@@ -16,22 +16,9 @@ from twisted.internet.defer import Deferred
 from twisted_chat.client.events import LogReplaced
 from twisted_chat.client.state import Kept, State
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import (
-    Entered,
-    EntriesRemoved,
-    Entry,
-    Event,
-    RoomLeft,
-    Welcomed,
-)
+from twisted_chat.core.events import Entered, EntriesRemoved, Entry, Event, RoomLeft, Welcomed
 from twisted_chat.core.names import room_among, room_name
-from twisted_chat.core.requests import (
-    Join,
-    Leave,
-    Request,
-    Say,
-    Topic,
-)
+from twisted_chat.core.requests import Join, Leave, Request, Say, Topic
 
 #: The most rooms, if the client did not ask for them all.
 ROOMS = 1000

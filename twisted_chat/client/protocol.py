@@ -16,12 +16,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from twisted_chat.client.wire import NotUnderstood, decode, encode
-from twisted_chat.core.events import (
-    Event,
-    Pong,
-    Refused,
-    Welcomed,
-)
+from twisted_chat.core.events import Event, Pong, Refused, Welcomed
 from twisted_chat.core.requests import Hello, Ping, Request
 from twisted_chat.i18n.language import N_
 

@@ -12,12 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import (
-    EntriesRemoved,
-    Entry,
-    LinesSkipped,
-    Replayed,
-)
+from twisted_chat.core.events import EntriesRemoved, Entry, LinesSkipped, Replayed
 from twisted_chat.core.journal import Journal
 from twisted_chat.core.people import Person
 from twisted_chat.core.room import Batch, Cursor, Room, runs

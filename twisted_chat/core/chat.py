@@ -39,11 +39,7 @@ from twisted_chat.core.errors import (
     TooManyRooms,
     TopicTooLong,
 )
-from twisted_chat.core.events import (
-    Entry,
-    Kind,
-    Renamed,
-)
+from twisted_chat.core.events import Entry, Kind, Renamed
 from twisted_chat.core.identities import Identities
 from twisted_chat.core.ignoring import IgnoredPeople
 from twisted_chat.core.journal import Journal

@@ -15,13 +15,7 @@ from twisted_chat.core.changes import KeptPerson
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.commands import State
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import (
-    Goodbye,
-    NothingWaits,
-    NotSent,
-    Replaced,
-    ServerStopping,
-)
+from twisted_chat.core.events import Goodbye, NothingWaits, NotSent, Replaced, ServerStopping
 from twisted_chat.core.link import Link, NoConnection
 from twisted_chat.core.people import Positions
 from twisted_chat.core.requests import Cancel, Quit

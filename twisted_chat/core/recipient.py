@@ -15,15 +15,7 @@ from msgspec import structs
 from twisted_chat.core.changes import Draft
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import (
-    Acknowledged,
-    Crowd,
-    Entry,
-    Event,
-    Refused,
-    Replayed,
-    Style,
-)
+from twisted_chat.core.events import Acknowledged, Crowd, Entry, Event, Refused, Replayed, Style
 from twisted_chat.core.ignoring import IgnoreList
 from twisted_chat.core.link import Link, NoConnection
 from twisted_chat.core.people import Person

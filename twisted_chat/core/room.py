@@ -11,14 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from typing import Protocol, cast
 
-from twisted_chat.core.events import (
-    Crowd,
-    Entry,
-    Event,
-    Joined,
-    Left,
-    Renamed,
-)
+from twisted_chat.core.events import Crowd, Entry, Event, Joined, Left, Renamed
 from twisted_chat.core.presence import Change, Presence, Somebody
 from twisted_chat.core.rendered import Rendered
 

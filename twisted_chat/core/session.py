@@ -27,13 +27,7 @@ from twisted_chat.core.link import Link
 from twisted_chat.core.names import Nickname, nickname
 from twisted_chat.core.people import Person, Positions
 from twisted_chat.core.profile import PERSON
-from twisted_chat.core.requests import (
-    ChooseName,
-    Hello,
-    Request,
-    Resume,
-    Say,
-)
+from twisted_chat.core.requests import ChooseName, Hello, Request, Resume, Say
 from twisted_chat.core.room import Cursor, Room
 from twisted_chat.core.talking import nothing
 from twisted_chat.i18n.language import match

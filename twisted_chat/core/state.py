@@ -36,13 +36,7 @@ from twisted_chat.core.changes import (
     Tell,
 )
 from twisted_chat.core.errors import NoSuchPerson, NotConfirmed, NotReading, Refusal
-from twisted_chat.core.events import (
-    Announced,
-    Entry,
-    Renamed,
-    RoomLeft,
-    Told,
-)
+from twisted_chat.core.events import Announced, Entry, Renamed, RoomLeft, Told
 from twisted_chat.core.ignoring import IgnoredPeople
 from twisted_chat.core.kept import Keeper
 from twisted_chat.core.moments import Moments

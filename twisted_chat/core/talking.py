@@ -15,15 +15,7 @@ from twisted_chat.core.chat import Answer, Chat
 from twisted_chat.core.errors import BadRequest, NobodyToAnswer, NoSuchPerson, Refusal
 from twisted_chat.core.link import Link
 from twisted_chat.core.questions import Asker
-from twisted_chat.core.requests import (
-    Join,
-    Leave,
-    Reply,
-    Request,
-    Say,
-    Tell,
-    Topic,
-)
+from twisted_chat.core.requests import Join, Leave, Reply, Request, Say, Tell, Topic
 from twisted_chat.core.room import Room
 
 

@@ -17,13 +17,7 @@ from msgspec import structs
 
 from twisted_chat.core.characters import find_unsafe, visible
 from twisted_chat.core.commands import TABLE
-from twisted_chat.core.errors import (
-    BadRequest,
-    ControlCharacter,
-    LineTooLong,
-    Refusal,
-    UnknownType,
-)
+from twisted_chat.core.errors import BadRequest, ControlCharacter, LineTooLong, Refusal, UnknownType
 from twisted_chat.core.events import (
     Acknowledged,
     Announced,

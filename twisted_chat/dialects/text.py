@@ -12,21 +12,11 @@ from itertools import accumulate
 from twisted_chat.core import commands
 from twisted_chat.core.characters import find_unsafe
 from twisted_chat.core.errors import ControlCharacter, NotUTF8
-from twisted_chat.core.events import (
-    Entry,
-    Event,
-    Greeted,
-    Style,
-)
+from twisted_chat.core.events import Entry, Event, Greeted, Style
 from twisted_chat.core.limits import TEXT_LIMIT
 from twisted_chat.core.profile import PERSON
 from twisted_chat.core.rendered import Rendered
-from twisted_chat.core.requests import (
-    Cancel,
-    Quit,
-    Request,
-    Say,
-)
+from twisted_chat.core.requests import Cancel, Quit, Request, Say
 from twisted_chat.dialects import lines as typed
 from twisted_chat.dialects.base import Dialect, line_ends
 from twisted_chat.dialects.commands import parse as parse_command

@@ -20,12 +20,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Protocol, cast
 
-from twisted_chat.core.requests import (
-    AreYouThere,
-    Cancel,
-    Interrupt,
-    Request,
-)
+from twisted_chat.core.requests import AreYouThere, Cancel, Interrupt, Request
 from twisted_chat.dialects.base import Dialect, choose
 from twisted_chat.net.sniff import UNDECIDED, Foreign, recognise
 from twisted_chat.net.telnet import Signal, SubnegotiationTooLong, TelnetFilter

@@ -12,20 +12,8 @@ import msgspec
 
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import (
-    Entry,
-    Event,
-    Refused,
-    Replayed,
-    Style,
-    Told,
-)
-from twisted_chat.core.requests import (
-    Request,
-    Say,
-    Tell,
-    Topic,
-)
+from twisted_chat.core.events import Entry, Event, Refused, Replayed, Style, Told
+from twisted_chat.core.requests import Request, Say, Tell, Topic
 from twisted_chat.dialects import wording
 from twisted_chat.dialects.display import shown
 from twisted_chat.i18n.language import N_, catalogue

@@ -9,13 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from twisted_chat.core.characters import visible
-from twisted_chat.core.events import (
-    Crowd,
-    Entered,
-    Entry,
-    Joined,
-    Left,
-)
+from twisted_chat.core.events import Crowd, Entered, Entry, Joined, Left
 from twisted_chat.core.names import room_among
 from twisted_chat.i18n.language import N_
 from twisted_chat.terminal.display import Display

@@ -34,14 +34,7 @@ from twisted_chat.client.wire import as_json
 from twisted_chat.console.output import forget_output, why_not
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import CannotStart, Refusal
-from twisted_chat.core.events import (
-    EntriesRemoved,
-    Entry,
-    Event,
-    Refused,
-    Style,
-    Welcomed,
-)
+from twisted_chat.core.events import EntriesRemoved, Entry, Event, Refused, Style, Welcomed
 from twisted_chat.core.names import ALWAYS_RESERVED, Reserved, nickname
 from twisted_chat.dialects import text as dialect
 from twisted_chat.dialects import wording

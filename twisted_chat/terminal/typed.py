@@ -13,13 +13,7 @@ from twisted.python.failure import Failure
 
 from twisted_chat.client.client import ChatClient
 from twisted_chat.client.unanswered import new_id
-from twisted_chat.core.errors import (
-    InNoRoom,
-    NobodyToAnswer,
-    NoSuchPerson,
-    NotInRoom,
-    Refusal,
-)
+from twisted_chat.core.errors import InNoRoom, NobodyToAnswer, NoSuchPerson, NotInRoom, Refusal
 from twisted_chat.core.events import (
     LanguageShown,
     NothingWaits,
