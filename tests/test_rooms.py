@@ -10,11 +10,13 @@ import pytest
 from msgspec import structs
 
 from tests.support.fakes import Visitor, World
+from tests.support.store import commit, draft
 from twisted_chat.core import room as room_module
 from twisted_chat.core.events import Entry, RoomsListed, TopicShown
 from twisted_chat.core.requests import ListRooms, Say
 from twisted_chat.core.room import GATHER_SECONDS, TAIL_BYTES, Room
 from twisted_chat.core.rooms import Rooms
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 
 def listed(visitor: Visitor, **fields: Any) -> tuple[list[str], int]:
@@ -160,6 +162,20 @@ def test_the_end_of_a_log_in_memory_is_bounded_in_bytes_too() -> None:
     room: Room = world.chat.reading.room(ana.session, "lobby")
     assert room._tail_size <= TAIL_BYTES
     assert room._tail_size == sum(len(entry.text) for run in room._tail for entry in run.events)  # type: ignore[attr-defined,misc]
+
+
+def test_a_room_is_found_by_its_old_name_when_somebody_has_left_it() -> None:
+    """The names of rooms were folded in another way."""
+    store = Store(MEMORY)
+    commit(store, draft(room="straße"))
+    world = World(store=store)
+    ana, bia, caio = world.enter("Ana", "Bia", "Caio")
+    for visitor in (ana, bia):
+        visitor.types("/join STRASSE")
+    bia.types("/leave")
+    caio.types("/join strasse")
+    assert caio.session.current is ana.session.current
+    assert sorted(listed(caio, all=True)[0]) == ["lobby", "straße"]
 
 
 def published(*numbers: int, text: str = "x") -> Room:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.writer import Setup, draft
-from twisted_chat.core.changes import Draft, Failed, Ordered, Outcome, Saved
+from twisted_chat.core.changes import Draft, Failed, Keep, KeptPerson, Ordered, Outcome, Saved
 from twisted_chat.core.errors import HistoryUnavailable, IdReused, NotSaved, Refusal, SearchNotReady
 from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found
@@ -149,6 +149,29 @@ def test_a_full_queue_has_space_when_half_of_it_is_free(setup: Setup) -> None:
     setup.journal.when_space(lambda: outstanding.append(setup.journal.outstanding))
     setup.loop.run_until(lambda: bool(outstanding))
     assert outstanding[0] <= QUEUE_LIMIT // 2
+
+
+def test_whom_the_chat_keeps_when_all_is_delivered_is_kept(tmp_path: Path) -> None:
+    """Only then it knows what each of them was shown."""
+    path = str(tmp_path / "chat.db")
+    setup = Setup(path)
+    ana = KeptPerson(b"a" * 16, b"c" * 32, "Ana", "en", False, (("lobby", 7),))
+    setup.mark(lambda: setup.journal.submit((Keep((ana,), ()),)))
+    stopped: list[bool] = []
+    setup.journal.stop(lambda: stopped.append(True))
+    time.sleep(0.05)  # the chat is late
+    setup.loop.run_until(lambda: bool(stopped))
+    with closing(Store(path)) as store:
+        assert store.people() == [ana]
+
+
+def test_a_log_on_disk_lasts_and_one_in_memory_does_not(tmp_path: Path) -> None:
+    for path, lasts in ((str(tmp_path / "chat.db"), True), (":memory:", False)):
+        setup = Setup(path)
+        assert setup.journal.lasts is lasts
+        assert setup.journal.is_open is True
+        setup.stop()
+        assert setup.journal.is_open is False
 
 
 def test_stopping_commits_what_is_queued_and_refuses_what_comes_later(tmp_path: Path) -> None:
