@@ -688,4 +688,4 @@ def test_more_after_a_search_that_is_over_shows_no_older_history(
 def test_a_topic_that_is_refused_was_not_said(ana: Person) -> None:
     shown = ana.types("/topic " + "x" * 500)
     assert shown[-1] == f"[SERVER]: Topic not changed: {'x' * 500}"
-    assert not any("Not said" in line for line in shown)
+    assert not any("Not sent" in line for line in shown)

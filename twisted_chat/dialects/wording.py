@@ -385,7 +385,7 @@ def help_lines(name: str | None, style: Style, table: commands.Table) -> list[st
         lines.append("  " + _translate(style, N_("Names: {names}"), names=names))
     else:
         lines.append(
-            "  " + _translate(style, N_("To say a line that starts with /, type // there."))
+            "  " + _translate(style, N_("To send a line that starts with /, start it with //."))
         )
     return lines
 
