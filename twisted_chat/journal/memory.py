@@ -137,10 +137,14 @@ class MemoryJournal:
         while self.queue or self.groups or self.reads:
             self.turn()
         self.stopped = True
-        self.end()
+        self._leave()
         stopped()
 
     def submit(self, changes: Sequence[Change]) -> None:
+        if self.stopped:
+            self.groups.append(Group(self.node, _late(changes)))
+            self._soon(self.catch_up)
+            return
         for change in changes:
             if isinstance(change, Keep):
                 self.store.keep(change.people, change.forgotten)
@@ -202,11 +206,11 @@ class MemoryJournal:
 
     @property
     def is_open(self) -> bool:
-        return not self._has_ended
+        return not (self.stopped or self._has_ended)
 
     @property
     def obstacle(self) -> str:
-        return self.broken or ""
+        return (self.broken or "") if self.is_open else "the log is not open"
 
     @property
     def outstanding(self) -> int:
@@ -241,11 +245,15 @@ class MemoryJournal:
     def end(self) -> None:
         """As ``kill -9``: what is not committed is lost, and nothing is called back any more."""
         self._has_ended = True
+        self._leave()
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        """The log has one node less."""
         self.log.queue = [item for item in self.log.queue if item[0] is not self]
         if self in self.log.journals:
             self.log.journals.remove(self)
-
-    # -- inside -------------------------------------------------------------------------------
 
     def _due(self) -> None:
         self._is_due = False
@@ -265,6 +273,17 @@ class MemoryJournal:
             self.reads.append(job)
         else:
             self._next_turn(lambda: None if self._has_ended else job())
+
+
+def _late(changes: Sequence[Change]) -> list[Outcome]:
+    """What becomes of ``changes`` that are submitted when the log is closed."""
+    return [
+        Failed(change, NotSaved(text=change.text, reason="the server is stopping"))
+        if isinstance(change, Draft)
+        else Ordered(change)
+        for change in changes
+        if not isinstance(change, Keep)
+    ]
 
 
 def _nobody(group: Group) -> None:
