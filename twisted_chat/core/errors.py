@@ -1,8 +1,8 @@
-"""Every refusal that a person can get: one class each.
+"""Refusals: one class for each reason.
 
-A refusal is an answer, not a defect: it says in one line what was not done and what to do
-about it. It carries a stable code for programs and a template for people; the template is
-translated where it is shown. Defects are ordinary exceptions and never come from here.
+A refusal is an answer, not an internal error: its one line tells a person why a request was
+refused, and what to do. It has a stable code for programs and a template for people, which is
+translated when it is shown. Internal errors are ordinary exceptions and are never defined here.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from twisted_chat.i18n.language import N_, catalogue
 
 
 class Refusal(Exception):
-    """What was asked is not done. ``details`` fill the braces of ``template``."""
+    """A request is refused. ``details`` fill the braces of ``template``."""
 
     code: ClassVar[str]
     template: ClassVar[str]
 
-    #: The id of the request that is refused, where it could not be read but its id could.
+    #: The id of the refused request, if only the id could be read.
     request_id: str | None = None
 
     def __init__(self, **details: object) -> None:
@@ -94,7 +94,7 @@ class NameInvalid(Refusal):
 
 
 class NameCharacter(NameInvalid):
-    """``character`` is not allowed in names, or not there: see :func:`.characters.named`."""
+    """``character`` is not allowed in names, or not at its place: see :func:`.characters.named`."""
 
     template = N_(
         "That name cannot be used: it contains the character {character}; letters, "
@@ -110,7 +110,7 @@ class NameStart(NameCharacter):
 
 
 class NameMarks(NameCharacter):
-    """``character`` is a mark that is one too many on its letter."""
+    """``character`` is a mark that is repeated, or one more than its letter may have."""
 
     template = N_(
         "That name cannot be used: the mark {character} is repeated, or its letter has "
@@ -119,7 +119,7 @@ class NameMarks(NameCharacter):
 
 
 class NameDirection(NameInvalid):
-    """It breaks the rule of RFC 5893, section 2."""
+    """The name breaks the rule of RFC 5893, section 2."""
 
     template = N_(
         "That name cannot be used: it is written from right to left, so it must start "
@@ -304,7 +304,7 @@ class SearchNotReady(Refusal):
 # -- the log ----------------------------------------------------------------------------------
 
 
-#: What SQLite says when the log cannot be used, so that people read it in their language.
+#: Reasons that SQLite gives when the log cannot be used, for translation.
 _REASONS = (
     N_("attempt to write a readonly database"),
     N_("database disk image is malformed"),
@@ -317,7 +317,7 @@ _REASONS = (
 
 
 class LogRefusal(Refusal):
-    """The log cannot be used; ``reason`` is translated where it is one that we know."""
+    """The log cannot be used; ``reason`` is translated if it is a known one."""
 
     def sentence(self, language: str) -> str:
         translate = catalogue(language).gettext
@@ -375,7 +375,7 @@ class InternalError(Refusal):
 
 
 class CannotStart(Refusal):
-    """The service or a program does not start; the operator reads why."""
+    """The service or a program does not start; the operator is told why."""
 
 
 class WrongSetting(CannotStart):

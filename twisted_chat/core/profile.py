@@ -1,7 +1,7 @@
-"""What kind of client somebody uses, as separate flags.
+"""The kind of client that somebody uses, as separate flags.
 
-A dialect has a profile; its connection gives it to the session. Only the flags decide how the
-chat treats a client: nothing in the core asks which dialect is spoken.
+A dialect has a profile; its connection gives it to the session. Only the flags decide how the chat
+treats a client: nothing in the core asks for the dialect.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import msgspec
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The properties of one kind of client. Each flag is independent of the others."""
 
-    #: Its first request is `hello`: no plain line before that is taken for a nickname.
+    #: Its first request is ``hello``: a plain line before that is not a nickname.
     introduces_itself: bool
-    #: It enters the default room when it comes in, besides the rooms that it asks for.
+    #: It enters the default room on joining the chat, besides the rooms that it asks for.
     enters_default_room: bool
     #: It is shown the last entries of a room that it joins. They are marked as replayed, and so
-    #: is what it missed when it comes back.
+    #: are missed entries when it comes back.
     wants_replay: bool
-    #: It is shown its own lines, as everybody else is.
+    #: It is shown its own lines.
     receives_own_lines: bool
-    #: Each entry of its own is acknowledged; so a topic that changes nothing is stored, too.
+    #: Each of its entries is acknowledged; so a topic that changes nothing is stored, too.
     receives_acknowledgements: bool
-    #: Its messages have ids, and one that comes again under the same id is stored once. It sends
-    #: again what was not acknowledged, so the server keeps none of that for it.
+    #: Its messages have ids, and a message with a known id is not stored again. It resends messages
+    #: that were not acknowledged, so the server keeps none of them for it.
     deduplicates: bool
-    #: It keeps the sequence numbers that it saw, and resumes after them. Any other client gets a
-    #: code, and resumes with the first line that did not arrive.
+    #: It keeps sequence numbers, and resumes after them. Any other client gets a code, and resumes
+    #: at the first line that did not arrive.
     resumes_by_number: bool
     #: It is shown every entry, however far it is behind.
     never_skips: bool
-    #: A blank line means nothing to it; otherwise a blank text is refused.
+    #: Its blank lines are ignored; otherwise, a blank text is refused.
     ignores_blank_lines: bool
-    #: It is told goodbye when it quits.
+    #: It is shown a goodbye when it quits.
     receives_goodbye: bool
 
 
