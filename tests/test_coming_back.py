@@ -435,6 +435,7 @@ def test_rooms_that_are_new_to_a_take_over_are_entered_in_their_turn() -> None:
     (welcome,) = of(again, Welcomed)
     assert welcome.rooms == {"lobby": 0, "cinema": 0}
     assert numbers(again) == [1]
+    assert again.session.current is again.session.cursors["lobby"].room
     assert "#cinema [SERVER]: Ana joined the room." not in bia.sees()  # it is Bia's current room
     full = {f"r{n}": 0 for n in range(Limits().rooms)}
     late = program(world, "Ana", ANA, **full)
@@ -706,6 +707,16 @@ def test_names_of_too_many_rooms_are_not_looked_at(monkeypatch: pytest.MonkeyPat
     bot = program(world, "Bot", ANA, **{f"r{n}": 0 for n in range(1300)})
     assert bot.connection.refusals() == ["too-many-rooms"]
     assert looked == []
+
+
+@pytest.mark.parametrize("limit", [2, 3, 4, None])
+def test_history_between_two_numbers_holds_neither_of_them(limit: int | None) -> None:
+    world = World()
+    bia, ana = world.enter("Bia", "Ana")
+    bia.types(*(str(n) for n in range(9)))
+    ana.ask(ReadHistory(after=2, before=6, limit=limit))
+    (page,) = of(ana, HistoryShown)
+    assert [entry.number for entry in page.entries] == [3, 4, 5][:limit]
 
 
 def test_searching() -> None:

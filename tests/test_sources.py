@@ -385,6 +385,21 @@ def test_a_program_makes_no_more_rooms_by_resuming() -> None:
     assert len(house.factory.snapshot()) == 3
 
 
+def test_a_program_whose_name_is_taken_has_made_no_rooms() -> None:
+    house = House(limits=structs.replace(NO_RATE, rooms_per_hour=1))
+    house.enter("Bia")
+    bot = house.connect()
+    answers = []
+    for name, room in (("Bia", "a"), ("Bot", "b")):
+        hello = {"type": "hello", "nickname": name, "resume": {room: 0, "lobby": 0}}
+        bot.send(json.dumps(hello).encode() + b"\n")
+        answers.append(json.loads(bot.lines()[0]))
+    assert answers[0]["code"] == "name-taken"
+    assert answers[1]["type"] == "welcome"
+    bot.send(b'{"type":"join","room":"c"}\n')
+    assert json.loads(bot.lines()[0])["code"] == "too-many-new-rooms"
+
+
 def test_in_a_trusted_network_rooms_are_not_counted() -> None:
     house = House(limits=structs.replace(NO_RATE, rooms_per_hour=1))
     house.factory.sources.trusted = networks("192.168.0.0/16")
