@@ -1,8 +1,7 @@
 """A chat server in memory, for the tests of programs that use :mod:`twisted_chat.client`.
 
-No sockets, no threads, no files, and time passes only when told to. What answers is the real
-server, from the bytes of its connections to the SQL of its log, so that what holds here holds
-outside::
+It has no sockets, threads or files, and time passes only when the test says so. The rest is the real
+server, from the bytes of its connections to the SQL of its log::
 
     server = ChatServer()
     bot = ChatClient(server.clock, server.endpoint(), "Echo")
@@ -11,10 +10,10 @@ outside::
     server.say("lobby", "Ana", "oi")
     assert [entry.text for entry in server.log("lobby")] == ["oi", "oi"]
 
-:class:`ChatServer` can also lose connections, be killed, be started again and take its time
-to save what is said. Give programs under test a :class:`~twisted_chat.client.MemoryState`:
-:class:`~twisted_chat.client.FileState` has a thread. ``docs/bots.rst`` has more. It must not know
-any test framework.
+A test can also make :class:`ChatServer` lose connections, kill it, start it again, and delay its
+commits. Give programs under test a :class:`~twisted_chat.client.MemoryState`:
+:class:`~twisted_chat.client.FileState` has a thread. ``docs/bots.rst`` has more. This module
+must not know any test framework.
 """
 
 from __future__ import annotations
@@ -60,25 +59,25 @@ from twisted_chat.server.build import Housekeeping, build_chat, build_factory
 
 __all__ = ["ChatServer", "SteppedClock"]
 
-#: When :attr:`ChatServer.clock` shows 0: 2026-01-01 00:00:00 UTC, in microseconds.
+#: The time at which :attr:`ChatServer.clock` shows 0: 2026-01-01 00:00:00 UTC, in microseconds.
 BEGINNING = 1_767_225_600_000_000
 
-#: Bytes that may be on their way before the sender has to wait.
+#: Bytes that can be in transit before the sender has to wait.
 BUFFER = 2**16
 
-#: More entries than any test says.
+#: More entries than any test has.
 MANY = 2**31
 
 
 class SteppedClock(Clock):
-    """A clock for tests, on which everything happens at its own time.
+    """A clock for tests on which each call happens at its own time.
 
-    Twisted's own moves first, and then lets everything happen that was due meanwhile. Who
-    looks every few seconds whether something has come would find a long silence.
+    Twisted's own clock moves first, and then makes all calls that were due meanwhile: a check every
+    few seconds would then find a long silence.
     """
 
     def advance(self, amount: float) -> None:
-        """Let ``amount`` seconds pass; with 0, what is due at this moment happens."""
+        """Let ``amount`` seconds pass; with 0, make the calls that are due now."""
         end = self.rightNow + amount
         while self.calls:
             due = min(call.getTime() for call in self.calls)
@@ -90,12 +89,12 @@ class SteppedClock(Clock):
 
 
 class ChatServer:
-    """A chat server in memory, and whom a test lets come to it.
+    """A chat server in memory, and the people whom a test adds to it.
 
-    Everything happens on :attr:`clock`. A method here returns when all has happened that
-    follows without time passing. After a call of anything else, such as a request of a client,
-    :meth:`settle` brings it about. A client that lost its connection tries again after up to
-    two seconds, then after more and more, up to half a minute.
+    Everything happens on :attr:`clock`. A method returns when everything has happened that needs
+    no time to pass. After other calls, such as a request of a client, call :meth:`settle`. A client
+    that lost its connection tries again after up to two seconds, then after longer and longer times,
+    up to half a minute.
     """
 
     def __init__(
@@ -110,14 +109,17 @@ class ChatServer:
         language: str = "en",
         tls: IOpenSSLContextFactory | None = None,
     ) -> None:
-        """It runs at once. Several servers may share a ``clock``.
+        """Start the server. The arguments that are not listed are as for ``twistd chat``.
 
-        With ``tls``, such as Twisted's ``CertificateOptions``, it speaks TLS. The rest is as
-        the options of ``twistd chat``; ``motd`` is its lines. ``rate`` None is no
-        flood control, ``keep_days`` 0 keeps everything, ``reconnect_grace`` is in seconds.
+        :param clock: several servers may share one.
+        :param motd: the lines of the message of the day.
+        :param keep_days: days that entries are kept; 0 is for ever.
+        :param rate: None is no flood control.
+        :param reconnect_grace: in seconds.
+        :param tls: such as Twisted's ``CertificateOptions``; with it, the server speaks TLS.
         """
         self.clock = SteppedClock() if clock is None else clock
-        #: Whether who connects is let in, while the server runs.
+        #: Whether new connections are accepted while the server runs.
         self.accepts_connections = True
         self._commits_at_once = True
         self._disk_error: str | None = None
@@ -137,7 +139,7 @@ class ChatServer:
 
     @property
     def commits_at_once(self) -> bool:
-        """If not, what is said and who comes waits for :meth:`commit`."""
+        """Whether changes are committed at once; if not, they wait for :meth:`commit`."""
         return self._commits_at_once
 
     @commits_at_once.setter
@@ -148,7 +150,7 @@ class ChatServer:
 
     @property
     def disk_error(self) -> str | None:
-        """Why nothing can be saved or read, such as "database or disk is full"; None: it can."""
+        """Why nothing can be saved or read, such as "database or disk is full", or None."""
         return self._disk_error
 
     @disk_error.setter
@@ -160,15 +162,15 @@ class ChatServer:
     # -- connecting ---------------------------------------------------------------------------
 
     def endpoint(self) -> IStreamClientEndpoint:
-        """Where this server is, for a :class:`~twisted_chat.client.ChatClient`."""
+        """The endpoint of this server, for a :class:`~twisted_chat.client.ChatClient`."""
         return _Endpoint(self._connect)
 
     def settle(self) -> None:
-        """Let all happen that can without time passing."""
+        """Let everything happen that needs no time to pass."""
         self.clock.advance(0)
 
     def cut(self, nickname: str | None = None) -> None:
-        """The connection of ``nickname`` breaks off, or every one; what is on the way is lost."""
+        """Break the connection of ``nickname``, or all of them; bytes in transit are lost."""
         for wire in tuple(self._wires):
             if nickname is None or _nickname(wire) == nickname:
                 wire.break_off(ConnectionLost(), ConnectionLost())
@@ -178,9 +180,9 @@ class ChatServer:
 
     @property
     def people(self) -> tuple[str, ...]:
-        """The nicknames of those who are in the chat, in the order in which they came.
+        """The nicknames of the people in the chat, in the order in which they joined.
 
-        Also of programs that lost their connection, as long as they may come back unnoticed.
+        They include programs that lost their connection, as long as they can come back unnoticed.
         """
         if self._life is None:
             return ()
@@ -188,9 +190,9 @@ class ChatServer:
         return tuple(one.nickname for one in found if one.nickname is not None)
 
     def enter(self, nickname: str, *rooms: str) -> ChatClient:
-        """Somebody comes, unless they have before, and goes to ``rooms``; returns their client.
+        """Let somebody join the chat, unless they are in it, and ``rooms``; returns their client.
 
-        :raises Refusal: the server does not let them in under that name.
+        :raises Refusal: the server refuses the nickname.
         """
         guest = self._guests.get(nickname)
         if guest is None:
@@ -202,26 +204,26 @@ class ChatServer:
         return guest
 
     def leave(self, nickname: str) -> None:
-        """Somebody who came with :meth:`enter` or :meth:`say` leaves the chat.
+        """Let somebody leave the chat who joined it with :meth:`enter` or :meth:`say`.
 
-        :raises KeyError: nobody did so under that name.
+        :raises KeyError: nobody joined with this nickname.
         """
         self._guests.pop(nickname).stopService()
         self.settle()
 
     def say(self, room: str, nickname: str, text: str) -> Deferred[Receipt]:
-        """Somebody says something in ``room``, and comes and goes there before if need be.
+        """Let somebody send a message to ``room``, and join it before if necessary.
 
-        Fires when it is saved: at once, where nothing is in the way.
+        The result fires when the message is saved: at once, unless commits are delayed.
         """
         saying = self.enter(nickname, room).say(text, room)
         self.settle()
         return saying
 
     def announce(self, text: str, room: str | None = None) -> None:
-        """The operator says something, to everybody or to one room.
+        """Make an announcement of the operator, to everybody or to one room.
 
-        :raises Refusal: the text holds a control character, or the room's name is not one.
+        :raises Refusal: the text contains a control character, or the room's name is invalid.
         """
         self._running().chat.announce(announcement(text, room))
         self.settle()
@@ -229,12 +231,12 @@ class ChatServer:
     # -- the log ------------------------------------------------------------------------------
 
     def log(self, room: str) -> list[Entry]:
-        """All that is saved in ``room``, in its order."""
+        """All saved entries of ``room``, in their order."""
         name = room_among(room, [state.name for state in self._store.rooms()])
         return self._store.reader().after(name, 0, MANY, MANY)
 
     def commit(self) -> None:
-        """Save what has been said until now, as one group. See :attr:`commits_at_once`."""
+        """Commit all waiting changes as one group. See :attr:`commits_at_once`."""
         self._running().journal.step()
         self.settle()
 
@@ -242,11 +244,11 @@ class ChatServer:
 
     @property
     def is_running(self) -> bool:
-        """Whether it does; where not, connections are refused."""
+        """Whether the server runs; if not, connections are refused."""
         return self._life is not None
 
     def stop(self) -> None:
-        """It stops in good order: saves what was said, tells everybody and closes."""
+        """Stop the server in good order: it saves all messages, tells everybody and closes."""
         life = self._running()
         self._life = None
         life.housekeeping.stop()
@@ -255,7 +257,7 @@ class ChatServer:
         self._drop_all()
 
     def kill(self) -> None:
-        """It ends as with ``kill -9``: what was not committed is lost."""
+        """End the server as with ``kill -9``: changes that were not committed are lost."""
         life = self._running()
         self._life = None
         life.housekeeping.stop()
@@ -267,10 +269,11 @@ class ChatServer:
         return Backup(self._store.copy())
 
     def start(self, *, new_log: bool = False, backup: Backup | None = None) -> None:
-        """It begins again: with the log that it had, with an empty one, or with a ``backup``, which
-        can be put back any number of times.
+        """Start the server again: with its log, an empty one, or a ``backup``.
 
-        :raises RuntimeError: it runs.
+        A backup can be restored any number of times.
+
+        :raises RuntimeError: the server runs.
         """
         if self._life is not None:
             raise RuntimeError("the server runs already")
@@ -334,7 +337,7 @@ class ChatServer:
         connecting.callback(client)
 
     def _drop_all(self) -> None:
-        """The process is gone, and nobody in it is told."""
+        """Break all connections; only the other side of each is told."""
         for wire in self._wires:
             wire.break_off(None, ConnectionLost())
         self._wires.clear()
@@ -348,7 +351,7 @@ def _nickname(wire: _Wire) -> str:
 
 
 def _nothing() -> None:
-    """Nobody waits for it."""
+    """The callback of :meth:`ChatServer.stop`, which does not wait."""
 
 
 def _opened(refusal: Refusal | None) -> None:
@@ -364,7 +367,7 @@ class Backup:
 
 
 class _Life:
-    """What a server has from its start to its end; the log outlives it."""
+    """One run of a server, from its start to its end; the log outlives it."""
 
     def __init__(self, server: ChatServer) -> None:
         clock = server.clock
@@ -380,7 +383,7 @@ class _Life:
             room=server._room,
             keep_days=server._keep_days,
             motd=server._motd,
-            # All who come do so from one address.
+            # All clients have one address.
             limits=Limits(rate=server._rate, connections_per_address=0, rooms_per_hour=0),
         )
         self.factory = build_factory(
