@@ -1,7 +1,7 @@
 """A chat server in memory, for the tests of programs that use :mod:`twisted_chat.client`.
 
-It has no sockets, threads or files, and time passes only when the test says so. The rest is the real
-server, from the bytes of its connections to the SQL of its log::
+It has no sockets, threads or files, and time passes only when the test says so. The rest is the
+real server, from the bytes of its connections to the SQL of its log::
 
     server = ChatServer()
     bot = ChatClient(server.clock, server.endpoint(), "Echo")
@@ -91,8 +91,8 @@ class SteppedClock(Clock):
 class ChatServer:
     """A chat server in memory, and the people whom a test adds to it.
 
-    Everything happens on :attr:`clock`. A method returns when everything has happened that needs
-    no time to pass. After other calls, such as a request of a client, call :meth:`settle`. A client
+    Everything happens on :attr:`clock`. A method returns after everything that needs no time
+    to pass. After other calls, such as a request of a client, call :meth:`settle`. A client
     that lost its connection tries again after up to two seconds, then after longer and longer times,
     up to half a minute.
     """
