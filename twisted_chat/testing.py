@@ -93,8 +93,8 @@ class ChatServer:
 
     Everything happens on :attr:`clock`. A method returns after everything that needs no time
     to pass. After other calls, such as a request of a client, call :meth:`settle`. A client
-    that lost its connection tries again after up to two seconds, then after longer and longer times,
-    up to half a minute.
+    that lost its connection tries again after up to two seconds, then after longer and longer
+    times, up to half a minute.
     """
 
     def __init__(
