@@ -41,6 +41,16 @@ def test_long_lines_break_and_do_not_scroll(element: str) -> None:
     assert declared & {"white-space: pre-wrap", "white-space: normal"}
 
 
+def test_the_readme_says_why_before_how() -> None:
+    """On its first screen: what somebody gets here and not from an IRC server."""
+    why, how = (ROOT / "README.rst").read_text(encoding="utf-8").split("\nStart a server\n")
+    first_screen = "\n".join(why.splitlines()[:24])
+    for reason in ("IRC", "Nothing is lost", "on disk", "Any client", "can be proven"):
+        assert reason in first_screen
+    assert "pip install" not in why
+    assert "pip install" in how
+
+
 @pytest.mark.parametrize("name", ["quickstart", "bots"])
 def test_the_first_bot_is_the_same_everywhere(name: str) -> None:
     """``test_client.py`` runs the one in the docstring."""
