@@ -291,9 +291,9 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     bench = commands.add_parser(
         "bench",
         help="measure how much a server delivers",
-        description="Start a server, connect clients, let some of them speak as fast as they can, "
-        "check that everybody gets every line in order, and print the figures. Status 1: a line "
-        "was missing, doubled, out of order or altered; 2: it could not be done.",
+        description="Start a server, connect clients, let some of them send as fast as they can, "
+        "check that each client gets every line in order, and print the figures. Status 1: a line "
+        "was missing, doubled, out of order or altered; 2: the measurement failed.",
     )
     bench.set_defaults(command=_bench)
     bench.add_argument(
@@ -304,10 +304,10 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     numbers = (
         ("--clients", 100, "clients"),
-        ("--rooms", 1, "rooms that they are in, one each"),
-        ("--senders", 10, "clients that speak; the others only listen"),
-        ("--size", 64, "bytes of a message"),
-        ("--stopped", 0, "clients that stop reading until all has been said"),
+        ("--rooms", 1, "rooms; each client is in one"),
+        ("--senders", 10, "clients that send; the others only listen"),
+        ("--size", 64, "bytes per message"),
+        ("--stopped", 0, "clients that stop reading until all messages are sent"),
     )
     for option, default, meaning in numbers:
         bench.add_argument(
@@ -318,13 +318,13 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="S",
         type=float,
         default=5.0,
-        help="seconds that are counted, after one to warm up; 0: only come in [default: 5]",
+        help="counted seconds, after one of warm-up; 0: only connect [default: 5]",
     )
     bench.add_argument(
         "--rate",
         metavar="N",
         type=float,
-        help="messages a second, of all senders [default: as many as the server takes]",
+        help="messages per second, of all senders [default: as many as the server accepts]",
     )
     bench.add_argument(
         "--mixed", action="store_true", help="clients of both languages, and programs"
@@ -333,7 +333,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--against",
         metavar="SERVER,…",
         default="",
-        help="do the same with other servers, as far as they are installed: ngircd, inspircd, "
+        help="also measure these servers, if they are installed: ngircd, inspircd, "
         "nats; limit, threads, linereceiver (from --baselines); or all",
     )
     bench.add_argument(
@@ -344,20 +344,22 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="ROW,…",
         nargs="?",
         const="all",
-        help="instead, measure the works for which there are targets (or those rows of them), "
-        "--seconds each, and say which were reached",
+        help="instead, measure all works that have targets (or only these rows of the table), "
+        "--seconds each, and print which targets were reached",
     )
     bench.add_argument(
         "--repeats",
         metavar="N",
         type=_told(_count),
         default=1,
-        help="measure each so often; the median counts [default: 1]",
+        help="repetitions of each measurement; the median counts [default: 1]",
     )
     bench.add_argument("--json", metavar="FILE", help="write all figures there")
     bench.add_argument("--plot", metavar="FILE.png", help="draw the comparison (needs matplotlib)")
     bench.add_argument(
-        "--baselines", metavar="FOLDER", help="where they are [default: of this checkout]"
+        "--baselines",
+        metavar="FOLDER",
+        help="their folder [default: of this checkout]",
     )
     bench.add_argument(
         "--package",
