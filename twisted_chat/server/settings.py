@@ -347,7 +347,7 @@ SETTINGS = (
     Setting(
         "rate",
         "20:5",
-        "Flood control: BURST lines at once, then PER_SECOND lines a second; or off.",
+        "Flood control: BURST lines at once, then PER_SECOND lines per second; or off.",
         N_("BURST:PER_SECOND, such as 20:5, or off"),
         _rate,
     ),
