@@ -15,7 +15,7 @@ from twisted_chat.core.catch_up import CATCH_UP_SECONDS, FEED_SECONDS, PAGE
 from twisted_chat.core.changes import Draft, announcement
 from twisted_chat.core.commands import TABLE, State
 from twisted_chat.core.errors import ControlCharacter, NameInvalid, Refusal, UnknownCommand
-from twisted_chat.core.events import Entry, LinesSkipped, Replayed
+from twisted_chat.core.events import Entered, Entry, LinesSkipped, Replayed
 from twisted_chat.core.ignoring import IGNORED_LIMIT
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.names import ALWAYS_RESERVED, OLD_ROOM_LIMIT, Reserved
@@ -822,6 +822,19 @@ def test_another_language_leaves_the_timestamps_as_they_are() -> None:
 def test_the_message_of_the_day_comes_first() -> None:
     world = World(motd=["Be kind.", "\x1b[31mred"])
     assert Visitor(world).types("Ana")[:2] == ["Be kind.", "␛[31mred"]
+
+
+def test_new_settings_hold_for_whoever_comes_next() -> None:
+    world = World(history_lines=3)
+    (ana,) = world.enter("Ana")
+    ana.types("1", "2", "3", "4")
+    bia, caio = Visitor(world), Visitor(world)
+    bia.types("Bia")
+    world.chat.configure(motd=("News",), history_lines=2, keep_days=7)
+    assert caio.types("Caio")[0] == "News"
+    assert (entries(bia), entries(caio)) == ([2, 3, 4], [3, 4])
+    (entered,) = (e for e in caio.connection.events if isinstance(e, Entered))
+    assert entered.keep_days == 7
 
 
 def test_announcements() -> None:

@@ -26,6 +26,7 @@ from twisted_chat.core.events import (
     Renamed,
     Replaced,
     Replayed,
+    RoomLeft,
     SearchShown,
     Welcomed,
 )
@@ -34,6 +35,7 @@ from twisted_chat.core.requests import (
     ChooseName,
     Hello,
     Join,
+    Leave,
     Quit,
     ReadHistory,
     Resume,
@@ -310,6 +312,21 @@ def test_whoever_catches_up_from_the_disk_is_shown_all_and_told_of_nothing_else(
     assert numbers(ana) == list(range(2, total + 1))
     assert numbers(caio) == list(range(1, total + 1))
     assert of(ana, EntriesRemoved, LinesSkipped) == of(caio, EntriesRemoved, LinesSkipped) == []
+
+
+def test_whoever_leaves_a_room_while_its_log_is_read_for_them_is_shown_nothing_of_it() -> None:
+    world = World()
+    bia, caio = world.enter("Bia", "Caio")
+    caio.connection.ready = False
+    bia.types(*(str(n) for n in range(3 * TAIL)))
+    caio.connection.ready = True
+    caio.session.resume()
+    caio.session.handle(Leave())
+    world.journal.step()  # they have left, and the log is read after that
+    world.journal.run()
+    events = caio.connection.events
+    left = next(n for n, event in enumerate(events) if isinstance(event, RoomLeft))
+    assert [event for event in events[left:] if isinstance(event, Entry)] == []
 
 
 def test_what_is_younger_than_the_days_to_keep_stays() -> None:

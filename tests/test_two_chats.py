@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from logging import ERROR
 from typing import get_args
 
 import msgspec
@@ -18,6 +20,13 @@ from twisted_chat.core.requests import ChooseName, Hello, Join, Quit, Say
 from twisted_chat.core.sources import Sources
 
 CLIENT = "0f" * 16
+
+
+@pytest.fixture(autouse=True)
+def _no_internal_error(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A change that cannot be carried out is logged, and the next one goes on."""
+    yield
+    assert [r.getMessage() for r in caplog.get_records("call") if r.levelno >= ERROR] == []
 
 
 def program(world: World, nodes: Nodes, name: str, client: str = CLIENT, **seen: int) -> Visitor:
@@ -122,6 +131,20 @@ def test_an_announcement_reaches_everybody() -> None:
     nodes[0].chat.announce(announcement("soon"))
     nodes.settle()
     assert ana.sees()[-1] == bia.sees()[-1] == "[SERVER]: soon"
+
+
+def test_nobody_waits_for_people_at_the_other_node() -> None:
+    nodes = Nodes()
+    ana, bia = *nodes.enter(0, "Ana"), *nodes.enter(1, "Bia")
+    rooms = [
+        world.chat.reading.room(v.session, "lobby")
+        for world, v in zip(nodes.worlds, (ana, bia), strict=True)
+    ]
+    assert [room.away for room in rooms] == [1, 1]
+    nodes.types(bia, "/leave")
+    assert [room.away for room in rooms] == [0, 1]
+    nodes.types(bia, "/join lobby", "/quit")
+    assert [room.away for room in rooms] == [0, 1]
 
 
 def test_when_a_node_disappears_its_people_leave() -> None:
