@@ -1,6 +1,6 @@
 """How soon the client answers a key while ten thousand lines arrive, and how large it grows.
 
-    python benchmarks/client.py [--lines N]
+    python -m benchmarks.client [--lines N]
 
 A real server, a real client on a terminal, and somebody who says many lines at once. A key is
 pressed again and again, and its echo on the screen awaited: first while nothing happens, which
@@ -87,7 +87,7 @@ class Terminal:
 
 def keys(terminal: Terminal, until: float, end: bytes | None) -> list[float]:
     """Press keys until a time, or until ``end`` is on the screen; the seconds that each took."""
-    delays = []
+    delays: list[float] = []
     while time.monotonic() < until and (end is None or end not in terminal.shown):
         delays.append(terminal.press(b"ZXQW"[len(delays) % 4 :][:1]))
         if len(delays) % 40 == 0:

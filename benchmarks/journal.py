@@ -1,4 +1,4 @@
-"""How fast the log is: ``python benchmarks/journal.py`` from a checkout.
+"""How fast the log is: ``python -m benchmarks.journal`` from a checkout.
 
 First, acknowledged messages a second, end to end: a real server process on one core, all
 senders in this process on another one, each with a window of messages on their way. A sender
@@ -29,9 +29,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
-from benchmarks.journal_load import (  # noqa: E402
+from benchmarks.journal_load import (
     CORES,
     TEXT,
     Pinger,
@@ -42,11 +41,11 @@ from benchmarks.journal_load import (  # noqa: E402
     one_commit_each,
     request,
 )
-from tests.support.processes import PATIENCE  # noqa: E402
-from twisted_chat.core.events import Entry  # noqa: E402
-from twisted_chat.journal.chain import link  # noqa: E402
-from twisted_chat.journal.sqlite.reader import Reader  # noqa: E402
-from twisted_chat.journal.sqlite.store import Durability, Store  # noqa: E402
+from tests.support.processes import PATIENCE
+from twisted_chat.core.events import Entry
+from twisted_chat.journal.chain import link
+from twisted_chat.journal.sqlite.reader import Reader
+from twisted_chat.journal.sqlite.store import Durability, Store
 
 #: What is to be reached.
 TARGET_RATE, TARGET_RATIO = 20_000, 10

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
-from tests.support.processes import PATIENCE, free_port, start_twistd  # noqa: E402
-from twisted_chat.core.changes import Draft  # noqa: E402
-from twisted_chat.journal.sqlite.store import Durability, Store  # noqa: E402
+from tests.support.processes import PATIENCE, free_port, start_twistd
+from twisted_chat.core.changes import Draft
+from twisted_chat.journal.sqlite.store import Durability, Store
 
 TEXT = "x" * 64
 ACK = b'"type":"ack"'

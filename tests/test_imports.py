@@ -168,6 +168,13 @@ def test_the_package_itself_imports_nothing() -> None:
     assert imported_by("") == set()
 
 
+@pytest.mark.parametrize("module", FILES)
+def test_the_package_imports_nothing_that_is_not_installed(module: str) -> None:
+    """Of the source checkout, only the package itself is installed."""
+    names = imported_by(module)
+    assert {name for name in names if is_one_of(name, ("benchmarks", "tests", "tools"))} == set()
+
+
 @pytest.mark.parametrize("module", STAND_FREE)
 def test_a_free_module_imports_nothing_of_ours(module: str) -> None:
     assert ours(imported_by(module)) == set()

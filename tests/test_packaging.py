@@ -94,8 +94,19 @@ def test_every_package_that_is_imported_is_required() -> None:
         for name in third_party(ast.parse(path.read_text("utf-8")))
     }
     required = NEEDED | EXTRAS["terminal"] | EXTRAS["metrics"] | EXTRAS["tls"]
-    assert sorted(used - required - EXTRAS.get("plot", set())) == []
+    assert sorted(used - required) == []
     assert sorted(required - used) == []
+
+
+def test_what_the_benchmark_imports_is_required() -> None:
+    """By the server, by the tests, or by its own extra, all of which is used."""
+    used = {
+        name
+        for path in (ROOT / "benchmarks").rglob("*.py")
+        for name in third_party(ast.parse(path.read_text("utf-8")))
+    } - {"benchmarks", "tests"}
+    assert sorted(used - NEEDED - EXTRAS["bench"]) == []
+    assert sorted(EXTRAS["bench"] - used) == []
 
 
 def test_the_documentation_names_every_dependency() -> None:

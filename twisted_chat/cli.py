@@ -6,6 +6,7 @@ It reads the arguments. What a subcommand needs is imported in it, the reactor a
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -49,6 +50,11 @@ class WrongSeconds(CannotStart):
     template = N_("{given} is not a number of seconds")
 
 
+class BenchmarkNotInstalled(CannotStart):
+    code = "benchmark-not-installed"
+    template = N_("The benchmark is in the source checkout: python -m benchmarks")
+
+
 class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong."""
 
@@ -70,6 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    if arguments is None:
+        arguments = sys.argv[1:]
+    if arguments[:1] == ["bench"]:
+        return _bench(arguments[1:])
     parser = _arguments()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -170,7 +180,8 @@ def _arguments() -> argparse.ArgumentParser:
     backup.set_defaults(command=_backup)
     _add_database(backup)
     backup.add_argument("copy", metavar="FILE", help="the copy")
-    _add_bench(commands)
+    # For the list of commands: _run hands its arguments to the benchmark.
+    commands.add_parser("bench", help="measure how much a server delivers", add_help=False)
     return parser
 
 
@@ -285,87 +296,6 @@ def _security(options: argparse.Namespace) -> Security:
 
 def _add_nick(command: argparse.ArgumentParser) -> None:
     command.add_argument("--nick", metavar="NAME", type=_told(_name), help="your name")
-
-
-def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
-    bench = commands.add_parser(
-        "bench",
-        help="measure how much a server delivers",
-        description="Start a server, connect clients, let some of them send as fast as they can, "
-        "check that each client gets every line in order, and print the figures. Status 1: a line "
-        "was missing, doubled, out of order or altered; 2: the measurement failed.",
-    )
-    bench.set_defaults(command=_bench)
-    bench.add_argument(
-        "--connect",
-        metavar="HOST[:PORT]",
-        type=_told(parse_address),
-        help="a running server of ours, with --rate=off, instead of starting one",
-    )
-    numbers = (
-        ("--clients", 100, "clients"),
-        ("--rooms", 1, "rooms; each client is in one"),
-        ("--senders", 10, "clients that send; the others only listen"),
-        ("--size", 64, "bytes per message"),
-        ("--stopped", 0, "clients that stop reading until all messages are sent"),
-    )
-    for option, default, meaning in numbers:
-        bench.add_argument(
-            option, metavar="N", type=int, default=default, help=f"{meaning} [default: {default}]"
-        )
-    bench.add_argument(
-        "--seconds",
-        metavar="S",
-        type=float,
-        default=5.0,
-        help="counted seconds, after one of warm-up; 0: only connect [default: 5]",
-    )
-    bench.add_argument(
-        "--rate",
-        metavar="N",
-        type=float,
-        help="messages per second, of all senders [default: as many as the server accepts]",
-    )
-    bench.add_argument(
-        "--mixed", action="store_true", help="clients of both languages, and programs"
-    )
-    bench.add_argument(
-        "--against",
-        metavar="SERVER,…",
-        default="",
-        help="also measure these servers, if they are installed: ngircd, inspircd, "
-        "nats; limit, threads, linereceiver (from --baselines); or all",
-    )
-    bench.add_argument(
-        "--durability", choices=("full", "normal"), default="full", help="of our server"
-    )
-    bench.add_argument(
-        "--table",
-        metavar="ROW,…",
-        nargs="?",
-        const="all",
-        help="instead, measure all works that have targets (or only these rows of the table), "
-        "--seconds each, and print which targets were reached",
-    )
-    bench.add_argument(
-        "--repeats",
-        metavar="N",
-        type=_told(_count),
-        default=1,
-        help="repetitions of each measurement; the median counts [default: 1]",
-    )
-    bench.add_argument("--json", metavar="FILE", help="write all figures there")
-    bench.add_argument("--plot", metavar="FILE.png", help="draw the comparison (needs matplotlib)")
-    bench.add_argument(
-        "--baselines",
-        metavar="FOLDER",
-        help="their folder [default: of this checkout]",
-    )
-    bench.add_argument(
-        "--package",
-        metavar="FOLDER",
-        help="measure the server in this checkout [default: the one that is installed]",
-    )
 
 
 def _add_database(command: argparse.ArgumentParser) -> None:
@@ -516,10 +446,18 @@ def _end(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _bench(options: argparse.Namespace) -> int:
-    from twisted_chat.bench import command
-
-    return command.run(options)
+def _bench(arguments: Sequence[str]) -> int:
+    """The benchmark, which reads its arguments itself: for development, and not installed."""
+    try:
+        benchmark = importlib.import_module("benchmarks.delivery.command")
+    except ModuleNotFoundError as error:
+        # Another project's "benchmarks" may be installed; what ours needs is no reason to hide.
+        if not (error.name or "").startswith("benchmarks"):
+            raise
+        _complain(BenchmarkNotInstalled().sentence(from_environment()))
+        return 2
+    status: int = benchmark.main(arguments)
+    return status
 
 
 if __name__ == "__main__":

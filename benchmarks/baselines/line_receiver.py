@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 class Talk(LineReceiver):
     delimiter = b"\n"
     factory: Rooms
+    transport: Any
 
     def __init__(self) -> None:
         self.name = b""
@@ -46,7 +47,7 @@ class Talk(LineReceiver):
 
 
 class Rooms(Factory):
-    protocol = Talk
+    protocol: Any = Talk
 
     def __init__(self) -> None:
         self.rooms: defaultdict[bytes, set[Any]] = defaultdict(set)

@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.delivery import usage
 from tests.support.faulty_server import VARIABLE
 from tests.support.processes import PATIENCE, Server, environment, free_port
-from twisted_chat.bench import usage
 
 MEGABYTE = 1_000_000
 

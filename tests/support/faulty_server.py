@@ -37,7 +37,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
-from twisted_chat.bench import usage
+from benchmarks.delivery import usage
 
 VARIABLE = "TWISTED_CHAT_TEST_FAULTS"
 

@@ -9,7 +9,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable
 
-from twisted_chat.bench.speech import Lines, Speech, Step, nickname
+from benchmarks.delivery.speech import Lines, Speech, Step, nickname
 
 #: Bytes that wait for a client that does not read, about.
 _LITTLE = 1 << 15

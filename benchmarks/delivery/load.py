@@ -16,16 +16,16 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
-from twisted_chat.bench import usage
-from twisted_chat.bench.audience import Audience
-from twisted_chat.bench.connection import OUT, Client
-from twisted_chat.bench.delays import Delays
-from twisted_chat.bench.errors import CannotMeasure
-from twisted_chat.bench.progress import Bar
-from twisted_chat.bench.servers import Running
-from twisted_chat.bench.speech import LOBBY
-from twisted_chat.bench.transcript import Reader
-from twisted_chat.bench.work import Measured, Work
+from benchmarks.delivery import usage
+from benchmarks.delivery.audience import Audience
+from benchmarks.delivery.connection import OUT, Client
+from benchmarks.delivery.delays import Delays
+from benchmarks.delivery.errors import CannotMeasure
+from benchmarks.delivery.progress import Bar
+from benchmarks.delivery.servers import Running
+from benchmarks.delivery.speech import LOBBY
+from benchmarks.delivery.transcript import Reader
+from benchmarks.delivery.work import Measured, Work
 
 #: Bytes that are read from one client at once.
 _PIECE = 1 << 18

@@ -1,7 +1,7 @@
 """The servers that are measured: how each is started, and how one speaks to it.
 
 A server runs in a temporary folder, on a free port of this machine, on one core, with its flood
-limits off.
+limits off. Ours can have flood control on, at a rate that slows nobody.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import twisted_chat
-from twisted_chat.bench import usage
-from twisted_chat.bench.errors import CannotMeasure, NotInstalled
-from twisted_chat.bench.speech import Irc, JsonLines, Nats, Plain, Speech, Text
+from benchmarks.delivery import usage
+from benchmarks.delivery.errors import CannotMeasure, NotInstalled
+from benchmarks.delivery.speech import Irc, JsonLines, Nats, Plain, Speech, Text
 
 #: Seconds for a server to listen, and for one to end.
 PATIENCE = 20.0
 
 #: The folder that holds the package.
 _ROOT = Path(twisted_chat.__file__).resolve().parent.parent
+
+#: Flood control that slows nobody: more lines at once, and a second, than any server takes. All
+#: clients are one source.
+_HIGH_RATE = "1000000000:1000000000"
 
 #: Names and rooms in the peers' settings: more than there will be.
 _PLENTY = 60_000
@@ -39,7 +43,9 @@ class Options:
     durability: str = "full"
     #: The folder whose ``twisted_chat`` is measured: this one, or another checkout's.
     package: Path = _ROOT
-    baselines: Path = _ROOT / "benchmarks" / "baselines"
+    baselines: Path = Path(__file__).resolve().parent.parent / "baselines"
+    #: Whether our server charges lines to a rate.
+    flood_control: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class Kind:
     #: Seconds for which it may gather, in a large room, who has come in.
     gathering: float = 0.0
     environment: dict[str, str] = field(default_factory=dict)
+    #: The program that is asked for its version with ``--version``; empty for the baselines.
+    program: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,11 @@ class Running:
 # -- how each is started ----------------------------------------------------------------------
 
 
-def _program(server: str, name: str) -> str:
+def find_program(server: str, name: str) -> str:
+    """Where the program ``name`` of ``server`` is.
+
+    :raises NotInstalled: it is not there.
+    """
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if path is None:
         raise NotInstalled(server, name)
@@ -98,7 +110,7 @@ def _ours(folder: Path, port: int, options: Options) -> Sequence[str]:
         f"--listen=tcp:{port}:interface=127.0.0.1:backlog=1024",
         f"--database={folder / 'chat.db'}",
         f"--durability={options.durability}",
-        "--rate=off",
+        f"--rate={_HIGH_RATE if options.flood_control else 'off'}",
         "--rooms-per-hour=0",
         "--write-timeout=0",
         "--language=en",
@@ -106,7 +118,7 @@ def _ours(folder: Path, port: int, options: Options) -> Sequence[str]:
 
 
 def _ngircd(folder: Path, port: int, options: Options) -> Sequence[str]:
-    program = _program("ngircd", "ngircd")
+    program = find_program("ngircd", "ngircd")
     config = folder / "ngircd.conf"
     # As root it insists on becoming somebody else, who has to be able to read this.
     config.write_text(
@@ -121,7 +133,7 @@ def _ngircd(folder: Path, port: int, options: Options) -> Sequence[str]:
 
 
 def _inspircd(folder: Path, port: int, options: Options) -> Sequence[str]:
-    program = _program("inspircd", "inspircd")
+    program = find_program("inspircd", "inspircd")
     config = folder / "inspircd.conf"
     config.write_text(
         f'<server name="bench.local" description="bench" network="bench" id="001">\n'
@@ -142,7 +154,7 @@ def _inspircd(folder: Path, port: int, options: Options) -> Sequence[str]:
 
 
 def _nats(folder: Path, port: int, options: Options) -> Sequence[str]:
-    program = _program("nats", "nats-server")
+    program = find_program("nats", "nats-server")
     config = folder / "nats.conf"
     config.write_text(
         f'host: "127.0.0.1"\nport: {port}\nmax_connections: {_PLENTY}\nmax_pending: 4GB\n'
@@ -161,7 +173,7 @@ def _baseline(server: str, name: str, options: Options) -> str:
 def _limit(folder: Path, port: int, options: Options) -> Sequence[str]:
     source = _baseline("limit", "limit.c", options)
     program = folder / "limit"
-    compiler = _program("limit", "cc")
+    compiler = find_program("limit", "cc")
     done = subprocess.run([compiler, "-O2", "-o", program, source], capture_output=True, text=True)
     if done.returncode:
         raise CannotMeasure(f"limit was not compiled: {done.stderr.strip() or compiler}")
@@ -181,9 +193,16 @@ OURS = Kind("twisted-chat", _ours, (Text("en"), Text("pt_BR"), JsonLines()), gat
 OTHERS = {
     kind.name: kind
     for kind in (
-        Kind("ngircd", _ngircd, (Irc(),), burst=8),
-        Kind("inspircd", _inspircd, (Irc(),), burst=1024),
-        Kind("nats", _nats, (Nats(),), ordered=False, environment={"GOMAXPROCS": "1"}),
+        Kind("ngircd", _ngircd, (Irc(),), burst=8, program="ngircd"),
+        Kind("inspircd", _inspircd, (Irc(),), burst=1024, program="inspircd"),
+        Kind(
+            "nats",
+            _nats,
+            (Nats(),),
+            ordered=False,
+            environment={"GOMAXPROCS": "1"},
+            program="nats-server",
+        ),
         Kind("limit", _limit, (Plain(),)),
         Kind("threads", _threads, (Plain(),)),
         Kind("linereceiver", _line_receiver, (Plain(),)),

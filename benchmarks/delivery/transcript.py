@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate, islice
 from operator import sub
 
-from twisted_chat.bench.speech import COUNTERS, Speech
+from benchmarks.delivery.speech import COUNTERS, Speech
 
 #: Bytes that all have read and that are kept nevertheless.
 _SLACK = 1 << 25

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import twisted
+from benchmarks.delivery.cases import Outcome
+from benchmarks.delivery.work import Measured, Work
 from twisted_chat import __version__
-from twisted_chat.bench.cases import Outcome
-from twisted_chat.bench.work import Measured, Work
 
 #: Problems of one measurement that are shown; the JSON has all of them.
 PROBLEMS_SHOWN = 10
@@ -39,6 +40,8 @@ def described(work: Work) -> str:
         parts.append(f"{work.stopped} not reading")
     if work.mixed:
         parts.append("all dialects")
+    if work.flood_control:
+        parts.append("flood control on")
     return ", ".join(parts)
 
 
@@ -169,6 +172,7 @@ def circumstances(cores: int, durability: str) -> dict[str, object]:
         "version": __version__,
         "durability": durability,
         "python": platform.python_version(),
+        "twisted": twisted.__version__,
         "system": f"{platform.system()} {platform.release()}",
         "cores": cores,
         "load_average": round(os.getloadavg()[0], 2),
@@ -176,8 +180,11 @@ def circumstances(cores: int, durability: str) -> dict[str, object]:
 
 
 def circumstances_text(circumstances: Mapping[str, object]) -> str:
-    """The same on one line."""
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in circumstances.items())
+    """The same on one line, and the versions of the other servers on another one."""
+    facts = {name.replace("_", " "): value for name, value in circumstances.items()}
+    peers = facts.pop("peers", None)
+    lines = [facts, peers] if isinstance(peers, dict) and peers else [facts]
+    return "\n".join(", ".join(f"{name} {value}" for name, value in line.items()) for line in lines)
 
 
 def as_json(outcomes: Sequence[Outcome], circumstances: Mapping[str, object]) -> dict[str, object]:

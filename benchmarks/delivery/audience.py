@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from twisted_chat.bench.connection import Client
-from twisted_chat.bench.errors import CannotMeasure
-from twisted_chat.bench.speech import Speech
-from twisted_chat.bench.transcript import Reader, Tally, Transcript
+from benchmarks.delivery.connection import Client
+from benchmarks.delivery.errors import CannotMeasure
+from benchmarks.delivery.speech import Speech
+from benchmarks.delivery.transcript import Reader, Tally, Transcript
 
 #: Senders are not shown what they say, so they cannot tell where it stands.
 _NOBODY_LISTENS = "where there are senders, somebody of each dialect has to listen only"

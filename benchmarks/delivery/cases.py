@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from twisted_chat.bench.servers import OURS, PEERS
-from twisted_chat.bench.work import Measured, Work
+from benchmarks.delivery.servers import OURS, PEERS
+from benchmarks.delivery.work import Measured, Work
 
 
 class Verdict(NamedTuple):
@@ -125,6 +125,17 @@ def _all_do(work: Work, *servers: str) -> dict[str, Run]:
 # -- how each is judged -----------------------------------------------------------------------
 
 
+def _judge_flood_control(results: Results) -> Sequence[Verdict]:
+    return [
+        verdict(
+            f"of that without it, {clients} clients",
+            _ratio(_deliveries(results, f"{clients} clients"), _deliveries(results, without)),
+            least=0.9,
+        )
+        for clients, without in ((100, "100, off"), (10, "10, off"))
+    ]
+
+
 def _judge_large(results: Results) -> Sequence[Verdict]:
     return (
         verdict("of the limit", _against(results, "limit"), least=0.5),
@@ -210,9 +221,22 @@ _JSON = 2
 
 _LARGE = Work(clients=1000, senders=50)
 _PACED = Work(clients=1000, senders=50, rate=50)
+_HUNDRED = Work(clients=100, senders=10)
+_TEN = Work(clients=10, senders=5)
 _ROOM_AMONG_OTHERS = Work(clients=100, rooms=10, senders=5, active_rooms=1)
 
 TABLE = (
+    # As the server runs by default, but for the rate; all others are compared without it.
+    Case(
+        "flood control on",
+        {
+            "100 clients": Run(OURS.name, replace(_HUNDRED, flood_control=True)),
+            "100, off": Run(OURS.name, _HUNDRED),
+            "10 clients": Run(OURS.name, replace(_TEN, flood_control=True)),
+            "10, off": Run(OURS.name, _TEN),
+        },
+        _judge_flood_control,
+    ),
     Case(
         "1 room of 1000",
         _all_do(_LARGE, "limit", *PEERS, "linereceiver", "threads"),
@@ -220,12 +244,12 @@ TABLE = (
     ),
     Case(
         "1 room of 100",
-        _all_do(Work(clients=100, senders=10), *PEERS, "limit", "linereceiver", "threads"),
+        _all_do(_HUNDRED, *PEERS, "limit", "linereceiver", "threads"),
         _judge_hundred,
     ),
     Case(
         "1 room of 10",
-        _all_do(Work(clients=10, senders=5), "linereceiver", *PEERS, "limit", "threads"),
+        _all_do(_TEN, "linereceiver", *PEERS, "limit", "threads"),
         _judge_small,
     ),
     Case(

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import random
+import re
 import select
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from twisted_chat import cli
-from twisted_chat.bench import command, report, usage
-from twisted_chat.bench.audience import Audience
-from twisted_chat.bench.cases import TABLE, Case, Outcome, plain_case, verdict
-from twisted_chat.bench.connection import Client
-from twisted_chat.bench.delays import Delays
-from twisted_chat.bench.errors import CannotMeasure
-from twisted_chat.bench.servers import OTHERS, OURS
-from twisted_chat.bench.speech import (
+from benchmarks.delivery import command, report, usage, versions
+from benchmarks.delivery.audience import Audience
+from benchmarks.delivery.cases import TABLE, Case, Outcome, plain_case, verdict
+from benchmarks.delivery.connection import Client
+from benchmarks.delivery.delays import Delays
+from benchmarks.delivery.errors import CannotMeasure
+from benchmarks.delivery.servers import OTHERS, OURS, Options
+from benchmarks.delivery.speech import (
     LOBBY,
     Irc,
     JsonLines,
@@ -32,9 +35,13 @@ from twisted_chat.bench.speech import (
     Text,
     padding,
 )
-from twisted_chat.bench.transcript import Reader, Tally, Transcript
-from twisted_chat.bench.work import Measured, Work
+from benchmarks.delivery.transcript import Reader, Tally, Transcript
+from benchmarks.delivery.work import Measured, Work
+from twisted_chat import cli
+from twisted_chat.core.flood import Rate
+from twisted_chat.server.settings import load
 
+ROOT = Path(__file__).parent.parent
 SIZE = 32
 ENGLISH = Text("en")
 SPEECHES: Sequence[Speech] = (ENGLISH, Text("pt_BR"), JsonLines(), Plain(), Irc(), Nats())
@@ -201,7 +208,7 @@ def test_acknowledgements_stand_between_the_messages(is_first: bool, pieces: int
 
 
 def test_what_all_have_read_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twisted_chat.bench.transcript._SLACK", 100)
+    monkeypatch.setattr("benchmarks.delivery.transcript._SLACK", 100)
     shared = transcript()
     one, other = reader(shared), reader(shared)
     for counter in range(100):
@@ -580,7 +587,197 @@ def test_what_a_process_uses() -> None:
     assert usage.core(0).processes > 0
 
 
+def test_flood_control_has_the_first_row() -> None:
+    """With it, our server has to deliver as much as without, up to noise."""
+    case = TABLE[0]
+    assert [run.work.flood_control for run in case.runs.values()] == [True, False, True, False]
+    slower = {
+        label: measured(work=work, deliveries=800_000 if work.flood_control else 1_000_000)
+        for label, (_, work) in case.runs.items()
+    }
+    assert [judged.held for judged in Outcome(case, slower).verdicts] == [False, False]
+    assert report.described(case.runs["100 clients"].work).endswith("flood, flood control on")
+
+
+@pytest.mark.parametrize("flood_control", [True, False])
+def test_the_rate_of_flood_control_slows_nobody(flood_control: bool, tmp_path: Path) -> None:
+    (rate,) = (
+        argument.removeprefix("--rate=")
+        for argument in OURS.command(tmp_path, 1, Options(flood_control=flood_control))
+        if argument.startswith("--rate=")
+    )
+    loaded = load({"listen": ["tcp:1"], "rate": rate}, config=None).rate
+    assert loaded == (Rate(1e9, 1e9) if flood_control else None)
+
+
+# -- one's way in it --------------------------------------------------------------------------
+
+
+def modules() -> list[str]:
+    """The modules of the measurement of servers, in the order of the table in the README."""
+    readme = (ROOT / "benchmarks/README.rst").read_text("utf-8")
+    return re.findall(r"(?m)^``delivery/(\w+)\.py``  ", readme)
+
+
+def test_the_readme_names_every_module() -> None:
+    found = {path.stem for path in (ROOT / "benchmarks/delivery").glob("*.py")}
+    assert sorted(modules()) == sorted(found - {"__init__"})
+    readme = (ROOT / "benchmarks/README.rst").read_text("utf-8")
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        assert path.stem == "__init__" or f"``{path.name}``" in readme
+    for path in (ROOT / "benchmarks/baselines").iterdir():
+        assert path.name in ("__init__.py", "__pycache__") or f"``{path.name}``" in readme
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_of_it_imports_those_above_it(module: str) -> None:
+    source = (ROOT / "benchmarks/delivery" / f"{module}.py").read_text("utf-8")
+    above = modules()[: modules().index(module)]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "benchmarks.delivery":
+            assert {alias.name for alias in node.names} <= set(above)
+        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("benchmarks."):
+            assert str(node.module).removeprefix("benchmarks.delivery.") in above
+
+
+# -- the versions of the others ---------------------------------------------------------------
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes programs by name that print something; there are no others."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setattr(
+        "benchmarks.delivery.servers.shutil.which",
+        lambda name, path: str(folder / name) if (folder / name).exists() else None,
+    )
+
+    def make(**scripts: str) -> None:
+        for name, script in scripts.items():
+            path = folder / name.replace("_", "-")
+            path.write_text(f'#!/bin/sh\n[ "$*" = --version ] || exit 9\n{script}\n')
+            path.chmod(0o755)
+
+    return make
+
+
+def test_each_installed_server_tells_its_version(programs: Callable[..., None]) -> None:
+    """By the name of its program; the baselines have none, and what is not there neither."""
+    programs(
+        ngircd="echo ngIRCd 26.1-IDENT+IPv6-x86_64/pc/linux-gnu; echo '(c)2001-2021 0.5'",
+        nats_server="echo nats-server: v2.9.10 >&2; exit 1",
+    )
+    assert versions.of(OTHERS.values()) == {"ngircd": "26.1", "nats-server": "2.9.10"}
+
+
+@pytest.mark.parametrize("script", ["echo a server", "exit 1", "exec cat; echo 1.2", "sleep 60"])
+def test_a_server_that_tells_no_version_is_named(
+    script: str, programs: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that waits for input, or does not end."""
+    monkeypatch.setattr(versions, "_TIMEOUT", 0.2)
+    programs(inspircd=f"exec {script}" if script.startswith("sleep") else script)
+    assert versions.of(OTHERS.values()) == {"inspircd": versions.UNKNOWN}
+
+
+def test_versions_are_told_once_for_the_whole_run(
+    programs: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """Those of the servers that are measured, in the text and for programs."""
+    programs(ngircd="echo ngIRCd 26.1", inspircd="echo 3.15.0", nats_server="echo v2.9.10")
+    monkeypatch.setattr(command._Bench, "_start", lambda self, kind, work: measured(kind.name))
+    path = tmp_path / "figures.json"
+    arguments = ["--against", "nats,ngircd", "--repeats", "2", "--json", str(path)]
+    assert command.main(arguments) == 0
+    told = capsys.readouterr().out
+    assert told.splitlines()[1] == "ngircd 26.1, nats-server 2.9.10"
+    assert told.count("2.9.10") == 1
+    assert json.loads(path.read_text())["peers"] == {"ngircd": "26.1", "nats-server": "2.9.10"}
+
+
+def test_without_others_no_version_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command._Bench, "_start", lambda self, kind, work: measured(kind.name))
+    assert command.main(["--against", "threads"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == ""
+
+
 # -- the command ------------------------------------------------------------------------------
+
+
+@pytest.mark.process
+def test_it_runs_from_a_checkout_and_as_a_subcommand() -> None:
+    """With the same arguments, and the same help."""
+    helps = [
+        subprocess.run(
+            [sys.executable, "-m", *words, "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        for words in (["benchmarks"], ["twisted_chat.cli", "bench"])
+    ]
+    assert helps[0] == helps[1]
+    for option in ("--table", "--json", "--package", "--clients", "--flood-control"):
+        assert option in helps[0]
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [
+        ("en", "The benchmark is in the source checkout: python -m benchmarks"),
+        ("pt_BR", "O benchmark está no repositório do código-fonte: python -m benchmarks"),
+    ],
+)
+def test_away_from_the_checkout_the_subcommand_says_where_it_is(
+    language: str,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(cli, "from_environment", lambda: language)
+    assert cli.main(["bench", "--table", "1"]) == 2
+    assert capsys.readouterr() == ("", f"twisted-chat: {sentence}\n")
+
+
+def test_what_the_benchmark_lacks_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then something else is wrong than that the benchmark is not there."""
+
+    def lacking(name: str) -> None:
+        raise ModuleNotFoundError(name="select")
+
+    monkeypatch.setattr("importlib.import_module", lacking)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["bench"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--repeats", "0"], "--repeats: '0'"),
+        (["--connect", "a:b:c"], "--connect: "),
+        (["--durability", "some"], "--durability"),
+        (["--wrong"], "--wrong"),
+    ],
+)
+def test_a_wrong_argument_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    assert ended.value.code == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("benchmarks: ")
+    assert named in told
 
 
 @pytest.mark.parametrize(
@@ -590,6 +787,7 @@ def test_what_a_process_uses() -> None:
         (["--table", "0"], "'0'"),
         (["--table", "1,99"], "'99'"),
         (["--table", "--connect", "127.0.0.1"], "--connect"),
+        (["--flood-control", "--connect", "127.0.0.1"], "--connect"),
         (["--clients", "1"], "--clients"),
         (["--package", "/"], "--package"),
         (["--json", "/nowhere/figures.json"], "--json"),
@@ -608,9 +806,9 @@ def test_what_a_process_uses() -> None:
 def test_what_cannot_be_measured_is_told_in_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
 ) -> None:
-    assert cli.main(["bench", *arguments]) == 2
+    assert command.main([*arguments]) == 2
     (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith("twisted-chat bench: ")
+    assert told.startswith("benchmarks: ")
     assert named in told
 
 
@@ -685,15 +883,15 @@ def test_a_line_that_is_wrong_makes_the_command_fail(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("twisted_chat.bench.load._QUIET", 0.05)
-    monkeypatch.setattr("twisted_chat.bench.load._PATIENCE", 0.3)
+    monkeypatch.setattr("benchmarks.delivery.load._QUIET", 0.05)
+    monkeypatch.setattr("benchmarks.delivery.load._PATIENCE", 0.3)
     server = Impostor(alter)
     server.start()
     path = tmp_path / "figures.json"
     arguments = ["--clients", "4", "--senders", "2", "--rate", "200", "--seconds", "0.2"]
     try:
         address = f"127.0.0.1:{server.port}"
-        ended = cli.main(["bench", "--connect", address, *arguments, "--json", str(path)])
+        ended = command.main(["--connect", address, *arguments, "--json", str(path)])
     finally:
         server.stop()
     told = capsys.readouterr().out
@@ -710,7 +908,7 @@ def test_a_line_that_is_wrong_makes_the_command_fail(
 def test_a_real_server_loses_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     arguments = ["--clients", "100", "--senders", "10", "--seconds", "2", "--json", str(path)]
-    status = cli.main(["bench", *arguments])
+    status = command.main([*arguments])
     assert status == 0, capsys.readouterr()
     (case,) = json.loads(path.read_text())["cases"]
     (figures,) = case["measurements"]
@@ -732,7 +930,7 @@ def test_the_others_are_measured_with_the_same_work(
     """The baselines, and the peers that are installed: nothing is lost there either."""
     path = tmp_path / "figures.json"
     arguments = ["--clients", "60", "--rooms", "3", "--senders", "6", "--seconds", "1", "--mixed"]
-    status = cli.main(["bench", *arguments, "--against", "all", "--json", str(path)])
+    status = command.main([*arguments, "--against", "all", "--json", str(path)])
     told = capsys.readouterr()
     assert status == 0, told
     (case,) = json.loads(path.read_text())["cases"]
@@ -748,4 +946,4 @@ def test_the_others_are_measured_with_the_same_work(
 @pytest.mark.parametrize("option", [["--stopped", "10"], ["--rate", "500"], ["--rooms", "10"]])
 def test_other_works(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--clients", "100", "--senders", "10", "--seconds", "1"]
-    assert cli.main(["bench", *arguments, *option]) == 0, capsys.readouterr()
+    assert command.main([*arguments, *option]) == 0, capsys.readouterr()

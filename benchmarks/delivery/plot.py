@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from twisted_chat.bench.cases import Outcome
-from twisted_chat.bench.errors import CannotMeasure
-from twisted_chat.bench.servers import OURS
+from benchmarks.delivery.cases import Outcome
+from benchmarks.delivery.errors import CannotMeasure
+from benchmarks.delivery.servers import OURS
 from twisted_chat.console.programs import program
 
 _OURS_COLOUR, _OTHERS_COLOUR = "#c2410c", "#94a3b8"
@@ -18,9 +18,7 @@ _OURS_COLOUR, _OTHERS_COLOUR = "#c2410c", "#94a3b8"
 def check_installed() -> None:
     """:raises CannotMeasure: it is not."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise CannotMeasure(
-            f"--plot needs matplotlib: {program('pip')} install 'twisted-chat[plot]'"
-        )
+        raise CannotMeasure(f"--plot needs matplotlib: {program('pip')} install -e '.[bench]'")
 
 
 def draw(path: Path, outcomes: Sequence[Outcome]) -> None:

@@ -28,6 +28,8 @@ class Work:
     speech: int = 0
     #: The rooms that the senders are in; None: in all of them.
     active_rooms: int | None = None
+    #: Whether our server charges each line to a rate, which is so high that it slows nobody.
+    flood_control: bool = False
 
 
 @dataclass

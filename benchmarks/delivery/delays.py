@@ -8,9 +8,9 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from twisted_chat.bench.connection import Client
-from twisted_chat.bench.speech import COUNTERS
-from twisted_chat.bench.transcript import Reader, Transcript
+from benchmarks.delivery.connection import Client
+from benchmarks.delivery.speech import COUNTERS
+from benchmarks.delivery.transcript import Reader, Transcript
 
 
 class _Arrival(NamedTuple):

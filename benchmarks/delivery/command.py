@@ -1,4 +1,4 @@
-"""``twisted-chat bench``: what it does, one after the other, what it prints and how it ends.
+"""``python -m benchmarks``: what it does, one after the other, what it prints and how it ends.
 
 Exit status: 0 all is well; 1 a line was missing, doubled, out of order or altered, or a figure
 of the table was not reached; 2 it could not be done.
@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from twisted_chat.bench import plot, report
-from twisted_chat.bench.cases import TABLE, Case, Outcome, Run, plain_case
-from twisted_chat.bench.errors import CannotMeasure, NotInstalled
-from twisted_chat.bench.load import Load, allow_descriptors
-from twisted_chat.bench.progress import Bar
-from twisted_chat.bench.servers import OTHERS, OURS, Kind, Options, Running, started, visited
-from twisted_chat.bench.work import Measured, Work
+from benchmarks.delivery import arguments, plot, report, versions
+from benchmarks.delivery.cases import TABLE, Case, Outcome, Run, plain_case
+from benchmarks.delivery.errors import CannotMeasure, NotInstalled
+from benchmarks.delivery.load import Load, allow_descriptors
+from benchmarks.delivery.progress import Bar
+from benchmarks.delivery.servers import OTHERS, OURS, Kind, Options, Running, started, visited
+from benchmarks.delivery.work import Measured, Work
 
 #: How often another server is tried: some throw clients out that are slow for a moment.
 _ATTEMPTS = 3
@@ -79,6 +79,8 @@ def read_order(given: argparse.Namespace) -> Order:
         raise CannotMeasure("--plot: a file that ends with .png, .svg or .pdf")
     if given.connect is not None and given.connect.tls:
         raise CannotMeasure("--connect: not over TLS")
+    if given.connect is not None and given.flood_control:
+        raise CannotMeasure("--connect: that server's flood control is as it is")
     return Order(
         cases,
         given.repeats,
@@ -100,6 +102,7 @@ def _work(given: argparse.Namespace) -> Work:
         rate=given.rate,
         stopped=given.stopped,
         mixed=given.mixed,
+        flood_control=given.flood_control,
     )
     _check(work)
     return work
@@ -140,10 +143,11 @@ def _cases(text: str) -> Sequence[Case]:
     return cases
 
 
-def run(given: argparse.Namespace) -> int:
-    """Do what the command line asks for; returns the exit status."""
+def main(given: Sequence[str] | None = None) -> int:
+    """Do what the arguments ask for, or those of this process; returns the exit status."""
+    parsed = arguments.parse(given)
     try:
-        order = read_order(given)
+        order = read_order(parsed)
         if order.plot is not None:
             plot.check_installed()
         with _ended_in_order():
@@ -175,7 +179,7 @@ def _ended_in_order() -> Iterator[None]:
 
 def _say(line: str) -> None:
     if sys.stderr is not None:
-        print(f"twisted-chat bench: {line}", file=sys.stderr, flush=True)
+        print(f"benchmarks: {line}", file=sys.stderr, flush=True)
 
 
 # -- measuring --------------------------------------------------------------------------------
@@ -198,7 +202,11 @@ class _Bench:
             _say("there is one core only: the server and the load share it")
         else:
             os.sched_setaffinity(0, self._cores[1:2])
-        circumstances = report.circumstances(len(self._cores), order.options.durability)
+        servers = {run.server for case in order.cases for run in case.runs.values()}
+        circumstances = {
+            **report.circumstances(len(self._cores), order.options.durability),
+            "peers": versions.of(kind for name, kind in OTHERS.items() if name in servers),
+        }
         print(f"{report.circumstances_text(circumstances)}\n", flush=True)
         done = []
         try:
@@ -249,7 +257,8 @@ class _Bench:
         core = self._cores[0] if len(self._cores) > 1 else None
         with tempfile.TemporaryDirectory(prefix="twisted-chat-bench-") as folder:
             os.chmod(folder, 0o755)  # for a server that becomes somebody else
-            with started(kind, Path(folder), self._order.options, core) as running:
+            options = replace(self._order.options, flood_control=work.flood_control)
+            with started(kind, Path(folder), options, core) as running:
                 return self._load(running, work)
 
     def _load(self, running: Running, work: Work) -> Measured:

@@ -1,6 +1,0 @@
-"""``twisted-chat bench``: how much a chat server delivers, how soon, at what cost, and whether
-nothing is missing.
-
-It speaks to servers over sockets only, ours like any other one. Nothing else of the package
-imports it, and it imports no reactor.
-"""
