@@ -28,8 +28,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-
 from benchmarks.journal_load import (
     CORES,
     TEXT,
@@ -46,6 +44,9 @@ from twisted_chat.core.events import Entry
 from twisted_chat.journal.chain import link
 from twisted_chat.journal.sqlite.reader import Reader
 from twisted_chat.journal.sqlite.store import Durability, Store
+
+#: The checkout, whose programs are run.
+ROOT = Path(__file__).resolve().parent.parent
 
 #: What is to be reached.
 TARGET_RATE, TARGET_RATIO = 20_000, 10

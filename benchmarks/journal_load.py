@@ -8,7 +8,6 @@ import selectors
 import socket
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -16,8 +15,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-
-ROOT = Path(__file__).resolve().parent.parent
 
 from tests.support.processes import PATIENCE, free_port, start_twistd
 from twisted_chat.core.changes import Draft
