@@ -725,7 +725,7 @@ def test_without_others_no_version_is_told(
     monkeypatch.setattr(command._Bench, "_start", lambda self, kind, work: measured(kind.name))
     assert command.main(["--against", "threads"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert (lines[1], lines[2][:11]) == ("", "100 clients")
+    assert (lines[1], lines[2][:13]) == ("", "1,000 clients")
 
 
 # -- the command ------------------------------------------------------------------------------
