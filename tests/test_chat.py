@@ -20,7 +20,7 @@ from twisted_chat.core.ignoring import IGNORED_LIMIT
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.names import ALWAYS_RESERVED, OLD_ROOM_LIMIT, Reserved
 from twisted_chat.core.requests import ChooseName, Hello, Request, Say, Tell
-from twisted_chat.core.room import GATHER_SECONDS, LARGE, TAIL, Batch
+from twisted_chat.core.room import COALESCE_SECONDS, LARGE, TAIL, Batch
 from twisted_chat.core.session import Session
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
@@ -920,7 +920,7 @@ def _parse(line: str) -> Request:
 def hall(world: World) -> tuple[list[Visitor], Visitor]:
     """A room with so many people in it that who comes and goes is gathered; one who watches."""
     people = world.enter(*(f"p{n}" for n in range(LARGE + 1)))
-    world.clock.advance(GATHER_SECONDS)
+    world.clock.advance(COALESCE_SECONDS)
     for person in people:
         person.sees()
     return people, people[0]
@@ -931,12 +931,12 @@ def test_in_a_large_room_arrivals_are_told_together() -> None:
     people, watcher = hall(world)
     *_, davi, eva = world.enter("Ana", "Bia", "Caio", "Davi", "Eva")
     assert watcher.sees() == []
-    world.clock.advance(GATHER_SECONDS)
+    world.clock.advance(COALESCE_SECONDS)
     assert watcher.sees() == ["[SERVER]: Ana, Bia, Caio and 2 more joined the chat."]
     davi.breaks_off()
     eva.types("/join cinema", "/leave lobby")
     people[1].types("sair")
-    world.clock.advance(GATHER_SECONDS)
+    world.clock.advance(COALESCE_SECONDS)
     assert watcher.sees() == [
         "[SERVER]: Davi, p1 left the chat.",
         "[SERVER]: Eva left the room.",
@@ -947,7 +947,7 @@ def test_somebody_alone_is_not_told_of_their_own_arrival() -> None:
     world = World()
     _, watcher = hall(world)
     (ana,) = world.enter("Ana")
-    world.clock.advance(GATHER_SECONDS)
+    world.clock.advance(COALESCE_SECONDS)
     assert watcher.sees() == ["[SERVER]: Ana joined the chat."]
     assert ana.sees() == []
 
@@ -969,7 +969,7 @@ def test_nobody_speaks_or_is_renamed_before_it_is_told_that_they_came() -> None:
         "[SERVER]: Caio joined the chat.",
         "[Bela]: oi",
     ]
-    world.clock.advance(GATHER_SECONDS)
+    world.clock.advance(COALESCE_SECONDS)
     assert watcher.sees() == []
 
 
@@ -979,10 +979,10 @@ def test_somebody_in_two_rooms_is_told_once() -> None:
     leaver = people[1]
     watcher.types("/join cinema")
     leaver.types("/join cinema")
-    world.clock.advance(GATHER_SECONDS)
+    world.clock.advance(COALESCE_SECONDS)
     watcher.sees()
     leaver.breaks_off()
-    world.clock.advance(GATHER_SECONDS)
+    world.clock.advance(COALESCE_SECONDS)
     assert watcher.sees() == ["#lobby [SERVER]: p1 left the chat."]
     assert people[2].sees() == ["[SERVER]: p1 left the chat."]
 
@@ -1003,7 +1003,7 @@ def test_a_step_with_a_defect_does_not_take_the_others_with_it() -> None:
     world = World()
     ana, bia = world.enter("Ana", "Bia")
     ana.session.handle(_parse("one"))
-    world.chat.in_turn(lambda: 1 / 0)  # type: ignore[arg-type]
+    world.chat.barrier(lambda: 1 / 0)  # type: ignore[arg-type]
     ana.session.handle(_parse("two"))
     world.journal.run()
     assert bia.sees() == ["[Ana]: one", "[Ana]: two"]

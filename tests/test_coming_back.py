@@ -14,7 +14,6 @@ from twisted_chat.core.author import author_key
 from twisted_chat.core.catch_up import PAGE
 from twisted_chat.core.events import (
     Acknowledged,
-    Crowd,
     Entered,
     EntriesRemoved,
     Entry,
@@ -22,6 +21,7 @@ from twisted_chat.core.events import (
     Joined,
     Left,
     LinesSkipped,
+    PresenceSummary,
     Refused,
     Renamed,
     Replaced,
@@ -42,7 +42,7 @@ from twisted_chat.core.requests import (
     Say,
     Search,
 )
-from twisted_chat.core.room import GATHER_SECONDS, TAIL
+from twisted_chat.core.room import COALESCE_SECONDS, TAIL
 from twisted_chat.core.session import WRONG_CODES_LIMIT
 from twisted_chat.core.sources import Source, Sources
 from twisted_chat.journal.sqlite.store import MEMORY, Store
@@ -821,9 +821,11 @@ def test_those_who_are_away_count_for_their_source_and_the_first_to_go_is_forgot
         visitor.breaks_off()
     here = [client.name for client, name in world.registry.snapshot() if name is not None]
     assert here == ["Bia", *(f"Bot{number}" for number in range(24, 40))]
-    world.clock.advance(GATHER_SECONDS)
+    world.clock.advance(COALESCE_SECONDS)
     left = [event.nickname for event in of(bia, Left)]
-    left += [name for event in of(bia, Crowd) if not event.came for name in event.people]
+    left += [
+        name for event in of(bia, PresenceSummary) if not event.joined for name in event.people
+    ]
     assert left == [f"Bot{number}" for number in range(len(left))]  # the last never came, it seems
     assert 20 <= len(left) <= 24
     again = from_one_address(world, program=True, like=first)
@@ -907,10 +909,30 @@ def test_nobody_waits_for_those_who_are_away() -> None:
         bot.breaks_off()
     ana.types("one", "two", "three")
     room = world.chat.reading.room(ana.session, "lobby")
-    assert not room.runs_away
+    assert not room.readers_lagging
     assert len(room.members) == 61
     for number in range(60):
         program(world, f"Bot{number}", f"{number:032x}").connection.ready = False
     ana.types("one", "two", "three")
-    assert room.runs_away
+    assert room.readers_lagging
     assert room.away == 0
+
+
+def test_two_connections_with_one_code_at_once_are_served_one_after_the_other() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    code = code_of(ana)
+    ana.breaks_off()
+    bia.types("missed")
+    first, second = Visitor(world), Visitor(world)
+    first.connection.arrives = False  # so the code still holds
+    first.send(Resume(code))
+    second.send(Resume(code))
+    world.journal.run()
+    assert first.sees()[0] == "[SERVER]: Welcome back, Ana."
+    assert second.sees()[0] == "[SERVER]: Welcome back, Ana."
+    assert first.connection.closed
+    assert second.types("here") == []
+    assert bia.sees()[-1] == "[Ana]: here"
+    assert [person.name for person, _ in world.registry.snapshot()] == ["Bia", "Ana"]
+    assert not world.chat._state.waiting

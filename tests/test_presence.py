@@ -12,13 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.support.fakes import Visitor, World
 from twisted_chat.core.events import (
-    Crowd,
     Entered,
     Entry,
     Event,
     Joined,
     Left,
     PeopleListed,
+    PresenceSummary,
     Renamed,
     RoomLeft,
     Told,
@@ -26,10 +26,10 @@ from twisted_chat.core.events import (
 )
 from twisted_chat.core.presence import BURST, Move, Presence
 from twisted_chat.core.requests import ChooseName, Hello, Join, Leave
-from twisted_chat.core.room import GATHER_SECONDS, LARGE, NAMES
+from twisted_chat.core.room import COALESCE_SECONDS, LARGE, NAMES
 
 #: What tells somebody of the presence of others.
-PRESENCE = (Crowd, Joined, Left, Renamed)
+PRESENCE = (PresenceSummary, Joined, Left, Renamed)
 
 
 class Somebody:
@@ -55,7 +55,7 @@ def world_of(people: int) -> tuple[World, list[Visitor], Visitor]:
 def moment(world: World) -> None:
     """It is over."""
     for _ in range(3):
-        world.clock.advance(GATHER_SECONDS)
+        world.clock.advance(COALESCE_SECONDS)
         world.journal.run()
 
 
@@ -113,11 +113,11 @@ def test_of_a_crowd_no_more_than_so_many_names_are_told(count: int) -> None:
     crowd = world.enter(*(f"c{n}" for n in range(count)))
     moment(world)
     names = tuple(f"c{n}" for n in range(NAMES))
-    assert told(watcher) == [Crowd("lobby", True, True, names, count)]
+    assert told(watcher) == [PresenceSummary("lobby", True, True, names, count)]
     for visitor in crowd:
         visitor.types("/quit")
     moment(world)
-    assert told(watcher) == [Crowd("lobby", False, True, names, count)]
+    assert told(watcher) == [PresenceSummary("lobby", False, True, names, count)]
 
 
 @pytest.mark.parametrize("people", [3, LARGE + 2])
@@ -161,7 +161,7 @@ def test_a_loop_that_goes_on_is_told_once_in_a_moment() -> None:
     everybody[1].ask(*(ChooseName(f"name{n}") for n in range(5)))
     told(watcher)
     for at in range(5):
-        world.clock.advance(GATHER_SECONDS)
+        world.clock.advance(COALESCE_SECONDS)
         world.journal.run()
         everybody[1].ask(*(ChooseName(f"name{at}{n}") for n in range(5)))
         assert len(told(watcher)) == 1
@@ -320,8 +320,8 @@ class PresenceMachine(RuleBasedStateMachine):
             del view[event.room]
         elif isinstance(event, Joined):
             view[event.room].add(event.nickname)
-        elif isinstance(event, Crowd):
-            change = view[event.room].update if event.came else view[event.room].difference_update
+        elif isinstance(event, PresenceSummary):
+            change = view[event.room].update if event.joined else view[event.room].difference_update
             change(event.people)
         elif isinstance(event, Left):
             for room in view if event.departed else (event.room,):

@@ -14,7 +14,7 @@ from tests.support.store import commit, draft
 from twisted_chat.core import room as room_module
 from twisted_chat.core.events import Entry, RoomsListed, TopicShown
 from twisted_chat.core.requests import ListRooms, Say
-from twisted_chat.core.room import GATHER_SECONDS, TAIL_BYTES, Room
+from twisted_chat.core.room import COALESCE_SECONDS, TAIL_BYTES, Room
 from twisted_chat.core.rooms import Rooms
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
@@ -139,7 +139,7 @@ def test_a_room_without_members_costs_little() -> None:
         for number in range(25):
             ana.types(f"/join room{number}", text, f"/leave room{number}")
             ana.connection.events.clear()
-            world.clock.advance(GATHER_SECONDS)
+            world.clock.advance(COALESCE_SECONDS)
             world.journal.run()
         after, _ = tracemalloc.get_traced_memory()
     finally:

@@ -21,7 +21,6 @@ from twisted_chat.client import (
     ChatClient,
     ClientStopped,
     Connected,
-    Crowd,
     Disconnected,
     Entered,
     EntriesRemoved,
@@ -35,6 +34,7 @@ from twisted_chat.client import (
     NotDelivered,
     NotSent,
     PeopleListed,
+    PresenceSummary,
     Receipt,
     Refused,
     Renamed,
@@ -274,8 +274,8 @@ def a_crowd_comes(kit: Kit) -> None:
     for number in range(40):
         kit.server.enter(f"guest{number}")
     kit.server.clock.advance(1)
-    assert len(bot.all(Joined)) + sum(event.count for event in bot.all(Crowd)) == 40
-    assert bot.all(Crowd)
+    assert len(bot.all(Joined)) + sum(event.count for event in bot.all(PresenceSummary)) == 40
+    assert bot.all(PresenceSummary)
 
 
 @scenario
@@ -763,8 +763,8 @@ def test_the_kit_covers_the_whole_api() -> None:
 
 def test_what_is_not_covered_is_found() -> None:
     """As a new method or event without a scenario would be."""
-    found = without_cover([a_name_is_changed], {"rename", "new_method"}, {Renamed, Crowd})
-    assert found == ({"new_method"}, {Crowd})
+    found = without_cover([a_name_is_changed], {"rename", "new_method"}, {Renamed, PresenceSummary})
+    assert found == ({"new_method"}, {PresenceSummary})
 
 
 def test_the_names_that_are_compared_are_those_there_are() -> None:

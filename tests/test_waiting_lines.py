@@ -72,13 +72,13 @@ def test_lines_that_come_together_wait_as_long_as_one_by_one(steps: list[tuple[i
 def test_lines_with_a_token_each_are_said_together() -> None:
     _house, bia, ana = house_with()
     counts = []
-    say_at_once = ana.protocol.session.say_at_once
+    say_many = ana.protocol.session.say_many
 
     def counted(requests: Sequence[Say]) -> bool:
         counts.append(len(requests))
-        return say_at_once(requests)
+        return say_many(requests)
 
-    ana.protocol.session.say_at_once = counted  # type: ignore[method-assign]
+    ana.protocol.session.say_many = counted  # type: ignore[method-assign]
     ana.send(numbers(10))
     assert said(bia) == ["0", "1", "2"]
     assert counts == [3]

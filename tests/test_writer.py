@@ -198,7 +198,7 @@ def test_stopping_does_not_wait_for_a_lock_group_after_group(
 ) -> None:
     """A long queue before a database that stays locked: the first group waits, and no other."""
     monkeypatch.setattr(writer, "GROUP_LEAST", 10)
-    monkeypatch.setattr(writer, "STOPPING_PATIENCE", 0.1)
+    monkeypatch.setattr(writer, "STOP_TIMEOUT", 0.1)
     setup = Setup(str(tmp_path / "chat.db"))
     tried: list[str] = []
 

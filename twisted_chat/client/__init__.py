@@ -37,7 +37,6 @@ from twisted_chat.client.state_file import FileState
 from twisted_chat.client.trust import Trust
 from twisted_chat.core.events import (
     Announced,
-    Crowd,
     Entered,
     EntriesRemoved,
     Entry,
@@ -47,6 +46,7 @@ from twisted_chat.core.events import (
     Left,
     NotSent,
     PeopleListed,
+    PresenceSummary,
     Refused,
     Renamed,
     Replaced,
@@ -65,7 +65,6 @@ __all__ = [
     "ChatClient",
     "ClientStopped",
     "Connected",
-    "Crowd",
     "Disconnected",
     "Entered",
     "EntriesRemoved",
@@ -81,6 +80,7 @@ __all__ = [
     "NotDelivered",
     "NotSent",
     "PeopleListed",
+    "PresenceSummary",
     "Receipt",
     "Refused",
     "Renamed",

@@ -24,7 +24,6 @@ from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import ControlCharacter
 from twisted_chat.core.events import (
     Announced,
-    Crowd,
     Entered,
     EntriesRemoved,
     Entry,
@@ -40,6 +39,7 @@ from twisted_chat.core.events import (
     NotSent,
     PeopleListed,
     Pong,
+    PresenceSummary,
     Refused,
     Renamed,
     Replaced,
@@ -222,7 +222,7 @@ class _Left(_Line, tag="left"):
         return Left(self.room, self.nickname, self.departed)
 
 
-class _Crowd(_Line, tag="crowd"):
+class _PresenceSummary(_Line, tag="crowd"):
     room: _Name
     came: bool
     chat: bool
@@ -230,7 +230,7 @@ class _Crowd(_Line, tag="crowd"):
     count: int
 
     def event(self) -> Event:
-        return Crowd(self.room, self.came, self.chat, self.people, self.count)
+        return PresenceSummary(self.room, self.came, self.chat, self.people, self.count)
 
 
 class _Renamed(_Line, tag="renamed"):
@@ -410,10 +410,10 @@ class _Stopping(_Line, tag="stopping"):
 
 
 _LINES = (
-    _Said | _Ack | _Error | _Welcome | _Entered | _Exited | _Joined | _Left | _Crowd | _Renamed
-    | _Told | _Delivered | _History | _Found | _Rooms | _People | _Topic | _Removed | _Announced
-    | _Ignoring | _Ignored | _Language | _Limits | _Slowed | _NotSent | _Pong | _Replaced
-    | _Stopping
+    _Said | _Ack | _Error | _Welcome | _Entered | _Exited | _Joined | _Left | _PresenceSummary
+    | _Renamed | _Told | _Delivered | _History | _Found | _Rooms | _People | _Topic | _Removed
+    | _Announced | _Ignoring | _Ignored | _Language | _Limits | _Slowed | _NotSent | _Pong
+    | _Replaced | _Stopping
 )  # fmt: skip
 
 

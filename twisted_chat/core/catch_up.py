@@ -45,7 +45,7 @@ class CatchUp:
         seconds: Callable[[], float],
     ) -> None:
         self._journal = journal
-        self._later = later
+        self._call_later = later
         self._seconds = seconds
         #: Cursors that go on in the next turn of the reactor's loop, and the seconds of this one in
         #: which entries were shown to those who catch up.
@@ -59,7 +59,7 @@ class CatchUp:
         """Call ``callback`` once ``room`` does not run away from its readers, or a moment later."""
         room.waiting.append(callback)
         if len(room.waiting) == 1:
-            self._later(CATCH_UP_SECONDS, partial(self._let_speak, room))
+            self._call_later(CATCH_UP_SECONDS, partial(self._release_senders, room))
 
     def resume(self, person: Person) -> None:
         """``person`` is ready for more: move the cursors that had to wait."""
@@ -87,12 +87,12 @@ class CatchUp:
             self._feed(cursor, person, batch)
         if cursor.position >= room.last:
             room.live[cursor] = None
-            if room.waiting and not room.runs_away:
-                self._let_speak(room)
+            if room.waiting and not room.readers_lagging:
+                self._release_senders(room)
         elif cursor.outlet.ready:
             self._advance_later(cursor, person)
 
-    def _let_speak(self, room: Room) -> None:
+    def _release_senders(self, room: Room) -> None:
         waiting, room.waiting = room.waiting, []
         for callback in waiting:
             callback()
@@ -106,7 +106,7 @@ class CatchUp:
     def _feed_next_turn(self) -> None:
         if not self._is_feeding:
             self._is_feeding = True
-            self._later(0, self._go_on)
+            self._call_later(0, self._go_on)
 
     def _go_on(self) -> None:
         """Move those that have waited since the last turn."""

@@ -273,7 +273,7 @@ class Chat:
             answer(refusal)
 
         if name.text == person.name:
-            self._barrier(is_called_so)
+            self._submit_barrier(is_called_so)
             return
         self._check_length(name.text, self.limits.nickname)
         self.identities.forget_old()
@@ -307,7 +307,7 @@ class Chat:
         )
         self._journal.submit((draft,))
 
-    def say_at_once(self, person: Person, room: Room, says: Sequence[Say]) -> None:
+    def say_many(self, person: Person, room: Room, says: Sequence[Say]) -> None:
         """Put several lines into the room's log, under their ids: none is too long."""
         name, time, nickname = room.name, self._clock(), person.nickname.text
         author, number = person.author, person.number
@@ -402,9 +402,9 @@ class Chat:
             now = self._clock()
             self._journal.remove_before(now - age, now)
 
-    def in_turn(self, callback: Callable[[], None]) -> None:
+    def barrier(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when all that was said until now is saved and shown."""
-        self._barrier(lambda refusal: callback())
+        self._submit_barrier(lambda refusal: callback())
 
     @property
     def full(self) -> bool:
@@ -421,7 +421,7 @@ class Chat:
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Tell everybody, save what was said, close the log, then call ``stopped``."""
-        self.in_turn(self._stopping)
+        self.barrier(self._stopping)
         self._journal.stop(stopped)
 
     def _stopping(self) -> None:
@@ -461,7 +461,7 @@ class Chat:
         self._state.waiting[request] = waiting
         return request
 
-    def _barrier(self, answer: Answer) -> None:
+    def _submit_barrier(self, answer: Answer) -> None:
         self._submit(Barrier(self._expect(Waiting(answer))))
 
     def _submit(self, change: Applied) -> None:

@@ -126,15 +126,15 @@ class Left(Event, frozen=True):
     departed: bool
 
 
-class Crowd(Event, frozen=True):
-    """Several people joined ``room`` at nearly the same time, or left it if not ``came``.
+class PresenceSummary(Event, frozen=True):
+    """Several people joined ``room`` at nearly the same time, or left it if not ``joined``.
 
     ``people`` are some of them, ``count`` is their number. ``chat`` is as ``arrived`` of
     :class:`Joined` and ``departed`` of :class:`Left`. The client can be one of them.
     """
 
     room: str
-    came: bool
+    joined: bool
     chat: bool
     people: tuple[str, ...]
     count: int

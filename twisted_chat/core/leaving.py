@@ -114,7 +114,7 @@ class Leaver(Speaker):
         if self._state is State.ENTERING:
             self._when_entered = self.ended
         elif self._state is State.CHATTING and self._keeps_client_id:
-            self._chat.in_turn(self._connection.close)  # then the grace period begins
+            self._chat.barrier(self._connection.close)  # then the grace period begins
         elif self._state is State.CHATTING:
             self._depart()
         elif self._state is State.CHOOSING:
@@ -137,7 +137,8 @@ class Leaver(Speaker):
             over = partial(self._absence_over, absence)
             self._absent_from = self.source
             self._absent_from.add_absent(self, over)
-            self._when_entered = partial(self._chat.away, self)
+            if self._state is State.ENTERING:
+                self._when_entered = partial(self._chat.away, self)
             return over
         if self._state is State.ENTERING:
             self._when_entered = partial(self._lost, connection)

@@ -17,7 +17,7 @@ class Moments:
     """The time of all rooms' changes of presence. ``later`` calls a function after some seconds."""
 
     def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
-        self._later = later
+        self._call_later = later
         #: Rooms whose turn it will be to tell.
         self._ended: deque[Room] = deque()
         self._is_telling = False
@@ -26,10 +26,10 @@ class Moments:
         """Tell the others in ``room`` what changed about ``person``: at once, or with more."""
         presence = room.presence
         if not room.is_large and not presence.is_loud(person.source):
-            room.tell_presence(person)
+            room.flush_presence(person)
         if presence.needs_time and not presence.is_timed:
             presence.is_timed = True
-            self._later(room.moment, partial(self._end, room))
+            self._call_later(room.moment, partial(self._end, room))
 
     def _end(self, room: Room) -> None:
         """Tell what is to be told in ``room``: of one room in each turn of the reactor."""
@@ -43,9 +43,9 @@ class Moments:
             return
         room = self._ended.popleft()
         room.presence.is_timed = False
-        room.tell_presence()
+        room.flush_presence()
         room.presence.end_moment()
         if room.presence.needs_time:
             room.presence.is_timed = True
-            self._later(room.moment, partial(self._end, room))
-        self._later(0, self._tell_next)
+            self._call_later(room.moment, partial(self._end, room))
+        self._call_later(0, self._tell_next)

@@ -67,7 +67,7 @@ class Person(Member, Hashable, Protocol):
     def refuse(self, refusal: Refusal, id: str | None = None) -> None:
         """Show why something was not done; ``id`` is that of the request."""
 
-    def heard_from(self, author: bytes, name: str) -> None:
+    def on_private_message(self, author: bytes, name: str) -> None:
         """Somebody who is called ``name`` told this person something in private."""
 
     @property

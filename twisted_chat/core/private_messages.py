@@ -23,7 +23,7 @@ class PrivateMessages:
     """
 
     def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
-        self._later = later
+        self._call_later = later
         #: By author keys of sender and recipient, with the answer to the sender.
         self._unconfirmed: dict[tuple[bytes, bytes], dict[Shown, Callable[[Refusal | None], None]]]
         self._unconfirmed = {}
@@ -45,7 +45,7 @@ class PrivateMessages:
         elif not recipient.outlet.ready:
             answer(NotReading(name=name))
         else:
-            recipient.heard_from(sender.author, sender.name)
+            recipient.on_private_message(sender.author, sender.name)
             # An answer is shown after the confirmation of what it answers.
             for shown in tuple(self._unconfirmed.get((recipient.author, sender.author), ())):
                 self._confirm((recipient.author, sender.author), shown, name)
@@ -72,7 +72,7 @@ class PrivateMessages:
         elif looks is None:
             return
         elif (seconds := next(looks, None)) is not None:
-            self._later(seconds, partial(self._confirm, pair, shown, name, looks))
+            self._call_later(seconds, partial(self._confirm, pair, shown, name, looks))
             return
         else:
             answer(NotConfirmed(name=name))

@@ -78,7 +78,7 @@ class Asker(Recipient):
     def _read_history(self, request: ReadHistory) -> None:
         room = self._any_room(request.room)
         limit = HISTORY_DEFAULT if request.limit is None else request.limit
-        reply = self._later(request.id)
+        reply = self._answer_later(request.id)
 
         def read() -> None:
             self._chat.reading.read_history(
@@ -102,7 +102,7 @@ class Asker(Recipient):
         room = None if request.room is None else self._chat.reading.room(self, request.room)
         limit = SEARCH_DEFAULT if request.limit is None else request.limit
         source = self._connection.searcher
-        reply = self._later(request.id)
+        reply = self._answer_later(request.id)
         ignored = tuple(person.author for person in self._ignored)
 
         def search() -> None:
@@ -113,7 +113,7 @@ class Asker(Recipient):
     def _after_own_lines(self, read: Callable[[], None]) -> None:
         """Read the log when it contains the lines that this person sent before."""
         if self._unsaved:
-            self._chat.in_turn(read)
+            self._chat.barrier(read)
         else:
             read()
 
@@ -190,7 +190,9 @@ class Asker(Recipient):
 
     # -- helpers -------------------------------------------------------------------------------
 
-    def _later(self, id: str | None) -> Callable[[HistoryShown | SearchShown | Refusal], None]:
+    def _answer_later(
+        self, id: str | None
+    ) -> Callable[[HistoryShown | SearchShown | Refusal], None]:
         """A function that answers a request later; the next request waits until then."""
         release = self._connection.hold()
 

@@ -15,7 +15,15 @@ from msgspec import structs
 from twisted_chat.core.changes import Draft
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import Acknowledged, Crowd, Entry, Event, Refused, Replayed, Style
+from twisted_chat.core.events import (
+    Acknowledged,
+    Entry,
+    Event,
+    PresenceSummary,
+    Refused,
+    Replayed,
+    Style,
+)
 from twisted_chat.core.ignoring import IgnoreList
 from twisted_chat.core.link import Link, NoConnection
 from twisted_chat.core.people import Person
@@ -100,7 +108,7 @@ class Recipient(Person):
         if batch.hidden:
             own = batch.hidden.get(self, ())
         else:
-            own = () if self.profile.receives_own_lines else batch.places_of(self.author)
+            own = () if self.profile.receives_own_lines else batch.own_indexes(self.author)
         if not self._ignored:
             return own
         ignored = (at for at, event in enumerate(batch.events) if self._ignores_author(event))
@@ -116,7 +124,7 @@ class Recipient(Person):
             wanted = [not self.ignores(member.author) for member in about]
             if place in hidden or not any(wanted):
                 continue
-            if isinstance(event, Crowd):
+            if isinstance(event, PresenceSummary):
                 people = tuple(compress(event.people, wanted))
                 event = structs.replace(event, people=people, count=sum(wanted))
             events.append(event)

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from typing import Protocol, cast
 
-from twisted_chat.core.events import Crowd, Entry, Event, Joined, Left, Renamed
+from twisted_chat.core.events import Entry, Event, Joined, Left, PresenceSummary, Renamed
 from twisted_chat.core.presence import Change, Presence, Somebody
 from twisted_chat.core.rendered import Rendered
 
@@ -36,8 +36,8 @@ LARGE = 30
 #: In large rooms, who comes, goes and is renamed is told for several at once; after a second for
 #: so many people in the room, and no later than after so many seconds. That long it takes in small
 #: rooms too, where a source does not stop.
-GATHER_PEOPLE = 1000
-GATHER_SECONDS = 1.0
+COALESCE_PEOPLE = 1000
+COALESCE_SECONDS = 1.0
 
 #: Names of those who came or went that are told.
 NAMES = 100
@@ -105,7 +105,7 @@ class Batch:
         """All but the events at the indexes ``left_out``, ascending, in ``rendering``."""
         return self.rendered(rendering).without(left_out)
 
-    def places_of(self, author: bytes) -> Sequence[int]:
+    def own_indexes(self, author: bytes) -> Sequence[int]:
         """Where the entries stand that their author is not shown again: not a new topic, which
         everybody is shown, and nothing that was said before they came.
         """
@@ -219,7 +219,7 @@ class Room:
         ``authors`` are those who said them.
         """
         if self.presence and not self.presence.isdisjoint(authors):
-            self.tell_presence()  # nobody speaks before it is told that they came
+            self.flush_presence()  # nobody speaks before it is told that they came
         alone = {cursor for author in authors if (cursor := self.members.get(author))}
         for run in runs(entries):
             before = self.last
@@ -241,7 +241,7 @@ class Room:
             self._trim()
 
     @property
-    def runs_away(self) -> bool:
+    def readers_lagging(self) -> bool:
         """Whether it is large, and most are behind: more is said than can be read.
 
         Those who have no connection read nothing, and nobody waits for them.
@@ -253,14 +253,16 @@ class Room:
     def moment(self) -> float:
         """For how many seconds changes of presence are coalesced."""
         people = len(self.members)
-        return min(GATHER_SECONDS, people / GATHER_PEOPLE) if self.is_large else GATHER_SECONDS
+        return (
+            min(COALESCE_SECONDS, people / COALESCE_PEOPLE) if self.is_large else COALESCE_SECONDS
+        )
 
     @property
     def is_large(self) -> bool:
         """Whether there are so many people that no change of presence is told at once."""
         return len(self.members) > LARGE
 
-    def tell_presence(self, member: Member | None = None) -> None:
+    def flush_presence(self, member: Member | None = None) -> None:
         """Tell who came, left and was renamed since it was told last; or only of ``member``."""
         presence = self.presence
         changes = presence.take() if member is None else presence.take_one(member)
@@ -276,7 +278,7 @@ class Room:
         for (came, chat), some in groups.items():
             names = tuple(change.now or change.told or "" for _, change in some)
             event = (
-                Crowd(self.name, came, chat, names[:NAMES], len(names))
+                PresenceSummary(self.name, came, chat, names[:NAMES], len(names))
                 if len(names) > 1
                 else (Joined if came else Left)(self.name, names[0], chat)
             )
@@ -292,7 +294,7 @@ class Room:
         To be called before ``member`` changes again.
         """
         if not self.members.keys().isdisjoint(self.presence.told_elsewhere(member)):
-            self.tell_presence(member)
+            self.flush_presence(member)
 
     def _hidden(
         self, news: Sequence[tuple[Event, list[tuple[Member, Change]]]]

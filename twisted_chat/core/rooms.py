@@ -25,7 +25,7 @@ class Rooms:
     """All rooms of one service. ``later`` calls a function after so many seconds."""
 
     def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
-        self._later = later
+        self._call_later = later
         self._awake: dict[str, Room] = {}
         #: Base, last number, topic and its author of the others.
         self._resting: dict[str, tuple[int, int, str, str]] = {}
@@ -181,7 +181,9 @@ class Rooms:
             rooms = sorted(self._awake, key=self._rank)
             self._snapshot = [name for name in rooms if self._awake[name].members]
             self._places = {name: place for place, name in enumerate(self._snapshot)}
-            self._later(SNAPSHOT_SECONDS if len(rooms) > LOOKED_AT else 0, self._forget_snapshot)
+            self._call_later(
+                SNAPSHOT_SECONDS if len(rooms) > LOOKED_AT else 0, self._forget_snapshot
+            )
         return self._snapshot
 
     def _rank(self, name: str) -> tuple[int, str]:

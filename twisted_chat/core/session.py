@@ -94,7 +94,7 @@ class Session(Leaver):
         except Refusal as refusal:
             self.refuse(refusal, request.id)
 
-    def say_at_once(self, requests: Sequence[Say]) -> bool:
+    def say_many(self, requests: Sequence[Say]) -> bool:
         """Do what :meth:`handle` does with each, faster; False if that is not so simple.
 
         They are not blank.
@@ -107,7 +107,7 @@ class Session(Leaver):
         limits = self._chat.limits  # no dialect lets through more than the default
         if limits.text != TEXT_LIMIT and not all(limits.fits(say.text) for say in requests):
             return False
-        self._chat.say_at_once(self, room, requests)
+        self._chat.say_many(self, room, requests)
         self._put_drafts(room, len(requests))
         return True
 
@@ -134,7 +134,7 @@ class Session(Leaver):
                 self._chat.keeper.changed(self)
                 self._chat.audit("renamed", self.address, name.text, before=before)
 
-            self._in_turn(partial(self._chat.rename, self, name), request.id, renamed)
+            self._ask_chat(partial(self._chat.rename, self, name), request.id, renamed)
         else:
             self._enter(name, self._first_rooms(), None, request.id)
 
@@ -243,7 +243,7 @@ class Session(Leaver):
         self._keeps_client_id = client_id is not None
         self._state = State.ENTERING
         try:
-            self._in_turn(
+            self._ask_chat(
                 partial(self._chat.enter, self, name, positions, resumed=resumed),
                 id,
                 come_in,
@@ -292,7 +292,22 @@ class Session(Leaver):
                 self._connection.close()
             return
         assert isinstance(other, Session)
-        self._hand_over_to(other, {}, request.id)
+        if other._state is State.ENTERING:  # over another connection, with the same code
+            self._when_all_is_applied(partial(self.handle, request))
+        else:
+            self._hand_over_to(other, {}, request.id)
+
+    def _when_all_is_applied(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` then; take no requests until that is done."""
+        release = self._connection.hold()
+
+        def applied() -> None:
+            try:
+                callback()
+            finally:
+                release()
+
+        self._chat.barrier(applied)
 
     def _come_back_as(self, kept: KeptPerson, id: str | None) -> None:
         """Be somebody who was here before the server was started again, or is at another node.
@@ -377,20 +392,22 @@ class Session(Leaver):
         self, id: str | None, done: Callable[[], None], back: Callable[[], None]
     ) -> None:
         def entered() -> None:
-            self._chat.identities.back(self)
             self._state = State.CHATTING
             done()
 
         def refused() -> None:
             self._state = State.CLOSED
             self._chat.registry.remove(self)
+            self._come_from_absence()
             back()
+            self._stay_known(self.source)
 
         self._chat.registry.add(self)
+        self._chat.identities.back(self)
         self._state = State.ENTERING
         enter = partial(self._chat.enter, self, self.nickname, self._positions, resumed=True)
         try:
-            self._in_turn(enter, id, entered, refused)
+            self._ask_chat(enter, id, entered, refused)
         except Refusal:
             refused()
             raise

@@ -186,7 +186,7 @@ class State:
         self._left_untold.pop(old, None)
         positions: dict[str, int | None] = {}
         for name, cursor in tuple(old.cursors.items()):
-            cursor.room.tell_presence(old)
+            cursor.room.flush_presence(old)
             positions[name] = position_of(cursor)
             self.close(cursor)
             self._add(person, name, None)
@@ -206,7 +206,7 @@ class State:
         person.nickname = change.nickname
         self.ignored.called(change.person, new)
         for room in self._left_untold.pop(person, ()):
-            room.tell_presence(person)  # it was under the old name
+            room.flush_presence(person)  # it was under the old name
         move = Move(len(person.cursors))
         for cursor in person.cursors.values():
             room = cursor.room
@@ -315,7 +315,7 @@ class State:
             for cursor in person.cursors.values():
                 room = cursor.room
                 if person in room.presence and recipient in room.members:
-                    room.tell_presence()  # nobody speaks before it is told that they came
+                    room.flush_presence()  # nobody speaks before it is told that they came
             self._private_messages.show(person, recipient, change, answer)
         elif waiting is not None:
             self._told[change.request] = recipient.node, answer, change.name

@@ -45,7 +45,7 @@ class Speaker(Asker):
         if not request.text.strip():
             raise BadRequest(reason="text is blank")
 
-        self._in_turn(partial(self._chat.tell, self, request.name, request.text), request.id)
+        self._ask_chat(partial(self._chat.tell, self, request.name, request.text), request.id)
 
     def _reply(self, request: Reply) -> None:
         if self._correspondent is None:
@@ -56,19 +56,19 @@ class Speaker(Asker):
             raise NoSuchPerson(name=name)  # whoever has that name by now is somebody else
         self._tell(Tell(person.name, request.text))
 
-    def heard_from(self, author: bytes, name: str) -> None:
+    def on_private_message(self, author: bytes, name: str) -> None:
         self._correspondent = author, name
 
     # -- rooms ---------------------------------------------------------------------------------
 
     def _join(self, request: Join) -> None:
         changed = partial(self._chat.keeper.changed, self)
-        self._in_turn(partial(self._chat.join, self, request.room), request.id, changed)
+        self._ask_chat(partial(self._chat.join, self, request.room), request.id, changed)
 
     def _leave_room(self, request: Leave) -> None:
         room = self._own_room(request.room)
         changed = partial(self._chat.keeper.changed, self)
-        self._in_turn(partial(self._chat.leave_room, self, room), request.id, changed)
+        self._ask_chat(partial(self._chat.leave_room, self, room), request.id, changed)
 
     def _topic(self, request: Topic) -> None:
         room = self._own_room(request.room)
@@ -82,7 +82,7 @@ class Speaker(Asker):
 
     # -- helpers -------------------------------------------------------------------------------
 
-    def _in_turn(
+    def _ask_chat(
         self,
         ask: Callable[[Answer, str | None], None],
         id: str | None,
@@ -115,7 +115,7 @@ class Speaker(Asker):
         self._unsaved += count
         if self._chat.full:
             self._chat.when_space(self._connection.hold())
-        elif room.runs_away:
+        elif room.readers_lagging:
             self._chat.when_caught_up(room, self._connection.hold())
 
     def _message_id(self, request: Request) -> str | None:

@@ -21,7 +21,6 @@ from twisted_chat.core.errors import BadRequest, ControlCharacter, LineTooLong, 
 from twisted_chat.core.events import (
     Acknowledged,
     Announced,
-    Crowd,
     Entered,
     EntriesRemoved,
     Entry,
@@ -42,6 +41,7 @@ from twisted_chat.core.events import (
     NotSent,
     PeopleListed,
     Pong,
+    PresenceSummary,
     ReceiptsSet,
     Refused,
     Renamed,
@@ -454,7 +454,9 @@ def _fields(type: str, **names: str) -> Callable[[Any, Style], dict[str, Any]]:
 
 _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     Acknowledged: _acknowledged,
-    Crowd: _fields("crowd", room="room", came="came", chat="chat", people="people", count="count"),
+    PresenceSummary: _fields(
+        "crowd", room="room", came="joined", chat="chat", people="people", count="count"
+    ),
     Announced: _fields("announced", text="text", room="room"),
     Entered: _entered,
     EntriesRemoved: _fields("removed", room="room", first="first"),

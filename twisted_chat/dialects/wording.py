@@ -18,7 +18,6 @@ from twisted_chat.core.errors import UnknownCommand
 from twisted_chat.core.events import (
     Acknowledged,
     Announced,
-    Crowd,
     Entered,
     EntriesRemoved,
     Entry,
@@ -39,6 +38,7 @@ from twisted_chat.core.events import (
     NotSent,
     PeopleListed,
     Pong,
+    PresenceSummary,
     ReceiptsSet,
     Refused,
     Renamed,
@@ -170,8 +170,8 @@ def _left(event: Left, style: Style) -> list[str]:
     return [_prefix(event.room, style) + _notice(style, sentence, name=event.nickname)]
 
 
-def _crowd(event: Crowd, style: Style) -> list[str]:
-    if event.came:
+def _crowd(event: PresenceSummary, style: Style) -> list[str]:
+    if event.joined:
         sentence = (
             N_("{people} joined the chat.") if event.chat else N_("{people} joined the room.")
         )
@@ -498,7 +498,7 @@ RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
     SearchShown: _search_shown,
     Slowed: _slowed,
     Announced: _announced,
-    Crowd: _crowd,
+    PresenceSummary: _crowd,
     Entered: _entered,
     Entry: _entry,
     Greeted: _greeted,

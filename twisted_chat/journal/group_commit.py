@@ -57,10 +57,10 @@ GROUP_SECONDS = 0.05
 GROUP_LEAST = 200
 
 #: Seconds to wait for another process that holds the database locked.
-LOCK_PATIENCE = 60.0
+LOCK_TIMEOUT = 60.0
 
 #: Seconds after :meth:`GroupCommitJournal.stop` in which what is in the queue must be saved.
-STOPPING_PATIENCE = 5.0
+STOP_TIMEOUT = 5.0
 
 #: Characters of a message that was not saved, shown to its author.
 EXCERPT = 60
@@ -280,7 +280,7 @@ class GroupCommitJournal:
 
     def stop(self, stopped: Callable[[], None]) -> None:
         self._stopped = stopped
-        self._end = time.monotonic() + STOPPING_PATIENCE
+        self._end = time.monotonic() + STOP_TIMEOUT
         with self._wake:
             self._stopping = True
             self._wake.notify()
@@ -493,7 +493,7 @@ class GroupCommitJournal:
 
     def _commit_when_unlocked(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
         """Commit; wait while another process holds the database locked, but not for ever."""
-        patience_ends = time.monotonic() + LOCK_PATIENCE
+        patience_ends = time.monotonic() + LOCK_TIMEOUT
         while True:
             try:
                 return self._store.commit(drafts)

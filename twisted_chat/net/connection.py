@@ -247,7 +247,7 @@ class ChatProtocol(LineReceiver):
         if self._incoming.has_work or (self._ended and not self._end_told):
             if not self.busy:
                 self.busy = True
-                self.factory.turns.ask(self)
+                self.factory.scheduler.submit(self)
         elif not self._ended:
             self._reading.ahead = 0
             self.factory.watch.release(self)
@@ -313,7 +313,7 @@ class ChatProtocol(LineReceiver):
         if dialect is None or limit < 2:
             return 0
         says = dialect.parse_says(self._incoming.next_lines(limit))
-        if not says or not self.session.say_at_once(says):
+        if not says or not self.session.say_many(says):
             return 0
         self._pacing.handled_many(len(says), cost)
         self._incoming.drop(len(says))

@@ -38,7 +38,7 @@ class Worker(Protocol):
         """Whether there are more that can be handled now."""
 
 
-class Turns:
+class Scheduler:
     """``next_turn`` calls a function in the next turn of the reactor's loop."""
 
     def __init__(self, next_turn: Callable[[Callable[[], None]], object]) -> None:
@@ -48,7 +48,7 @@ class Turns:
         self._left = 0
         self._under_way = False
 
-    def ask(self, worker: Worker) -> None:
+    def submit(self, worker: Worker) -> None:
         """Let ``worker`` work now if nobody waits, or else in its turn, until it is not busy.
 
         It does not ask again before.
@@ -60,12 +60,12 @@ class Turns:
         if self._with_few or self._with_many or self._left <= 0:
             self._append(worker)
         else:
-            self._let(worker)
+            self._run(worker)
 
     def _append(self, worker: Worker) -> None:
         (self._with_few if worker.waiting <= FEW else self._with_many).append(worker)
 
-    def _let(self, worker: Worker) -> None:
+    def _run(self, worker: Worker) -> None:
         self._left -= max(1, worker.work(SLICE))  # or a defect could keep the thread for ever
         if worker.busy:
             self._append(worker)
@@ -76,7 +76,7 @@ class Turns:
             while self._left > 0 and (self._with_few or self._with_many):
                 for queue in (self._with_few, self._with_many):
                     if queue:
-                        self._let(queue.popleft())
+                        self._run(queue.popleft())
         finally:  # one with a defect does not stop the others
             if self._with_few or self._with_many:
                 self._next_turn(self._go_on)

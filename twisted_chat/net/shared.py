@@ -27,7 +27,7 @@ from twisted_chat.dialects.text import TEXT
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.net.addresses import Address
 from twisted_chat.net.rejections import Rejections
-from twisted_chat.net.scheduler import Turns
+from twisted_chat.net.scheduler import Scheduler
 from twisted_chat.net.timeouts import Deadlines
 from twisted_chat.net.watch import Watch, Watched
 
@@ -101,7 +101,7 @@ class SharedFactory(ServerFactory):
         self.greeting_delay = greeting_delay
         self.reconnect_grace = reconnect_grace
         self.language = language
-        self.turns = Turns(functools.partial(reactor.callLater, 0))
+        self.scheduler = Scheduler(functools.partial(reactor.callLater, 0))
         #: How often somebody was refused something, or shut out, by the reason.
         self.refused = chat.refused
         #: Those who do not take all that they are sent.

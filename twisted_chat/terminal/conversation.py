@@ -22,7 +22,6 @@ from twisted_chat.core.commands import State
 from twisted_chat.core.errors import NameFirst, NotSaved, Refusal
 from twisted_chat.core.events import (
     Acknowledged,
-    Crowd,
     Entered,
     EntriesRemoved,
     Entry,
@@ -34,6 +33,7 @@ from twisted_chat.core.events import (
     NotSent,
     PeopleListed,
     Pong,
+    PresenceSummary,
     Refused,
     Renamed,
     Replaced,
@@ -410,9 +410,9 @@ class Conversation:
         if event.departed:
             self._typed.on_departure([event.nickname])
 
-    def _crowd(self, event: Crowd) -> None:
+    def _crowd(self, event: PresenceSummary) -> None:
         self._rooms.crowd(event)
-        if event.chat and not event.came:
+        if event.chat and not event.joined:
             self._typed.on_departure(event.people)
 
     def _renamed(self, event: Renamed) -> None:
@@ -522,7 +522,7 @@ def _nothing() -> None:
 #: Events that are not only shown.
 _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     Connected: Conversation._connected,
-    Crowd: Conversation._crowd,
+    PresenceSummary: Conversation._crowd,
     Disconnected: Conversation._disconnected,
     Entered: Conversation._entered,
     Entry: Conversation._entry,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from twisted_chat.core.characters import visible
-from twisted_chat.core.events import Crowd, Entered, Entry, Joined, Left
+from twisted_chat.core.events import Entered, Entry, Joined, Left, PresenceSummary
 from twisted_chat.core.names import room_among
 from twisted_chat.i18n.language import N_
 from twisted_chat.terminal.display import Display
@@ -203,16 +203,16 @@ class Rooms:
                     other.go([event.nickname], 1)
         self._move(event)
 
-    def crowd(self, event: Crowd) -> None:
+    def crowd(self, event: PresenceSummary) -> None:
         """Many came into a room at once, or left it."""
         room = self.get(event.room)
-        if room is not None and event.came:
+        if room is not None and event.joined:
             room.come(event.people, event.count, self._display.nickname)
         elif room is not None:
             room.go(event.people, event.count)
         self._move(event)
 
-    def _move(self, event: Joined | Left | Crowd) -> None:
+    def _move(self, event: Joined | Left | PresenceSummary) -> None:
         room = self.get(event.room)
         if room is not None and not (self._display.hold and event.room != self._display.room):
             # In other rooms, nobody wants to read it afterwards.

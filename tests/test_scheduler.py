@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from twisted_chat.net.scheduler import LINES_A_TURN, SLICE, Turns
+from twisted_chat.net.scheduler import LINES_A_TURN, SLICE, Scheduler
 
 
 class Loop:
@@ -14,7 +14,7 @@ class Loop:
 
     def __init__(self) -> None:
         self.calls: list[Callable[[], None]] = []
-        self.turns = Turns(self.calls.append)
+        self.scheduler = Scheduler(self.calls.append)
 
     def turn(self) -> None:
         calls = self.calls[:]
@@ -48,7 +48,7 @@ class Talker:
 
 def test_few_lines_are_handled_at_once() -> None:
     loop, log = Loop(), list[tuple[str, int]]()
-    loop.turns.ask(Talker("ana", 3, log))
+    loop.scheduler.submit(Talker("ana", 3, log))
     assert log == [("ana", 3)]
     loop.turn()
     assert loop.calls == []
@@ -57,9 +57,9 @@ def test_few_lines_are_handled_at_once() -> None:
 def test_who_has_much_takes_turns_with_who_has_little() -> None:
     loop, log = Loop(), list[tuple[str, int]]()
     flood = Talker("flood", 10 * LINES_A_TURN, log)
-    loop.turns.ask(flood)
-    loop.turns.ask(Talker("ana", 1, log))
-    loop.turns.ask(Talker("bia", 1, log))
+    loop.scheduler.submit(flood)
+    loop.scheduler.submit(Talker("ana", 1, log))
+    loop.scheduler.submit(Talker("bia", 1, log))
     assert log == [("flood", SLICE)]
     loop.turn()
     assert log[1:4] == [("ana", 1), ("flood", SLICE), ("bia", 1)]
@@ -73,10 +73,10 @@ def test_who_has_much_takes_turns_with_who_has_little() -> None:
 def test_who_has_little_does_not_wait_for_all_who_have_much() -> None:
     loop, log = Loop(), list[tuple[str, int]]()
     for n in range(1000):
-        loop.turns.ask(Talker(f"flood {n}", 10 * SLICE, log))
+        loop.scheduler.submit(Talker(f"flood {n}", 10 * SLICE, log))
     loop.turn()
     log.clear()
-    loop.turns.ask(Talker("ana", 1, log))
+    loop.scheduler.submit(Talker("ana", 1, log))
     loop.turn()
     assert log[0] == ("ana", 1)
     assert len(log) > 1
@@ -85,7 +85,7 @@ def test_who_has_little_does_not_wait_for_all_who_have_much() -> None:
 def test_many_at_once_do_not_make_one_long_turn() -> None:
     loop, log = Loop(), list[tuple[str, int]]()
     for n in range(1000):
-        loop.turns.ask(Talker(str(n), SLICE, log))
+        loop.scheduler.submit(Talker(str(n), SLICE, log))
     assert sum(done for _, done in log) <= LINES_A_TURN
     for _ in range(1000 * SLICE // LINES_A_TURN + 1):
         loop.turn()
@@ -98,9 +98,9 @@ def test_a_defect_of_one_does_not_stop_the_others() -> None:
             raise ZeroDivisionError
 
     loop, log = Loop(), list[tuple[str, int]]()
-    loop.turns.ask(Talker("flood", 3 * SLICE, log))
-    loop.turns.ask(Broken("broken", 1, log))
-    loop.turns.ask(Talker("ana", 1, log))
+    loop.scheduler.submit(Talker("flood", 3 * SLICE, log))
+    loop.scheduler.submit(Broken("broken", 1, log))
+    loop.scheduler.submit(Talker("ana", 1, log))
     with pytest.raises(ZeroDivisionError):
         loop.turn()
     loop.turn()
