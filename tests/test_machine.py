@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.support.fakes import Visitor, World
+from tests.support.logs import InternalErrors
 from twisted_chat.core.changes import Draft
 from twisted_chat.core.events import Acknowledged, Entered, Entry, Refused, Welcomed
 from twisted_chat.core.names import room_name
@@ -80,6 +81,7 @@ class ChatMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
+        self.errors = InternalErrors()
         self.store = Store(MEMORY)
         self.world = World(store=self.store)
         self.programs = [Program(number) for number in CLIENTS]
@@ -87,8 +89,13 @@ class ChatMachine(RuleBasedStateMachine):
         self.saved: set[tuple[str, str]] = set()
 
     def teardown(self) -> None:
-        if not hasattr(self, "world"):
-            return
+        if hasattr(self, "world"):
+            try:
+                self.finish()
+            finally:
+                self.errors.check()
+
+    def finish(self) -> None:
         for program in self.programs:
             if program.visitor is not None:
                 program.visitor.connection.ready = True

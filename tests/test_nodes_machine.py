@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.support.fakes import Visitor, World
+from tests.support.logs import InternalErrors
 from tests.support.nodes import Nodes, view
 from twisted_chat.core.events import Acknowledged, Entered, Entry
 from twisted_chat.core.requests import ChooseName, Hello, Join, Leave, Quit, Say, Tell, Topic
@@ -58,6 +59,7 @@ class NodesMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
+        self.errors = InternalErrors()
         self.nodes = Nodes()
         self.programs = [Program(number) for number in range(3)]
         self.people: list[Visitor] = []
@@ -69,9 +71,12 @@ class NodesMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "nodes"):
             return
-        self.settle()
-        for program in self.programs:
-            program.collect()
+        try:
+            self.settle()
+            for program in self.programs:
+                program.collect()
+        finally:
+            self.errors.check()
 
     # -- what programs do -----------------------------------------------------------------------
 
