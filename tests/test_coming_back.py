@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from msgspec import structs
 from twisted.internet.task import Clock
 
 from tests.support.fakes import NOON, Visitor, World
@@ -442,6 +443,82 @@ def test_a_program_that_takes_over_is_renamed_only_to_another_name(name: str) ->
     again = program(world, name, ANA)
     assert [e.new for e in of(again, Renamed)] == [name] * (name != "Ana")
     assert len(bia.sees()) == (name != "Ana")
+
+
+def test_a_program_that_is_back_stays_when_its_grace_period_would_be_over() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    ana = program(world, "Ana", ANA)
+    over = ana.breaks_off()
+    assert over is not None
+    (room,) = {visitor.session.cursors["lobby"].room for visitor in (ana, bia)}
+    assert room.away == 1
+    again = program(world, "Ana", ANA, lobby=0)
+    assert room.away == 0
+    bia.sees()
+    over()
+    world.journal.run()
+    assert bia.sees() == []
+    bia.types("oi")
+    assert numbers(again) == [1]
+    assert len(world.registry.snapshot()) == 2
+    last = again.breaks_off()
+    assert last is not None
+    last()
+    world.journal.run()
+    assert bia.sees() == ["[SERVER]: Ana left the chat."]
+    assert len(world.registry.snapshot()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Ana", ["[SERVER]: Ana joined the chat.", "[SERVER]: Ana left the chat."]),
+        ("Bia", []),  # which is taken
+    ],
+)
+def test_a_program_whose_grace_period_ends_before_its_hello_is_answered_is_gone(
+    name: str, told: list[str]
+) -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    ana = Visitor(world, program=True)
+    ana.session.handle(Hello(name, ANA))
+    over = ana.session.connection_lost(ana.connection)
+    assert over is not None
+    over()
+    world.journal.run()
+    assert bia.sees() == told
+    assert len(world.registry.snapshot()) == 1
+
+
+def test_whom_a_program_ignores_holds_also_when_it_takes_over() -> None:
+    world = World()
+    (bia,) = world.enter("Bia")
+    program(world, "Ana", ANA)
+    again = Visitor(world, program=True)
+    again.ask(Hello("Ana", ANA, ignored={bia.session.author.hex(): "Bia"}))
+    bia.types("oi")
+    assert numbers(again) == []
+
+
+def test_a_return_that_is_refused_can_be_tried_again() -> None:
+    world = World()
+    ana, bia = world.enter("Ana", "Bia")
+    ana.types("/join cinema")
+    code = ana.session.code
+    ana.breaks_off()
+    bia.sees()
+    limits, again = world.chat.limits, Visitor(world)
+    world.chat.limits = structs.replace(limits, rooms=1)
+    for _ in range(2):
+        again.types(f"/resume {code}")
+    assert again.connection.refusals() == ["too-many-rooms"] * 2
+    assert len(world.registry.snapshot()) == 2  # Bia, and somebody without a name
+    world.chat.limits = limits
+    assert again.types(f"/resume {code}")[0] == "[SERVER]: Welcome back, Ana."
+    assert bia.sees() == ["[SERVER]: Ana joined the chat."]
+    assert len(world.registry.snapshot()) == 2
 
 
 def test_rooms_that_are_new_to_a_take_over_are_entered_in_their_turn() -> None:
