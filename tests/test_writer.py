@@ -151,6 +151,36 @@ def test_a_full_queue_has_space_when_half_of_it_is_free(setup: Setup) -> None:
     assert outstanding[0] <= QUEUE_LIMIT // 2
 
 
+def test_people_are_kept_and_forgotten_while_the_server_runs(setup: Setup) -> None:
+    """So that who could come back is known after a kill, too; the last word holds."""
+    ana, bia = (
+        KeptPerson(author * 16, author * 32, name, "en", False, (("lobby", 7),))
+        for author, name in ((b"a", "Ana"), (b"b", "Bia"))
+    )
+
+    def kept_after(*changes: Keep) -> list[KeptPerson]:
+        for change in changes:
+            setup.journal.submit((change,))
+        for text in "12":  # the second one comes behind what was kept
+            setup.say(draft(text))
+        return list(setup.journal.people())
+
+    assert kept_after(Keep((ana, bia), ())) == [ana, bia]
+    assert kept_after(Keep((), (ana.author,))) == [bia]
+    assert kept_after(Keep((ana,), ()), Keep((), (ana.author, bia.author))) == []
+
+
+def test_what_is_not_saved_is_logged(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    def commit(drafts: Sequence[Draft]) -> list[Saved | Failed]:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    setup.stores[0].commit = commit  # type: ignore[method-assign]
+    setup.say(draft("lost"))
+    (record,) = caplog.records
+    assert record.getMessage() == "1 messages were not saved: disk I/O error"
+    assert record.__dict__["event"] == "not-saved"
+
+
 def test_whom_the_chat_keeps_when_all_is_delivered_is_kept(tmp_path: Path) -> None:
     """Only then it knows what each of them was shown."""
     path = str(tmp_path / "chat.db")
