@@ -9,12 +9,24 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from twisted.internet.task import Clock
 
-from tests.support.fakes import Visitor, World
+from tests.support.fakes import NO_RATE, Visitor, World
 from tests.support.logs import InternalErrors
 from tests.support.nodes import Nodes, view
-from twisted_chat.core.events import Acknowledged, Entered, Entry
-from twisted_chat.core.requests import ChooseName, Hello, Join, Leave, Quit, Say, Tell, Topic
+from twisted_chat.core.events import Acknowledged, Entered, Entry, Welcomed
+from twisted_chat.core.requests import (
+    ChooseName,
+    Hello,
+    Join,
+    Leave,
+    Quit,
+    Resume,
+    Say,
+    Tell,
+    Topic,
+)
+from twisted_chat.core.sources import Sources
 
 NAMES = ("Ana", "ana", "Bia", "Caio")
 ROOMS = ("lobby", "cinema")
@@ -63,6 +75,7 @@ class NodesMachine(RuleBasedStateMachine):
         self.nodes = Nodes()
         self.programs = [Program(number) for number in range(3)]
         self.people: list[Visitor] = []
+        self.elsewhere = Sources(lambda: NO_RATE, Clock()).open("198.51.100.7").source
         for number in range(2):
             self.connect(number, number)
             self.join(number, "cinema")
@@ -146,6 +159,25 @@ class NodesMachine(RuleBasedStateMachine):
         visitor.send(ChooseName(name))
         self.people.append(visitor)
 
+    @rule(which=st.integers(0, 9), at=at)
+    def resume(self, which: int, at: int) -> None:
+        """With the newest code that somebody was shown, at any node, be they here or not."""
+        if which < len(self.people):
+            events = self.people[which].connection.events
+            codes = [event.code for event in events if isinstance(event, Welcomed)]
+            if codes:
+                visitor = Visitor(self.nodes[at])
+                if which % 2:
+                    visitor.connection.source = self.elsewhere
+                visitor.send(Resume(codes[-1]))
+                self.people.append(visitor)
+
+    @rule(at=at, seconds=st.sampled_from([1, 400]))
+    def look(self, at: int, seconds: int) -> None:
+        """Time passes at one node, and who can come back is written."""
+        self.nodes[at].clock.advance(seconds)
+        self.nodes[at].chat.keeper.look()
+
     @rule(topic=st.booleans(), which=st.integers(0, 9))
     def speak(self, topic: bool, which: int) -> None:
         if which < len(self.people) and self.people[which].session.current is not None:
@@ -154,7 +186,7 @@ class NodesMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9), quits=st.booleans())
     def go(self, which: int, quits: bool) -> None:
         if which < len(self.people):
-            visitor = self.people.pop(which)
+            visitor = self.people[which]
             if quits:
                 visitor.send(Quit())
             else:

@@ -257,10 +257,10 @@ def test_every_change_is_made_of_names_numbers_and_texts() -> None:
     examples: list[Change] = [
         Draft("lobby", 1, "say", "Ana", "oi", b"a", "1", 7),
         Enter(b"a", nickname("Ana"), "192.0.2.1", ("lobby",), 7),
-        changes.Rename(b"a", nickname("Bia"), 7),
+        changes.Rename(b"a", nickname("Bia"), None, 7),
         changes.Join(b"a", ("cinema",), 7),
         changes.Leave(b"a", "cinema", 7),
-        changes.Depart(b"a", True, 7),
+        changes.Depart(b"a", True, "192.0.2.1", 7),
         changes.Forget(b"a"),
         changes.Tell(b"a", b"b", "Bia", "oi", 1, 7),
         changes.Answered("a", 7, "delivered"),

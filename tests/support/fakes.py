@@ -53,6 +53,7 @@ class FakeConnection:
 
     def __init__(self) -> None:
         self.ready = True
+        self.is_there = True
         self.closed = False
         self.unread = 0
         self.adopted: Session | None = None
@@ -157,6 +158,7 @@ class Visitor:
     def lose(self) -> Callable[[], None] | None:
         """The connection is lost; returns what is to be called after the grace period, if any."""
         self._requests.clear()
+        self.connection.is_there = False
         return self.session.connection_lost(self.connection)
 
     def breaks_off(self) -> Callable[[], None] | None:

@@ -58,7 +58,7 @@ class Arrivals:
         self.moved(person, cursor, id)
         if person.profile.wants_replay:
             cursor.replay_through = room.last
-            if cursor.position < room.last:
+            if cursor.position < room.last and not person.away:
                 starts = ReplayStarts(room.name, resumed=position is not None)
                 person.receive(Batch(room, (starts,)))
         cursor.waiting = False

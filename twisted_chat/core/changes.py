@@ -62,6 +62,7 @@ class Rename(msgspec.Struct, frozen=True, tag=True):
 
     person: bytes
     nickname: Nickname
+    source: str | None
     request: int
 
 
@@ -82,12 +83,13 @@ class Leave(msgspec.Struct, frozen=True, tag=True):
 
 
 class Depart(msgspec.Struct, frozen=True, tag=True):
-    """``person`` leaves the chat; with ``keeps_name``, their nickname is kept until
-    :class:`Forget`.
+    """``person`` leaves the chat; with ``keeps_name``, their nickname is kept for them, or for
+    ``source``, until :class:`Forget`.
     """
 
     person: bytes
     keeps_name: bool
+    source: str | None
     request: int
 
 

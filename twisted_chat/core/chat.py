@@ -114,6 +114,8 @@ class Chat:
         #: What people ask for.
         self.reading = Reading(journal, self._rooms, names, lambda: self.limits)
         self._requests = count(1)
+        #: Rooms that somebody makes who is coming in, each as often as that.
+        self._being_made: Counter[str] = Counter()
         self._outcomes = Outcomes(journal.node, self._state, said)
 
     def open(self, opened: Callable[[Refusal | None], None]) -> None:
@@ -192,16 +194,24 @@ class Chat:
         self.identities.forget_old()  # no name is kept for them any more
 
         def entered(refusal: Refusal | None) -> None:
+            self._being_made.subtract(new)
             if refusal is not None:
-                source.uncount_new_rooms(counted)
+                gone = [name for name in counted if name not in self._rooms]
+                source.uncount_new_rooms([name for name in gone if not self._being_made[name]])
+            self._being_made += Counter()  # drops those at 0
             answer(refusal)
 
         counted = source.count_new_rooms(new)
+        self._being_made.update(new)
         request = self._expect(Waiting(entered, person, positions, id, resumed))
         self._submit(Enter(person.author, name, source.key, tuple(positions), request))
 
-    def come_back(self, person: Person, positions: Positions, id: str | None = None) -> None:
+    def come_back(
+        self, person: Person, positions: Positions, answer: Answer, id: str | None = None
+    ) -> bool:
         """``person``, who was never away for the others, has another connection.
+
+        Returns whether they come into more rooms; then ``answer`` is called when they are there.
 
         :raises Refusal: the rooms or those that they make are too many, or the name of a new one
             is too long.
@@ -223,8 +233,9 @@ class Chat:
         for cursor, at in starts:
             self._arrivals.start(person, cursor, at, id)
         if others:
-            request = self._expect(Waiting(_nobody, person, others, id))
+            request = self._expect(Waiting(answer, person, others, id))
             self._submit(Join(person.author, tuple(others), request))
+        return bool(others)
 
     def join(self, person: Person, room: str, answer: Answer, id: str | None = None) -> None:
         """Take ``person`` to another room, which becomes their current one.
@@ -247,11 +258,10 @@ class Chat:
     def leave(self, person: Person, answer: Answer, *, keeps_name: bool = False) -> None:
         """Take ``person`` out of the chat, after all that they said; show them no more entries."""
         for cursor in person.cursors.values():
-            cursor.position = position_of(cursor)
+            cursor.closed, cursor.position = True, None
             cursor.room.live.pop(cursor, None)
-            cursor.waiting = True
         request = self._expect(Waiting(answer, person))
-        self._submit(Depart(person.author, keeps_name, request))
+        self._submit(Depart(person.author, keeps_name, person.source.key, request))
 
     def forget(self, person: Person) -> None:
         """``person``, who has left, cannot come back: the nickname is not kept any more."""
@@ -278,7 +288,7 @@ class Chat:
         self._check_length(name.text, self.limits.nickname)
         self.identities.forget_old()
         request = self._expect(Waiting(answer, person, {}, id))
-        self._submit(Rename(person.author, name, request))
+        self._submit(Rename(person.author, name, person.source.key, request))
 
     # -- talking ------------------------------------------------------------------------------
 
@@ -490,7 +500,3 @@ class Chat:
         limit = self.limits.rooms
         if count > max(limit, before):
             raise TooManyRooms(limit=limit)
-
-
-def _nobody(refusal: Refusal | None) -> None:
-    """Nobody waits for the answer."""

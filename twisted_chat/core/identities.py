@@ -113,10 +113,14 @@ class Identities(Generic[PersonT]):
             del self._by_code[code]
         if codes is not None:
             self.on_forget(person)
+        self.forget_client(person)
+        forgotten()
+
+    def forget_client(self, person: PersonT) -> None:
+        """``person``, a program, cannot come back with its client id."""
         author = self._clients.pop(person, None)
         if author is not None and self._by_client.get(author) == person:
             del self._by_client[author]
-        forgotten()
 
     def let_go(self, person: PersonT) -> None:
         """``person`` has come back elsewhere: nothing here leads to them, nor is anything forgotten
@@ -125,9 +129,7 @@ class Identities(Generic[PersonT]):
         self._gone.pop(person, None)
         for code in self._codes.pop(person, ()):
             del self._by_code[code]
-        author = self._clients.pop(person, None)
-        if author is not None and self._by_client.get(author) == person:
-            del self._by_client[author]
+        self.forget_client(person)
 
     def by_client(self, author: bytes) -> PersonT | None:
         """Who has the client id whose author key this is."""

@@ -108,6 +108,11 @@ class Keeper(Generic[PersonT]):
         self._saved.pop(person, None)
         self._forgotten.append(person.author)
 
+    def let_go(self, person: PersonT) -> None:
+        """``person`` is kept elsewhere from now on."""
+        self._changed.pop(person, None)
+        self._saved.pop(person, None)
+
     def look(self) -> None:
         """Write what has changed; to be called once an :data:`INTERVAL`."""
         self._identities.forget_old()

@@ -20,7 +20,7 @@ from twisted_chat.core.link import Link, NoConnection
 from twisted_chat.core.people import Positions
 from twisted_chat.core.requests import Cancel, Quit
 from twisted_chat.core.sources import Source
-from twisted_chat.core.talking import Speaker, nothing
+from twisted_chat.core.talking import Speaker
 
 
 def nobody(refusal: Refusal | None) -> None:
@@ -52,12 +52,16 @@ class Leaver(Speaker):
         self._code_arrived: Callable[[], bool] | None = None
         #: Lines that were dropped, which was not told.
         self._not_sent = 0
-        #: What is to be done as soon as it is known that the name is theirs.
-        self._when_entered: Callable[[], None] = nothing
+        #: Whether the connection is lost, which is postponed.
+        self._loss_waits = False
+        #: Who this person turned out to be: the connection is theirs.
+        self._successor: Leaver | None = None
 
     # -- what is kept --------------------------------------------------------------------------
 
     def kept(self) -> KeptPerson | None:
+        if self._state is State.ENTERING:
+            return None  # it is not known yet who they are
         if self._state is not State.CLOSED:
             self._positions = arrived(self._chat.positions(self), self._connection)
         code = self._chat.identities.newest_code(self)
@@ -94,9 +98,14 @@ class Leaver(Speaker):
 
     def lines_dropped(self, count: int) -> None:
         """``count`` lines that waited were dropped: that is told, or when the person comes back."""
-        self._not_sent += count
-        if not isinstance(self._connection, NoConnection):
-            self._tell_not_sent()
+        if self._successor is not None:
+            self._successor.lines_dropped(count)
+        elif self._loss_waits:
+            self._postponed.append(partial(self.lines_dropped, count))
+        else:
+            self._not_sent += count
+            if not isinstance(self._connection, NoConnection):
+                self._tell_not_sent()
 
     def _tell_not_sent(self) -> None:
         if self._not_sent:
@@ -111,8 +120,8 @@ class Leaver(Speaker):
 
     def ended(self) -> None:
         """The other side will say nothing more: also what a program leaves behind that dies."""
-        if self._state is State.ENTERING:
-            self._when_entered = self.ended
+        if self._under_way:
+            self._postponed.append(self.ended)
         elif self._state is State.CHATTING and self._keeps_client_id:
             self._chat.barrier(self._connection.close)  # then the grace period begins
         elif self._state is State.CHATTING:
@@ -126,34 +135,50 @@ class Leaver(Speaker):
 
         Returns what is to be called when the grace period is over, for somebody who has one.
         """
+        if self._under_way:
+            return self._lose_later(connection)
+        if self._successor is not None:
+            return self._successor.connection_lost(connection)
         if connection is not self._connection:
             return None  # they have come back over another one
         self._forget_last_code()
         self._code_arrived = None
         self._connection = NoConnection(connection.source)
         self._chat.away(self)
-        if self._state in (State.CHATTING, State.ENTERING) and self._keeps_client_id:
+        if self._state is State.CHATTING and self._keeps_client_id:
             self._absence = absence = object()
             over = partial(self._absence_over, absence)
             self._absent_from = self.source
             self._absent_from.add_absent(self, over)
-            if self._state is State.ENTERING:
-                self._when_entered = partial(self._chat.away, self)
             return over
-        if self._state is State.ENTERING:
-            self._when_entered = partial(self._lost, connection)
-        else:
-            self._lost(connection)
-        return None
-
-    def _lost(self, connection: Link) -> None:
-        """Leave: ``connection`` is lost, and nobody waits for another one."""
         self._go()
         self._positions = arrived(self._positions, connection)
         self._chat.keeper.save(self, self.kept())
+        return None
+
+    def _lose_later(self, connection: Link) -> Callable[[], None]:
+        """The connection is lost while a request waits for its answer: that comes first."""
+        over: list[Callable[[], None] | None] = []
+
+        def lose() -> None:
+            self._loss_waits = False
+            over.append(self.connection_lost(connection))
+
+        def grace_is_over() -> None:
+            if not over:
+                self._postponed.append(grace_is_over)
+            elif over[0] is not None:
+                over[0]()
+
+        self._loss_waits = True
+        self._postponed.append(lose)
+        return grace_is_over
 
     def goes_on_elsewhere(self) -> None:
+        if self._state is State.ENTERING:
+            return  # they are about to come back here
         self._chat.identities.let_go(self)
+        self._chat.keeper.let_go(self)
         self._absence = None
         self._come_from_absence()
         if self._state is not State.CLOSED:
@@ -168,10 +193,7 @@ class Leaver(Speaker):
         if self._absence is absence:
             self._absence = None
             self._come_from_absence()
-            if self._state is State.ENTERING:
-                self._when_entered = self._go
-            else:
-                self._go()
+            self._go()
 
     def _come_from_absence(self) -> None:
         if self._absent_from is not None:
@@ -189,33 +211,32 @@ class Leaver(Speaker):
     def _depart(self) -> None:
         """Leave, in such a way that a person can come back with their code."""
         self._chat.audit("left", self.address, self.nickname.text)
-        is_known = False
+        source, connection = self.source, self._connection
         if self.profile.resumes_by_number:
             self._chat.identities.forget(self)  # it knows its numbers itself
         else:
             self._positions = self._chat.positions(self)
-            is_known = self._stay_known(self.source)
-        connection = self._connection
+        is_known = self._can_come_back(source)
         self._chat.leave(self, lambda _: connection.close(), keeps_name=is_known)
         self._state = State.CLOSED
+        if is_known:
+            self._count_as_absent(source)
 
-    def _stay_known(self, source: Source) -> bool:
-        """Whether one can come back; that long, the nickname counts for ``source``."""
+    def _can_come_back(self, source: Source) -> bool:
+        """Whether one can come back; the nickname is kept that long."""
 
         def forgotten() -> None:
             source.remove_absent(self)
             self._chat.forget(self)
 
-        if not self._chat.identities.gone(self, forgotten):
-            return False
+        return self._chat.identities.gone(self, forgotten)
+
+    def _count_as_absent(self, source: Source) -> None:
+        """The nickname counts for ``source``; if that has too many, somebody is forgotten."""
         self._absent_from = source
         source.add_absent(self, partial(self._chat.identities.forget, self))
-        return True
 
     def _quit(self, request: Quit) -> None:
-        if self._state is State.ENTERING:
-            self._when_entered = partial(self._quit, request)
-            return
         self._connection.hold()  # lines after it are not sent: that is told
         if self._state is State.CHATTING:
             self._chat.audit("left", self.address, self.nickname.text)

@@ -32,6 +32,10 @@ class Link(Protocol):
     def show(self, events: Sequence[Event], style: Style) -> None:
         """Send events."""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it can still be sent anything."""
+
     def hold(self) -> Callable[[], None]:
         """Take no requests until the function that is returned is called."""
 
@@ -54,6 +58,7 @@ class NoConnection:
     ``source`` is that of their last connection.
     """
 
+    is_there = False
     ready = False
     searcher = None
 

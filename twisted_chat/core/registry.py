@@ -70,6 +70,8 @@ class Registry(Generic[ClientT]):
                     raise NameKept(name=nickname.text)
             for keeper in keepers:
                 self._drop(keeper)
+            if person is not None:
+                self._drop(person)
             self._free(client)
             self._hold(client, nickname)
 

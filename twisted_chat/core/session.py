@@ -77,7 +77,7 @@ class Session(Leaver):
     @property
     def has_name(self) -> bool:
         """Whether a name was chosen, or whoever it was is gone or somebody else by now."""
-        return self._state not in (State.CHOOSING, State.ENTERING)
+        return self._state is not State.CHOOSING or self._under_way > 0
 
     def handle(self, request: Request) -> None:
         """Do what is asked, or show why not."""
@@ -194,6 +194,9 @@ class Session(Leaver):
             self._enter(name, positions, client_id, request.id, entered, resumed=bool(resume))
             return
         assert isinstance(other, Session)
+        if other._under_way:
+            self._wait_for(other, request)
+            return
         other.replaced |= replaced
         other._ignore_too(request.ignored or {})
         self._hand_over_to(other, resume, request.id)
@@ -218,16 +221,14 @@ class Session(Leaver):
         given = self.client_id, self.author
         if client_id is not None:
             self._be(client_id)
+            self._chat.identities.add_client(self, self.author)
         elif not self.profile.resumes_by_number:
             self.code = self._chat.identities.add_code(self)
 
         def take_back() -> None:
-            self._when_entered = nothing
-            if self.away:
-                self._state = State.CLOSED
-                self._chat.registry.remove(self)
-            elif self._state is State.ENTERING:
+            if self._state is State.ENTERING:
                 self._state = State.CHOOSING
+            self._chat.identities.forget_client(self)
             self.client_id, self.author = given
             self._keeps_client_id = False
             self._chat.identities.take_code_back(self)
@@ -237,8 +238,6 @@ class Session(Leaver):
         def come_in() -> None:
             self._has_entered(client_id)
             entered()
-            what_came_meanwhile, self._when_entered = self._when_entered, nothing
-            what_came_meanwhile()
 
         self._keeps_client_id = client_id is not None
         self._state = State.ENTERING
@@ -259,9 +258,7 @@ class Session(Leaver):
             return
         self._state = State.CHATTING
         self._chat.audit("named", self.address, self.nickname.text)
-        if client_id is not None:
-            self._chat.identities.add_client(self, self.author)
-        elif not self.profile.resumes_by_number:
+        if client_id is None and not self.profile.resumes_by_number:
             self._chat.keeper.save(self, self.kept())
 
     def _be(self, client_id: bytes) -> None:
@@ -292,28 +289,33 @@ class Session(Leaver):
                 self._connection.close()
             return
         assert isinstance(other, Session)
-        if other._state is State.ENTERING:  # over another connection, with the same code
-            self._when_all_is_applied(partial(self.handle, request))
+        if other._under_way:
+            self._wait_for(other, request)
         else:
             self._hand_over_to(other, {}, request.id)
 
-    def _when_all_is_applied(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` then; take no requests until that is done."""
-        release = self._connection.hold()
+    def _wait_for(self, other: Session, request: Request) -> None:
+        """Handle ``request`` again when what ``other`` asked for is answered."""
+        end = self._begin()
 
-        def applied() -> None:
+        def go_on() -> None:
             try:
-                callback()
+                self.handle(request)
             finally:
-                release()
+                end()
 
-        self._chat.barrier(applied)
+        other._postponed.append(go_on)
 
     def _come_back_as(self, kept: KeptPerson, id: str | None) -> None:
         """Be somebody who was here before the server was started again, or is at another node.
 
         If the nickname is somebody else's by now, that is told.
         """
+        try:
+            name = nickname(kept.nickname)
+        except Refusal:
+            self._chat.keeper.put_back(kept)
+            raise
         given = self.author
         self.author = kept.author
         self._set_style(kept.language, kept.timestamps)
@@ -328,34 +330,39 @@ class Session(Leaver):
             self._chat.keeper.put_back(kept)
 
         rooms = dict(kept.rooms)
-        self._enter(nickname(kept.nickname), rooms, None, id, entered, refused, resumed=True)
+        self._enter(name, rooms, None, id, entered, refused, resumed=True)
 
     def _hand_over_to(self, other: Session, positions: Positions, id: str | None) -> None:
         """The person at our connection turns out to be ``other``: they go on there.
 
         :raises Refusal: they cannot.
         """
-        connection = self._connection
+        end = self._begin()
 
-        def over() -> None:
-            was_lost = self._state is State.CLOSED
-            self._state = State.CLOSED
-            self._chat.registry.remove(self)
-            if was_lost:  # before it was known that they may come in
-                other.connection_lost(connection)
+        def over(is_taken: bool) -> None:
+            if is_taken:
+                self._successor = other
+                self._state = State.CLOSED
+                self._chat.registry.remove(self)
+            end()
 
-        other.take_over(connection, positions, id, over)
+        try:
+            other.take_over(self._connection, positions, id, over)
+        except Refusal:
+            end()
+            raise
 
     def take_over(
         self,
         connection: Connection,
         positions: Positions,
-        id: str | None = None,
-        over: Callable[[], None] = nothing,
+        id: str | None,
+        over: Callable[[bool], None],
     ) -> None:
-        """Go on over ``connection``, then call ``over``; the one there was is told and closed.
+        """Go on over ``connection``, then call ``over``; the one before it is told and closed.
 
-        ``id`` is that of the request. If the nickname is somebody else's by now, that is told.
+        ``id`` is that of the request. If the nickname is somebody else's by now, that is told, and
+        ``over`` is called with False.
 
         :raises Refusal: the rooms are too many.
         """
@@ -373,58 +380,72 @@ class Session(Leaver):
 
         def done() -> None:
             self._has_taken_over(connection, replaced)
-            over()
+            over(True)
+
+        def refused() -> None:
+            back()
+            over(False)
 
         if self._state is State.CLOSED:
             self._positions = arrived(self._positions, replaced)
-            self._come_in_again(id, done, back)
+            self._come_in_again(id, done, refused)
             return
         if not self.profile.resumes_by_number:
             positions = arrived(self._chat.positions(self), replaced)
+        end = self._begin()
         try:
-            self._chat.come_back(self, positions, id)
+            is_under_way = self._chat.come_back(self, positions, lambda _: end(), id)
         except Refusal:
+            end()
             back()
             raise
         done()
+        if not is_under_way:
+            end()
 
     def _come_in_again(
-        self, id: str | None, done: Callable[[], None], back: Callable[[], None]
+        self, id: str | None, done: Callable[[], None], refused: Callable[[], None]
     ) -> None:
         def entered() -> None:
             self._state = State.CHATTING
             done()
 
-        def refused() -> None:
+        def stay_away() -> None:
             self._state = State.CLOSED
             self._chat.registry.remove(self)
-            self._come_from_absence()
-            back()
-            self._stay_known(self.source)
+            refused()
+            source = self._absent_from or self.source
+            if self._can_come_back(source):
+                self._count_as_absent(source)
 
         self._chat.registry.add(self)
         self._chat.identities.back(self)
         self._state = State.ENTERING
         enter = partial(self._chat.enter, self, self.nickname, self._positions, resumed=True)
         try:
-            self._ask_chat(enter, id, entered, refused)
+            self._ask_chat(enter, id, entered, stay_away)
         except Refusal:
-            refused()
+            stay_away()
             raise
 
     def _has_taken_over(self, connection: Connection, replaced: Connection) -> None:
-        self._code_was_shown()
-        self._show_again()
+        """``connection`` is this person's now; if it is not there any more, it is lost next."""
+        if connection.is_there:
+            self._code_was_shown()
+            self._show_again()
         self._absence = None
         self._come_from_absence()
         connection.adopt(self)
         self._chat.audit("resumed", self.address, self.nickname.text)
-        if self.profile.deduplicates:
+        if not connection.is_there:
+            self._not_sent += replaced.drop_lines()
+        elif self.profile.deduplicates:
             # A program sends again what was not acknowledged.
             self.lines_dropped(replaced.drop_lines())
         else:
             connection.put_lines(replaced.take_lines())
-        self._tell_not_sent()
+        if connection.is_there:
+            self._tell_not_sent()
         self._chat.keeper.save(self, self.kept())
         replaced.show((Replaced(),), self._style)
         replaced.close()

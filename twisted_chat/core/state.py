@@ -35,7 +35,7 @@ from twisted_chat.core.changes import (
     RoomState,
     Tell,
 )
-from twisted_chat.core.errors import NoSuchPerson, NotConfirmed, NotReading, Refusal
+from twisted_chat.core.errors import NoSuchPerson, NotConfirmed, NotInRoom, NotReading, Refusal
 from twisted_chat.core.events import Announced, Entry, Renamed, RoomLeft, Told
 from twisted_chat.core.ignoring import IgnoredPeople
 from twisted_chat.core.kept import Keeper
@@ -202,7 +202,7 @@ class State:
         if person is None:
             return
         old, new = person.name, change.nickname.text
-        self._registry.claim(person, change.nickname, change.person)
+        self._registry.claim(person, change.nickname, change.person, change.source)
         person.nickname = change.nickname
         self.ignored.called(change.person, new)
         for room in self._left_untold.pop(person, ()):
@@ -243,8 +243,10 @@ class State:
         self, change: Leave, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
     ) -> None:
         person = self._of(node, change.person)
-        if person is None or change.room not in person.cursors:
+        if person is None:
             return
+        if change.room not in person.cursors:
+            raise NotInRoom(room=change.room)
         cursor = person.cursors.pop(change.room)
         room = cursor.room
         if not isinstance(person, Elsewhere) and person.current is room:
@@ -269,7 +271,7 @@ class State:
         if person is None:
             return
         if change.keeps_name:
-            self._registry.keep(person, change.person, _source_key(person))
+            self._registry.keep(person, change.person, change.source)
             if not isinstance(person, Elsewhere):
                 self._departed[change.person] = person
         self._take_out(person)
@@ -431,10 +433,10 @@ class State:
     def _add(self, person: Anybody, name: str, state: RoomState | None) -> Cursor:
         room = self.room(name, state)
         cursor = Cursor(room, person)
-        if isinstance(person, Elsewhere):
+        if isinstance(person, Elsewhere) or person.away:
             cursor.away = True  # nobody here waits for them
             room.away += 1
-        else:
+        if not isinstance(person, Elsewhere):
             cursor.rendering = person.rendering(room)
         room.members[person] = cursor
         person.cursors[name] = cursor
@@ -452,10 +454,6 @@ def _confirm(person: Person, told: Told, refusal: Refusal | None) -> None:
         person.refuse(refusal, told.id)
     else:
         person.show(told)
-
-
-def _source_key(person: Anybody) -> str | None:
-    return person.source if isinstance(person, Elsewhere) else person.source.key
 
 
 _OUTCOMES: dict[Any, Any] = {

@@ -6,6 +6,7 @@ must not know how a person comes and goes.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -29,6 +30,9 @@ class Speaker(Asker):
     def __init__(self, chat: Chat, connection: Link, language: str) -> None:
         super().__init__(chat, connection, language)
         self._correspondent: tuple[bytes, str] | None = None
+        #: Requests that wait for their answer, and what else happened meanwhile.
+        self._under_way = 0
+        self._postponed: deque[Callable[[], None]] = deque()
 
     # -- talking -------------------------------------------------------------------------------
 
@@ -89,8 +93,11 @@ class Speaker(Asker):
         done: Callable[[], None] = nothing,
         refused: Callable[[], None] = nothing,
     ) -> None:
-        """Ask the chat for something that is answered in its turn; take no requests until then."""
-        release = self._connection.hold()
+        """Ask the chat for something that is answered in its turn, and do nothing else until then.
+
+        ``done`` or ``refused`` is called then, if that is not at once.
+        """
+        end = self._begin()
 
         def answer(refusal: Refusal | None) -> None:
             try:
@@ -100,13 +107,30 @@ class Speaker(Asker):
                     self.refuse(refusal, id)
                     refused()
             finally:
-                release()
+                end()
 
         try:
             ask(answer, id)
         except Refusal:
-            release()
+            end()
             raise
+
+    def _begin(self) -> Callable[[], None]:
+        """Take no request, and postpone what else happens, such as a loss of the connection, until
+        the function that is returned is called.
+        """
+        release = self._connection.hold()
+        self._under_way += 1
+
+        def end() -> None:
+            self._under_way -= 1
+            try:
+                while self._postponed and not self._under_way:
+                    self._postponed.popleft()()
+            finally:
+                release()
+
+        return end
 
     def _put_drafts(self, room: Room, count: int = 1) -> None:
         """Something for ``room`` was put in the journal's queue: count it, and wait if that is

@@ -114,6 +114,7 @@ class GroupCommitJournal:
         self._outstanding = 0
         self._waking = False
         self._group_limit = GROUP_LEAST
+        self._late: list[Change | _Behind] = []
         self._waiting_for_space: list[Callable[[], None]] = []
         self._stopped: Callable[[], None] = _nothing
 
@@ -290,7 +291,8 @@ class GroupCommitJournal:
     def _put(self, items: Sequence[Change | _Behind]) -> None:
         self._outstanding += len(items)
         if self._stopping:
-            self._call_from_thread(self._delivered, _failed(items, STOPPING), len(items))
+            self._late.extend(items)
+            self._call_from_thread(self._deliver_late)
             return
         self._queue.extend(items)
         if self._asleep and not self._waking:
@@ -309,11 +311,20 @@ class GroupCommitJournal:
         try:
             self._apply(Group(self.node, outcomes))
         finally:
-            self._fit_groups(places, time.perf_counter() - start)
+            if places:
+                self._fit_groups(places, time.perf_counter() - start)
+            if self._late:
+                self._deliver_late()
             if self._waiting_for_space and self._outstanding <= QUEUE_LIMIT // 2:
                 waiting, self._waiting_for_space = self._waiting_for_space, []
                 for callback in waiting:
                     callback()
+
+    def _deliver_late(self) -> None:
+        """What was submitted after the stop is not saved, and comes back behind all before it."""
+        if self._late and self._outstanding == len(self._late):
+            late, self._late = self._late, []
+            self._delivered(_failed(late, STOPPING), len(late))
 
     def _delivered_all(self) -> None:
         with self._wake:

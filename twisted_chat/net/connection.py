@@ -426,6 +426,10 @@ class ChatProtocol(LineReceiver):
     def missing(self) -> Mapping[str, int]:
         return first_missing(self._outbox.missing())
 
+    @property
+    def is_there(self) -> bool:
+        return not self._gone
+
     def arrival(self) -> Callable[[], bool]:
         return self._outbox.arrival()
 
