@@ -12,9 +12,9 @@ from hypothesis import settings
 pytest.register_assert_rewrite("tests.support")
 
 #: The same examples in each run, so that a failure is one of the change at hand. CI runs the tests
-#: a second time, with --hypothesis-seed and a number that it prints, and with twice as many.
+#: a second time, with --hypothesis-seed and a number that it prints, and with four times as many.
 REPEATABLE = "repeatable"
-settings.register_profile(REPEATABLE, derandomize=True, max_examples=50)
+settings.register_profile(REPEATABLE, derandomize=True, max_examples=25)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -97,7 +97,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.fixture(scope="module", params=["en", "pt_BR"])
+@pytest.fixture(scope="module", params=["en", pytest.param("pt_BR", marks=pytest.mark.slow)])
 def language(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

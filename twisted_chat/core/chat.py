@@ -64,9 +64,8 @@ Answer = Callable[[Refusal | None], None]
 class Chat:
     """All rooms of one service.
 
-    ``clock`` gives microseconds since 1970 UTC; ``later`` calls a function after some
-    seconds. ``said(person, entry)``, if given, is called
-    for each saved entry: for a log of what people say, where the operator wants one.
+    ``clock`` gives microseconds since 1970 UTC; ``later`` calls a function after some seconds.
+    ``said(person, entry)``, if given, is called for each saved entry.
     """
 
     def __init__(
@@ -110,9 +109,8 @@ class Chat:
             self._arrivals,
             self.keeper,
         )
-        names = self._state.room_names
         #: What people ask for.
-        self.reading = Reading(journal, self._rooms, names, lambda: self.limits)
+        self.reading = Reading(journal, self._rooms, self._state.room_names, lambda: self.limits)
         self._requests = count(1)
         #: Rooms that somebody makes who is coming in, each as often as that.
         self._being_made: Counter[str] = Counter()
@@ -456,8 +454,8 @@ class Chat:
         """``person`` is away for a moment: nobody waits for them."""
         self.restyle(person)
         for cursor in person.cursors.values():
+            cursor.room.away += not cursor.away
             cursor.away = True
-            cursor.room.away += 1
 
     def apply(self, group: Group) -> None:
         """Acknowledge what of ``group`` was said here; publish and carry it out in its order."""
@@ -497,6 +495,5 @@ class Chat:
 
     def _check_rooms(self, count: int, before: int = 0) -> None:
         """Whoever is in more rooms already, from before a limit was lowered, may stay."""
-        limit = self.limits.rooms
-        if count > max(limit, before):
-            raise TooManyRooms(limit=limit)
+        if count > max(self.limits.rooms, before):
+            raise TooManyRooms(limit=self.limits.rooms)
