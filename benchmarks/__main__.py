@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: how much a server delivers, how soon, and at what cost."""
+"""``python -m benchmarks``: measures how much a server delivers, how soon, and at what cost."""
 
 import sys
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.client [--lines N]
 
-A real server, a real client on a terminal, and somebody who says many lines at once. A key is
-pressed again and again, and its echo on the screen awaited: first while nothing happens, which
-is the baseline, and then while the lines arrive.
+The program starts a server and a client on a terminal, and a second client that sends many lines at
+once. It presses keys and waits for the echo of each on the screen: first while nothing happens,
+which is the baseline, and then while the lines arrive.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import termios
 import time
 from pathlib import Path
 
-#: Seconds that anything may take.
+#: Seconds that each wait may take.
 PATIENCE = 60.0
 
 #: Seconds between two keys.
@@ -34,7 +34,7 @@ TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
 class Terminal:
-    """The client on a terminal of 80 by 24."""
+    """The client on a terminal of 80 columns and 24 lines."""
 
     def __init__(self, port: int, home: Path) -> None:
         self._master, slave = pty.openpty()
@@ -54,7 +54,7 @@ class Terminal:
         self.shown = b""
 
     def read(self, timeout: float) -> bytes:
-        """What is written next."""
+        """The next output of the client; empty after ``timeout`` seconds without any."""
         if not select.select([self._master], [], [], timeout)[0]:
             return b""
         data = os.read(self._master, 1 << 16)
@@ -69,9 +69,9 @@ class Terminal:
                 raise SystemExit(f"{text!r} never came")
 
     def press(self, key: bytes) -> float:
-        """Press a key; returns the seconds until it is shown.
+        """Press a key; returns the seconds until the screen shows it.
 
-        It must stand neither in what others say nor in a control sequence.
+        The key must occur neither in messages nor in control sequences.
         """
         began = time.perf_counter()
         os.write(self._master, key)
@@ -80,13 +80,17 @@ class Terminal:
         return time.perf_counter() - began
 
     def memory(self) -> float:
-        """Megabytes, resident at most so far."""
+        """The client's peak resident memory so far, in megabytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1000
 
 
 def keys(terminal: Terminal, until: float, end: bytes | None) -> list[float]:
-    """Press keys until a time, or until ``end`` is on the screen; the seconds that each took."""
+    """Press keys; returns the seconds until each was shown.
+
+    :param until: the time to stop, of the monotonic clock.
+    :param end: the text on the screen at which to stop earlier.
+    """
     delays: list[float] = []
     while time.monotonic() < until and (end is None or end not in terminal.shown):
         delays.append(terminal.press(b"ZXQW"[len(delays) % 4 :][:1]))

@@ -1,12 +1,12 @@
 """How fast the log is: ``python -m benchmarks.journal`` from a checkout.
 
-First, acknowledged messages a second, end to end: a real server process on one core, all
-senders in this process on another one, each with a window of messages on their way. A sender
-speaks either in a *room of its own*, and receives its own lines and acknowledgements; or all
-are in *one shared room*, and the server delivers each message to every one of them.
+First it measures acknowledged messages per second, end to end. The server process is on one core,
+and all senders are in this process on another one, each with a window of unacknowledged messages.
+Either each sender is in a *room of its own*, and receives its own lines and acknowledgements; or
+all are in *one shared room*, and the server delivers each message to every sender.
 
-Then a database of a million entries: verifying it, searching it, and reading its history,
-directly and through a server, with the longest time in which the server answered no ping.
+Then it measures a database of a million entries: verifying it, searching it, and reading its
+history, directly and through a server, with the longest time that the server took to answer a ping.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ from twisted_chat.journal.chain import link
 from twisted_chat.journal.sqlite.reader import Reader
 from twisted_chat.journal.sqlite.store import Durability, Store
 
-#: The checkout, whose programs are run.
+#: The checkout whose programs are run.
 ROOT = Path(__file__).resolve().parent.parent
 
-#: What is to be reached.
+#: The targets: messages per second, the ratio to the baseline, and milliseconds.
 TARGET_RATE, TARGET_RATIO = 20_000, 10
 TARGET_SEARCH, TARGET_HISTORY, TARGET_STALL = 50.0, 5.0, 50.0
 
 
-#: The database for reading: rooms, entries a commit, and how many of them hold which word.
+#: The database for reading: its rooms, entries per commit, and the words to search for.
 ROOMS = tuple(f"room{n}" for n in range(8))
 GROUP = 1000
 WORST = "never together"
@@ -67,7 +67,7 @@ QUERIES = {
     WORST: "deadline harbour",  # each in every second entry, never in the same one
 }
 
-#: Entries asked for in a search, and in a page of history.
+#: Entries requested in a search, and in a page of history.
 FOUND, PAGE = 10, 100
 
 
@@ -75,7 +75,7 @@ FOUND, PAGE = 10, 100
 
 
 def build(database: Path, entries: int) -> float:
-    """Fill ``database``; returns the seconds that it took."""
+    """Write ``entries`` entries into a new database; returns the seconds that it took."""
     chance = random.Random(3)
     vocabulary = [
         "".join(chance.choice("abcdefghijklmnoprstuv") for _ in range(chance.randrange(3, 10)))
@@ -104,7 +104,7 @@ def build(database: Path, entries: int) -> float:
 
 
 def walk_chains(database: Path) -> int:
-    """Recompute the hash of each entry; returns how many there are."""
+    """Recompute the hash of each entry; returns the number of entries."""
     count = 0
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         rooms = connection.execute("SELECT id, name, base_hash FROM room").fetchall()
@@ -122,7 +122,7 @@ def walk_chains(database: Path) -> int:
 
 
 def timed(work: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Median and maximum of how long ``work`` takes, warm, in milliseconds."""
+    """The median and the maximum duration of ``work``, in milliseconds, after a first call."""
     work()
     durations = []
     for _ in range(repeats):
@@ -133,7 +133,7 @@ def timed(work: Callable[[], object], repeats: int) -> tuple[float, float]:
 
 
 class Reading(NamedTuple):
-    """One thing to read: how a reader does it, and what a client asks for it."""
+    """One request to the log: ``read`` does it with a reader, ``ask`` is the JSON of a client."""
 
     kind: str
     name: str
@@ -142,8 +142,8 @@ class Reading(NamedTuple):
 
 
 def readings(last: int) -> Iterator[Reading]:
-    """All that is read; ``last`` is the number of each room's last entry."""
-    room = ROOMS[1]  # with the odd entries
+    """All requests; ``last`` is the number of the last entry in each room."""
+    room = ROOMS[1]  # with entries of odd ``n`` in :func:`build`
     for name, words in QUERIES.items():
         yield _searching(name, words, None)
         yield _searching(f"{name}, one room", words, room)
@@ -170,7 +170,7 @@ def _history(room: str, last: int, side: str, number: int) -> Reading:
 
 @contextmanager
 def chatter(server: Server) -> Iterator[None]:
-    """Somebody says 200 messages a second meanwhile."""
+    """Have a client send up to 200 messages per second meanwhile."""
     over = threading.Event()
     connection = server.connect("Talker", "chatter")
 
@@ -190,7 +190,7 @@ def chatter(server: Server) -> Iterator[None]:
 
 
 def large_database(folder: Path, entries: int, repeats: int) -> tuple[Row, list[Row]]:
-    """How long reading takes in a database of so many entries."""
+    """Measure reading in a database of ``entries`` entries; returns a summary, and a row each."""
     database = folder / "chat.db"
     progress(f"a database of {entries:,} entries")
     seconds = build(database, entries)
@@ -219,7 +219,7 @@ def large_database(folder: Path, entries: int, repeats: int) -> tuple[Row, list[
 
 
 def read_directly(database: Path, last: int, repeats: int) -> list[Row]:
-    """Each reading, by a reader in this process."""
+    """Measure each request with a reader in this process."""
     rows = []
     store = Store(str(database))
     reader = store.reader()
@@ -240,7 +240,7 @@ def read_directly(database: Path, last: int, repeats: int) -> list[Row]:
 
 
 def read_through(server: Server, rows: list[Row], last: int, repeats: int) -> None:
-    """Each reading, by a client, while somebody speaks; added to ``rows``."""
+    """Measure each request with a client, while another one sends; adds the results to ``rows``."""
     with closing(server.connect("Reader")) as connection, chatter(server), Pinger(server) as pinger:
         for row, reading in zip(rows, readings(last), strict=True):
             answer = b'"type":"history"' if reading.kind == "history" else b'"type":"found"'
@@ -250,7 +250,7 @@ def read_through(server: Server, rows: list[Row], last: int, repeats: int) -> No
             row["served_max_ms"] = round(longest, 2)
             row["longest_pong_ms"] = round(pinger.take(), 1)
         pinger.take()
-        time.sleep(2)  # to compare
+        time.sleep(2)  # the longest pong without requests, to compare
         rows.append(
             {"what": "nothing", "which": "(2 s)", "longest_pong_ms": round(pinger.take(), 1)}
         )
@@ -264,7 +264,7 @@ def progress(text: str) -> None:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """``rows`` for the terminal: the headings, and a line for each."""
+    """``rows`` as text: the headings, and a line for each row."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[name.replace("_", " ") for name in names]]
     cells += [[_cell(row.get(name, "")) for name in names] for row in rows]
@@ -339,7 +339,7 @@ def measure_rates(arguments: argparse.Namespace, figures: dict[str, Any]) -> lis
         for durability in durabilities:
             for senders in arguments.senders:
                 if shared and senders == 1:
-                    continue  # that is a room of its own
+                    continue  # the same as a room of its own
                 progress(
                     f"{senders} senders, {'one room' if shared else 'own rooms'}, {durability}"
                 )
@@ -348,9 +348,9 @@ def measure_rates(arguments: argparse.Namespace, figures: dict[str, Any]) -> lis
                         senders, durability, shared, arguments.seconds, arguments.in_flight
                     )
                 )
-    # Again at the end: it shows how steady the machine is.
+    # Measured again at the end, to show how steady the machine is.
     baselines.append(one_commit_each(arguments.seconds / 2))
-    baseline = max(baselines)  # what is measured while others are at work is too low
+    baseline = max(baselines)  # other processes can only make it too low
     for row in rows:
         row["times_baseline"] = round(row["acknowledged_per_second"] / baseline, 1)
     figures["one_commit_each_per_second"] = [round(value) for value in baselines]

@@ -59,7 +59,7 @@ class Server:
                 time.sleep(0.02)
 
     def connect(self, nickname: str, room: str | None = None) -> socket.socket:
-        """Somebody who has entered; ``room`` becomes the current one."""
+        """A connection of a client that has entered the chat; ``room`` becomes its current room."""
         connection = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         request(connection, {"type": "hello", "nickname": nickname}, b'"type":"entered"')
@@ -68,7 +68,7 @@ class Server:
         return connection
 
     def cpu_seconds(self) -> float:
-        """Processor time that it has used."""
+        """Seconds of CPU time that the server has used."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -85,7 +85,7 @@ class Server:
 
 
 def request(connection: socket.socket, message: dict[str, Any], answer: bytes) -> bytes:
-    """Send ``message``; returns what came until a whole line that holds ``answer``."""
+    """Send ``message``; returns the received lines, up to one that contains ``answer``."""
     connection.sendall(json.dumps(message).encode() + b"\n")
     received = b""
     while not (answer in received and received.endswith(b"\n")):
@@ -97,7 +97,7 @@ def request(connection: socket.socket, message: dict[str, Any], answer: bytes) -
 
 
 class Pinger:
-    """Pings a server every few milliseconds, and keeps the longest delay of an answer."""
+    """Pings a server every :data:`PING_INTERVAL`, and keeps the longest delay of an answer."""
 
     def __init__(self, server: Server) -> None:
         self.longest = 0.0
@@ -126,11 +126,11 @@ class Pinger:
         self._connection.close()
 
 
-# -- acknowledged messages a second -----------------------------------------------------------
+# -- acknowledged messages per second ---------------------------------------------------------
 
 
 class Lines:
-    """Blocks of `say` lines with ids that go on from block to block, shared by all senders."""
+    """Blocks of ``say`` lines, shared by all senders; ids continue from block to block."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -149,7 +149,7 @@ class Lines:
 
 
 class Counter:
-    """Counts a pattern in what comes piece by piece."""
+    """Counts the occurrences of a pattern in a stream of bytes."""
 
     __slots__ = ("count", "overlap", "pattern", "tail")
 
@@ -160,16 +160,16 @@ class Counter:
         self.count = 0
 
     def feed(self, buffer: bytearray, size: int) -> None:
-        """Count in the first ``size`` bytes, which follow the ones before."""
+        """Count in the first ``size`` bytes of ``buffer``, the next ones of the stream."""
         self.count += buffer.count(self.pattern, 0, size)
-        # One may lie across two pieces.
+        # The pattern may begin in one piece and end in the next.
         self.count += (self.tail + buffer[: min(size, self.overlap)]).count(self.pattern)
         last = bytes(buffer[max(0, size - self.overlap) : size])
         self.tail = (self.tail + last)[-self.overlap :]
 
 
 class Sender:
-    """One connection that keeps ``window`` messages on their way. It decodes nothing."""
+    """One connection that keeps ``window`` messages unacknowledged. It decodes no JSON."""
 
     __slots__ = ("_lines", "_sent", "_window", "acknowledged", "connection", "delivered", "pending")
 
@@ -184,7 +184,7 @@ class Sender:
         self._sent = 0
 
     def receive(self, buffer: bytearray) -> int:
-        """Count what has come; returns how many bytes that was."""
+        """Receive and count lines; returns the number of bytes."""
         size = self.connection.recv_into(buffer)
         if not size:
             raise ConnectionError("the server closed the connection")
@@ -193,7 +193,7 @@ class Sender:
         return size
 
     def send(self) -> None:
-        """Send as many blocks as the window and the connection take."""
+        """Send as many blocks as the window and the socket allow."""
         size = self._lines.size
         while self.pending or self._sent + size - self.acknowledged.count <= self._window:
             if not self.pending:
@@ -208,7 +208,14 @@ class Sender:
 def acknowledged_rate(
     senders: int, durability: Durability, shared: bool, seconds: float, in_flight: int
 ) -> Row:
-    """Messages a second that ``senders`` together are acknowledged."""
+    """Measure the acknowledged messages per second of all senders together.
+
+    :param senders: the number of senders.
+    :param durability: the server's ``--durability``.
+    :param shared: whether all senders are in one room.
+    :param seconds: the duration of the measurement.
+    :param in_flight: unacknowledged messages of all senders together, at most.
+    """
     window = max(8, min(1000, in_flight // senders))
     with (
         tempfile.TemporaryDirectory() as name,
@@ -248,12 +255,12 @@ def acknowledged_rate(
 
 
 def _counts(senders: Sequence[Sender]) -> tuple[int, int]:
-    """Messages acknowledged to, and lines of anybody delivered to, all of them together."""
+    """The messages acknowledged to all senders, and the lines delivered to them."""
     return sum(s.acknowledged.count for s in senders), sum(s.delivered.count for s in senders)
 
 
 def _load(senders: Sequence[Sender], seconds: float) -> tuple[float, int]:
-    """Keep them busy; returns for how long, and how many bytes came."""
+    """Keep the senders busy; returns the exact seconds and the received bytes."""
     received = 0
     buffer = bytearray(1 << 20)
     with selectors.EpollSelector() as selector:
@@ -281,7 +288,7 @@ def _stored(database: Path) -> int:
 
 
 def one_commit_each(seconds: float) -> float:
-    """The baseline: messages a second with one commit, at `full`, for each; without a server."""
+    """The baseline: messages per second with a commit for each, at ``full``, without a server."""
     with tempfile.TemporaryDirectory() as name:
         store = Store(f"{name}/chat.db", "full")
         start = now = time.perf_counter()

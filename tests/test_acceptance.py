@@ -23,6 +23,7 @@ from tests.support.processes import (
     Terminal,
     client_command,
     fails,
+    free_port,
     talk,
     terminals,
 )
@@ -284,6 +285,8 @@ def receive_until(connection: socket.socket, end: bytes) -> bytes:
     ],
 )
 def test_wrong_values_end_in_one_line(tmp_path: Path, options: list[str], named: str) -> None:
+    if "--listen" not in options:  # or else the port may be somebody else's
+        options = [*options, f"--listen=tcp:{free_port()}:interface=127.0.0.1"]
     line = fails(tmp_path, *options)
     assert line.startswith("twistd chat: ")
     assert named in line

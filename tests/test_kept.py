@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tests.support.fakes import Visitor, World
 from tests.support.phones import phones
-from tests.support.processes import Server
+from tests.support.processes import PATIENCE, Server
 from twisted_chat.core.changes import Change, Keep
 from twisted_chat.core.identities import hash_code
 from twisted_chat.journal.sqlite.store import MEMORY, Store
@@ -204,6 +205,12 @@ def test_a_row_that_cannot_be_understood_is_left_out() -> None:
 # -- with a process ---------------------------------------------------------------------------
 
 
+def kept_in(folder: Path) -> list[object]:
+    """The rows of those who can come back."""
+    with closing(sqlite3.connect(folder / "chat.db")) as connection:
+        return connection.execute("SELECT * FROM person").fetchall()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["terminate", "kill"])
 def test_the_code_holds_when_the_server_is_started_again(tmp_path: Path, how: str) -> None:
@@ -215,12 +222,15 @@ def test_the_code_holds_when_the_server_is_started_again(tmp_path: Path, how: st
         bia.say("seen")
         ana.hears("[Bia]: seen")
         if how == "kill":
+            deadline = time.monotonic() + PATIENCE
+            while len(kept_in(tmp_path)) < 2:  # it is written behind the commits
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
             server.process.kill()
         else:
             server.process.terminate()
         server.process.wait()
-    with closing(sqlite3.connect(tmp_path / "chat.db")) as connection:
-        assert len(connection.execute("SELECT * FROM person").fetchall()) == 2
+    assert len(kept_in(tmp_path)) == 2
     with Server(tmp_path) as server, phones(2, server.port) as (bia, ana):
         bia.say("Bia")
         bia.hears("brings you back")

@@ -1,6 +1,7 @@
 """``twisted-chat``: the command line of the bundled programs.
 
-It reads the arguments. What a subcommand needs is imported in it, the reactor above all.
+This module parses the arguments. Each subcommand imports the modules that it needs, so that most of
+them start without the reactor.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: Exit status after Ctrl-C: 128 and the number of SIGINT, as shells have it.
+#: The exit status after Ctrl-C: 128 plus the number of SIGINT, by the convention of shells.
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -56,14 +57,14 @@ class BenchmarkNotInstalled(CannotStart):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
+    """Reports a wrong argument in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status."""
+    """Run the program with ``arguments``, or those of this process; returns its exit status."""
     with output.patient_streams():
         try:
             status = _run(arguments)
@@ -85,27 +86,27 @@ def _run(arguments: Sequence[str] | None) -> int:
     if options.command is None:
         parser.print_help()
         return 2
-    if sys.stdout is None and _is_for_output(options):  # it was closed
+    if sys.stdout is None and _is_for_output(options):  # started with a closed stdout
         closed = output.CannotWrite(path="stdout", reason="Bad file descriptor")
         _complain(closed.sentence(from_environment()))
         return output.CANNOT_WRITE
     try:
         status: int = options.command(options)
-    except KeyboardInterrupt:  # Ctrl-C where no command has a better way to end
+    except KeyboardInterrupt:  # Ctrl-C in a command that does not handle it
         return INTERRUPTED
     return status
 
 
 def _is_for_output(options: argparse.Namespace) -> bool:
-    """Whether a command is of no use without standard output."""
+    """Whether the command is useless without standard output."""
     if options.command is _export:
         return options.output is None
     return options.command in (_history, _tail)
 
 
 def _complain(sentence: str) -> None:
-    if sys.stderr is not None:  # else print would take standard output
-        with suppress(OSError):  # the exit status tells it, too
+    if sys.stderr is not None:  # print would write to standard output instead
+        with suppress(OSError):  # the exit status reports the failure too
             print(f"twisted-chat: {sentence}", file=sys.stderr, flush=True)
 
 
@@ -180,7 +181,7 @@ def _arguments() -> argparse.ArgumentParser:
     backup.set_defaults(command=_backup)
     _add_database(backup)
     backup.add_argument("copy", metavar="FILE", help="the copy")
-    # For the list of commands: _run hands its arguments to the benchmark.
+    # Only for the list of commands: _run passes the arguments to the benchmark itself.
     commands.add_parser("bench", help="measure how much a server delivers", add_help=False)
     return parser
 
@@ -305,7 +306,7 @@ def _add_database(command: argparse.ArgumentParser) -> None:
 
 
 def _told(read: Callable[[str], _T]) -> Callable[[str], _T]:
-    """``read`` as argparse wants it: what is wrong is said in the person's language."""
+    """``read`` as a type for argparse, which reports its refusals in the user's language."""
 
     def read_argument(text: str) -> _T:
         try:
@@ -317,7 +318,7 @@ def _told(read: Callable[[str], _T]) -> Callable[[str], _T]:
 
 
 def _name(text: str) -> str:
-    """A line that the server will take for a name; whether it is a good one is for it to say."""
+    """A nickname that the server will not take for a command; the server checks the rest."""
     if not isinstance(dialect.parse(text.encode("utf-8", "surrogateescape")), Say):
         raise NameInvalid()
     return text
@@ -340,7 +341,7 @@ def _seconds(text: str) -> float:
 
 
 def _number(text: str) -> int:
-    """The number of an entry, or 0."""
+    """The sequence number of an entry, or 0."""
     return 0 if text == "0" else _count(text)
 
 
@@ -437,7 +438,7 @@ def _reindex(options: argparse.Namespace) -> int:
 def _backup(options: argparse.Namespace) -> int:
     from twisted_chat.archive import commands
 
-    for number in (signal.SIGTERM, signal.SIGHUP):  # half a copy is taken away again
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the exception removes an incomplete copy
         signal.signal(number, _end)
     return commands.backup(options.database, options.copy, from_environment())
 
@@ -447,11 +448,11 @@ def _end(number: int, frame: object) -> NoReturn:
 
 
 def _bench(arguments: Sequence[str]) -> int:
-    """The benchmark, which reads its arguments itself: for development, and not installed."""
+    """Run the benchmark, which parses its own arguments. It is only in the source checkout."""
     try:
         benchmark = importlib.import_module("benchmarks.delivery.command")
     except ModuleNotFoundError as error:
-        # Another project's "benchmarks" may be installed; what ours needs is no reason to hide.
+        # Another project's "benchmarks" may be installed. A dependency missing from ours is raised.
         if not (error.name or "").startswith("benchmarks"):
             raise
         _complain(BenchmarkNotInstalled().sentence(from_environment()))

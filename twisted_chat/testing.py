@@ -1,7 +1,7 @@
 """A chat server in memory, for the tests of programs that use :mod:`twisted_chat.client`.
 
-It has no sockets, threads or files, and time passes only when the test says so. The rest is the
-real server, from the bytes of its connections to the SQL of its log::
+It has no sockets, threads or files, and time passes only when the test advances the clock. The rest
+is the real server, from the bytes of its connections to the SQL of its log::
 
     server = ChatServer()
     bot = ChatClient(server.clock, server.endpoint(), "Echo")
@@ -62,18 +62,18 @@ __all__ = ["ChatServer", "SteppedClock"]
 #: The time at which :attr:`ChatServer.clock` shows 0: 2026-01-01 00:00:00 UTC, in microseconds.
 BEGINNING = 1_767_225_600_000_000
 
-#: Bytes that can be in transit before the sender has to wait.
+#: Bytes that can be in transit before the sender is paused.
 BUFFER = 2**16
 
-#: More entries than any test has.
+#: A number of entries that no test reaches.
 MANY = 2**31
 
 
 class SteppedClock(Clock):
-    """A clock for tests on which each call happens at its own time.
+    """A clock for tests that makes each delayed call at the time for which it was scheduled.
 
-    Twisted's own clock moves first, and then makes all calls that were due meanwhile: a check every
-    few seconds would then find a long silence.
+    Twisted's own clock moves first, and then makes all calls that were due meanwhile: a periodic
+    check would then find a long silence.
     """
 
     def advance(self, amount: float) -> None:
@@ -91,10 +91,10 @@ class SteppedClock(Clock):
 class ChatServer:
     """A chat server in memory, and the people whom a test adds to it.
 
-    Everything happens on :attr:`clock`. A method returns after everything that needs no time
-    to pass. After other calls, such as a request of a client, call :meth:`settle`. A client
-    that lost its connection tries again after up to two seconds, then after longer and longer
-    times, up to half a minute.
+    All delayed calls are on :attr:`clock`. A method returns after everything has happened that
+    needs no time to pass. After other calls, such as a request of a client, call :meth:`settle`. A
+    client that lost its connection tries again after up to two seconds, then after longer delays,
+    up to half a minute.
     """
 
     def __init__(
@@ -109,14 +109,16 @@ class ChatServer:
         language: str = "en",
         tls: IOpenSSLContextFactory | None = None,
     ) -> None:
-        """Start the server. The arguments that are not listed are as for ``twistd chat``.
+        """Start the server. The arguments without a description are as for ``twistd chat``.
 
-        :param clock: several servers may share one.
+        :param clock: the clock, which several servers may share; by default, a new one.
         :param motd: the lines of the message of the day.
         :param keep_days: days that entries are kept; 0 is for ever.
-        :param rate: None is no flood control.
-        :param reconnect_grace: in seconds.
-        :param tls: such as Twisted's ``CertificateOptions``; with it, the server speaks TLS.
+        :param rate: the rate of flood control; None for no flood control.
+        :param reconnect_grace: seconds that a program has to reconnect before others are told that
+            it left.
+        :param tls: the server's TLS options, such as Twisted's ``CertificateOptions``; None for a
+            server without TLS.
         """
         self.clock = SteppedClock() if clock is None else clock
         #: Whether new connections are accepted while the server runs.
@@ -150,7 +152,7 @@ class ChatServer:
 
     @property
     def disk_error(self) -> str | None:
-        """Why nothing can be saved or read, such as "database or disk is full", or None."""
+        """The reason why saving and reading fail, such as "database or disk is full", or None."""
         return self._disk_error
 
     @disk_error.setter
@@ -182,7 +184,7 @@ class ChatServer:
     def people(self) -> tuple[str, ...]:
         """The nicknames of the people in the chat, in the order in which they joined.
 
-        They include programs that lost their connection, as long as they can come back unnoticed.
+        They include programs that lost their connection, until ``reconnect_grace`` is over.
         """
         if self._life is None:
             return ()
@@ -190,8 +192,9 @@ class ChatServer:
         return tuple(one.nickname for one in found if one.nickname is not None)
 
     def enter(self, nickname: str, *rooms: str) -> ChatClient:
-        """Let somebody join the chat, unless they are in it, and ``rooms``; returns their client.
+        """Let a person join the chat, unless they are in it already, and then ``rooms``.
 
+        :returns: the person's client.
         :raises Refusal: the server refuses the nickname.
         """
         guest = self._guests.get(nickname)
@@ -204,17 +207,17 @@ class ChatServer:
         return guest
 
     def leave(self, nickname: str) -> None:
-        """Let somebody leave the chat who joined it with :meth:`enter` or :meth:`say`.
+        """Let a person leave the chat who joined it with :meth:`enter` or :meth:`say`.
 
-        :raises KeyError: nobody joined with this nickname.
+        :raises KeyError: no person joined with this nickname.
         """
         self._guests.pop(nickname).stopService()
         self.settle()
 
     def say(self, room: str, nickname: str, text: str) -> Deferred[Receipt]:
-        """Let somebody send a message to ``room``, and join it before if necessary.
+        """Let a person send a message to ``room``, and join it before if necessary.
 
-        The result fires when the message is saved: at once, unless commits are delayed.
+        :returns: fires when the message is saved: at once, unless commits are delayed.
         """
         saying = self.enter(nickname, room).say(text, room)
         self.settle()
@@ -248,7 +251,7 @@ class ChatServer:
         return self._life is not None
 
     def stop(self) -> None:
-        """Stop the server in good order: it saves all messages, tells everybody and closes."""
+        """Stop the server in good order: it saves all messages, announces the stop and closes."""
         life = self._running()
         self._life = None
         life.housekeeping.stop()
@@ -318,11 +321,11 @@ class ChatServer:
         if self._life is None or not self.accepts_connections:
             connecting.errback(ConnectionRefusedError())
             return
-        here = IPv4Address("TCP", "192.0.2.1", 50000)  # RFC 5737: of nobody
+        here = IPv4Address("TCP", "192.0.2.1", 50000)  # an address for examples (RFC 5737)
         there = IPv4Address("TCP", "192.0.2.2", next(self._ports))
         ours: IProtocolFactory = self._life.factory
         if self._tls is not None:
-            from twisted.protocols.tls import TLSMemoryBIOFactory  # not everybody has it
+            from twisted.protocols.tls import TLSMemoryBIOFactory  # needs optional packages
 
             ours = TLSMemoryBIOFactory(self._tls, False, ours, self.clock)
         client, server = factory.buildProtocol(here), ours.buildProtocol(there)
@@ -337,7 +340,7 @@ class ChatServer:
         connecting.callback(client)
 
     def _drop_all(self) -> None:
-        """Break all connections; only the other side of each is told."""
+        """Break all connections; only the client's protocol of each is called."""
         for wire in self._wires:
             wire.break_off(None, ConnectionLost())
         self._wires.clear()
@@ -345,7 +348,7 @@ class ChatServer:
 
 
 def _nickname(wire: _Wire) -> str:
-    protocol = getattr(wire.protocol, "wrappedProtocol", wire.protocol)  # below it, TLS
+    protocol = getattr(wire.protocol, "wrappedProtocol", wire.protocol)  # wrapped in TLS, or plain
     assert isinstance(protocol, ChatProtocol)
     return protocol.session.name
 
@@ -399,7 +402,7 @@ class _Life:
 
 @implementer(IStreamClientEndpoint)
 class _Endpoint:
-    """Calls ``connect`` instead of making a socket."""
+    """An endpoint that calls ``connect`` instead of opening a socket."""
 
     def __init__(self, connect: Callable[[IProtocolFactory], Deferred[IProtocol]]) -> None:
         self._connect = connect
@@ -410,9 +413,9 @@ class _Endpoint:
 
 @implementer(ITransport, IConsumer, IPushProducer)
 class _Wire:
-    """One end of a connection in memory: what is written here arrives at :attr:`other`.
+    """One end of a connection in memory: bytes written here arrive at :attr:`other`.
 
-    It arrives in the next turn of the clock, unless the other end does not read.
+    They arrive in the next turn of the clock, unless the other end is paused.
     """
 
     other: _Wire
@@ -426,7 +429,7 @@ class _Wire:
         self._clock = clock
         self._host = host
         self._peer = peer
-        self._data = b""  # on its way
+        self._data = b""  # in transit
         self._is_due = False
         self._reads = True
         self._producer: IPushProducer | None = None
@@ -478,7 +481,11 @@ class _Wire:
         self.loseConnection()
 
     def break_off(self, here: Exception | None, there: Exception | None) -> None:
-        """It is over, for these reasons; with None, that end is not told."""
+        """Break the connection.
+
+        :param here: the reason that this end's protocol gets; None to call nothing.
+        :param there: the same for the other end.
+        """
         if self.connected:
             for end, reason in ((self, here), (self.other, there)):
                 end.connected = False
@@ -504,7 +511,7 @@ class _Wire:
         if arrived:
             self.other.protocol.dataReceived(arrived)
         if self._data:
-            return  # that was an answer, and has its own turn
+            return  # written meanwhile: these bytes have their own turn
         if self._producer_waits and self._producer is not None:
             self._producer_waits = False
             self._producer.resumeProducing()

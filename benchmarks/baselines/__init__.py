@@ -1,1 +1,1 @@
-"""Small servers to compare with, each a program of its own that is given a port."""
+"""Small servers to compare with; each is a program whose argument is the port."""

@@ -1,13 +1,15 @@
-/* The limit: what a chat server on one core can do when it does nothing else.
+/* The limit: the most that a chat server on one core can deliver when it does nothing else.
  *
- * One thread, epoll, everything in memory: no names checked, no log, no acknowledgement. In each
- * turn of the loop it reads a piece from every client that has spoken, gathers the lines of each
- * room in one buffer, and gives every member that buffer with one send(); a member that spoke gets
- * it without its own lines. What a member's socket does not take is kept for it. Nothing is
- * dropped: while a member of a room has much waiting, that room's members are not read.
+ * One thread, epoll, everything in memory; it does not check names, and has no log and no
+ * acknowledgements. In each turn of the loop it reads a piece from every client that has sent
+ * something, collects the lines of each room in one buffer, and sends this buffer to every member
+ * with one send(). A member that has sent lines gets the buffer without them. Bytes that a member's
+ * socket does not take are kept for it. Nothing is dropped: while many bytes wait for a member of a
+ * room, the members of that room are not read.
  *
- * Usage: limit PORT. Lines end with LF; the first is one's name, "/join ROOM" goes to another
- * room, any other is said in it as "[name]: line". What a client does is answered with "* in ROOM".
+ * Usage: limit PORT. Lines end with LF. The first line of a client is its name, "/join ROOM" goes
+ * to another room, and any other line is sent to the room as "[name]: line". The answer to a name
+ * or to "/join" is "* in ROOM".
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,10 +27,10 @@
 enum {
     CLIENTS = 1 << 16,    /* file descriptors */
     PIECE = 1 << 12,      /* bytes read from one client in a turn */
-    LINE = 1 << 12,       /* bytes of a line */
-    NAME = 64,            /* bytes of a name */
-    MUCH = 4 << 20,       /* bytes waiting for one member that stop its room */
-    LITTLE = 1 << 20,     /* bytes waiting with which it counts as caught up */
+    LINE = 1 << 12,       /* bytes of a line, at most */
+    NAME = 64,            /* bytes of a name, at most */
+    MUCH = 4 << 20,       /* bytes waiting for one member, above which its room is not read */
+    LITTLE = 1 << 20,     /* bytes waiting, below which the member counts as caught up */
     EVENTS = 4096,
 };
 
@@ -48,8 +50,8 @@ struct room {
     struct bytes turn;    /* the lines of this turn */
     struct own *own;
     int owns, own_space;
-    int slow;             /* members with much waiting */
-    int listed;           /* it has lines in this turn */
+    int slow;             /* members with more than MUCH bytes waiting */
+    int listed;           /* whether the room has lines in this turn */
 };
 
 struct client {
@@ -165,7 +167,7 @@ static void give(struct client *c, const char *data, size_t length)
             return;
         if (sent < 0) {
             if (errno != EAGAIN)
-                return; /* its end is read soon */
+                return; /* a read will soon find the end of the connection */
             sent = 0;
         }
         data += sent;
@@ -267,7 +269,7 @@ static void line(struct client *c, char *text, size_t length)
         enter(c, "lobby");
     } else {
         if (c->spoke)
-            publish(c->room); /* what it has said belongs to where it was */
+            publish(c->room); /* its lines so far belong to the room that it leaves */
         enter(c, text + 6);
     }
     int wide = snprintf(answer, sizeof answer, "* in %.*s\n", NAME - 1, c->room->name);

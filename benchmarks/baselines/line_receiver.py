@@ -1,7 +1,7 @@
-"""A chat server as one would first write it with Twisted: ``python line_receiver.py PORT``.
+"""The simplest chat server with Twisted: ``python line_receiver.py PORT``.
 
-Each line that comes is written to the transport of each other client of the room, one by one.
-There is no log, no check of names and nothing that holds back who sends too fast.
+It writes each received line to the transport of each other client in the room, one by one. It has
+no log, does not check names, and does not slow clients that send too fast.
 """
 
 from __future__ import annotations

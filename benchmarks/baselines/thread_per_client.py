@@ -1,7 +1,7 @@
 """The design of the paper that this project grew from: ``python thread_per_client.py PORT``.
 
-One thread a client; the list of clients is locked while a line is sent to each of the others, one
-by one. Rooms are added to it, for the works that have several. There is no log.
+Each client has a thread. The list of clients is locked while a line is sent to the other clients,
+one by one. Rooms are an addition to that design, for works with several rooms. It has no log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def broadcast(line: bytes, sender: socket.socket) -> None:
                 try:
                     client.sendall(line)
                 except OSError:
-                    client.close()  # its own thread takes it off the list
+                    client.close()  # its own thread removes it from the list
 
 
 def enter(client: socket.socket, room: bytes) -> None:

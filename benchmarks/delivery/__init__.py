@@ -1,5 +1,5 @@
-"""``python -m benchmarks``: how much a chat server delivers, how soon, at what cost, and whether
-nothing is missing.
+"""``python -m benchmarks``: measures how much a chat server delivers, how soon and at what cost.
 
-It speaks to servers over sockets only, ours like any other one, and imports no reactor.
+It checks that no line is missing. It uses sockets only, with our server as with any other, and
+must not import a reactor.
 """

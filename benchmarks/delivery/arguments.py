@@ -10,16 +10,16 @@ from twisted_chat.client.address import Address, WrongAddress, parse_address
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
+    """Reports a wrong argument in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read ``arguments``, or those of this process.
+    """Parse ``arguments``; None stands for the arguments of this process.
 
-    :raises SystemExit: the help was asked for (0), or an argument is wrong (2).
+    :raises SystemExit: with status 0 after ``--help``; with status 2 if an argument is wrong.
     """
     parser = _Parser(
         prog="benchmarks",

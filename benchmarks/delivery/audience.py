@@ -1,6 +1,7 @@
-"""Who is to hear what: the transcripts of all rooms, and each client's reader.
+"""The transcripts of all rooms, and the reader of each client.
 
-Here it is known how many messages each client has said, so here it is found what is missing.
+An audience knows how many messages each client has sent, so it finds the missing ones. It must not
+know sockets or clocks.
 """
 
 from __future__ import annotations
@@ -13,25 +14,27 @@ from benchmarks.delivery.errors import CannotMeasure
 from benchmarks.delivery.speech import Speech
 from benchmarks.delivery.transcript import Reader, Tally, Transcript
 
-#: Senders are not shown what they say, so they cannot tell where it stands.
+#: A sender does not receive its own lines, so it cannot know their place in the order.
 _NOBODY_LISTENS = "where there are senders, somebody of each dialect has to listen only"
 
 
 @dataclass
 class _Hearing:
-    """A transcript and those who are sent what it holds."""
+    """A transcript, and the readers that receive its lines."""
 
     room: bytes
     rendering: str
     transcript: Transcript
-    #: Whose lines are to be in it.
+    #: The clients whose lines the transcript should contain.
     senders: Sequence[Client]
     readers: list[Reader] = field(default_factory=list)
 
 
 class Audience:
-    """All clients as readers: of the transcript of their room, or, where the server has no one
-    order for all, each with a transcript or a tally of its own.
+    """All clients as readers.
+
+    With a server that has one order for all, the clients of a room share a transcript. With any
+    other server, each client has its own transcript or tally.
     """
 
     def __init__(
@@ -44,10 +47,16 @@ class Audience:
         each_checked: bool = False,
         may_skip: Collection[Client] = (),
     ) -> None:
-        """``each_checked``: without one order for all, everybody is read line by line and not
-        only one in each room. ``may_skip``: who may be told that it is not shown some lines.
+        """Give each client a reader that gets its received bytes.
 
-        :raises CannotMeasure: nobody could write some transcript.
+        :param clients: all clients.
+        :param senders: the clients that send.
+        :param size: bytes of a text.
+        :param ordered: whether the server has one order of messages for all clients of a room.
+        :param each_checked: without that order, check every client line by line, and not only one
+            client in each room.
+        :param may_skip: clients whose notices of skipped lines are accepted.
+        :raises CannotMeasure: some transcript would have no reader that can write it.
         """
         self.readers: dict[Client, Reader | Tally] = {}
         self._size = size
@@ -55,11 +64,11 @@ class Audience:
         self._each_checked = each_checked
         self._may_skip = frozenset(may_skip)
         self._hearings: list[_Hearing] = []
-        #: The descriptors of those who are compared with what others have read.
+        #: The descriptors of clients that are compared with a transcript, and never write it.
         self.followers: set[int] = set()
-        #: Those who may have to wait for what others read.
+        #: Readers that may have to wait until others have written the transcript.
         self._waiting: list[Reader] = []
-        #: Where each sender's messages are seen to be delivered.
+        #: The transcript that shows the delivery of each sender's messages.
         self._home: dict[Client, Transcript] = {}
         self._said_in: dict[bytes, list[Client]] = {}
         rooms: dict[bytes, list[Client]] = {}
@@ -76,7 +85,7 @@ class Audience:
             client.heard = reader.read
 
     def _share(self, members: Sequence[Client], senders: Sequence[Client]) -> None:
-        """One transcript for each way to speak."""
+        """Give the members of a room one transcript for each dialect."""
         speaking = frozenset(senders)
         for speech in {client.speech.name: client.speech for client in members}.values():
             hearing = self._hearing(members[0].room, speech, speech.name, senders)
@@ -85,13 +94,13 @@ class Audience:
             if senders and not listens and not speech.hears_itself:
                 raise CannotMeasure(_NOBODY_LISTENS)
             for client in alike:
-                # What a sender is sent has acknowledgements in it: others are written faster.
+                # Senders receive acknowledgements too, so listeners write the transcript faster.
                 follows = listens and client in speaking
                 self._add_reader(client, hearing, follows, follows and not speech.hears_itself)
             self._home.update({c: hearing.transcript for c in alike if c in speaking})
 
     def _separate(self, members: Sequence[Client], senders: Sequence[Client]) -> None:
-        """The first who only listens has a transcript, the others a tally or one as well."""
+        """Give the first listener a transcript, and the other members a transcript or a tally."""
         speaking = frozenset(senders)
         home: Transcript | None = None
         for client in sorted(members, key=lambda client: client in speaking):
@@ -135,45 +144,45 @@ class Audience:
         if follows or client in self._may_skip:
             self._waiting.append(reader)
 
-    # -- while it goes on ---------------------------------------------------------------------
+    # -- during the measurement ---------------------------------------------------------------
 
     def settle(self) -> None:
-        """Compare what was sent to senders with what others have read meanwhile."""
+        """Compare the pending bytes of waiting readers with the transcripts."""
         for reader in self._waiting:
             reader.settle()
 
     def forget(self) -> None:
-        """Forget the bytes that everybody has read."""
+        """Forget the bytes that all readers of a transcript have read."""
         for hearing in self._hearings:
             hearing.transcript.trim(min([reader.offset for reader in hearing.readers]))
 
     def seen(self, sender: Client) -> int:
-        """How many messages of ``sender`` were delivered, at least to one."""
+        """The number of messages of ``sender`` that at least one client has received."""
         return self._home[sender].counters[sender.number]
 
     def all_seen(self) -> int:
-        """How many messages were delivered, at least to one."""
+        """The number of all messages that at least one client has received."""
         return sum([home.counters[sender.number] for sender, home in self._home.items()])
 
     def delivered(self) -> int:
-        """How many lines all clients have got."""
+        """The number of lines that all clients together have received."""
         return sum([reader.delivered() for reader in self.readers.values()])
 
     def skipped(self) -> int:
-        """How many lines clients were told that they would not be shown."""
+        """The number of lines that clients were told are skipped."""
         return sum([r.skipped for r in self.readers.values() if isinstance(r, Reader)])
 
-    # -- in the end ---------------------------------------------------------------------------
+    # -- after the measurement ----------------------------------------------------------------
 
     def is_complete(self) -> bool:
-        """Whether everybody has got everything that was said, or something is wrong anyway."""
+        """Whether every client has received every line, or is known to have a problem."""
         return not any(self._missing_messages()) and not any(
             not reader.problems and any(self._unlike_others(client, reader))
             for client, reader in self.readers.items()
         )
 
     def problems(self) -> Iterator[str]:
-        """All that is wrong: missing, doubled, out of order or altered."""
+        """One sentence for each missing, doubled, altered or misplaced line."""
         for hearing in self._hearings:
             for problem in hearing.transcript.problems:
                 yield f"{self._called(hearing)}: {problem}"
@@ -206,7 +215,7 @@ class Audience:
             yield f"{client.name} got {reader.pending} bytes that nobody else got"
 
     def _different_orders(self) -> Iterator[str]:
-        """In each room, all ways to speak must show one order (where there is one for all)."""
+        """Rooms in which two dialects show different orders, if the server has one order."""
         first: dict[bytes, _Hearing] = {}
         for hearing in self._hearings if self._ordered else ():
             other = first.setdefault(hearing.room, hearing)

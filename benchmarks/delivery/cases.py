@@ -1,6 +1,6 @@
-"""The works of the table, and what is to be reached with each.
+"""The cases of the table: the works that are measured, and the target figures of each.
 
-Ratios are between measurements of one run, one after the other, on the same machine.
+A ratio compares two measurements of the same run of the program, on the same machine.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from benchmarks.delivery.work import Measured, Work
 
 
 class Verdict(NamedTuple):
-    """One figure that is to be reached. ``measured`` is None where something is not installed."""
+    """One figure and its target. ``measured`` is None if a server it needs is not installed."""
 
     name: str
-    #: Such as "at least 8"; empty where any value will do.
+    #: The target, such as "≥ 8"; empty if any value will do.
     wanted: str
     measured: float | None
     held: bool | None
 
 
 class Run(NamedTuple):
-    """One server that does one work."""
+    """A work, and the name of the server that does it."""
 
     server: str
     work: Work
 
 
-#: What was measured, by the names that a case gives its runs.
+#: Measurements by the labels of a case's runs.
 Results = Mapping[str, Measured]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table: what is measured, and how it is judged."""
+    """One row of the table: the runs to measure, and the function that judges them."""
 
     name: str
     runs: Mapping[str, Run]
     judge: Callable[[Results], Sequence[Verdict]]
-    #: What is drawn of it, and in which unit.
+    #: The figure of a measurement that the plot shows, and its unit.
     figure: Callable[[Measured], float | None] = field(
         default=lambda measured: measured.deliveries_per_second / 1e6
     )
     unit: str = "million deliveries/s"
 
     def measured_for(self, seconds: float) -> Case:
-        """The same, with so many seconds counted in each run."""
+        """The same case, with ``seconds`` counted seconds in each run."""
         return replace(
             self,
             runs={
@@ -59,7 +59,7 @@ class Case:
 
 
 class Outcome:
-    """What came of a case."""
+    """The results and verdicts of a case."""
 
     def __init__(self, case: Case, results: Results) -> None:
         self.case = case
@@ -68,14 +68,14 @@ class Outcome:
 
     @property
     def is_well(self) -> bool:
-        """Whether no line was lost and all was reached."""
+        """Whether no line was wrong and no target was missed."""
         return all(judged.held is not False for judged in self.verdicts) and not any(
             measured.problems for measured in self.results.values()
         )
 
 
 def plain_case(work: Work, servers: Sequence[str]) -> Case:
-    """Any work, with nothing to be reached."""
+    """A case of ``work`` without targets, for our server and ``servers``."""
     case = Case("", _all_do(work, *servers), lambda results: ())
     if not work.seconds:
         return replace(case, figure=lambda measured: measured.connect_seconds, unit="seconds")
@@ -87,7 +87,7 @@ def plain_case(work: Work, servers: Sequence[str]) -> Case:
 def verdict(
     name: str, measured: float | None, *, least: float | None = None, most: float | None = None
 ) -> Verdict:
-    """Whether ``measured`` is at least ``least`` and at most ``most``."""
+    """The verdict whether ``measured`` is at least ``least`` and at most ``most``."""
     bounds = []
     if least is not None:
         bounds.append(f"≥ {least:,}")
@@ -109,7 +109,7 @@ def _deliveries(results: Results, label: str) -> float | None:
 
 
 def _against(results: Results, label: str) -> float | None:
-    """How many times as much as ``label`` ours delivers."""
+    """The deliveries per second of our server, divided by those of the run ``label``."""
     return _ratio(_deliveries(results, OURS.name), _deliveries(results, label))
 
 
@@ -122,7 +122,7 @@ def _all_do(work: Work, *servers: str) -> dict[str, Run]:
     return {server: Run(server, work) for server in (OURS.name, *servers)}
 
 
-# -- how each is judged -----------------------------------------------------------------------
+# -- judging ----------------------------------------------------------------------------------
 
 
 def _judge_flood_control(results: Results) -> Sequence[Verdict]:
@@ -206,7 +206,7 @@ def _judge_mixed(results: Results) -> Sequence[Verdict]:
     mixed = _deliveries(results, "mixed")
     text = _deliveries(results, "text only")
     programs = _deliveries(results, "JSON only")
-    # Two of three speak text. A line of JSON is more than twice as long, mixed or not.
+    # Two of three clients use text. A line of JSON is more than twice as long in either case.
     apart = 3 / (2 / text + 1 / programs) if text and programs else None
     return (
         verdict("of the same members in rooms of their own", _ratio(mixed, apart), least=0.8),
@@ -216,7 +216,7 @@ def _judge_mixed(results: Results) -> Sequence[Verdict]:
 
 # -- the table --------------------------------------------------------------------------------
 
-#: The place of JSON Lines among the ways to speak to our server.
+#: The index of JSON Lines among the dialects of our server.
 _JSON = 2
 
 _LARGE = Work(clients=1000, senders=50)
@@ -226,7 +226,7 @@ _TEN = Work(clients=10, senders=5)
 _ROOM_AMONG_OTHERS = Work(clients=100, rooms=10, senders=5, active_rooms=1)
 
 TABLE = (
-    # As the server runs by default, but for the rate; all others are compared without it.
+    # The default configuration, but with a high rate; all other cases have flood control off.
     Case(
         "flood control on",
         {

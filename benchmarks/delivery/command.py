@@ -1,7 +1,7 @@
-"""``python -m benchmarks``: what it does, one after the other, what it prints and how it ends.
+"""The program ``python -m benchmarks``: checks its arguments, runs the cases, prints the results.
 
-Exit status: 0 all is well; 1 a line was missing, doubled, out of order or altered, or a figure
-of the table was not reached; 2 it could not be done.
+Exit status: 0 success; 1 a line was missing, doubled, out of order or altered, or a target of the
+table was missed; 2 the measurement failed.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from benchmarks.delivery.progress import Bar
 from benchmarks.delivery.servers import OTHERS, OURS, Kind, Options, Running, started, visited
 from benchmarks.delivery.work import Measured, Work
 
-#: How often another server is tried: some throw clients out that are slow for a moment.
+#: Attempts to measure another server: some servers disconnect clients that are briefly slow.
 _ATTEMPTS = 3
 
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
-#: The status of a program that Ctrl-C ended, as a shell has it.
+#: The exit status of a program that Ctrl-C ended, by the convention of shells.
 _INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked for on the command line."""
+    """A checked command line."""
 
     cases: Sequence[Case]
-    #: How often each is measured.
+    #: The number of measurements of each run.
     repeats: int
     options: Options
-    #: A running server of ours, instead of one that is started.
+    #: The address of a running server of ours; None to start one.
     connect: tuple[str, int] | None
     json: Path | None
     plot: Path | None
@@ -52,9 +52,9 @@ class Order:
 
 
 def read_order(given: argparse.Namespace) -> Order:
-    """The order that the arguments of the command line make.
+    """Check the parsed arguments and make an :class:`Order` of them.
 
-    :raises CannotMeasure: they contradict each other.
+    :raises CannotMeasure: an argument is wrong, or two of them contradict each other.
     """
     options = Options(durability=given.durability)
     if given.package is not None:
@@ -109,7 +109,7 @@ def _work(given: argparse.Namespace) -> Work:
 
 
 def _check(work: Work) -> None:
-    """:raises CannotMeasure: it makes no sense."""
+    """:raises CannotMeasure: a number of ``work`` is outside its limits."""
     for option, is_wrong, reason in (
         ("--clients", work.clients < 2, "at least 2 are needed"),
         ("--clients", work.clients > 99_999, "at most 99999"),
@@ -144,7 +144,10 @@ def _cases(text: str) -> Sequence[Case]:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Do what the arguments ask for, or those of this process; returns the exit status."""
+    """Run the program with the arguments ``given``, or those of this process.
+
+    :returns: the exit status.
+    """
     parsed = arguments.parse(given)
     try:
         order = read_order(parsed)
@@ -164,7 +167,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """What ends this program otherwise, also ends the server and takes its folder away."""
+    """Turn the signals that end this program into exceptions, so that it stops the server."""
 
     def interrupt(number: int, frame: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -190,7 +193,7 @@ class _Bench:
         self._order = order
         self._cores = sorted(os.sched_getaffinity(0))
         self._bar = Bar(_terminal())
-        #: Servers that are not there: said once.
+        #: The servers that are known not to be installed: each is reported once.
         self._absent: set[str] = set()
 
     def run(self) -> int:
@@ -225,7 +228,7 @@ class _Bench:
         return 0 if all(outcome.is_well for outcome in done) else 1
 
     def _measure_case(self, case: Case) -> dict[str, Measured]:
-        """Each run of ``case``, the median of several."""
+        """Measure each run of ``case``; returns the median of the repetitions."""
         repeated: dict[str, list[Measured]] = {}
         for _ in range(self._order.repeats):
             for label, run in case.runs.items():
@@ -235,7 +238,7 @@ class _Bench:
         return {label: _median(case, several) for label, several in repeated.items()}
 
     def _measure(self, run: Run) -> Measured | None:
-        """None if the server is another one and cannot be measured here."""
+        """Measure one run; None if its server is not ours and cannot be measured here."""
         if run.server == OURS.name:
             if self._order.connect is not None:
                 return self._load(visited(OURS, self._order.connect), run.work)
@@ -256,7 +259,7 @@ class _Bench:
     def _start(self, kind: Kind, work: Work) -> Measured:
         core = self._cores[0] if len(self._cores) > 1 else None
         with tempfile.TemporaryDirectory(prefix="twisted-chat-bench-") as folder:
-            os.chmod(folder, 0o755)  # for a server that becomes somebody else
+            os.chmod(folder, 0o755)  # for a server that switches to another user
             options = replace(self._order.options, flood_control=work.flood_control)
             with started(kind, Path(folder), options, core) as running:
                 return self._load(running, work)
@@ -269,7 +272,7 @@ class _Bench:
 
 
 def _median(case: Case, several: Sequence[Measured]) -> Measured:
-    """The one in the middle, with what was wrong with any of them."""
+    """The median of several measurements, with the problems of all of them."""
     ordered = sorted(several, key=lambda measured: case.figure(measured) or 0.0)
     middle = ordered[len(ordered) // 2]
     middle.problems = [problem for measured in several for problem in measured.problems]

@@ -1,4 +1,7 @@
-"""One client of the load: its socket, what is to be sent on it, and who takes what comes."""
+"""One client of the load: its socket, the bytes to send, and the function for received bytes.
+
+It must not know servers or transcripts.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,18 @@ from collections.abc import Callable
 
 from benchmarks.delivery.speech import Lines, Speech, Step, nickname
 
-#: Bytes that wait for a client that does not read, about.
+#: Bytes of the kernel's receive buffer for a client that stops reading, approximately.
 _LITTLE = 1 << 15
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
 
 
 class Client:
-    """A connection that comes in by itself once it is open; then :attr:`heard` can be replaced.
+    """A connection that takes the steps to enter the chat as soon as it is open.
 
-    Its socket is in ``epoll``; whoever polls calls :meth:`flush` when it takes bytes, and
-    :attr:`heard` with what has come.
+    The socket is registered with ``epoll``. The caller polls, and calls :meth:`flush` when the
+    socket takes bytes, and :attr:`heard` with received bytes. Once :attr:`is_in` is true,
+    :attr:`heard` may be replaced.
     """
 
     __slots__ = (
@@ -51,7 +55,8 @@ class Client:
         self.room = room
         self.speech = speech
         self.is_in = False
-        #: Messages that are sent, or about to be: how many, and when, in runs.
+        #: The number of messages that are sent, or about to be; and, for runs of messages that were
+        #: sent together, the number after each run, and its time in seconds.
         self.sent = 0
         self.sent_until = array("q")
         self.sent_at = array("d")
@@ -76,23 +81,23 @@ class Client:
         self._socket.close()
 
     def take_little(self) -> None:
-        """Let the kernel hold little of what comes: the server will notice when it is not read.
+        """Make the kernel's receive buffer small, so that the server soon notices a pause.
 
-        To be called before it connects.
+        It must be called before :meth:`connect`.
         """
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _LITTLE)
 
     def stop_reading(self) -> None:
-        """Leave all that comes in the kernel."""
+        """Leave received bytes in the kernel."""
         self._epoll.unregister(self._socket)
 
     def read_again(self) -> None:
         self._epoll.register(self._socket, OUT | IN if self._blocked else IN)
 
-    # -- coming in ----------------------------------------------------------------------------
+    # -- entering the chat --------------------------------------------------------------------
 
     def _come_in(self, data: memoryview) -> None:
-        """Take the steps of coming in, one after the other."""
+        """Take the steps to enter the chat, one after the other."""
         self._tail = self._without_noise(self._tail + data)
         while self._steps and (match := self._steps[0].answer.search(self._tail)):
             self._tail = self._tail[match.end() :]
@@ -105,12 +110,12 @@ class Client:
             self.heard = self._pass_over
 
     def _pass_over(self, data: memoryview) -> None:
-        """Before the messages come notices, which are of no interest."""
+        """Drop the notices that come before the first message."""
         if self.speech.noise is not None:
             self._without_noise(bytes(data))
 
     def _without_noise(self, data: bytes) -> bytes:
-        """``data`` without the lines of noise, to which what is necessary is answered."""
+        """``data`` without the lines of noise; answers those that need an answer."""
         noise = self.speech.noise
         if noise is None:
             return data
@@ -123,17 +128,17 @@ class Client:
     # -- bytes out ----------------------------------------------------------------------------
 
     def reply(self, data: bytes) -> None:
-        """Send ``data``, after what is waiting."""
+        """Send ``data``, after the bytes that wait."""
         self._out = memoryview(bytes(self._out) + data)
         if not self._blocked:
             self.flush()
 
     def prepare(self, size: int) -> None:
-        """It is going to say texts of ``size`` bytes."""
+        """Prepare lines with texts of ``size`` bytes, for :meth:`say`."""
         self._lines = Lines(self.speech, self.number, self.room, size)
 
     def say(self, count: int) -> None:
-        """Say that many messages more, but no more than the socket takes now."""
+        """Send up to ``count`` further messages, as many as the socket takes now."""
         assert self._lines is not None
         while count > 0 and not self._blocked:
             self._out = self._lines.take(self.sent, count)
@@ -145,13 +150,13 @@ class Client:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is waiting, as far as the socket takes it."""
+        """Send the bytes that wait, as far as the socket takes them."""
         try:
             self._out = self._out[self._socket.send(self._out) :]
         except BlockingIOError:
             pass
         except OSError:
-            self._out = memoryview(b"")  # reading will tell what has happened
+            self._out = memoryview(b"")  # the next read will raise the error
         blocked = bool(self._out)
         if blocked != self._blocked:
             self._blocked = blocked

@@ -1,4 +1,4 @@
-"""How long messages took: from sending each to reading it."""
+"""The delays of messages, from sending each to reading it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from benchmarks.delivery.transcript import Reader, Transcript
 
 
 class _Arrival(NamedTuple):
-    """Somebody read the lines of a transcript that end after ``start``, up to ``end``."""
+    """A reader has read the lines of a transcript that end after ``start``, up to ``end``."""
 
     transcript: Transcript
     start: int
     end: int
-    #: Seconds, of the performance counter.
+    #: The time of reading, in seconds of the performance counter.
     time: float
-    #: The reader's number, if its own lines are left out.
+    #: The reader's number, if it does not receive its own lines.
     author: int | None
 
 
 class Summary(NamedTuple):
-    """Milliseconds, and of how many deliveries."""
+    """Delays in milliseconds, and the number of deliveries."""
 
     p50: float
     p99: float
@@ -35,10 +35,14 @@ class Summary(NamedTuple):
 
 
 class Delays:
-    """Notes who read what and when; later, when there is time, makes delays of that."""
+    """Notes when each reader has read which lines; computes the delays later."""
 
     def __init__(self, senders: Mapping[int, Client], last_only: bool) -> None:
-        """``last_only``: of what is read at once, only the last line counts."""
+        """Begin without arrivals.
+
+        :param senders: the senders, by their numbers.
+        :param last_only: whether only the last of several lines that are read at once counts.
+        """
         self._senders = senders
         self._last_only = last_only
         self._arrivals: list[_Arrival] = []
@@ -46,7 +50,7 @@ class Delays:
         self._delays = array("d")
 
     def read(self, reader: Reader, data: memoryview) -> None:
-        """``reader`` reads ``data``."""
+        """Pass ``data`` to ``reader``, and note the time."""
         now = time.perf_counter()
         start = reader.offset
         reader.read(data)
@@ -58,7 +62,7 @@ class Delays:
             )
 
     def settle(self) -> None:
-        """Those whose bytes are held until others have read the same read them now."""
+        """Let followers read their pending bytes, which others have written meanwhile."""
         for reader, when in tuple(self._held.items()):
             start = reader.offset
             reader.settle()
@@ -70,7 +74,7 @@ class Delays:
                 del self._held[reader]
 
     def work_out(self) -> None:
-        """Make delays of what was noted."""
+        """Compute the delays of the noted arrivals."""
         for transcript, start, end, when, author in self._arrivals:
             first = bisect_right(transcript.ends, start)
             last = bisect_right(transcript.ends, end)
@@ -86,12 +90,12 @@ class Delays:
         self._arrivals.clear()
 
     def forget(self) -> None:
-        """What was noted until now does not count."""
+        """Drop all arrivals and delays so far: they do not count."""
         self._arrivals.clear()
         del self._delays[:]
 
     def summary(self) -> Summary | None:
-        """None if there was nothing."""
+        """The delays so far, in short; None if there are none."""
         self.work_out()
         if not self._delays:
             return None

@@ -1,14 +1,14 @@
-"""Why something cannot be measured: one line for whoever asked, in English as all of the bench."""
+"""Errors of the benchmark. The text of each is one line for its user, in English."""
 
 from __future__ import annotations
 
 
 class CannotMeasure(Exception):
-    """It cannot be done; the text says why."""
+    """The measurement failed; the text says why."""
 
 
 class NotInstalled(CannotMeasure):
-    """A server is not there to be measured."""
+    """A server is not installed."""
 
     def __init__(self, server: str, program: str) -> None:
         super().__init__(f"{server} is left out: {program} is not there")

@@ -1,8 +1,8 @@
 """The load: all clients of one work, in one epoll loop, as fast as Python can drive sockets.
 
-What comes is read into one buffer and goes from there to the check (:mod:`.transcript`). What is
-sent are blocks of lines that were made beforehand. It knows servers by how one speaks to them
-(:mod:`.speech`), and no more of them.
+Received bytes are read into one buffer, and checked there (:mod:`.transcript`). Sent lines come
+from blocks that are made beforehand. This module must not know more of a server than its
+:class:`.Running` and its dialects (:mod:`.speech`).
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from benchmarks.delivery.speech import LOBBY
 from benchmarks.delivery.transcript import Reader
 from benchmarks.delivery.work import Measured, Work
 
-#: Bytes that are read from one client at once.
+#: Bytes read from one client at once, at most.
 _PIECE = 1 << 18
 
-#: Seconds of silence after which everybody has been told who has come in; and how many clients
-#: are a large room, where it may take longer.
+#: Seconds of silence after which the clients count as told of all who joined. In rooms of up to
+#: _LARGE clients, the server's time to coalesce such notices is added in proportion.
 _QUIET = 0.3
 _LARGE = 1000
 
-#: Seconds without any progress after which the rest is given up.
+#: Seconds without any progress after which the load gives up.
 _PATIENCE = 20.0
 
-#: Seconds between two looks at how far everything is.
+#: Seconds between two looks at the progress.
 _LOOK = 0.05
 
-#: In a flood, the senders are ahead of the server by what it does in this many seconds, and by
-#: some lines each in any case. What is on its way in the end has to be read too.
+#: In a flood, the senders are ahead of the server by the messages that it delivers in _AHEAD
+#: seconds, plus _AHEAD_LINES lines each. Lines still on their way at the end have to be read too.
 _AHEAD = 1.0
 _AHEAD_LINES = 16
 
-#: Seconds that a turn takes in a flood, at least: what comes meanwhile is read in larger pieces.
+#: Seconds of a turn in a flood, at least: bytes that come meanwhile are read in larger pieces.
 _TURN = 0.001
 
-#: Of so few that can be timed, somebody is looked for.
+#: Clients that can be timed, below which one of them is timed in each turn that has one.
 _FEW = 100
 
 #: File descriptors besides the clients' sockets.
@@ -57,9 +57,9 @@ _DESCRIPTORS = 64
 
 
 def allow_descriptors(clients: int) -> None:
-    """Let this process, and those it starts, have that many connections.
+    """Let this process, and the processes that it starts, have ``clients`` connections each.
 
-    :raises CannotMeasure: it may not.
+    :raises CannotMeasure: the hard limit of file descriptors is too low.
     """
     needed = clients + _DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -72,7 +72,7 @@ def allow_descriptors(clients: int) -> None:
 
 
 class _State(NamedTuple):
-    """How far everything is at one moment; CPU time in seconds."""
+    """The counts and times at one moment; CPU time in seconds."""
 
     time: float
     deliveries: int
@@ -83,7 +83,12 @@ class _State(NamedTuple):
 
 
 class Load:
-    """One work, done once with one server."""
+    """One measurement of a work with a server.
+
+    :param running: the server.
+    :param work: the clients, and the messages that they send.
+    :param bar: shows the progress.
+    """
 
     def __init__(self, running: Running, work: Work, bar: Bar) -> None:
         self._running = running
@@ -97,12 +102,12 @@ class Load:
         self._by_descriptor: dict[int, Client] = {}
 
     def run(self) -> Measured:
-        """Come in, speak, and check that everything has come.
+        """Connect the clients, send the messages, and check that every line has arrived.
 
-        :raises CannotMeasure: not everybody could come in, or stay.
+        :raises CannotMeasure: a client could not enter the chat, or lost its connection.
         """
         gc.collect()
-        gc.disable()  # it would hold everything up for a moment, now and then
+        gc.disable()  # garbage collection would delay the loop now and then
         try:
             self._come_in()
             if self._work.seconds:
@@ -117,7 +122,7 @@ class Load:
                 client.close()
             self._epoll.close()
 
-    # -- coming in ----------------------------------------------------------------------------
+    # -- connecting the clients ---------------------------------------------------------------
 
     def _come_in(self) -> None:
         work, running, measured = self._work, self._running, self._measured
@@ -129,7 +134,7 @@ class Load:
             while len(self._clients) < min(work.clients, came + running.burst):
                 self._open(len(self._clients))
             self._turn(_LOOK)
-            # They come in nearly in the order in which they are opened.
+            # Clients enter nearly in the order in which they are opened.
             while came < len(self._clients) and self._clients[came].is_in:
                 came += 1
                 progress = time.perf_counter()
@@ -155,7 +160,7 @@ class Load:
         client.connect(self._running.address)
 
     def _await_silence(self) -> float:
-        """Wait until everybody knows who has come; returns when the last of it came."""
+        """Wait until no notices come any more; returns the time of the last one."""
         quiet = _QUIET + self._running.gathering * min(1.0, self._work.clients / _LARGE)
         heard = time.perf_counter()
         while time.perf_counter() - heard < quiet:
@@ -164,7 +169,7 @@ class Load:
             self._bar.show(f"{self._running.name}: waiting for silence", 1.0)
         return heard
 
-    # -- speaking -----------------------------------------------------------------------------
+    # -- sending messages ---------------------------------------------------------------------
 
     def _prepare(self) -> None:
         work, clients = self._work, self._clients
@@ -231,12 +236,12 @@ class Load:
             if now - looked > 4 * _LOOK:
                 looked = now
                 if self._work.rate is None:
-                    self._delays.work_out()  # it takes a while, in which nothing is read
+                    self._delays.work_out()  # slow, and nothing is read meanwhile
                 self._audience.forget()
                 self._bar.show(f"{self._running.name}: speaking", (now - began) / total)
 
     def _flood(self) -> Iterator[float]:
-        """Keep the server busy; gives, for each turn, the seconds it may wait for something."""
+        """Keep the server busy; yields, for each turn, the seconds that it may wait for events."""
         audience, senders = self._audience, self._senders
         looks: deque[tuple[float, int]] = deque()
         looked = 0.0
@@ -256,7 +261,7 @@ class Load:
             yield _LOOK
 
     def _pace(self, rate: float) -> Iterator[float]:
-        """Say so many messages a second, each by the next sender."""
+        """Send ``rate`` messages per second, by each sender in turn; yields like ``_flood``."""
         due = time.perf_counter()
         turn = 0
         while True:
@@ -279,7 +284,7 @@ class Load:
     # -- the end ------------------------------------------------------------------------------
 
     def _read_the_rest(self) -> None:
-        """Read until everybody has everything, or nothing comes any more."""
+        """Read until every client has every line, or nothing comes any more."""
         for client in self._stopped:
             client.read_again()
         heard = looked = time.perf_counter()
@@ -304,7 +309,7 @@ class Load:
     # -- the loop -----------------------------------------------------------------------------
 
     def _turn(self, timeout: float) -> int:
-        """Wait for something to happen, and do what is to be done; returns how much it was."""
+        """Wait for events and handle them; returns their number."""
         events = self._epoll.poll(timeout, 4096)
         clients, view, buffer = self._by_descriptor, self._view, self._buffer
         for descriptor, event in events:
@@ -318,13 +323,13 @@ class Load:
         return len(events)
 
     def _timed_turn(self, timeout: float) -> None:
-        """The same, with delays: of everything if it is paced, of a sample in a flood."""
+        """Do a turn with delays: of all lines at a fixed rate, of one client's in a flood."""
         events = self._epoll.poll(timeout, 4096)
         clients, view, buffer = self._by_descriptor, self._view, self._buffer
         readers, delays = self._readers, self._delays
         all_timed = self._work.rate is not None
         sample = self._choose_sample(events)
-        # What followers are sent can be compared when the others have been read.
+        # Followers are read last: the other readers have then written the transcript.
         followers = self._audience.followers
         events.sort(key=lambda event: event[0] in followers)
         for descriptor, event in events:
@@ -345,7 +350,7 @@ class Load:
         self._audience.settle()
 
     def _choose_sample(self, events: Sequence[tuple[int, int]]) -> int:
-        """Who of those who are to be read now is timed, in a flood: its descriptor, or -1."""
+        """The descriptor of the client to time in this turn of a flood; -1 for none."""
         if len(self._samples) < _FEW:
             return next((descriptor for descriptor, _ in events if descriptor in self._samples), -1)
         descriptor = random.choice(events)[0] if events else -1

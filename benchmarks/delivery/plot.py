@@ -1,4 +1,4 @@
-"""The comparison as a picture. matplotlib draws it, which is imported only for that."""
+"""The comparison as a picture, drawn by matplotlib, which is imported only for that."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _OURS_COLOUR, _OTHERS_COLOUR = "#c2410c", "#94a3b8"
 
 
 def check_installed() -> None:
-    """:raises CannotMeasure: it is not."""
+    """:raises CannotMeasure: matplotlib is not installed."""
     if importlib.util.find_spec("matplotlib") is None:
         raise CannotMeasure(f"--plot needs matplotlib: {program('pip')} install -e '.[bench]'")
 
 
 def draw(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write the picture: a panel for each case, a bar for each of its measurements.
+    """Write the picture to ``path``: a panel for each case, with a bar for each measurement.
 
-    Where there are several cases, those in which nothing is compared are left out.
+    If any case has several measurements, cases with only one are left out.
     """
     from matplotlib.figure import Figure
 

@@ -1,18 +1,18 @@
-"""How far a measurement has come: a bar on a terminal, gone when it is done."""
+"""A bar that shows the progress of a measurement on a terminal, and is erased at its end."""
 
 from __future__ import annotations
 
 import time
 from typing import TextIO
 
-#: Seconds between two states that are shown.
+#: Seconds between two updates of the bar, at least.
 _INTERVAL = 0.2
 
 _WIDTH = 24
 
 
 class Bar:
-    """Shown on ``stream``; on None it is not shown at all."""
+    """A progress bar on ``stream``; with None, nothing is shown."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
@@ -20,7 +20,7 @@ class Bar:
         self._length = 0
 
     def show(self, what: str, share: float) -> None:
-        """``share`` of ``what`` is done: 0 to 1."""
+        """Show that the share ``share`` (0 to 1) of ``what`` is done."""
         now = time.monotonic()
         if self._stream is not None and now - self._shown >= _INTERVAL:
             self._shown = now
@@ -28,7 +28,7 @@ class Bar:
             self._write(f"[{'#' * full}{'.' * (_WIDTH - full)}] {what}")
 
     def erase(self) -> None:
-        """Leave the line empty, for something else to be written on it."""
+        """Clear the bar's line, so that other text can be written there."""
         if self._stream is not None:
             self._write("")
             self._stream.write("\r")

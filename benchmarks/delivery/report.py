@@ -1,4 +1,4 @@
-"""What is shown of measurements: tables to read, and JSON."""
+"""The output of measurements: tables to read, and JSON."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from twisted_chat import __version__
 #: Problems of one measurement that are shown; the JSON has all of them.
 PROBLEMS_SHOWN = 10
 
-#: From this share of a core on, the load may be what limits a figure.
+#: The share of a core above which the load itself may limit a figure.
 _BUSY = 0.95
 
-#: From this share of the server's core on, what others did with it is said.
+#: The share of the server's core above which the use by other processes is reported.
 _DISTURBED = 0.03
 
 
@@ -46,7 +46,7 @@ def described(work: Work) -> str:
 
 
 def row(label: str, measured: Measured) -> dict[str, object]:
-    """One measurement, as a line of the table."""
+    """One measurement, as a row of the table."""
     cells: dict[str, object] = {"server": label}
     if measured.work.seconds:
         cells["deliveries/s"] = round(measured.deliveries_per_second)
@@ -78,7 +78,7 @@ def _percent(cpu: float | None, seconds: float) -> float | str:
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """``rows`` for the terminal: the headings, and a line for each."""
+    """``rows`` as text: the headings, and a line for each row."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [names, *([_cell(row.get(name, "")) for name in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -97,7 +97,7 @@ def _cell(value: object) -> str:
 
 
 def case_text(outcome: Outcome) -> str:
-    """What was measured of one case, and how it is judged."""
+    """The measurements and the verdicts of one case."""
     case, results = outcome.case, outcome.results
     works = list(dict.fromkeys(described(measured.work) for measured in results.values()))
     parts = [": ".join(filter(None, (case.name, "; ".join(works)))), ""]
@@ -111,7 +111,7 @@ def case_text(outcome: Outcome) -> str:
 
 
 def summary_text(outcomes: Sequence[Outcome]) -> str:
-    """All that was to be reached."""
+    """The table of all targets."""
     return table(
         [
             {
@@ -139,7 +139,7 @@ def summary_text(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-#: How it is said whether something was reached.
+#: The words for whether a target was reached.
 _HELD = {True: "yes", False: "NO", None: "-"}
 
 
@@ -150,7 +150,7 @@ def _number(value: float | None) -> str:
 
 
 def remarks(measured: Measured) -> list[str]:
-    """What is to be known about the figures: one sentence each."""
+    """One sentence for each circumstance that a reader of the figures has to know."""
     found = list(measured.notes)
     if measured.seconds and measured.load_cpu > _BUSY * measured.seconds:
         found.append("the load was busy all the time: it may do more than this")
@@ -167,7 +167,7 @@ def remarks(measured: Measured) -> list[str]:
 
 
 def circumstances(cores: int, durability: str) -> dict[str, object]:
-    """Where and of what all is measured."""
+    """The versions and the machine, by the names of the JSON output."""
     return {
         "version": __version__,
         "durability": durability,
@@ -180,7 +180,7 @@ def circumstances(cores: int, durability: str) -> dict[str, object]:
 
 
 def circumstances_text(circumstances: Mapping[str, object]) -> str:
-    """The same on one line, and the versions of the other servers on another one."""
+    """``circumstances`` on one line, and the versions of the other servers on another."""
     facts = {name.replace("_", " "): value for name, value in circumstances.items()}
     peers = facts.pop("peers", None)
     lines = [facts, peers] if isinstance(peers, dict) and peers else [facts]
@@ -188,7 +188,7 @@ def circumstances_text(circumstances: Mapping[str, object]) -> str:
 
 
 def as_json(outcomes: Sequence[Outcome], circumstances: Mapping[str, object]) -> dict[str, object]:
-    """All of it, for programs."""
+    """All figures, as the object of the JSON output."""
     return {
         **circumstances,
         "cases": [

@@ -1,7 +1,8 @@
-"""The servers that are measured: how each is started, and how one speaks to it.
+"""The servers that are measured: the command that starts each, and its dialects.
 
 A server runs in a temporary folder, on a free port of this machine, on one core, with its flood
-limits off. Ours can have flood control on, at a rate that slows nobody.
+limits off. Our server can have flood control on, at a rate so high that no line waits. This module
+must not know works or measurements.
 """
 
 from __future__ import annotations
@@ -22,29 +23,28 @@ from benchmarks.delivery import usage
 from benchmarks.delivery.errors import CannotMeasure, NotInstalled
 from benchmarks.delivery.speech import Irc, JsonLines, Nats, Plain, Speech, Text
 
-#: Seconds for a server to listen, and for one to end.
+#: Seconds that a server has to begin to listen, and to end.
 PATIENCE = 20.0
 
-#: The folder that holds the package.
+#: The folder that contains the package.
 _ROOT = Path(twisted_chat.__file__).resolve().parent.parent
 
-#: Flood control that slows nobody: more lines at once, and a second, than any server takes. All
-#: clients are one source.
+#: A rate so high that no line waits. It has to be enough for all clients, which are one source.
 _HIGH_RATE = "1000000000:1000000000"
 
-#: Names and rooms in the peers' settings: more than there will be.
+#: The limits of clients in the other servers' settings: more than a work has.
 _PLENTY = 60_000
 
 
 @dataclass(frozen=True)
 class Options:
-    """How our server is started, and where the baselines are."""
+    """The options of our server, and the folder of the baselines."""
 
     durability: str = "full"
-    #: The folder whose ``twisted_chat`` is measured: this one, or another checkout's.
+    #: The folder whose ``twisted_chat`` is measured, in this checkout or another one.
     package: Path = _ROOT
     baselines: Path = Path(__file__).resolve().parent.parent / "baselines"
-    #: Whether our server charges lines to a rate.
+    #: Whether our server has flood control on.
     flood_control: bool = False
 
 
@@ -53,14 +53,14 @@ class Kind:
     """One kind of server."""
 
     name: str
-    #: What it runs as, given a folder of its own and a port.
+    #: Makes the command that starts it, from the server's own folder and its port.
     command: Callable[[Path, int, Options], Sequence[str]]
     speech: Sequence[Speech]
-    #: Whether all in a room are sent the messages in the same order.
+    #: Whether all clients in a room receive the messages in the same order.
     ordered: bool = True
-    #: Connections that may be waiting to be taken in.
+    #: Connections that may wait for the server to accept them.
     burst: int = 256
-    #: Seconds for which it may gather, in a large room, who has come in.
+    #: Seconds for which the server may coalesce notices of joins in a large room.
     gathering: float = 0.0
     environment: dict[str, str] = field(default_factory=dict)
     #: The program that is asked for its version with ``--version``; empty for the baselines.
@@ -69,7 +69,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Running:
-    """A server that listens; ``process`` is None where it is not on this machine."""
+    """A server that listens; ``process``, its process id, is None if we did not start it."""
 
     name: str
     address: tuple[str, int]
@@ -78,24 +78,24 @@ class Running:
     burst: int
     gathering: float
     process: int | None
-    #: The core that it alone should be on.
+    #: The core that only the server should use; None if no core is reserved.
     core: int | None
 
     def cpu(self) -> float:
-        """Seconds of CPU time until now."""
+        """Seconds of CPU time that the server has used; 0 if ``process`` is None."""
         return 0.0 if self.process is None else usage.cpu(self.process)
 
     def memory(self) -> usage.Memory:
         return usage.Memory(0, 0) if self.process is None else usage.memory(self.process)
 
 
-# -- how each is started ----------------------------------------------------------------------
+# -- the command of each server ---------------------------------------------------------------
 
 
 def find_program(server: str, name: str) -> str:
-    """Where the program ``name`` of ``server`` is.
+    """The path of the program ``name`` of ``server``.
 
-    :raises NotInstalled: it is not there.
+    :raises NotInstalled: the program was not found.
     """
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if path is None:
@@ -120,7 +120,7 @@ def _ours(folder: Path, port: int, options: Options) -> Sequence[str]:
 def _ngircd(folder: Path, port: int, options: Options) -> Sequence[str]:
     program = find_program("ngircd", "ngircd")
     config = folder / "ngircd.conf"
-    # As root it insists on becoming somebody else, who has to be able to read this.
+    # Started as root, ngircd switches to ServerUID, which has to be able to read this file.
     config.write_text(
         f"[Global]\nName = bench.local\nInfo = bench\nListen = 127.0.0.1\nPorts = {port}\n"
         f"MotdPhrase = hello\nServerUID = 65534\nServerGID = 65534\n"
@@ -209,12 +209,12 @@ OTHERS = {
     )
 }
 
-#: Other people's servers, as opposed to the baselines.
+#: The servers of other projects, without the baselines.
 PEERS = ("ngircd", "inspircd", "nats")
 
 
 def visited(kind: Kind, address: tuple[str, int]) -> Running:
-    """A server that runs already, anywhere."""
+    """A server at ``address`` that runs already, here or on another machine."""
     return Running(
         kind.name, address, kind.speech, kind.ordered, kind.burst, kind.gathering, None, None
     )
@@ -225,9 +225,13 @@ def visited(kind: Kind, address: tuple[str, int]) -> Running:
 
 @contextlib.contextmanager
 def started(kind: Kind, folder: Path, options: Options, core: int | None) -> Iterator[Running]:
-    """Run a server, on one ``core`` if one is given, for as long as the context lasts.
+    """Run a server for as long as the context lasts.
 
-    :raises CannotMeasure: it is not installed, or does not begin to listen.
+    :param kind: the kind of server.
+    :param folder: the folder in which the server gets its own folder, which is removed at the end.
+    :param options: the options of our server, and the folder of the baselines.
+    :param core: the core that the server runs on; None for any.
+    :raises CannotMeasure: the server is not installed, or does not begin to listen.
     """
     own_folder = folder / kind.name
     own_folder.mkdir(mode=0o755, exist_ok=True)
@@ -283,7 +287,7 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def _on_core(core: int | None) -> Iterator[None]:
-    """What is started within runs on ``core``."""
+    """Start processes on ``core`` for as long as the context lasts."""
     before = os.sched_getaffinity(0)
     if core is not None:
         os.sched_setaffinity(0, {core})

@@ -1,7 +1,7 @@
-"""How clients speak to each kind of server: what they send, and what the answers look like.
+"""The dialects in which clients speak to each kind of server: lines to send, patterns of answers.
 
-Pure: bytes only, no sockets. A client has a number, a nickname made of it, and one room. What it
-says carries its number and a counter, so that whoever hears it can tell what is missing:
+Pure: bytes only, no sockets. A client has a number, a nickname made of the number, and one room.
+Each of its messages contains the number and a counter, so that a reader finds missing messages:
 ``00012 000000345 abcdef…``.
 """
 
@@ -12,19 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-#: Where everybody is who asked for no other room.
+#: The room of clients that have joined no other room.
 LOBBY = b"lobby"
 
 #: Bytes of the sender's number, the counter and the spaces after them.
 HEAD = 16
 
-#: What fills a text up to its size: letters, so that an altered one is noticed.
+#: Fills a text up to its size; with different letters, so that an altered text is noticed.
 _FILLING = b"abcdefghijklmnopqrstuvwxyz"
 
-#: A line's number in all: the sender's, times this, plus the counter.
+#: A line's key is the sender's number, times COUNTERS, plus the counter.
 COUNTERS = 10**9
 
-#: Lines for which the first part of the counter is the same: a block.
+#: Lines of a block: the counter without its last three digits is the same in all.
 BLOCK = 1000
 
 
@@ -33,71 +33,73 @@ def nickname(number: int) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """What follows sender and counter in a text of ``size`` bytes."""
+    """The bytes that follow the sender's number and the counter in a text of ``size`` bytes."""
     length = size - HEAD
     return (_FILLING * (length // len(_FILLING) + 1))[:length]
 
 
 class Step(NamedTuple):
-    """What a client sends on coming in, and what it is answered when that is done."""
+    """Bytes that a client sends to enter the chat, and the answer when the server is done."""
 
     sent: bytes
     answer: re.Pattern[bytes]
 
 
 class Speech(Protocol):
-    """One way to speak to a server."""
+    """One dialect of a server."""
 
     @property
     def name(self) -> str:
-        """Names the *rendering*: all who share it are shown what is said in the same bytes."""
+        """The name of the *rendering*: clients that share it receive the same bytes."""
 
     @property
     def hears_itself(self) -> bool:
-        """Whether a sender is shown its own lines."""
+        """Whether a sender receives its own lines."""
 
     @property
     def noise(self) -> re.Pattern[bytes] | None:
-        """Lines that may stand between the messages and are none."""
+        """Matches a line of noise: one that may stand between messages but is no message."""
 
     @property
     def sign(self) -> bytes:
-        """What is in each line of noise, and in no message."""
+        """Bytes that are in each line of noise, and in no message."""
 
     @property
     def newlines(self) -> int:
-        """How many line breaks a delivered message has."""
+        """The number of line breaks in a delivered message."""
 
     @property
     def numbers(self) -> re.Pattern[bytes] | None:
-        """The number in the room's log, of each line that has it: 1, 2, 3 and so on."""
+        """Finds the sequence numbers in the room's log; None if messages have none."""
 
     @property
     def skipped(self) -> re.Pattern[bytes] | None:
-        """How one is told that lines of the room's log are left out: the first, the last."""
+        """Matches the notice of skipped lines; its groups are the first and the last number."""
 
     def coming_in(self, number: int, room: bytes) -> Sequence[Step]: ...
 
     def said(self, room: bytes, text: bytes) -> bytes:
-        """The line with which ``text`` is said."""
+        """The line that sends ``text`` to ``room``."""
 
     def heard(self, room: bytes, size: int) -> re.Pattern[bytes]:
-        """A line with which a text is delivered. Its groups are all of it, the sender's number
-        where else it may stand, and the number and counter in the text.
+        """Matches a delivered message with a text of ``size`` bytes.
+
+        Its groups are the whole message; the sender's number outside the text, or empty; and the
+        number and the counter in the text.
         """
 
     def reply(self, noise: bytes) -> bytes:
-        """What has to be answered to a line of noise: often nothing."""
+        """The answer to a line of noise; often empty."""
 
 
 def _heard(before: bytes, size: int, after: bytes) -> re.Pattern[bytes]:
-    """A delivered line; ``before`` ends with the group 2, which is the sender's number."""
+    """Matches a delivered line; ``before`` contains group 2, which is the sender's number."""
     text = rb"(\2 \d{9}) " + padding(size)
     return re.compile(rb"(" + before + text + after + rb")")
 
 
 class _Quiet:
-    """What many kinds of speech have in common."""
+    """The defaults of a dialect."""
 
     hears_itself = False
     newlines = 1
@@ -112,7 +114,7 @@ class _Quiet:
 
 @dataclass(frozen=True)
 class Text(_Quiet):
-    """The text dialect of our server, in one of its languages: what is said is the same in all."""
+    """The text dialect of our server, in one language; messages are the same in all languages."""
 
     language: str
     name = "text"
@@ -126,7 +128,7 @@ class Text(_Quiet):
             sent += b"/lang %s\n" % self.language.encode()
             answer = b"portugu[^\n]*\n"
         if room != LOBBY:
-            # All at once, so that few are in the lobby at the same time.
+            # Sent together, so that few clients are in the lobby at the same time.
             sent += b"/join %s\n/leave lobby\n" % room
             answer = rb"#lobby[^\n]*#%s[^\n]*\n" % room
         return (Step(sent, re.compile(answer)),)
@@ -140,7 +142,7 @@ class Text(_Quiet):
 
 @dataclass(frozen=True)
 class JsonLines(_Quiet):
-    """The dialect of our server for programs."""
+    """The dialect of our server for programs, JSON Lines."""
 
     name = "json"
     hears_itself = True
@@ -159,14 +161,14 @@ class JsonLines(_Quiet):
         return b'{"type":"say","room":"%s","text":"%s"}\n' % (room, text)
 
     def heard(self, room: bytes, size: int) -> re.Pattern[bytes]:
-        # Every byte of it: what could be anything would take three times as long to look through.
+        # It spells out every byte: with wildcards, matching would take three times as long.
         said = rb'\{"type":"said","room":"%s","seq":\d+,"time":\d+,' % room
         return _heard(said + rb'"nickname":"u(\d{5})","text":"', size, rb'"\}\n')
 
 
 @dataclass(frozen=True)
 class Plain(_Quiet):
-    """What the baselines speak."""
+    """The dialect of the baselines."""
 
     name = "plain"
 
@@ -185,7 +187,7 @@ class Plain(_Quiet):
 
 @dataclass(frozen=True)
 class Irc(_Quiet):
-    """RFC 2812, as far as it is needed."""
+    """IRC (RFC 2812), as far as the clients need it."""
 
     name = "irc"
     noise = re.compile(rb"(?::\S+ )?PING [^\n]*\n")
@@ -209,7 +211,7 @@ class Irc(_Quiet):
 
 @dataclass(frozen=True)
 class Nats(_Quiet):
-    """The client protocol of NATS; a room is a subject, and a message its sender's number too."""
+    """The client protocol of NATS; a room is a subject."""
 
     name = "nats"
     newlines = 2
@@ -230,7 +232,7 @@ class Nats(_Quiet):
 
 
 class Lines:
-    """The lines that one client says, numbered from 0, of one length each."""
+    """The lines that one client sends, numbered from 0, all of the same length."""
 
     _BLOCK_NUMBER = b"@@@@@@"
 
@@ -245,7 +247,7 @@ class Lines:
         self._block = (-1, memoryview(b""))
 
     def take(self, first: int, count: int) -> memoryview:
-        """Lines from number ``first``: ``count`` of them, or up to the end of their block."""
+        """Up to ``count`` lines from number ``first``, but not beyond the end of its block."""
         block, line = divmod(first, BLOCK)
         if self._block[0] != block:
             text = self._template.replace(self._BLOCK_NUMBER, b"%06d" % block)

@@ -1,11 +1,11 @@
-"""The check: whether everybody was told everything, once, in order and unaltered.
+"""The check that every client has received every line, once, in order and unaltered.
 
-It is made for tens of millions of lines a second. All who are in one room and speak to the server
-in one way are sent the same bytes, but for what each says itself. So there is one
-:class:`Transcript` for them. Whoever is furthest writes it, line by line checked; everybody
-else's bytes are compared with it in one piece, as they come.
+It can check tens of millions of lines per second. All clients of one room and one dialect receive
+the same bytes, except for their own lines, and share one :class:`Transcript`. The reader that is
+ahead of the others writes it, and its lines are checked one by one. The bytes of the other readers
+are only compared with it, in one piece.
 
-Here are no sockets and no clocks. What is found to be wrong is a sentence in ``problems``.
+``problems`` has a sentence for each wrong line. This module must not know sockets or clocks.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from operator import sub
 
 from benchmarks.delivery.speech import COUNTERS, Speech
 
-#: Bytes that all have read and that are kept nevertheless.
+#: Bytes that all readers have read and that are kept in memory, at most.
 _SLACK = 1 << 25
 
-#: Bytes of the longest line that a server may send, and more.
+#: More bytes than the longest line that a server may send.
 _LINE = 1 << 14
 
-#: Bytes that are compared at once where somewhere there is a difference.
+#: Bytes compared at once in the search for a difference.
 _STEP = 1 << 12
 
-#: Bytes in which noise may have begun that goes on in the next piece.
+#: Bytes kept of a piece, because a sign of noise may begin in them and end in the next piece.
 _TAIL = 5
 
-#: Sentences of one kind after which no more are noted.
+#: Problems noted of one transcript, at most.
 _MANY = 1000
 
-#: Characters of a line that are shown where something is wrong.
+#: Bytes of a wrong line that a problem shows.
 _SHOWN = 100
 
 
@@ -43,7 +43,7 @@ def _shown(line: bytes | bytearray) -> str:
 
 
 class _Runs:
-    """Lines that follow one another, by the index of the first and that after the last."""
+    """Runs of consecutive lines: the index of each first line, and the index after each last."""
 
     __slots__ = ("afters", "firsts")
 
@@ -53,7 +53,7 @@ class _Runs:
 
 
 class Transcript:
-    """What one room's listeners are sent, from the moment at which the first message is said."""
+    """The lines that clients of one room and one dialect receive, from the first message on."""
 
     def __init__(
         self,
@@ -61,17 +61,20 @@ class Transcript:
         senders: Collection[int],
         numbers: re.Pattern[bytes] | None = None,
     ) -> None:
-        """``pattern`` and ``numbers``: see :class:`.speech.Speech`. ``senders``: the numbers of
-        those who speak.
+        """Begin an empty transcript.
+
+        :param pattern: matches a message; see :meth:`.speech.Speech.heard`.
+        :param senders: the numbers of the senders.
+        :param numbers: finds sequence numbers; see :attr:`.speech.Speech.numbers`.
         """
         self.problems: list[str] = []
         #: The next counter of each sender.
         self.counters = dict.fromkeys(senders, 0)
-        #: Where each line ends: bytes from the beginning.
+        #: The offset of each line's end, in bytes from the beginning.
         self.ends = array("q")
-        #: Whose each line is, and its counter, in one number; see :data:`COUNTERS`.
+        #: The key of each line: its sender and its counter; see :data:`COUNTERS`.
         self.lines = array("q")
-        #: Which lines are whose.
+        #: The lines of each sender.
         self.own = {sender: _Runs() for sender in senders}
         #: The bytes from ``base`` on.
         self.data = bytearray()
@@ -81,7 +84,7 @@ class Transcript:
         self._numbers = numbers
 
     def extend(self, lines: bytes) -> int:
-        """Add lines, whole ones; returns how many bytes of them: up to one that is no message."""
+        """Add whole lines, up to the first that is no message; returns the bytes added."""
         found = self._pattern.findall(lines)
         lengths = [len(line) for line, _, _ in found]
         if sum(lengths) != len(lines):
@@ -89,7 +92,7 @@ class Transcript:
             lengths = [len(line) for line, _, _ in found]
         if not found:
             return 0
-        # All in a few calls, as there are hundreds of thousands of lines a second.
+        # A few calls for all lines, because there are hundreds of thousands per second.
         digits = b" ".join([text.replace(b" ", b"") for _, _, text in found])
         keys = list(map(int, digits.split()))
         breaks = [i for i, step in enumerate(map(sub, keys[1:], keys), 1) if step != 1]
@@ -115,7 +118,11 @@ class Transcript:
         return found, lines[:end]
 
     def _add_run(self, key: int, first: int, after: int) -> None:
-        """The lines from ``first`` up to ``after`` have the number ``key`` and the next ones."""
+        """Add a run of lines; ``key`` is the key of the first, and the others follow it.
+
+        :param first: the index of the first line.
+        :param after: the index after the last line.
+        """
         sender, counter = divmod(key, COUNTERS)
         expected = self.counters.get(sender)
         if expected is None:
@@ -136,20 +143,20 @@ class Transcript:
             self.problems.append(problem)
 
     def start_of(self, index: int) -> int:
-        """Where line ``index`` begins."""
+        """The offset at which line ``index`` begins, in bytes."""
         return self.ends[index - 1] if index else 0
 
     def trim(self, read: int) -> None:
-        """Forget the bytes before ``read``, which everybody has read."""
+        """Forget the bytes before the offset ``read``, which all readers have read."""
         if read - self.base > _SLACK:
-            # One line stays: a reader may find out late that it was not what it began as.
+            # One line stays: a reader may find late that its current line is a different one.
             keep = self.start_of(max(0, bisect_left(self.ends, read) - 1))
             del self.data[: keep - self.base]
             self.base = keep
 
 
 class Reader:
-    """One client's place in a transcript, and what it was sent beyond it."""
+    """One client's offset in a transcript, and the received bytes beyond the transcript's end."""
 
     def __init__(
         self,
@@ -161,9 +168,15 @@ class Reader:
         follows: bool = False,
         may_skip: bool = False,
     ) -> None:
-        """``reply`` sends bytes to the server; ``author`` is the number of a sender that does not
-        hear itself; ``follows``: it does not write, as an author never does; ``may_skip``: it may
-        be told that it is not shown some lines. (No author is.)
+        """Begin at the start of ``transcript``.
+
+        :param name: the client's name in problems.
+        :param speech: the client's dialect.
+        :param transcript: the lines to compare with.
+        :param reply: sends bytes to the server.
+        :param author: the number of a sender that does not receive its own lines; None for others.
+        :param follows: whether it must not write the transcript; an author never does.
+        :param may_skip: whether it accepts notices of skipped lines; no author gets them.
         """
         self.name = name
         self.author = author
@@ -171,19 +184,19 @@ class Reader:
         self.transcript = transcript
         self.offset = 0
         self.problems: list[str] = []
-        #: Lines that it was told it would not be shown.
+        #: The number of lines that the server said it skips.
         self.skipped = 0
         self._speech = speech
         self._reply = reply
         self._pending = b""
         self._own = _Runs() if author is None else transcript.own[author]
-        #: Own lines before its place: runs, and lines.
+        #: The number of runs and of lines of the author itself before the offset.
         self._own_runs = 0
         self._own_lines = 0
         self._may_skip = may_skip
 
     def read(self, data: memoryview) -> None:
-        """``data`` has come."""
+        """Take ``data``, the next received bytes."""
         if self.follows:
             self._pending = self._pending + data if self._pending else self._take(data)
             return
@@ -200,12 +213,12 @@ class Reader:
             self._pending = self._take(data)
 
     def settle(self) -> None:
-        """Compare what is pending, as far as the transcript goes; write it if it ends there."""
+        """Compare the pending bytes up to the transcript's end; write any bytes beyond it."""
         if self._pending:
             self._pending = self._take(memoryview(self._pending))
 
     def _take(self, data: memoryview) -> bytes:
-        """Compare, or write, as much of ``data`` as can be; returns what is left of it."""
+        """Compare or write as much of ``data`` as possible; returns the rest."""
         transcript = self.transcript
         at = 0
         while at < len(data) and not self.problems:
@@ -217,7 +230,7 @@ class Reader:
                 used = take
             else:
                 at += self._agreeing(data[at : at + take])
-                # What began like a message is perhaps something else: back to its beginning.
+                # A line that began like the expected one is another: go back to its beginning.
                 begun = self._begun()
                 if at < len(begun):
                     data = memoryview(begun + data[at:])
@@ -231,13 +244,13 @@ class Reader:
         return b""
 
     def _begun(self) -> bytes:
-        """What it was shown of the line that it is in."""
+        """The bytes of the current line before the offset."""
         transcript = self.transcript
         start = transcript.start_of(bisect_right(transcript.ends, self.offset))
         return bytes(transcript.data[start - transcript.base : self.offset - transcript.base])
 
     def _stretch(self) -> int:
-        """How many bytes of the transcript come next, without lines of one's own."""
+        """The number of bytes that come next, up to the author's own lines, which it skips."""
         transcript = self.transcript
         own = self._own
         while self._own_runs < len(own.firsts):
@@ -251,7 +264,10 @@ class Reader:
         return transcript.end - self.offset
 
     def _agreeing(self, data: memoryview) -> int:
-        """Go as far as ``data``, which is not all as expected, is so; returns how many bytes."""
+        """Advance over the bytes of ``data`` that agree with the transcript; returns their number.
+
+        ``data`` must differ from the transcript somewhere.
+        """
         transcript = self.transcript
         at = self.offset - transcript.base
         low = 0
@@ -268,16 +284,20 @@ class Reader:
         return low
 
     def _write(self, data: bytes) -> int:
-        """At the end of the transcript: what comes is its next part. Returns the bytes used."""
+        """Add ``data`` to the transcript, at its end; returns the number of bytes used."""
         if self.follows:
-            # An author's lines stand between the others', and only the others know where.
+            # An author does not know where its own lines stand between those of others.
             return 0
         written = self.transcript.extend(data[: data.rfind(b"\n") + 1])
         self.offset += written
         return written or self._aside(memoryview(data))
 
     def _aside(self, data: memoryview) -> int:
-        """At the beginning of a line that is not the expected one: what it is; bytes used."""
+        """Handle a line that is not the expected message: noise, skipped lines, or a problem.
+
+        :param data: the received bytes, from the beginning of the line.
+        :returns: the number of bytes used; 0 if more bytes are needed.
+        """
         start = bytes(data[:_LINE])
         line = start[: start.find(b"\n") + 1]
         if not line:
@@ -291,13 +311,13 @@ class Reader:
             if not self._skip(int(match[1]), int(match[2])):
                 return 0
         elif start.count(b"\n") < speech.newlines:
-            return 0  # a message of which the end has not come
+            return 0  # a message whose end has not come yet
         else:
             self._complain(line)
         return len(line)
 
     def _skip(self, first: int, last: int) -> bool:
-        """Lines of these numbers are not shown. False while nobody has seen the last of them."""
+        """Skip the lines ``first`` to ``last``; False if the transcript does not have all yet."""
         transcript = self.transcript
         line = bisect_right(transcript.ends, self.offset)
         if first != line + 1 or last < first:  # the room was empty
@@ -322,18 +342,18 @@ class Reader:
             told += f", others got {_shown(expected)}"
         self.problems.append(told)
 
-    # -- how far it is ------------------------------------------------------------------------
+    # -- progress -----------------------------------------------------------------------------
 
     def lines_before(self, offset: int) -> int:
-        """How many lines end at or before ``offset``, one's own included."""
+        """The number of lines that end at or before ``offset``, with the author's own."""
         return bisect_right(self.transcript.ends, offset)
 
     def delivered(self) -> int:
-        """How many lines it was shown until now."""
+        """The number of lines that the client has received."""
         return self.lines_before(self.offset) - self._own_lines - self.skipped
 
     def missing(self) -> int:
-        """How many lines of the transcript it was not shown yet."""
+        """The number of lines of the transcript that the client has not received yet."""
         self._stretch()
         ahead = len(self.transcript.ends) - self.lines_before(self.offset)
         runs, passed = self._own, self._own_runs
@@ -342,17 +362,23 @@ class Reader:
 
     @property
     def pending(self) -> int:
-        """How many bytes it was sent that are not in the transcript (yet)."""
+        """The number of received bytes that could not be compared yet."""
         return len(self._pending)
 
 
 class Tally:
-    """For a server without one order for all: counts one client's lines, by their length alone."""
+    """Counts one client's lines by their length alone, for a server without one order for all."""
 
     def __init__(
         self, name: str, speech: Speech, ends: Sequence[int], reply: Callable[[bytes], None]
     ) -> None:
-        """``ends``: where the lines of a transcript end; all lines have one length."""
+        """Begin with no lines.
+
+        :param name: the client's name in problems.
+        :param speech: the client's dialect.
+        :param ends: the ends of a transcript's lines, which all have the same length.
+        :param reply: sends bytes to the server.
+        """
         self.name = name
         self.problems: list[str] = []
         self._speech = speech
@@ -362,7 +388,7 @@ class Tally:
         self._tail = b""
 
     def read(self, data: memoryview) -> None:
-        """``data`` has come."""
+        """Take ``data``, the next received bytes."""
         self._bytes += len(data)
         text = self._tail + bytes(data)
         self._tail = text[-_TAIL:]
@@ -374,14 +400,14 @@ class Tally:
                 self._reply(self._speech.reply(line))
 
     def delivered(self) -> int:
-        """How many lines it was shown until now."""
+        """The number of lines that the client has received."""
         return self._bytes // self._ends[0] if self._ends else 0
 
     def lacks(self, lines: int) -> int:
-        """How many of ``lines`` lines it was not shown: less than none if it was shown more."""
+        """The number of lines, of ``lines``, that are missing; negative if there are too many."""
         return lines - self.delivered()
 
     @property
     def pending(self) -> int:
-        """How many bytes it was sent that are not whole lines."""
+        """The number of received bytes that make no whole line."""
         return self._bytes % self._ends[0] if self._ends else self._bytes

@@ -1,4 +1,4 @@
-"""What processes have used: CPU time and memory, from Linux's ``/proc``."""
+"""The CPU time and memory that processes use, from Linux's ``/proc``."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Memory(NamedTuple):
-    """Resident memory in bytes: at this moment, and at most until now."""
+    """Resident memory in bytes: now, and the peak so far."""
 
     now: int
     peak: int
 
 
 def cpu(process: int) -> float:
-    """Seconds of CPU time that ``process`` has used, all its threads, user and system."""
-    # The program's name, in parentheses, may hold anything: what follows it is what counts.
+    """Seconds of CPU time, user and system, of all threads of the process with id ``process``."""
+    # The program's name, in parentheses, may contain spaces: split only the text after it.
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 class Core(NamedTuple):
-    """What one core has done, in seconds."""
+    """The time that one core has spent, in seconds."""
 
-    #: For processes, whichever they are.
+    #: For all processes.
     processes: float
-    #: For nobody in particular: what the network needs, for the most part.
+    #: For interrupts, mostly of the network.
     interrupts: float
     #: For other virtual machines.
     stolen: float

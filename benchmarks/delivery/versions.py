@@ -1,4 +1,4 @@
-"""Which version of each other server is measured: its program is asked."""
+"""The versions of the other servers, as their programs report them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterable
 from benchmarks.delivery.errors import NotInstalled
 from benchmarks.delivery.servers import Kind, find_program
 
-#: Seconds for a program to tell its version.
+#: Seconds that a program has to print its version.
 _TIMEOUT = 5.0
 
 #: Numbers with dots between them.
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 
-#: What stands for the version of a program that tells none.
+#: Stands for the version of a program that prints none.
 UNKNOWN = "of an unknown version"
 
 
 def of(kinds: Iterable[Kind]) -> dict[str, str]:
-    """The version of each of ``kinds`` that is installed, by the name of its program.
+    """The version of each installed server of ``kinds``, by the name of its program.
 
-    The baselines have none: they are of this checkout.
+    The baselines have no version of their own: they belong to this checkout.
     """
     found = {}
     for kind in kinds:
@@ -30,7 +30,7 @@ def of(kinds: Iterable[Kind]) -> dict[str, str]:
             try:
                 found[kind.program] = _told(find_program(kind.name, kind.program))
             except NotInstalled:
-                continue  # which is said when it would be measured
+                continue  # reported when it should be measured
     return found
 
 

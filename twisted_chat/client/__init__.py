@@ -1,7 +1,7 @@
 """A client of the chat, as a library; ``twisted-chat connect`` is a terminal on top of it.
 
-A :class:`ChatClient` is one nickname on one server. It connects again by itself, misses nothing
-and says nothing twice. This bot says back what it hears, but for what it said itself::
+A :class:`ChatClient` is one nickname on one server. It reconnects by itself, misses no entry and
+sends no message twice. This bot repeats every message, except for its own::
 
     from twisted_chat.client import ChatClient, Entry, run_bot
 
@@ -15,7 +15,7 @@ and says nothing twice. This bot says back what it hears, but for what it said i
 
     run_bot(main)
 
-``docs/bots.rst`` has more. What is here runs on the reactor's thread, and knows no terminal.
+``docs/bots.rst`` has more. The client runs on the reactor's thread, and must not know terminals.
 """
 
 from twisted_chat.client.client import ChatClient

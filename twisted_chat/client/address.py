@@ -1,4 +1,4 @@
-"""Where a server is, as people type it: ``HOST[:PORT]`` or ``tls:HOST[:PORT]``. Pure."""
+"""The address of a server, as people type it: ``HOST[:PORT]`` or ``tls:HOST[:PORT]``. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from twisted_chat.i18n.language import N_
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 50000
 
-#: What an address begins with that is spoken to over TLS, and over TCP alone.
+#: The prefixes of an address to connect to over TLS, and over plain TCP.
 TLS, TCP = "tls:", "tcp:"
 
 
 class Address(NamedTuple):
-    """A server: its host's name or IP address, its port, and whether over TLS."""
+    """A server's address: a host name or an IP address, a port, and whether to use TLS."""
 
     host: str
     port: int
@@ -33,13 +33,13 @@ class WrongAddress(CannotStart):
 
 
 def parse_address(text: str) -> Address:
-    """The server that ``text`` names; an IPv6 address before a port is in brackets.
+    """Parse the address of a server; an IPv6 address before a port is in brackets.
 
-    :raises WrongAddress: it names none.
+    :raises WrongAddress: ``text`` is not an address.
     """
     for scheme in (TLS, TCP):
         rest = text.removeprefix(scheme)
-        # "tls:50000" is a port of a host of that name.
+        # In "tls:50000", "tls" is the name of a host.
         if rest != text and rest and not _is_port(rest):
             return Address(*_host_and_port(rest, text), scheme == TLS)
     return Address(*_host_and_port(text, text))
@@ -60,7 +60,7 @@ def _host_and_port(text: str, given: str) -> tuple[str, int]:
 
 
 def format_address(host: str, port: int, tls: bool = False) -> str:
-    """A server as :func:`parse_address` reads it."""
+    """The address of a server, in the form that :func:`parse_address` reads."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return visible(f"{TLS if tls else ''}{address}")
 

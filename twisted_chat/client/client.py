@@ -2,8 +2,8 @@
 
 :mod:`.unanswered` has the requests without an answer and sends them again; :mod:`.positions` has
 the rooms and the last entry of each, from which the next connection goes on. This module opens and
-closes the connection and the state, and passes events to the listener. It must not know terminals,
-nor how events are shown.
+closes the connection and the state, and passes events to the listener. It must not know terminals
+or how events are shown.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ TOO_MANY_ROOMS = N_("the server put this client into too many rooms")
 TOO_MUCH = N_("the server sent too much before it answered")
 REPLACED = N_("you connected from somewhere else with the same name")
 
-# Logged where no person would be told.
+# Logged, because a bot has no person to read the reason.
 CANNOT_START = "the client cannot start: {reason}"
 NOT_LET_IN = "{nickname} is not let in: {reason} Trying again."
 NO_CONNECTION = "no connection for {nickname}: {reason}"
@@ -100,14 +100,14 @@ class ChatClient(Requests, Service):
         :param endpoint: an endpoint, or its description: ``tcp:example.org:50000``,
             ``unix:chat.socket``, ``tls:example.org:50001``.
         :param nickname: None if :meth:`introduce` will give it, after :class:`.Connected`.
-        :param rooms: rooms to join besides the server's default room. With a number, the entries
-            after that one are told first; with None or without numbers, only new ones.
-        :param state: stores what must survive the process: unsent messages, rooms, and the last
-            entry of each that was dealt with. By default, it is in memory.
-        :param catch_up: tell the entries since the last run; if not, only new ones.
+        :param rooms: rooms to join besides the server's default room. With a number, the listener
+            gets the entries after that one first; with None or without numbers, only new entries.
+        :param state: stores unsent messages, the rooms, and the last entry of each that was dealt
+            with, so that they survive the process. By default, it is in memory.
+        :param catch_up: pass on the entries since the last run; if not, only new entries.
         :param insist: if the nickname is refused, try it again after a delay; if not, the program
             calls :meth:`introduce` or :meth:`try_again`.
-        :param language: of the server's refusals: ``en`` or ``pt_BR``.
+        :param language: the language of the server's refusals: ``en`` or ``pt_BR``.
         :param tls: which certificate of a ``tls:`` endpoint is trusted; by default, one that the
             system's authorities have signed for its host. If the first certificate is not trusted,
             the client ends with :class:`.NotTrusted` as its :attr:`failure`.
@@ -137,7 +137,7 @@ class ChatClient(Requests, Service):
         self._connection: ChatClientProtocol | None = None
         self._is_in = False
         self._is_paused = False
-        #: Whether the state is still writing of which log the numbers are.
+        #: Whether the state is still storing the identity of the log.
         self._is_noting = False
         self._waits_for_answers = False
         self._is_stopping = False
@@ -149,7 +149,7 @@ class ChatClient(Requests, Service):
         self._opening: Deferred[None] | None = None
         self._not_opened: Failure | None = None
         self._when_opened: list[Deferred[Kept]] = []
-        #: Messages of an earlier run that are not sent again, with the reasons: told at the start.
+        #: Refusals of an earlier run's messages that are not sent again; passed on at the start.
         self._at_start: list[Refused] = []
         self._leaving: Deferred[None] | None = None
         self._when_stopped: list[Deferred[None]] = []
@@ -159,12 +159,12 @@ class ChatClient(Requests, Service):
         self._service = ClientService(noting, factory, self._retry, reactor)
         #: Why the client ended, if the program did not stop it; :meth:`events` raises it.
         self.failure: BaseException | None = None
-        #: The last reason for being refused that was logged.
+        #: The last logged reason why the server refuses the client.
         self._logged = ""
-        #: Why this side rejected the last connection, as for a certificate.
+        #: Why the client rejected the last connection, such as for its certificate; or None.
         self._refusal: Refusal | None = None
 
-    # -- what happens -------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------
 
     def listen(self, listener: Callable[[Event], None], *, dealt_with: bool = True) -> None:
         """Call ``listener`` with each event from now on, instead of any other.
@@ -187,8 +187,8 @@ class ChatClient(Requests, Service):
 
     @property
     def rooms(self) -> dict[str, int | None]:
-        """The client's rooms, in the order of joining, with the number of the last entry that was
-        told in each; None until it is known.
+        """The client's rooms, in the order of joining, with the number of the last entry that the
+        listener got in each; None until it is known.
         """
         return self._positions.rooms
 
@@ -211,7 +211,7 @@ class ChatClient(Requests, Service):
         return list(self._unanswered)
 
     def asked(self, id: str | None) -> Request | None:
-        """The request with this ``id``, until its answer has been told."""
+        """The request with this ``id``, until the listener has got its answer."""
         return self._unanswered.asked(id)
 
     def pause(self, *, but_for_answers: bool = False) -> None:
@@ -260,7 +260,7 @@ class ChatClient(Requests, Service):
             return same.wait()
         answer = self._unanswered.add(outgoing)
         if outgoing.is_message:
-            # If the state cannot be opened, the caller of open or startService is told.
+            # If the state cannot be opened, open and startService report it.
             self.open().addCallbacks(lambda _: self._unanswered.keep_new(outgoing), lambda _: None)
         self._unanswered.send()
         self._flow()
@@ -284,7 +284,7 @@ class ChatClient(Requests, Service):
             self._hello(self._connection, nickname)
 
     def try_again(self, refusal: Refusal) -> None:
-        """Close this connection, whose server refuses us, and connect again after a delay."""
+        """Close this connection, because the server refuses us, and reconnect after a delay."""
         if self._connection is not None and not self._is_in:
             self._connection.close(refusal.sentence(self.language or "en"))
 
@@ -444,7 +444,7 @@ class ChatClient(Requests, Service):
         self._refusal = cast("Refusal", failure.value) if failure.check(Refusal) else None
 
     def _retry(self, _: int) -> float:
-        # The service counts from the last connection; we do from the last that was of use.
+        # The service counts failures since the last connection; we count since the last steady one.
         self._failures += 1
         delay = _backoff(self._failures)
         if self._refusal is not None:
@@ -457,7 +457,7 @@ class ChatClient(Requests, Service):
             self._tell(Disconnected(self._reason, delay, self._refusal))
         return delay
 
-    # -- what comes ---------------------------------------------------------------------------
+    # -- events from the server ---------------------------------------------------------------
 
     def received(self, connection: ChatClientProtocol, event: Event) -> None:
         """For :class:`.ChatClientProtocol`."""
@@ -484,16 +484,16 @@ class ChatClient(Requests, Service):
             self._answer(outgoing, event)
 
     def _size(self) -> int:
-        """Bytes of the line that is being told."""
+        """Bytes of the line whose event the listener is getting."""
         return 0 if self._connection is None else self._connection.size
 
     def _too_much(self) -> None:
-        """The program has too many events still to read: give up this connection."""
+        """Give up this connection: too many events wait for the program."""
         if self._connection is not None:
             self._connection.close(TOO_MUCH)
 
     def dealt_with(self, event: Event) -> None:
-        """The program has finished with ``event``: the next run of the client goes on after it."""
+        """Note that the program has finished with ``event``: the next run goes on after it."""
         self._positions.dealt_with(event)
 
     def _welcomed(self, event: Welcomed) -> None:
@@ -513,7 +513,7 @@ class ChatClient(Requests, Service):
         self._unanswered.send()
 
     def _note(self, noting: Deferred[None]) -> None:
-        """Read no events until ``noting`` fires: the state has the identity of the log by then."""
+        """Read no events until ``noting`` fires, because the state must have the log's identity."""
         self._is_noting = not noting.called
         self._flow()
         noting.addCallback(self._noted)
@@ -540,7 +540,7 @@ class ChatClient(Requests, Service):
         self._positions.removed(event)
 
     def _replaced(self, event: Replaced) -> None:
-        """The newer client stays: two that take each other over would do so for ever."""
+        """End the client, which a newer one has replaced: to reconnect would replace that one."""
         self._is_in = False  # so that no quit is sent, which would end the newer one
         self._unanswered.offline()
         self.running = False
@@ -550,7 +550,7 @@ class ChatClient(Requests, Service):
     def _warn(self, sentence: str, refusal: Refusal) -> None:
         """Log why the server refuses us, once for each reason, if the program insists.
 
-        As critical: without a log, Twisted shows nothing else.
+        The level is critical, because a program without a log shows nothing else.
         """
         reason = refusal.sentence(self.language or "en")
         if self._insist and reason != self._logged:

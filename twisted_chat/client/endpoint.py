@@ -1,4 +1,4 @@
-"""Where a server is, as an endpoint of Twisted, and why no connection could be made to it."""
+"""Twisted's endpoint of a server, and the reason why a connection to it failed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import Refusal, TLSMissing
 from twisted_chat.i18n.language import N_
 
-#: Seconds until a connection must be there.
+#: Seconds within which a connection must be made.
 CONNECT_TIMEOUT = 10.0
 
-# Why there is no connection.
+#: The reasons why a connection failed, by exception.
 REASONS: tuple[tuple[type[Exception], str], ...] = (
     (error.ConnectionRefusedError, N_("connection refused")),
     (error.DNSLookupError, N_("unknown host")),
@@ -38,11 +38,13 @@ REASONS: tuple[tuple[type[Exception], str], ...] = (
 def server_endpoint(
     reactor: Any, address: Address, trust: Trust | None = None, language: str = "en"
 ) -> IStreamClientEndpoint:
-    """Where a server is; over TLS, only if ``trust`` lets it, by default the system's authorities.
+    """The endpoint of the server at ``address``.
 
-    ``language`` is that of why it does not.
-
-    :raises TLSMissing: that needs packages that are not installed.
+    :param reactor: Twisted's reactor.
+    :param address: the server's address.
+    :param trust: which certificates are trusted; by default, those of the system's authorities.
+    :param language: the language of the reason why a certificate is not trusted.
+    :raises TLSMissing: the address needs TLS, and its packages are not installed.
     """
     host, port, is_secure = address
     endpoint = HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
@@ -60,12 +62,12 @@ def server_endpoint(
 def described_endpoint(
     reactor: Any, description: str, trust: Trust | None, language: str | None
 ) -> IStreamClientEndpoint:
-    """The endpoint that ``description`` tells, as for :class:`.ChatClient`.
+    """The endpoint of a description, as for :class:`.ChatClient`.
 
-    :raises ValueError: it is none, or is not over TLS although ``trust`` is given.
+    :raises ValueError: ``description`` is invalid, or has no TLS although ``trust`` is given.
     """
     if description.startswith(TLS):
-        # With more than a host and a port, it is one of Twisted's own.
+        # With more than a host and a port, it is a description for Twisted.
         with contextlib.suppress(WrongAddress):
             address = parse_address(description)
             return server_endpoint(reactor, address, trust, language or "en")
@@ -77,7 +79,7 @@ def described_endpoint(
 
 @implementer(IStreamClientEndpoint)
 class NotingEndpoint:
-    """An endpoint that tells why a connection could not be made."""
+    """An endpoint that calls ``failed`` with the reason if a connection cannot be made."""
 
     def __init__(self, endpoint: IStreamClientEndpoint, failed: Callable[[Failure], None]) -> None:
         self._endpoint = endpoint
@@ -96,14 +98,15 @@ class NotingEndpoint:
 def reason_of(failure: Failure, language: str = "en") -> str:
     """Why a connection could not be made, in a few words.
 
-    In English, but for what is refused here.
+    :param failure: the failure of the endpoint.
+    :param language: the language of a :class:`.Refusal`; all other reasons are in English.
     """
     if isinstance(failure.value, Refusal):
         return failure.value.sentence(language)
     for kind, reason in REASONS:
         if failure.check(kind):
             return reason
-    short = getattr(failure.value, "reason", None)  # what the handshake of TLS says
+    short = getattr(failure.value, "reason", None)  # set by a failed TLS handshake
     if isinstance(short, str):
         return short
     number = getattr(failure.value, "osError", None)

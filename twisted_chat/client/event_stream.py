@@ -1,4 +1,4 @@
-"""A client's events as an asynchronous iterator."""
+"""A client's events as an asynchronous iterator. It must not know connections or requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EventSource(Protocol):
         """Call ``listener`` with each event from now on."""
 
     def dealt_with(self, event: Event) -> None:
-        """The program has finished with ``event``."""
+        """Note that the program has finished with ``event``."""
 
     def pause(self, *, but_for_answers: bool = False) -> None:
         """Read no more events, except while an answer is due."""

@@ -1,4 +1,4 @@
-"""What only a client is told; everything else comes from :mod:`twisted_chat.core.events`."""
+"""Events and refusals of the client itself; :mod:`twisted_chat.core.events` has the server's."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from twisted_chat.i18n.language import N_
 
 
 class RequestRefused(Refusal):
-    """The server did not do what was asked.
+    """The server refused a request.
 
-    ``details`` has the stable ``code`` of ``docs/protocol.rst`` and the ``text`` for people, which
-    the server has put into their language.
+    ``details`` has the stable ``code`` of ``docs/protocol.rst``, and the ``text`` for people, in
+    the language of the client's session.
     """
 
     @property
@@ -46,7 +46,11 @@ class TakenBack(Refusal):
 
 
 class Receipt(Event, frozen=True):
-    """A message of one's own is on the server's disk, in this place of the room's log."""
+    """A message of this client is on the server's disk.
+
+    ``number`` is its sequence number in the log of ``room``; ``time`` is in microseconds since
+    1970, UTC; ``id`` is the id of the request.
+    """
 
     room: str
     number: int
@@ -55,14 +59,15 @@ class Receipt(Event, frozen=True):
 
 
 class Connected(Event, frozen=True):
-    """There is a connection; who we are is told to the server, if it is known."""
+    """The client is connected, and has introduced itself if it has a nickname."""
 
 
 class Disconnected(Event, frozen=True):
-    """There is no connection, for ``reason``, a short sentence in English.
+    """The client has no connection; ``reason`` is a short sentence in English.
 
-    ``retry`` is after how many seconds the next attempt is made; None: none is. ``refusal`` is
-    why this side would not have that connection, such as a certificate that is not trusted.
+    ``retry`` is the number of seconds until the next attempt; None if there will be none.
+    ``refusal`` is why the client itself rejected the connection, such as for a certificate that is
+    not trusted; otherwise None.
     """
 
     reason: str
@@ -71,6 +76,6 @@ class Disconnected(Event, frozen=True):
 
 
 class LogReplaced(Event, frozen=True):
-    """The server has another log of ``room`` than it had: its numbers begin anew."""
+    """The server has another log of ``room`` than before: its sequence numbers begin anew."""
 
     room: str

@@ -1,7 +1,7 @@
-"""The people whom a client ignores. It tells the server on each connection.
+"""The people whom a client ignores, which it sends to the server on each connection.
 
 A person is identified by their author key (:mod:`twisted_chat.core.ignoring`), in hexadecimal. The
-server hides their messages: this module must not know how.
+server hides their messages, and this module must not know how.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from twisted_chat.core.events import Ignoring
 from twisted_chat.core.ignoring import IGNORED_LIMIT, is_author_key
 
-#: Characters of all names together that the server is told: with the rooms, they fit in one line
-#: of JSON. If there are more, each name is cut to :data:`SHORT_NAME` characters.
+#: Characters of all names together in ``hello``: with the rooms, they fit in one line of JSON. If
+#: there are more, each name is cut to :data:`SHORT_NAME` characters.
 NAMES_LENGTH = 1200
 SHORT_NAME = 12
 
@@ -30,18 +30,19 @@ class IgnoredPeople:
                 self._names.setdefault(person, name)
 
     def kept(self) -> list[str]:
-        """One text for each of them, for the state."""
+        """One text for each ignored person, for the state."""
         return [f"{person} {name}" for person, name in self._names.items()]
 
     def told(self) -> dict[str, str] | None:
-        """Their names by author key, for ``hello``; None if there are none."""
+        """The names of the ignored people by author key, for ``hello``; None if there are none."""
         if sum(map(len, self._names.values())) <= NAMES_LENGTH:
             return dict(self._names) or None
         return {person: name[:SHORT_NAME] for person, name in self._names.items()}
 
     def change(self, event: Ignoring) -> bool:
-        """The server ignores somebody from now on, or no longer. Returns whether this changed
-        anything: an event without an author key does not.
+        """Add or remove the person of ``event``.
+
+        :returns: whether the event has a valid author key; without it, nothing changes.
         """
         if not is_author_key(event.person):
             return False

@@ -1,8 +1,8 @@
 """A client's rooms and its position in each: the cursors at its end.
 
-A position is the number of the last entry that was told. The server's log has an identity, so that
-a client knows whether its positions are still of the same log. It must not know the connection, nor
-the listener.
+A position is the number of the last entry that the listener got. The server's log has an identity,
+so that a client knows whether its positions still belong to that log. This module must not know the
+connection or the listener.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twisted_chat.core.events import Entered, EntriesRemoved, Entry, Event, Room
 from twisted_chat.core.names import room_among, room_name
 from twisted_chat.core.requests import Join, Leave, Request, Say, Topic
 
-#: The most rooms, if the client did not ask for them all.
+#: Rooms that a client may have, at most, if the server added rooms that it did not ask for.
 ROOMS = 1000
 
 
@@ -37,11 +37,12 @@ class Positions:
         noting: Callable[[Deferred[None]], None],
     ) -> None:
         """
-        :param rooms: the rooms to be in, with positions or without.
-        :param catch_up: whether the positions of an earlier run count.
+        :param rooms: the rooms to join, with positions or without.
+        :param state: stores the positions.
+        :param catch_up: whether to go on from the positions of an earlier run.
         :param tell: called with each :class:`.LogReplaced`.
         :param noting: called with a Deferred that fires when the state has the log's identity.
-        :raises Refusal: the name of a room is not valid.
+        :raises Refusal: the name of a room is invalid.
         """
         #: The position in each room, in the order of joining; None until it is known.
         self.rooms: dict[str, int | None] = {}
@@ -54,12 +55,13 @@ class Positions:
         self._noting = noting
         #: The rooms in which an earlier run of the client was.
         self._kept: Collection[str] = ()
-        #: The identity of the log that the positions are of, the one that the server told last,
-        #: and the rooms whose positions it has not confirmed for that one.
+        #: The identity of the log to which the positions belong.
         self.log = ""
+        #: The identity of the server's present log, and the rooms whose positions the server has
+        #: not confirmed for that log yet.
         self._new_log = ""
         self._unplaced: set[str] = set()
-        #: Rooms that the server put us in, and that we are leaving again.
+        #: Rooms that the server put the client in, and that it is leaving again.
         self._unwanted: set[str] = set()
 
     def restore(self, kept: Kept) -> None:
@@ -74,15 +76,17 @@ class Positions:
         """Add the rooms of messages that are still to be sent."""
         for request in requests:
             if isinstance(request, (Say, Topic)) and request.room is not None:
-                # If it cannot be joined, the server refuses that.
+                # An invalid name is ignored here: the server will refuse the message.
                 with contextlib.suppress(Refusal):
                     self.rooms.setdefault(room_among(request.room, self.rooms), None)
 
     def placed(self, request: Request) -> Request:
-        """``request`` with its room: a message without one is for the first room, and another
-        spelling of a name stands for the room that is known.
+        """``request`` with its room.
 
-        :raises Refusal: the name of the room is not valid.
+        A message or topic without a room is for the client's first room. In a request to join or
+        leave, another spelling of a room's name is replaced by the known one.
+
+        :raises Refusal: the name of the room is invalid.
         """
         if isinstance(request, (Join, Leave)) and request.room is not None:
             return msgspec.structs.replace(request, room=room_among(request.room, self.rooms))
@@ -90,20 +94,20 @@ class Positions:
             return msgspec.structs.replace(request, room=next(iter(self.rooms), None))
         return request
 
-    # -- coming and going ---------------------------------------------------------------------
+    # -- connections and rooms ----------------------------------------------------------------
 
     def resume(self) -> dict[str, int]:
-        """The positions that a new connection goes on from."""
+        """The positions from which a new connection goes on."""
         resume = {room: number for room, number in self.rooms.items() if number is not None}
         self._unplaced = set(resume)
         return resume
 
     def lost(self) -> None:
-        """The connection is lost."""
+        """Forget the rooms that the client was leaving: the connection is lost."""
         self._unwanted.clear()
 
     def too_many(self, event: Welcomed | Entered) -> set[str]:
-        """The new rooms of ``event``, if there would be more than :data:`ROOMS`."""
+        """The new rooms of ``event``, if they would make more than :data:`ROOMS`; else none."""
         rooms = event.rooms.keys() if isinstance(event, Welcomed) else {event.room}
         new = rooms - self.rooms.keys()
         return new if len(self.rooms) + len(self._unwanted) + len(new) > ROOMS else set()
@@ -111,11 +115,11 @@ class Positions:
     def welcomed(
         self, event: Welcomed, joining: Collection[str], *, is_back: bool
     ) -> list[Join | Leave]:
-        """The server has accepted the nickname. Returns the requests that join the client's rooms
-        and leave those that it did not ask for.
+        """Compare the client's rooms with those of the session: the server accepted the nickname.
 
-        :param joining: rooms that were asked for and not joined yet.
-        :param is_back: this is not the first connection: the default room may have been left.
+        :param joining: rooms of requests to join that have no answer yet.
+        :param is_back: whether the client was connected before, and may have left the default room.
+        :returns: requests to join the client's rooms, and to leave rooms that it did not ask for.
         """
         asked: list[Join | Leave] = [Join(room) for room in self.rooms if room not in event.rooms]
         if is_back:
@@ -130,31 +134,31 @@ class Positions:
         return asked
 
     def entered(self, event: Entered) -> None:
-        """The client is in a room: its next entry is the one after ``event.last``."""
-        with contextlib.suppress(Refusal):  # the server may have names that are none here
+        """Note that the client is in a room, whose next entry is the one after ``event.last``."""
+        with contextlib.suppress(Refusal):  # the server may allow names that are invalid here
             asked = room_among(event.room, self.rooms)
             if asked != event.room and asked in self.rooms and self.rooms[asked] is None:
-                del self.rooms[asked]  # the same room, which the server calls otherwise
+                del self.rooms[asked]  # the same room in another spelling
         last = self.rooms.get(event.room)
         if last is None or last > event.last:
             if last is not None:
-                self._state.left(event.room)  # or else its number would not go back
+                self._state.left(event.room)  # a stored number can only grow: delete it first
                 self._tell(LogReplaced(event.room))
             self.rooms[event.room] = event.last
             if last is not None or self._catch_up or event.room not in self._kept:
                 self._state.seen(event.room, event.last)
-            # Else the listener deals with entries of its own choice, and says which.
+            # Else the listener chooses the entries that it deals with, and reports them.
         if event.room in self._unplaced:
             self._unplaced.discard(event.room)
             self.follow_log()
 
     def left(self, room: str) -> None:
-        """The client has left ``room``."""
+        """Forget ``room``, which the client has left."""
         self.rooms.pop(room, None)
         self._state.left(room)
 
     def is_unwanted(self, event: Event) -> bool:
-        """Whether ``event`` is about a room that we are leaving again."""
+        """Whether ``event`` is about a room that the client is leaving again."""
         if not isinstance(event, (Entered, RoomLeft)) or event.room not in self._unwanted:
             return False
         if isinstance(event, RoomLeft):
@@ -172,7 +176,7 @@ class Positions:
         return True
 
     def removed(self, event: EntriesRemoved) -> None:
-        """Older entries were removed: the position moves to the one before ``event.first``."""
+        """Move the position to the number before ``event.first``: older entries were removed."""
         last = self.rooms.get(event.room)
         if last is not None:
             self.rooms[event.room] = max(last, event.first - 1)
@@ -190,10 +194,11 @@ class Positions:
             self._state.seen(event.room, number)
 
     def follow_log(self) -> None:
-        """When all positions are of the log that the server has now, store its identity.
+        """Store the identity of the server's present log, once all positions belong to it.
 
-        No entry is told before that is stored. Otherwise a killed client would know entries of this
-        run of the server, but not the run, and the server would take its log for another one.
+        No entry is passed on before the identity is stored, which contains the starts of the server
+        that the client knows. Otherwise a killed client could know entries from this start of the
+        server but not the start, and the server would conclude that the client has another log.
         """
         if not self._unplaced and self.log != self._new_log:
             self.log = self._new_log

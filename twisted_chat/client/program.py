@@ -1,6 +1,6 @@
-"""A program that is a client: it runs until its work ends, and says why it failed.
+"""Runs a program that uses a client until its work ends, and prints why it failed.
 
-It must not know what the program does.
+This module must not know what the program does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import Refusal
 from twisted_chat.i18n.language import from_environment
 
-#: Exit status of a program that failed.
+#: The exit status of a program that failed.
 FAILED = 1
 
 
@@ -35,11 +35,13 @@ def run_bot(
 ) -> NoReturn:
     """Run ``main(reactor, *arguments)`` until it returns; exit with status 0, or 1 if it fails.
 
-    A :class:`~twisted_chat.core.errors.Refusal` is told in one line on standard error; what else it
-    raises is a mistake in the program, and is told with its traceback. So are warnings of the
-    log, such as that a nickname is taken.
+    A :class:`~twisted_chat.core.errors.Refusal` is printed in one line on standard error. Any other
+    exception is a mistake in the program, and is printed with its traceback. Warnings of the log,
+    such as that a nickname is taken, are printed there too.
 
-    :param reactor: the installed one if None.
+    :param main: an asynchronous function, called with the reactor and ``arguments``.
+    :param arguments: the further arguments of ``main``.
+    :param reactor: the reactor to run; None for the installed one.
     """
     wanted = FilteringLogObserver(
         textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)]
@@ -50,7 +52,7 @@ def run_bot(
         try:
             try:
                 await main(reactor, *arguments)
-            except FirstError as error:  # of several that were gathered
+            except FirstError as error:  # wraps the first failure of gathered Deferreds
                 error.subFailure.raiseException()
         except Refusal as refusal:
             name = visible(os.path.basename(sys.argv[0])) or "bot"

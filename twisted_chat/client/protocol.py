@@ -1,7 +1,7 @@
 """One connection to a chat server: requests out, events in.
 
-It reads lines into events and notices when the other side is silent. It must not
-know what is asked, what becomes of the events, nor that there was or will be another connection.
+It parses lines to events, and notices when the server is silent. It must not know the meaning of
+requests and events, or any other connection.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from twisted_chat.core.events import Event, Pong, Refused, Welcomed
 from twisted_chat.core.requests import Hello, Ping, Request
 from twisted_chat.i18n.language import N_
 
-#: Seconds in which the server must answer hello.
+#: Seconds within which the server must answer ``hello``.
 HELLO_TIMEOUT = 10.0
 
-#: Seconds of silence after which the server is asked whether it is there, and in which some
-#: sign of life must come then. The answer tells the delay, so it is asked in any case.
+#: Seconds between two pings, which also measure the delay; and seconds of silence after which the
+#: connection counts as dead.
 PING_AFTER = 15.0
 PING_TIMEOUT = 30.0
 
-#: Bytes of the longest line that is read: a page of history is the longest there is.
+#: Bytes of a received line, at most. The longest one is a page of history.
 LINE_LIMIT = 1 << 20
 
-#: Bytes before the first line of JSON that are passed over: a slow connection is greeted as a
-#: person would be, before our first line arrives.
+#: Bytes before the first line of JSON that are skipped: on a slow connection, the server may send
+#: the greeting for people before it receives our first line.
 GREETING_LIMIT = 4096
 
-# Why a connection ended.
+# The reasons why a connection ended.
 CLOSED = N_("the server closed the connection")
 BROKEN = N_("the connection broke")
 SILENT = N_("the server does not answer")
@@ -48,39 +48,43 @@ SAID_NOTHING = N_(
     "front of its address"
 )
 
-#: How an alert of TLS begins (RFC 8446, section 5.1): what it answers to us.
+#: The first bytes of a TLS alert (RFC 8446, section 5.1), the answer of a TLS server to our line.
 _ALERT = b"\x15\x03"
 
 
 class Receiver(Protocol):
-    """Who is told of one connection. Called on the reactor's thread."""
+    """The client of a connection. Called on the reactor's thread."""
 
     def connected(self, connection: ChatClientProtocol) -> None:
-        """There is a connection: the server expects :meth:`ChatClientProtocol.hello`."""
+        """Call :meth:`ChatClientProtocol.hello`: the connection is open."""
 
     def received(self, connection: ChatClientProtocol, event: Event) -> None:
-        """Something was sent to us; :class:`.Welcomed` is the first, or a refusal."""
+        """Take an event of the server. The first is :class:`.Welcomed` or a refusal."""
 
     def lost(self, connection: ChatClientProtocol, reason: str) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone, for ``reason``, a short sentence in English."""
 
 
 class ChatClientProtocol(LineReceiver):
-    """Speaks JSON Lines with a server, and tells ``receiver`` what comes.
+    """Speaks JSON Lines with a server, and passes its events to a receiver.
 
-    It is paused with :meth:`pause`, and gives no events then; the server keeps them.
+    While it is paused with :meth:`pause`, it passes on no events, and the server keeps them.
     """
 
     delimiter = b"\n"
     MAX_LENGTH = LINE_LIMIT
 
-    transport: Any  # Twisted types it without what every stream transport has
+    transport: Any  # Twisted's type lacks methods that every stream transport has
 
     def __init__(self, clock: Any, receiver: Receiver) -> None:
-        """``clock`` provides IReactorTime."""
-        #: Seconds between the last question and its answer, if there was one.
+        """Make the protocol of one connection.
+
+        :param clock: provides IReactorTime.
+        :param receiver: gets the events.
+        """
+        #: Seconds between the last ``ping`` and its answer; None before the first answer.
         self.delay: float | None = None
-        #: Bytes of the line that is being told.
+        #: Bytes of the line whose event the receiver is getting.
         self.size = 0
         self._clock = clock
         self._receiver = receiver
@@ -100,7 +104,7 @@ class ChatClientProtocol(LineReceiver):
     # -- for the client -----------------------------------------------------------------------
 
     def hello(self, hello: Hello) -> None:
-        """Introduce oneself: the server has to answer soon."""
+        """Introduce the client; the server has :data:`HELLO_TIMEOUT` seconds to answer."""
         self._waits_for_welcome = True
         self.send(hello)
         self._look_in(HELLO_TIMEOUT)
@@ -108,22 +112,22 @@ class ChatClientProtocol(LineReceiver):
     def send(self, request: Request) -> None:
         """Send a request.
 
-        :raises ControlCharacter: it cannot be encoded.
+        :raises ControlCharacter: the request contains a lone surrogate.
         """
         self.send_line(encode(request))
 
     def send_line(self, line: bytes) -> None:
-        """Send a request that was made into a line before."""
+        """Send a request that is already encoded as ``line``, without the line's end."""
         self.sendLine(line)
 
     def pause(self) -> None:
-        """Give no events until :meth:`resume`."""
+        """Pass on no events until :meth:`resume`."""
         if not self._is_paused:
             self._is_paused = True
             self.transport.pauseProducing()
 
     def resume(self) -> None:
-        """Give events again."""
+        """Pass on events again."""
         if self._is_paused:
             self._is_paused = False
             self._heard = self._clock.seconds()
@@ -134,7 +138,7 @@ class ChatClientProtocol(LineReceiver):
                 self.transport.resumeProducing()
 
     def close(self, reason: str | None = None) -> None:
-        """Close at once; ``reason`` is told, if it is not the other side's doing."""
+        """Close at once; the receiver gets ``reason``, unless an earlier call has given one."""
         self._reason = self._reason or reason
         self.transport.abortConnection()
 
@@ -145,7 +149,7 @@ class ChatClientProtocol(LineReceiver):
         self._receiver.connected(self)
 
     def dataReceived(self, data: bytes) -> None:
-        # In linear time, unlike the base class, however small the pieces are.
+        # Unlike the base class, this splits in linear time, however small the pieces are.
         self._heard = self._clock.seconds()
         self._has_heard = True
         first, *others = data.split(b"\n")
@@ -180,7 +184,7 @@ class ChatClientProtocol(LineReceiver):
         self._is_chat = True
         if isinstance(event, Welcomed):
             if not self._waits_for_welcome:
-                self.close(NOT_UNDERSTOOD)  # it could go on like this for ever
+                self.close(NOT_UNDERSTOOD)  # a faulty server could repeat it for ever
                 return
             self._ask()
         if isinstance(event, (Welcomed, Refused)):
@@ -200,7 +204,7 @@ class ChatClientProtocol(LineReceiver):
         self._receiver.lost(self, self._why(reason))
 
     def _deliver(self) -> None:
-        if self._is_delivering:  # whoever is told something has resumed us
+        if self._is_delivering:  # the receiver has called resume() from received()
             return
         self._is_delivering = True
         try:
@@ -218,11 +222,11 @@ class ChatClientProtocol(LineReceiver):
             return BROKEN
         return SAID_NOTHING if self._waits_for_welcome and not self._has_heard else CLOSED
 
-    # -- whether there is somebody ------------------------------------------------------------
+    # -- signs of life ------------------------------------------------------------------------
 
     @property
     def _strange(self) -> int:
-        """Bytes that came and were no JSON Lines, as long as none were."""
+        """Bytes received before the first line of JSON that do not belong to one."""
         is_begun = self._rest.startswith(b"{")
         return self._passed_over + (0 if is_begun else len(self._rest))
 
@@ -236,8 +240,8 @@ class ChatClientProtocol(LineReceiver):
         self._watch = self._clock.callLater(seconds, self._look)
 
     def _look(self) -> None:
-        """Look whether the server is still there, and how far away it is."""
-        if not self._is_paused:  # else it may have said anything
+        """Close the connection if the server is silent, or else measure the delay."""
+        if not self._is_paused:  # while paused, nothing can be heard from the server
             if self._waits_for_welcome:
                 self.close(NOT_A_CHAT if not self._is_chat and self._strange else SILENT)
                 return

@@ -1,4 +1,7 @@
-"""A client's requests as methods, so that a program need not use their classes."""
+"""A client's requests as methods, so that a program need not use their classes.
+
+This module must not know how a request is sent.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +37,10 @@ from twisted_chat.core.requests import (
 
 
 class Requests:
-    """The requests of :class:`.ChatClient`. Each gives a Deferred that fires with the answer."""
+    """The requests of :class:`.ChatClient`. Each returns a Deferred that fires with the answer."""
 
     def ask(self, request: Request) -> Deferred[Any]:
-        """Make any request."""
+        """Make any request; returns a Deferred that fires with the answer."""
         raise NotImplementedError
 
     # -- talking ------------------------------------------------------------------------------
@@ -45,9 +48,13 @@ class Requests:
     def say(
         self, text: str, room: str | None = None, *, act: bool = False, id: str | None = None
     ) -> Deferred[Receipt]:
-        """Send ``text`` to ``room``, or to the client's first room; fires when it is saved.
+        """Send a message; fires when it is saved.
 
-        With an ``id``, the program can send it again later: the server stores it once.
+        :param text: the message.
+        :param room: the room; None for the client's first room.
+        :param act: whether the message is an action, as with ``/me``.
+        :param id: an id with which the program may send the message again: the server stores it
+            once.
         """
         return self.ask(Say(text, room, "act" if act else "say", id=id))
 
@@ -66,7 +73,7 @@ class Requests:
     # -- moving and asking --------------------------------------------------------------------
 
     def join(self, room: str) -> Deferred[Entered]:
-        """Join a room; it is created if there is none."""
+        """Join a room; the server creates it if it does not exist."""
         return self.ask(Join(room))
 
     def leave(self, room: str) -> Deferred[RoomLeft]:
@@ -85,23 +92,34 @@ class Requests:
         before: int | None = None,
         after: int | None = None,
     ) -> Deferred[HistoryShown]:
-        """A page of a room's log, at most 100 entries: see ``history`` in ``docs/protocol.rst``."""
+        """Read a page of a room's log; see ``history`` in ``docs/protocol.rst``.
+
+        :param room: the room.
+        :param limit: the number of entries, at most 100; None for the server's default.
+        :param before: return the last entries before this number.
+        :param after: return the first entries after this number.
+        """
         return self.ask(ReadHistory(room, limit, before, after))
 
     def search(
         self, words: str, room: str | None = None, limit: int | None = None
     ) -> Deferred[SearchShown]:
-        """The latest entries that contain all of ``words``, in one room or in all."""
+        """Find the newest entries that contain all words.
+
+        :param words: the words, with spaces between them.
+        :param room: the room; None for all rooms.
+        :param limit: the number of entries, at most; None for the server's default.
+        """
         return self.ask(Search(words, room, limit))
 
     def list_rooms(self) -> Deferred[RoomsListed]:
-        """The rooms with people in them, those with the most people first."""
+        """List the rooms with people in them, the fullest first."""
         return self.ask(ListRooms())
 
     def list_people(self, room: str) -> Deferred[PeopleListed]:
-        """The people in ``room``."""
+        """List the people in ``room``."""
         return self.ask(ListPeople(room))
 
     def topic(self, room: str) -> Deferred[TopicShown]:
-        """The topic of ``room``."""
+        """Get the topic of ``room``."""
         return self.ask(Topic(None, room))

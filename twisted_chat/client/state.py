@@ -1,8 +1,8 @@
 """A client's state: stored between its runs, so that nothing is lost when it is killed.
 
 :class:`State` is the interface; opening it returns :class:`Kept`. :class:`MemoryState` is in memory
-only, :class:`.state_file.FileState` in a file. It must not know the connection, nor how a stored
-line is read.
+only, :class:`.state_file.FileState` in a file. This module must not know the connection or the
+format of a stored line.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted_chat.core.errors import LogRefusal
 from twisted_chat.i18n.language import N_
 
-#: How many of the lines last typed are kept.
+#: The number of last typed lines that a state keeps.
 TYPED_LIMIT = 1000
 
-#: Why a line is not kept before a state is open, or after it is closed.
+#: The reason for refusing a line before a state is open, or after it is closed.
 NOT_OPEN = N_("the client is closing")
 
 
@@ -33,7 +33,7 @@ class NotKept(LogRefusal):
 class Kept(msgspec.Struct, frozen=True):
     """The contents of a state when it was opened."""
 
-    #: 32 lower-case hexadecimal digits: they identify the client to the server, and are a secret.
+    #: The secret that identifies the client to the server: 32 lower-case hexadecimal digits.
     client_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
     #: The number of the last entry dealt with in each room, in the order of joining.
     rooms: dict[str, int]
@@ -43,9 +43,9 @@ class Kept(msgspec.Struct, frozen=True):
     ignored: tuple[str, ...]
     #: The last lines typed, oldest first, at most :data:`TYPED_LIMIT`.
     typed: tuple[str, ...]
-    #: A line that was not finished.
+    #: The unfinished line; empty if there is none.
     draft: str
-    #: The server's identity of the log that the numbers in ``rooms`` are of.
+    #: The identity of the server's log to which the numbers in ``rooms`` belong.
     log: str = ""
 
 
@@ -57,7 +57,7 @@ class State(Protocol):
     """
 
     def open(self) -> Deferred[Kept]:
-        """Fires with the contents; a new client id has been stored by then.
+        """Open the state; fires with the contents, once any new client id is stored.
 
         Errback: :class:`~twisted_chat.core.errors.CannotStart`.
         """
@@ -72,35 +72,35 @@ class State(Protocol):
         """Delete the message ``id``: the server has saved or refused it."""
 
     def seen(self, room: str, number: int) -> None:
-        """Entries of ``room`` up to ``number`` were dealt with; a lower number changes nothing.
+        """Note that entries of ``room`` up to ``number`` were dealt with.
 
-        Cheap: for every entry.
+        A lower number than before changes nothing. The call is cheap enough for every entry.
         """
 
     def of_log(self, log: str) -> Deferred[None]:
-        """The numbers are of this log from now on: see ``log`` in ``docs/protocol.rst``.
+        """Set the identity of the log of all numbers: see ``log`` in ``docs/protocol.rst``.
 
-        Fires when that is stored, or cannot be.
+        Fires when the identity is stored, or cannot be stored.
         """
 
     def left(self, room: str) -> None:
-        """The client has left ``room``: delete its number."""
+        """Delete the number of ``room``, which the client has left."""
 
     def ignore(self, names: Sequence[str]) -> None:
-        """``names`` are all ignored people."""
+        """Replace the ignored people with ``names``: see :mod:`.ignored`."""
 
     def typed(self, line: str) -> None:
-        """``line`` was typed."""
+        """Add ``line`` to the typed lines."""
 
     def draft(self, text: str) -> None:
-        """``text`` is typed, but not finished."""
+        """Replace the unfinished line with ``text``."""
 
     def close(self) -> Deferred[None]:
-        """Write the rest and close the file, then fire; also if nothing is open."""
+        """Write the remaining changes and close the state; fires at the end, even if not open."""
 
 
 class Notes:
-    """The present values of a state, except its messages and typed lines."""
+    """The current values of a state, except its messages and typed lines."""
 
     def __init__(self) -> None:
         self.rooms: dict[str, int] = {}
@@ -109,7 +109,7 @@ class Notes:
         self.log = ""
 
     def see(self, room: str, number: int) -> bool:
-        """Returns whether ``number`` is higher than before."""
+        """Note ``number``, if it is higher than before; returns whether it is."""
         if number <= self.rooms.get(room, -1):
             return False
         self.rooms[room] = number
@@ -181,5 +181,5 @@ class MemoryState:
 
 
 def new_client_id() -> str:
-    """A client id that nobody has."""
+    """A new random client id."""
     return secrets.token_hex(16)

@@ -1,6 +1,6 @@
 """The file of a client's state: an SQLite database that one process uses at a time.
 
-All of this blocks and runs on one thread. It must not know when the state is written.
+All functions block, and run on one thread. This module must not know when the state is written.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from twisted_chat.core.errors import CannotStart, DatabaseForeign, DatabaseNewer
 from twisted_chat.i18n.language import N_
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 
-#: Seconds that a write waits for another program that looks at the file.
+#: Seconds that a write waits for another program that has the file open.
 BUSY_TIMEOUT = 5.0
 
 #: ``PRAGMA application_id`` of our files: the ASCII letters "ChCl".
 APPLICATION_ID = 0x4368436C
 
-#: ``PRAGMA user_version`` of what :data:`_SCHEMA` makes.
+#: ``PRAGMA user_version`` of a file that :data:`_SCHEMA` makes.
 VERSION = 1
 
-# Typed lines and facts are JSON, as SQLite's text and numbers do not hold all of Python's.
+# Typed lines and facts are JSON: SQLite's types cannot hold all texts and numbers of Python.
 _SCHEMA = f"""
     BEGIN IMMEDIATE;
     CREATE TABLE waiting (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, line BLOB NOT NULL);
@@ -56,7 +56,7 @@ class StateUnusable(LogRefusal, CannotStart):
 
 
 class StateDamaged(StateUnusable):
-    """The file itself is damaged: a new one can be used."""
+    """The file itself is damaged; a new file would solve that."""
 
     template = N_(
         "cannot read the client's state in {path}: {reason}. If you move that file "
@@ -70,7 +70,7 @@ class StateInUse(CannotStart):
 
 
 class Change(msgspec.Struct, frozen=True, eq=False):
-    """A message to store; without a ``line``, one to delete."""
+    """A message to store or, if ``line`` is None, to delete; ``kept`` fires when it is stored."""
 
     id: str
     line: bytes | None = None
@@ -82,24 +82,25 @@ class Group(msgspec.Struct, frozen=True):
 
     changes: list[Change]
     typed: list[str]
-    #: Names in :class:`Notes`, and the values as JSON.
+    #: Attributes of :class:`.state.Notes`, and their values as JSON.
     facts: dict[str, str]
+    #: Fire when the facts are stored, or cannot be stored.
     noting: list[Deferred[None]]
 
 
 def private_folder(path: Path) -> None:
-    """Make the folder ``path`` and those above it that are missing, for their owner alone.
+    """Make the folder ``path`` and its missing parents, for their owner only. Blocks.
 
-    Blocks. As the XDG Base Directory Specification has it.
+    The mode is that of the XDG Base Directory Specification.
 
-    :raises OSError: one of them cannot be made.
+    :raises OSError: a folder cannot be made.
     """
     for folder in reversed([path, *path.parents]):
         folder.mkdir(0o700, exist_ok=True)
 
 
 class StateDatabase:
-    """The file, locked and open."""
+    """The file of a state, locked and open."""
 
     def __init__(self, path: Path) -> None:
         with ExitStack() as stack:
@@ -121,10 +122,10 @@ class StateDatabase:
             "waiting": waiting.fetchall(),
             "typed": [json.loads(line) for (line,) in typed],
         }
-        return msgspec.convert(found, Kept, builtin_types=(bytes,))  # and no text in their place
+        return msgspec.convert(found, Kept, builtin_types=(bytes,))  # refuses a text for a line
 
     def write(self, group: Group) -> None:
-        """On return, all of ``group`` is on disk; if this raises, nothing of it is."""
+        """Write ``group`` to the disk in one transaction; if this raises, nothing is written."""
         execute, executemany = self._connection.execute, self._connection.executemany
         execute("BEGIN IMMEDIATE")
         try:
@@ -149,9 +150,9 @@ class StateDatabase:
 
 
 def open_database(path: Path) -> tuple[StateDatabase, Kept]:
-    """The file at ``path``, made if there is none, and what is in it.
+    """Open the file at ``path``, or make it; returns the open file and its contents.
 
-    :raises CannotStart: it cannot be used.
+    :raises CannotStart: the file cannot be used.
     """
     shown = visible(str(path))
     try:
@@ -171,15 +172,15 @@ def open_database(path: Path) -> tuple[StateDatabase, Kept]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold ``path`` for this process, until it ends however it ends.
+    """Lock ``path`` for this process; the lock ends with the process, even if it is killed.
 
-    A file beside it, because closing any other descriptor of the file itself would drop the
-    locks that SQLite holds on it (SQLite, "How To Corrupt", section 2.2).
+    The lock is on a file beside ``path``, because closing another descriptor of ``path`` itself
+    would drop the locks that SQLite holds on it (SQLite, "How To Corrupt", section 2.2).
     """
     shown = visible(str(path))
     try:
         private_folder(path.parent)
-        # By its real path: a link to the file is the same file.
+        # The real path, because a link to the file stands for the same file.
         lock = os.open(f"{os.path.realpath(path)}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StateUnusable(path=shown, reason=error.strerror) from error
@@ -203,7 +204,7 @@ def _take(lock: int, shown: str) -> None:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    """A connection to the file at ``path``, of which only its owner can read anything."""
+    """A connection to the file at ``path``, which only its owner can read."""
     shown = visible(str(path))
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -223,7 +224,7 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, shown: str) -> None:
-    """Check that the file is ours and sound before anything is changed in it."""
+    """Check that the file is a client's state and not damaged; then set it up."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:

@@ -1,7 +1,8 @@
-"""A client's state in a file, which a thread of its own reads and writes.
+"""A client's state in a file, which a separate thread reads and writes.
 
-A message is on disk when its ``Deferred`` fires. Everything else is written together with the next
-message, or after :data:`DELAY` seconds. The reactor's thread touches no file.
+A message is on disk when its ``Deferred`` fires. All other changes are written together with the
+next message, or after :data:`DELAY` seconds. The reactor's thread must not touch the file, and this
+module must not know its format.
 """
 
 from __future__ import annotations
@@ -23,41 +24,43 @@ from twisted_chat.client.state import NOT_OPEN, TYPED_LIMIT, Kept, Notes, NotKep
 from twisted_chat.client.state_database import Change, Group, StateDatabase, open_database
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 
-#: Seconds until changes other than messages are written, and until a failed write is repeated.
+#: Seconds until changes other than messages are written, or a failed write is repeated.
 DELAY = 1.0
 
 T = TypeVar("T")
 
 
 class FileState:
-    """A :class:`.State` in one SQLite file, which belongs to one process at a time.
+    """A :class:`.State` in an SQLite file, which one process at a time can use.
 
-    What comes while a transaction is being committed goes into the next one together. When a
-    write fails, lines are refused with :class:`.NotKept`, and the rest is tried again.
+    Changes that come during a transaction go into the next one together. If a write fails, its
+    messages are refused with :class:`.NotKept`, and its other changes are written again later.
     """
 
     _log = Logger()
 
     def __init__(self, reactor: Any, path: str | os.PathLike[str]) -> None:
-        """``reactor`` provides IReactorFromThreads and IReactorTime.
+        """Make a state that is not open yet.
 
-        :raises TypeError: ``path`` is no path.
+        :param reactor: provides IReactorFromThreads and IReactorTime.
+        :param path: the file, which is made by :meth:`open` if it does not exist.
+        :raises TypeError: ``path`` is not a path.
         """
         self._reactor = reactor
         self._path = Path(path)
         self._open = False
-        self._busy = False  # the thread has something to do
-        self._failing = False  # the last write failed
+        self._busy = False  # whether the thread is working
+        self._failing = False  # whether the last write failed
         self._closing: list[Deferred[None]] = []
         self._pool: ThreadPoolExecutor | None = None
         self._database: StateDatabase | None = None
         self._notes = Notes()
-        # What is not written yet: in order, as a set of names in _notes, and in order.
+        # Unwritten changes: of messages, in order; the names of attributes of _notes; typed lines.
         self._changes: list[Change] = []
         self._facts: set[str] = set()
         self._typed: deque[str] = deque(maxlen=TYPED_LIMIT)
         self._urgent = False
-        #: What fires once the facts are written, or cannot be.
+        #: Fire when the facts are written, or cannot be written.
         self._noting: list[Deferred[None]] = []
         self._timer: IDelayedCall | None = None
 
@@ -121,14 +124,14 @@ class FileState:
         self._step()
         return closed
 
-    # -- one thing after the other ------------------------------------------------------------
+    # -- the work of the thread ---------------------------------------------------------------
 
     def _changed(self, fact: str) -> None:
         self._facts.add(fact)
         self._step()
 
     def _step(self) -> None:
-        """Begin what is to be done next, if the thread is free for it."""
+        """Begin the next write or the closing, if the thread is free."""
         if self._busy:
             return
         unwritten = bool(self._changes or self._facts or self._typed)
@@ -231,7 +234,7 @@ class FileState:
             closed.callback(None)
 
     def _in_thread(self, function: Callable[[], T]) -> Deferred[T]:
-        """Call ``function`` in the thread; fires here with what it returns or raises."""
+        """Call ``function`` in the thread; fires in the reactor's thread with its result."""
         result: Deferred[T] = Deferred()
 
         def job() -> None:

@@ -1,8 +1,8 @@
-"""A connection over TLS to a server that is trusted; else there is none.
+"""TLS connections to servers whose certificate is trusted.
 
-The handshake is over, and the certificate judged, before anybody above gets the connection: a
-failure is one to connect, with its reason, and nothing was sent. It must not know what is said.
-This needs the packages of ``pip install 'twisted-chat[tls]'``.
+The protocol gets the connection after the handshake and the check of the certificate. If either
+fails, the attempt to connect fails with the reason, and nothing was sent. This module must not know
+the protocol above TLS. It needs the packages of ``pip install 'twisted-chat[tls]'``.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from twisted_chat.client.trust import (
 from twisted_chat.core.characters import visible
 from twisted_chat.i18n.language import N_, catalogue
 
-#: Seconds for the handshake.
+#: Seconds that the handshake may take.
 HANDSHAKE_TIMEOUT = 10.0
 
-#: Why a certificate is not trusted: OpenSSL's numbers (``openssl/x509_vfy.h``) in a few words.
+#: Why a certificate is not trusted, by the numbers of OpenSSL (``openssl/x509_vfy.h``).
 _UNKNOWN_SIGNER = N_("it is not signed by a trusted authority")
 _REASONS = {
     9: N_("it is not valid yet"),
@@ -62,10 +62,10 @@ _OTHER_REASON = N_("it is not valid (error {number} of OpenSSL)")
 _OTHER_NAME = N_("it is for another name")
 NOT_TLS = N_("the server and the client have no TLS version or cipher in common")
 
-#: What OpenSSL says of an answer that is no TLS.
+#: Parts of OpenSSL's messages about an answer that is not TLS.
 _NOT_TLS = (
     *("wrong version number", "packet length too long", "http request", "record layer"),
-    "handshake failure",  # what our servers answer where they speak none
+    "handshake failure",  # the answer of our server on a listener without TLS
 )
 
 
@@ -76,24 +76,28 @@ def tls_endpoint(
     endpoint: IStreamClientEndpoint,
     language: str = "en",
 ) -> IStreamClientEndpoint:
-    """TLS over ``endpoint``, to the server of ``address``, if ``trust`` lets it.
+    """An endpoint that connects over TLS to a trusted server.
 
-    To connect fails with :class:`.NotTrusted`, with :class:`.AuthoritiesUnreadable`, or as
-    ``endpoint`` does; ``language`` is that of the reasons in them.
+    A connection fails with :class:`.NotTrusted`, with :class:`.AuthoritiesUnreadable`, or as
+    ``endpoint`` does.
 
     :param reactor: provides IReactorThreads and IReactorTime.
+    :param address: the server's address.
+    :param trust: which certificates are trusted.
+    :param endpoint: connects to the server without TLS.
+    :param language: the language of the reasons for :class:`.NotTrusted`.
     """
     return _Endpoint(reactor, address, trust, endpoint, language)
 
 
 def _context(trust: Trust) -> SSL.Context:
-    """Blocks: it reads files.
+    """OpenSSL's context with the authorities of ``trust``. Blocks: it reads files.
 
-    :raises AuthoritiesUnreadable: that of ``trust`` cannot be used.
+    :raises AuthoritiesUnreadable: the file of ``trust`` cannot be used.
     """
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    # All that is wrong is noted, and judged together after the handshake.
+    # Every fault of a certificate is noted, and all are judged together after the handshake.
     context.set_verify(SSL.VERIFY_PEER, _note)
     if trust.pin is None and trust.ca is None:
         context.set_default_verify_paths()
@@ -112,16 +116,16 @@ def _context(trust: Trust) -> SSL.Context:
 
 
 class _Connection(SSL.Connection):  # type: ignore[misc,unused-ignore]
-    """One that remembers what is wrong with the certificates that it was shown."""
+    """A connection that remembers the faults of the server's certificates."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        #: OpenSSL's numbers, in the order in which it looked.
+        #: OpenSSL's numbers of the faults, in the order in which it found them.
         self.wrong: list[int] = []
 
 
 def _note(connection: SSL.Connection, _: object, number: int, depth: int, is_good: int) -> bool:
-    """Called by OpenSSL for each certificate of the chain, and for each thing that is wrong."""
+    """Note a fault. OpenSSL calls this for each certificate of the chain, and for each fault."""
     assert isinstance(connection, _Connection)
     if not is_good:
         connection.wrong.append(number)
@@ -152,16 +156,16 @@ def _is_ip(host: str) -> bool:
 
 
 def _ascii(host: str) -> bytes:
-    """A host's name as it is in certificates (RFC 5891)."""
+    """A host name in the form of certificates (RFC 5891)."""
     try:
         return idna.encode(host.rstrip("."), uts46=True)
-    except idna.IDNAError:  # such as one with an underscore
+    except idna.IDNAError:  # such as a name with an underscore
         return host.encode("ascii", "replace")
 
 
 @implementer(IStreamClientEndpoint)
 class _Endpoint:
-    """One server over TLS. What authorities there are is read once."""
+    """The endpoint of one server over TLS; it reads the authorities once."""
 
     def __init__(
         self,
@@ -199,7 +203,7 @@ class _Endpoint:
         return connecting.addCallback(lambda protocol: protocol.wrappedProtocol.done)
 
     def _judge(self, connection: _Connection) -> None:
-        """:raises NotTrusted: it is somebody else, perhaps."""
+        """:raises NotTrusted: the server's certificate is not trusted."""
         certificate = connection.get_peer_certificate(as_cryptography=True)
         assert certificate is not None, "a server without one cannot be asked for"
         der = certificate.public_bytes(_der())
@@ -214,7 +218,7 @@ class _Endpoint:
             raise CertificateUnknown(reason=reason, **shown)
 
     def _wrong(self, connection: _Connection) -> str:
-        """Why a certificate is not trusted; nothing if it is."""
+        """Why the server's certificate is not trusted; empty if it is."""
         translate = catalogue(self._language).gettext
         for number in connection.wrong:
             return translate(_REASONS.get(number, _OTHER_REASON)).format(number=number)
@@ -226,7 +230,7 @@ class _Endpoint:
                 identity.verify_hostname(connection, _ascii(host).decode())
         except (service_identity.VerificationError, service_identity.CertificateError):
             return translate(_OTHER_NAME)
-        except ValueError:  # no name that a certificate could have
+        except ValueError:  # the host is a name that no certificate can have
             return translate(_OTHER_NAME)
         return ""
 
@@ -238,7 +242,7 @@ def _der() -> Any:
 
 
 class NotTLS(error.ConnectError):
-    """What answers there does not speak it."""
+    """The server does not speak TLS."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(string=reason)
@@ -247,12 +251,12 @@ class NotTLS(error.ConnectError):
 
 @implementer(IHandshakeListener)
 class _Handshake(Protocol):
-    """Stands for a protocol until the server is known, and then passes on everything to it."""
+    """Stands for a protocol until the server is trusted, and then passes everything on to it."""
 
     transport: Any
 
     def __init__(self, clock: Any, factory: IProtocolFactory, judge: Any) -> None:
-        #: Fires with the protocol; or fails with why there is none.
+        #: Fires with the protocol, or fails with the reason why there is none.
         self.done: Deferred[IProtocol] = Deferred(lambda _: self.transport.abortConnection())
         self._clock = clock
         self._factory = factory
@@ -304,7 +308,7 @@ def _of_handshake(reason: Failure) -> Failure:
     """Why a handshake failed, in a few words."""
     if not reason.check(SSL.Error):
         return Failure(NotTLS(NOT_TLS)) if reason.check(error.ConnectionDone) else reason
-    # A list of tuples, the last of each a sentence.
+    # OpenSSL's error is a list of tuples, and the last item of each is a sentence.
     reasons = [str(part[-1]) for part in (getattr(reason.value, "args", None) or ([],))[0]]
     text = reasons[0] if reasons else ""
     if not text or any(sign in text for sign in _NOT_TLS):

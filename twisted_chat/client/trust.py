@@ -1,8 +1,8 @@
-"""Which certificate of a server is trusted, and why another one is not. Pure.
+"""The rules by which a server's certificate is trusted, and the refusals of others. Pure.
 
-A server is trusted because its certificate was signed by an authority (those of the system, or
-of a file), or because its fingerprint is *pinned*: somebody said so before. It must not know
-sockets, nor how a certificate is read.
+A certificate is trusted because an authority (of the system, or of a file) has signed it, or
+because its fingerprint is *pinned*: a person has confirmed it before. This module must not know
+sockets or how a certificate is read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class WrongFingerprint(CannotStart):
 
 
 class NotTrusted(CannotStart):
-    """The server may be somebody else: nothing was sent to it."""
+    """The server may be an impostor: nothing was sent to it."""
 
 
 class CertificateUnknown(NotTrusted):
@@ -54,11 +54,11 @@ class AuthoritiesUnreadable(LogRefusal, CannotStart):
 
 
 class Trust(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes a certificate trusted.
+    """Which certificates are trusted: by default, those that the system's authorities signed.
 
-    :param pin: the SHA-256 fingerprint of the one certificate that is, as
-        :func:`parse_fingerprint` gives it; nothing else is looked at then, neither names nor dates.
-    :param ca: a file of certificates in PEM: the authorities, instead of the system's.
+    :param pin: the SHA-256 fingerprint of the only trusted certificate, in the form of
+        :func:`parse_fingerprint`; its names and dates are then not checked.
+    :param ca: a PEM file with the certificates of the authorities, instead of the system's.
     """
 
     pin: str | None = None
@@ -66,9 +66,9 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_fingerprint(text: str) -> str:
-    """``text`` as it is shown: ``AB:CD:…``, as by ``openssl x509 -fingerprint -sha256``.
+    """Parse a fingerprint; returns the form of ``openssl x509 -fingerprint -sha256``: ``AB:CD:…``.
 
-    :raises WrongFingerprint: it is none.
+    :raises WrongFingerprint: ``text`` is not a SHA-256 fingerprint.
     """
     digits = re.sub(r"(?i)^\s*sha-?256( fingerprint)?[:=]|[:\s]", "", text).upper()
     if len(digits) != _DIGITS or not re.fullmatch(r"[0-9A-F]+", digits):

@@ -1,9 +1,10 @@
 """A client's requests without an answer: stored, sent, sent again, answered.
 
 A message is stored (:mod:`.state`) before it is sent, until the server has saved it. If it was not
-acknowledged, it is sent again under the same id over the next connection. A private message is
-never sent twice, as the server would not recognise it: that it may have been sent is stored first.
-This module must not know the client's rooms, nor when it connects.
+acknowledged, it is sent again with the same id over the next connection. A private message is never
+sent twice, because the server would not recognise the second one. So before it is sent, the state
+stores that it may have been sent. This module must not know the client's rooms, or when it
+connects.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ from twisted_chat.core.requests import (
 )
 from twisted_chat.dialects import jsonl
 
-#: Messages on their way to the server at one time. Flood control makes it take them slowly.
+#: Requests on their way to the server at one time, because flood control handles them slowly.
 WINDOW = 50
 
-#: Requests without an answer, from which on :meth:`Unanswered.ready` waits.
+#: The number of requests without an answer at which :meth:`Unanswered.ready` begins to wait.
 MANY = 200
 
 #: Seconds until messages that the server could not save are sent again.
@@ -110,48 +111,52 @@ class Outgoing:
         if len(self.line) > jsonl.LINE_LIMIT:
             raise LineTooLong(limit=jsonl.LINE_LIMIT)
         self.request = request
-        #: Fire with the answer.
+        #: The Deferreds that fire with the answer.
         self.answers: list[Deferred[Any]] = []
-        #: Whether it is stored, if it is a message.
+        #: Whether the request may be sent: it is no message, or the state has stored it or cannot.
         self.is_kept = True
-        #: Whether it is stored with the prefix that it may have been sent.
+        #: Whether it is stored with the prefix :data:`_MAY_BE_SENT`.
         self.is_marked = False
-        #: Whether it was sent over this connection.
+        #: Whether it was sent over the present connection.
         self.is_sent = False
-        #: Whether it was sent over any connection: the server may have it.
+        #: Whether it was sent over any connection, so that the server may have it.
         self.may_arrive = False
 
     @property
     def is_message(self) -> bool:
-        """Whether it must survive the process."""
+        """Whether the request is a message or a new topic, which must survive the process."""
         return isinstance(self.request, (Say, Tell, Topic)) and self.request.text is not None
 
     def wait(self) -> Deferred[Any]:
-        """Fires with the answer."""
+        """Returns a new Deferred that fires with the answer."""
         answer: Deferred[Any] = Deferred()
         self.answers.append(answer)
         return answer
 
     def succeed(self, event: Event) -> None:
-        """Fire with ``event``, the answer."""
+        """Fire all Deferreds with ``event``, the answer."""
         answers, self.answers = self.answers, []
         for answer in answers:
             answer.callback(event)
 
     def fail(self, reason: Refusal | Failure) -> None:
-        """Fail with ``reason``."""
+        """Fail all Deferreds with ``reason``."""
         answers, self.answers = self.answers, []
         for answer in answers:
             answer.errback(reason)
 
 
 class Unanswered:
-    """The requests without an answer of one client, oldest first."""
+    """The requests of one client that have no answer yet, oldest first."""
 
     _log = Logger()
 
     def __init__(self, reactor: Any, state: State, tell: Callable[[Event], None]) -> None:
-        """:param tell: called with refusals that do not come from the server."""
+        """
+        :param reactor: provides IReactorTime.
+        :param state: stores the messages.
+        :param tell: called with answers, and with refusals that do not come from the server.
+        """
         self._reactor = reactor
         self._state = state
         self._tell = tell
@@ -176,16 +181,16 @@ class Unanswered:
         return {request.room for request in self if type(request) is Join}
 
     def find(self, id: str | None) -> Outgoing | None:
-        """The request with this id, if it is without an answer."""
+        """The request with this id, if it has no answer yet."""
         return self._outgoing.get(id or "")
 
     def asked(self, id: str | None) -> Request | None:
-        """The request with this ``id``, until its answer has been told."""
+        """The request with this ``id``, until its answer has been passed on."""
         outgoing = self.find(id) or self._answered_now
         return None if outgoing is None or outgoing.request.id != id else outgoing.request
 
     def ready(self) -> Deferred[None]:
-        """Fires when there are fewer than :data:`MANY`, or after :meth:`end`."""
+        """Fires when there are fewer than :data:`MANY` requests, or after :meth:`end`."""
         if len(self._outgoing) < MANY or self._is_over:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
@@ -195,7 +200,7 @@ class Unanswered:
     # -- adding and dropping ------------------------------------------------------------------
 
     def add(self, outgoing: Outgoing) -> Deferred[Any]:
-        """Add it behind all others; returns a Deferred that fires with the answer.
+        """Add a request behind all others; returns a Deferred that fires with the answer.
 
         A message is not sent before :meth:`keep_new` is called with it.
         """
@@ -261,7 +266,7 @@ class Unanswered:
     # -- storing and sending ------------------------------------------------------------------
 
     def keep_new(self, outgoing: Outgoing) -> None:
-        """The state is open: store the message, unless it was dropped in the meantime."""
+        """Store a message in the state, which is open now, unless it was dropped meanwhile."""
         if outgoing.request.id in self._outgoing:
             self._keep(outgoing)
 
@@ -280,7 +285,7 @@ class Unanswered:
         self.send()
 
     def online(self, connection: ChatClientProtocol) -> None:
-        """The server has accepted the nickname: send over ``connection``."""
+        """Send over ``connection`` from now on: the server has accepted the nickname."""
         self._connection = connection
 
     def offline(self) -> None:
@@ -298,13 +303,13 @@ class Unanswered:
                 continue
             if isinstance(outgoing.request, Tell) and not outgoing.is_marked:
                 outgoing.is_marked = True
-                self._keep(outgoing)  # and then here again
+                self._keep(outgoing)  # calls send() again when it is stored
                 return
             outgoing.is_sent = outgoing.may_arrive = True
             self._connection.send_line(outgoing.line)
 
     def lost(self) -> None:
-        """The connection is lost: requests will be sent again, except private messages."""
+        """Fail private messages that were sent: the connection is lost. Others are sent again."""
         self.offline()
         if self._saving is not None:
             self._saving.cancel()
@@ -324,11 +329,12 @@ class Unanswered:
     def answered(self, event: Event) -> Outgoing | None:
         """Remove and return the request that ``event`` answers.
 
-        None if it answers none, or says that a message was not saved: that is sent again.
+        None if the event answers no request, or says that a message was not saved: that message is
+        sent again later.
         """
         id: str | None = getattr(event, "id", None)
         if id is None and not isinstance(event, Refused):
-            # The server answers in order.
+            # Without an id, it answers the oldest fitting request: the server answers in order.
             sent = ((id, one) for id, one in self._outgoing.items() if one.is_sent)
             id = next((id for id, one in sent if _is_answer(event, one.request)), None)
         outgoing = self.find(id)
@@ -343,7 +349,7 @@ class Unanswered:
         return outgoing
 
     def tell_answer(self, outgoing: Outgoing | None, event: Event) -> None:
-        """Tell ``event``; :meth:`asked` knows its request until it has been told."""
+        """Pass on ``event``; meanwhile, :meth:`asked` returns the request that it answers."""
         self._answered_now = outgoing
         self._tell(event)
         self._answered_now = None

@@ -1,8 +1,8 @@
 """The JSON Lines dialect from the client's side: requests out, events in. Pure.
 
-``docs/protocol.rst`` describes every message. What comes is read into the same events that the
-server rendered, so a client shows them as the server would; :mod:`twisted_chat.client.events`
-has the few that only a client knows. All texts of an event are safe to show on a terminal,
+``docs/protocol.rst`` describes every message. A line is parsed to the event that the server
+rendered, so a client can show events as the server would; :mod:`twisted_chat.client.events` has
+the few events that only a client has. All texts of an event are safe to show on a terminal,
 whatever the server sent.
 """
 
@@ -62,32 +62,32 @@ _TYPES = {request: name for name, request in jsonl.REQUESTS.items()}
 
 _STYLE = Style("en")
 
-#: Microseconds since 1970 UTC, of the years that a calendar can show wherever one is: to 9998.
+#: Microseconds since 1970, UTC, up to the year 9998, so that every time zone can show them.
 _Time = Annotated[int, msgspec.Meta(ge=0, lt=253_370_764_800_000_000)]
 
 #: The number of an entry in its room.
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
-#: A nickname or the name of a room, a text or a topic: longer ones than any server has are not
-#: kept, however long they are. In characters.
+#: A nickname or the name of a room, and a text or a topic, with their highest number of characters.
+#: No server allows more.
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Text = Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)]
 
-#: Lines that a server greets with.
+#: Lines of a server's message of the day, at most.
 MOTD_LINES = 1000
 
 
 class NotUnderstood(ValueError):
-    """What came is not a line of this dialect."""
+    """A received line does not belong to this dialect."""
 
 
 # -- out --------------------------------------------------------------------------------------
 
 
 def encode(request: Request) -> bytes:
-    """``request`` as a line, without its end.
+    """``request`` as a line, without the line's end.
 
-    :raises ControlCharacter: it holds what is no character at all, a lone surrogate.
+    :raises ControlCharacter: a text of the request contains a lone surrogate.
     """
     fields = {name: value for name, value in structs.asdict(request).items() if value is not None}
     try:
@@ -100,7 +100,7 @@ def encode(request: Request) -> bytes:
 
 
 class _Line(msgspec.Struct, tag_field="type", gc=False):
-    """One kind of line. Fields are as on the wire."""
+    """One kind of line, with the fields of the JSON object."""
 
     def event(self) -> Event:
         raise NotImplementedError
@@ -116,7 +116,7 @@ class _Said(_Line, tag="said"):
     id: str | None = None
 
     def event(self) -> Entry:
-        kind = cast("Kind", self.kind)  # a kind that is not known here is shown as something said
+        kind = cast("Kind", self.kind)  # an unknown kind is shown as a message
         return Entry(
             self.room, self.seq, self.time, kind, self.nickname, self.text, None, self.id, b""
         )
@@ -427,9 +427,9 @@ _known = frozenset(str(kind.__struct_config__.tag) for kind in _Line.__subclasse
 
 
 def decode(line: bytes) -> Event | None:
-    """The event on ``line``, without its end; None if it is of a type that is not known here.
+    """The event of ``line``, which has no line end; None if its type is unknown to this client.
 
-    :raises NotUnderstood: it is no line of the dialect.
+    :raises NotUnderstood: ``line`` does not belong to the dialect.
     """
     try:
         text = line.decode("utf-8")
@@ -445,9 +445,10 @@ def decode(line: bytes) -> Event | None:
 
 
 def as_json(event: Event) -> bytes:
-    """``event`` as a line of JSON that ends with LF, for programs that read what a client prints.
+    """``event`` as a line of JSON that ends with LF, for programs that read a client's output.
 
-    As the server sends it, but without the secret; and what only a client is told.
+    The line is as the server sends it, but without the client id, which is a secret. Events that
+    only a client has get a line too.
     """
     if isinstance(event, Receipt):
         return _line("ack", id=event.id, room=event.room, seq=event.number, time=event.time)

@@ -1,6 +1,7 @@
-"""What somebody is shown who comes in: the welcome, each room, and what was said there before.
+"""The events that a person is shown on entering: the welcome, each room and its earlier entries.
 
-It shows, and moves cursors to their place. It must not decide who may come in, nor tell others.
+It shows these events and sets the start of each cursor. It must not decide who may enter, nor
+notify other people.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from twisted_chat.core.room import Batch, Cursor, Room
 
 
 class Settings(msgspec.Struct):
-    """What the operator has chosen, which can be replaced; ``keep_days`` 0 keeps all for ever."""
+    """The operator's settings that can change while the server runs.
+
+    :param motd: the message of the day, by lines.
+    :param history_lines: entries that a newcomer is shown in a room, at most.
+    :param keep_days: days for which entries are kept; 0 keeps them for ever.
+    :param limits: the limits of this server.
+    """
 
     motd: tuple[str, ...] = ()
     history_lines: int = 20
@@ -28,7 +35,7 @@ class Settings(msgspec.Struct):
 
 
 class Arrivals:
-    """Shows people in."""
+    """Welcomes people to the chat and to its rooms."""
 
     def __init__(self, journal: Journal, catch_up: CatchUp, settings: Settings) -> None:
         self._journal = journal
@@ -42,7 +49,13 @@ class Arrivals:
         resumed: bool,
         id: str | None,
     ) -> None:
-        """Show that ``person`` is in the chat, and after which number each room goes on."""
+        """Show ``person`` a :class:`.Welcomed`.
+
+        :param starts: each room with the number of the last entry that the person saw there, or
+            None for a newcomer.
+        :param resumed: whether the person came back.
+        :param id: the id of the request.
+        """
         rooms = {room.name: self.starting_point(person, room, at) for room, at in starts}
         motd = () if resumed else self._settings.motd
         client_id, code = person.client_id, person.code
@@ -50,7 +63,11 @@ class Arrivals:
         person.show(Welcomed(person.name, motd, rooms, client_id, code, resumed, limits, id, log))
 
     def start(self, person: Person, cursor: Cursor, position: int | None, id: str | None) -> None:
-        """Give a cursor its place: after an entry that was seen, or where anybody starts."""
+        """Set the start of ``cursor``, then move it towards the end of the log.
+
+        :param position: the number of the last entry that ``person`` saw; None for a newcomer.
+        :param id: the id of the request.
+        """
         room = cursor.room
         cursor.position = self.starting_point(person, room, position)
         if position is not None and position > room.last:
@@ -65,21 +82,26 @@ class Arrivals:
         self._catch_up.advance(cursor, person)
 
     def starting_point(self, person: Person, room: Room, position: int | None) -> int:
-        """The number of the entry after which a new cursor starts: ``position``, that of an entry
-        that was seen, or where anybody starts.
+        """The number of the entry after which a new cursor starts.
+
+        It is ``position``, the last entry that ``person`` saw. For a newcomer (None), it is the
+        end of the log, or ``history_lines`` entries before it if the client wants a replay.
         """
         if position is not None and position > room.last:
-            return 0  # it is of a log that is no more: nothing is known to be the same
+            return 0  # the log was replaced by a shorter one: show all of it
         if position is not None:
             return max(0, position)
         lines = self._settings.history_lines if person.profile.wants_replay else 0
         return max(room.base, room.last - lines)
 
     def moved(self, person: Person, cursor: Cursor, id: str | None) -> None:
-        """Show that the room is the current one, and after which number it goes on there."""
+        """Show ``person`` an :class:`.Entered`: the cursor's room is their current room now.
+
+        ``id`` is the id of the request.
+        """
         room = cursor.room
         last = position_of(cursor)
-        assert last is not None  # it has its place
+        assert last is not None  # the start was set
         limits = self._settings.limits
         others = tuple(islice(room.presence.roster(room.members, person), limits.page))
         people_count = room.presence.roster_size(room.members, person)

@@ -1,8 +1,8 @@
 """Moving cursors towards the end of their logs, at the pace of their members.
 
-What is published reaches live cursors at once (:meth:`twisted_chat.core.room.Room.publish`). Any
-other cursor is moved here: from memory, or by having the log read, a run at a time, in turns with
-all others that are behind. It must not know who may be where.
+New entries reach live cursors at once (:meth:`twisted_chat.core.room.Room.publish`). This module
+moves the other cursors, which are behind: each in turn by one run of entries, from memory or from
+the log on disk. It must not know who may be in which room.
 """
 
 from __future__ import annotations
@@ -17,25 +17,27 @@ from twisted_chat.core.journal import Journal
 from twisted_chat.core.people import Person
 from twisted_chat.core.room import Batch, Cursor, Room, runs
 
-#: Entries in memory that are shown at once to whoever catches up.
+#: Entries in memory that a cursor is moved by at once, at most.
 PAGE = 100
 
-#: A reader further behind than this is told what it skips instead of being shown all of it.
+#: Entries that a person catches up with, at most; older ones are skipped (:class:`.LinesSkipped`).
 CATCH_UP_LIMIT = 100_000
 
-#: Whoever speaks in a large room of which most are behind waits for them, but no longer.
+#: Seconds for which a sender waits, at most, while most readers of a large room are lagging.
 CATCH_UP_SECONDS = 0.25
 
-#: Seconds of one turn of the reactor's loop in which entries are shown to those who catch up.
+#: Seconds that one turn of the reactor's loop spends on cursors that are behind.
 FEED_SECONDS = 0.01
 
-#: Entries that are read at one go for those who catch up.
+#: Entries that one read of the log returns for cursors that are behind, at most.
 READ = 500
 
 
 class CatchUp:
-    """All cursors that are behind. ``later`` calls a function after some seconds; ``seconds`` gives
-    seconds that never go backwards.
+    """Moves all cursors that are behind.
+
+    :param later: calls a function after a number of seconds.
+    :param seconds: a clock in seconds that never goes backwards.
     """
 
     def __init__(
@@ -47,36 +49,38 @@ class CatchUp:
         self._journal = journal
         self._call_later = later
         self._seconds = seconds
-        #: Cursors that go on in the next turn of the reactor's loop, and the seconds of this one in
-        #: which entries were shown to those who catch up.
+        #: Cursors that go on in the next turn of the reactor's loop.
         self._behind: deque[tuple[Cursor, Person]] = deque()
         self._is_feeding = False
+        #: Seconds that this turn has spent on cursors that are behind.
         self._fed = 0.0
-        #: Who waits for the entries of a room that come after a number, while they are read.
+        #: Cursors that wait for a read of the log, by the room and the number before its entries.
         self._reading: dict[tuple[str, int], list[tuple[Cursor, Person]]] = {}
 
     def when_caught_up(self, room: Room, callback: Callable[[], None]) -> None:
-        """Call ``callback`` once ``room`` does not run away from its readers, or a moment later."""
+        """Call ``callback`` when most readers of ``room`` are no longer lagging, or after
+        :data:`CATCH_UP_SECONDS`.
+        """
         room.waiting.append(callback)
         if len(room.waiting) == 1:
             self._call_later(CATCH_UP_SECONDS, partial(self._release_senders, room))
 
     def resume(self, person: Person) -> None:
-        """``person`` is ready for more: move the cursors that had to wait."""
+        """The outlet of ``person`` is ready for more: move the cursors that are not live."""
         for cursor in tuple(person.cursors.values()):
             if cursor not in cursor.room.live:
                 self.advance(cursor, person)
 
     def advance(self, cursor: Cursor, person: Person) -> None:
-        """Move a cursor towards the end of its log: a run now, and the rest when others have had
-        their turn, as far as its person takes it.
+        """Move ``cursor`` towards the end of its log: by one run now, and by the rest in later
+        turns, while the outlet of ``person`` is ready.
         """
         room = cursor.room
         if cursor.closed or cursor.waiting or not cursor.outlet.ready:
             return
         assert cursor.position is not None
         if cursor.position < room.last:
-            if self._fed >= FEED_SECONDS:  # what many are shown at once is rendered for each
+            if self._fed >= FEED_SECONDS:  # the rest of this turn belongs to others
                 self._advance_later(cursor, person)
                 return
             self._skip(cursor, person)
@@ -98,7 +102,7 @@ class CatchUp:
             callback()
 
     def _advance_later(self, cursor: Cursor, person: Person) -> None:
-        """Go on with a cursor in the next turn of the reactor's loop that has time for it."""
+        """Go on with ``cursor`` in a later turn of the reactor's loop, after those before it."""
         cursor.waiting = True
         self._behind.append((cursor, person))
         self._feed_next_turn()
@@ -109,7 +113,7 @@ class CatchUp:
             self._call_later(0, self._go_on)
 
     def _go_on(self) -> None:
-        """Move those that have waited since the last turn."""
+        """Move the cursors that have waited since the last turn, while this turn has time."""
         self._is_feeding = False
         self._fed = 0.0
         for _ in range(len(self._behind)):
@@ -122,7 +126,7 @@ class CatchUp:
             self._feed_next_turn()
 
     def _skip(self, cursor: Cursor, person: Person) -> None:
-        """Tell what cannot be shown any more, or is too much to be shown to a person."""
+        """Skip entries that were removed, or that are too many for a person, and show that."""
         room = cursor.room
         assert cursor.position is not None
         if cursor.position < room.base:
@@ -132,19 +136,19 @@ class CatchUp:
             self._skip_to(cursor, person, room.last - CATCH_UP_LIMIT)
 
     def _skip_removed(self, cursor: Cursor, person: Person, first: int) -> None:
-        """Entries before ``first`` are gone."""
+        """Skip the entries before ``first``, which were removed, and show that."""
         cursor.position = first - 1
         person.receive(Batch(cursor.room, (EntriesRemoved(cursor.room.name, first),)))
 
     def _skip_to(self, cursor: Cursor, person: Person, last: int) -> None:
-        """Entries up to ``last`` are not shown."""
+        """Skip the entries up to ``last``, and show that."""
         assert cursor.position is not None
         skipped = LinesSkipped(cursor.room.name, cursor.position + 1, last)
         cursor.position = last
         person.receive(Batch(cursor.room, (skipped,)))
 
     def _read(self, cursor: Cursor, person: Person) -> None:
-        """Have the next entries read, once for all who are at the same place."""
+        """Read the next entries from the log, once for all cursors at the same position."""
         room, position = cursor.room, cursor.position
         assert position is not None
         cursor.waiting = True
@@ -172,16 +176,16 @@ class CatchUp:
                 self._skip_to(cursor, person, through)
             elif not result:
                 self._skip_removed(cursor, person, through + 1)
-            elif result[0].number > position + 1:  # removed while it was being read
+            elif result[0].number > position + 1:  # the first were removed during the read
                 self._skip_removed(cursor, person, result[0].number)
             for batch in batches:
-                # Or else the rest is read again: when it is ready, or in another turn.
+                # Otherwise the rest is read again: when the outlet is ready, or in another turn.
                 if cursor.outlet.ready and self._seconds() <= end:
                     self._feed(cursor, person, batch)
             self.advance(cursor, person)
 
     def _feed(self, cursor: Cursor, person: Person, batch: Batch) -> None:
-        """Show the entries that come next, marked as old if they are from before one came."""
+        """Show the next entries: as :class:`.Replayed` those from before the person came."""
         events = batch.events
         first, last = events[0], events[-1]
         assert isinstance(first, Entry)
@@ -203,5 +207,7 @@ class CatchUp:
 
 
 def position_of(cursor: Cursor) -> int | None:
-    """The number of the last entry that a cursor was shown; None before its place is known."""
+    """The number of the last entry that the cursor's member was shown; None before its start is
+    set.
+    """
     return cursor.room.last if cursor in cursor.room.live else cursor.position

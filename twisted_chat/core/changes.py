@@ -1,19 +1,19 @@
-"""Changes: what all clients must see in the same order, as values.
+"""Changes: everything that all clients must see in the same order, as values.
 
-A session submits a change, the journal gives it its place in the one order, and
-:meth:`twisted_chat.core.chat.Chat.apply` carries it out there, on every node that applies the log.
-The rules:
+A session submits a change, the journal puts it into the one order, and every node applies it at
+that place (:meth:`twisted_chat.core.chat.Chat.apply`). The rules:
 
 * A change contains names, numbers and texts: no function, connection or other object of the
   process.
-* What depends on a clock, a setting, the network or chance is computed before the submission and
-  is in the change.
+* Values that depend on a clock, a setting, the network or chance are computed before the
+  submission, and the change contains them.
 * ``person`` is an author key (:mod:`twisted_chat.core.author`): it identifies a person on all
   nodes.
-* ``request`` and ``sender`` are numbers that only the submitting node understands: of the request
-  that waits for the answer, and of the session to which an entry is acknowledged.
+* Two numbers have a meaning only at the submitting node: ``request`` is the request that waits for
+  the answer, ``sender`` is the session to which an entry is acknowledged.
 
-A :class:`Draft` becomes an entry of the log. The others are applied, and not kept as history.
+A :class:`Draft` becomes an entry of the log. All other changes are applied and leave no entry.
+This module must not know how a change is ordered, stored or carried out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ from twisted_chat.core.names import Nickname, room_name
 
 
 class Draft(msgspec.Struct, gc=False):
-    """An entry before it has a number; ``time`` is in microseconds since 1970 UTC."""
+    """An entry before it has a number; the fields are those of :class:`.Entry`.
+
+    ``time`` is in microseconds since 1970 UTC. ``sender`` is the number of the session to which
+    the entry is acknowledged; 0 if there is none.
+    """
 
     room: str
     time: int
@@ -43,11 +47,11 @@ class Draft(msgspec.Struct, gc=False):
 
 
 class Enter(msgspec.Struct, frozen=True, tag=True):
-    """``person`` comes into the chat under a nickname, and into ``rooms``, the current one first.
+    """``person`` enters the chat under a nickname, and ``rooms``, the current one first.
 
-    Refused if somebody else holds the nickname. A person who is here already, on whatever node,
-    goes on at the one that submitted this, under the nickname that they have. ``source`` is the key
-    of a :class:`twisted_chat.core.sources.Source`.
+    It is refused if somebody else has the nickname. A person who is in the chat already, at any
+    node, moves to the submitting node and keeps their present nickname. ``source`` is the key of a
+    :class:`twisted_chat.core.sources.Source`.
     """
 
     person: bytes
@@ -58,7 +62,7 @@ class Enter(msgspec.Struct, frozen=True, tag=True):
 
 
 class Rename(msgspec.Struct, frozen=True, tag=True):
-    """``person`` has another nickname. Refused if somebody else holds it."""
+    """``person`` changes the nickname. It is refused if somebody else has the new one."""
 
     person: bytes
     nickname: Nickname
@@ -83,8 +87,10 @@ class Leave(msgspec.Struct, frozen=True, tag=True):
 
 
 class Depart(msgspec.Struct, frozen=True, tag=True):
-    """``person`` leaves the chat; with ``keeps_name``, their nickname is kept for them, or for
-    ``source``, until :class:`Forget`.
+    """``person`` leaves the chat.
+
+    With ``keeps_name``, nobody but this person or ``source`` can take the nickname until a
+    :class:`Forget`.
     """
 
     person: bytes
@@ -94,13 +100,16 @@ class Depart(msgspec.Struct, frozen=True, tag=True):
 
 
 class Forget(msgspec.Struct, frozen=True, tag=True):
-    """``person`` cannot come back: the nickname is not kept any more."""
+    """``person``, who has left, cannot come back any more: their nickname becomes free."""
 
     person: bytes
 
 
 class Tell(msgspec.Struct, frozen=True, tag=True):
-    """``person`` tells ``recipient``, who is called ``name``, something in private."""
+    """``person`` sends a private message to ``recipient`` (an author key), nicknamed ``name``.
+
+    ``time`` is in microseconds since 1970 UTC.
+    """
 
     person: bytes
     recipient: bytes
@@ -111,7 +120,7 @@ class Tell(msgspec.Struct, frozen=True, tag=True):
 
 
 class Answered(msgspec.Struct, frozen=True, tag=True):
-    """What became of the :class:`Tell` that ``node`` submitted for ``request``."""
+    """The outcome of the :class:`Tell` that ``node`` submitted for ``request``."""
 
     node: str
     request: int
@@ -119,31 +128,31 @@ class Answered(msgspec.Struct, frozen=True, tag=True):
 
 
 class Announce(msgspec.Struct, frozen=True, tag=True):
-    """The server says ``text``, to everybody or to one room."""
+    """The server announces ``text`` to ``room``, or to everybody (None)."""
 
     text: str
     room: str | None
 
 
 class Barrier(msgspec.Struct, frozen=True, tag=True):
-    """Nothing changes; the submitting node learns that all before it was applied."""
+    """Nothing changes; the submitting node learns that all earlier changes were applied."""
 
     request: int
 
 
 class Removed(msgspec.Struct, frozen=True, tag=True):
-    """The entries of ``room`` up to the number ``last`` are not kept any more."""
+    """The entries of ``room`` up to number ``last`` were removed from the log."""
 
     room: str
     last: int
 
 
 class KeptPerson(msgspec.Struct, frozen=True):
-    """What is kept of somebody who can come back with a code, on any node, also after a restart.
+    """The record of a person who can come back with a code, at any node, also after a restart.
 
-    ``code`` is its hash; ``rooms`` has each room with the number of the last entry that arrived,
-    or None, the current one first; ``ignored`` has the author key of each person they ignore, in
-    hexadecimal, with a name.
+    ``author`` is the author key. ``code`` is the hash of the code. ``rooms`` has each room, the
+    current one first, with the number of the last entry that arrived at the client, or None.
+    ``ignored`` has a pair for each ignored person: the author key in hexadecimal, and a nickname.
     """
 
     author: bytes
@@ -156,7 +165,10 @@ class KeptPerson(msgspec.Struct, frozen=True):
 
 
 class Keep(msgspec.Struct, frozen=True, tag=True):
-    """Keep ``people``, in place of what was kept of these authors, and not those ``forgotten``."""
+    """Write the records ``people``, each in place of the author's earlier one.
+
+    The records of the author keys in ``forgotten`` are deleted.
+    """
 
     people: tuple[KeptPerson, ...]
     forgotten: tuple[bytes, ...] = ()
@@ -168,7 +180,7 @@ class NodeGone(msgspec.Struct, frozen=True, tag=True):
     node: str
 
 
-#: What is applied and is no entry.
+#: The changes that leave no entry.
 Applied = (
     Enter
     | Rename
@@ -188,9 +200,9 @@ Change = Draft | Applied
 
 
 class RoomState(msgspec.Struct, frozen=True):
-    """What the log knows of a room: entries ``base + 1`` to ``last`` are kept.
+    """The state of a room in the log: entries ``base + 1`` to ``last`` are kept.
 
-    ``topic_by`` set the topic; empty if that is not kept any more.
+    ``topic_by`` is the nickname of the person who set the topic; empty if unknown.
     """
 
     name: str
@@ -201,7 +213,10 @@ class RoomState(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct, frozen=True, gc=False):
-    """``draft`` is on disk as ``entry``: since now if ``fresh``, or else since it first came."""
+    """``draft`` is on disk as ``entry``.
+
+    If not ``fresh``, the draft was a repeat, and the entry was on disk before.
+    """
 
     draft: Draft
     entry: Entry
@@ -218,33 +233,33 @@ class Failed(msgspec.Struct, frozen=True):
 class Ordered(msgspec.Struct, frozen=True):
     """``change`` has its place in the order.
 
-    ``rooms``: what the log knows there of the rooms that it opens, by name.
+    ``rooms`` has, by name, the state of the rooms that somebody enters with ``change``.
     """
 
     change: Applied
     rooms: Mapping[str, RoomState] = {}
 
 
-#: What comes back of a change.
+#: The answer of the journal to a submitted change.
 Outcome = Saved | Failed | Ordered
 
 
 class Group(msgspec.Struct, frozen=True):
-    """What became of changes that ``node`` submitted, in the order in which they are applied."""
+    """The outcomes of changes that ``node`` submitted, in the order in which they are applied."""
 
     node: str
     outcomes: Sequence[Outcome]
 
 
 def rooms_opened(change: Change) -> tuple[str, ...]:
-    """The rooms that somebody comes into with ``change``."""
+    """The names of the rooms that somebody enters with ``change``."""
     return change.rooms if isinstance(change, (Enter, Join)) else ()
 
 
 def announcement(text: str, room: str | None = None) -> Announce:
-    """What the server says, to everybody or to one room.
+    """An announcement of ``text`` to ``room``, or to everybody (None).
 
-    :raises Refusal: the text has a control character, or the room's name is not one.
+    :raises Refusal: ``text`` contains an unsafe character, or ``room`` is not a valid room name.
     """
     unsafe = find_unsafe(text)
     if unsafe is not None:

@@ -1,6 +1,7 @@
 """Which characters may reach another person's terminal.
 
-Pure functions on text, used on the way in (refuse) and on the way out (make visible).
+Pure functions on text. Unsafe characters are refused in a request, and made visible in an event.
+This module must not know where a text comes from or goes to.
 """
 
 from __future__ import annotations
@@ -8,39 +9,41 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# C0 but TAB, DEL, C1 (ECMA-48); line and paragraph separators; bidirectional embeddings,
-# overrides and isolates (Unicode UAX 9), which can make a line look like another one;
-# lone surrogates, which are no characters at all.
+# C0 controls except TAB, DEL, C1 controls (ECMA-48); line and paragraph separators;
+# bidirectional embeddings, overrides and isolates (Unicode UAX 9), which can make a line look
+# like another one; lone surrogates, which are not characters.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
-#: Unicode's pictures of the C0 controls begin here: U+241B is the picture of ESC.
+#: The first of Unicode's pictures of the C0 controls: U+241B is the picture of ESC (U+001B).
 _CONTROL_PICTURES = 0x2400
 
 
 def find_unsafe(text: str) -> str | None:
     """The first character of ``text`` that must not reach a terminal, or None."""
-    if text.isprintable():  # nearly every text is, and this is fast
+    if text.isprintable():  # fast, and true of nearly every text
         return None
     found = _UNSAFE.search(text)
     return found.group() if found else None
 
 
 def visible(text: str) -> str:
-    """``text`` with each unsafe character replaced by something that shows it was there."""
+    """``text`` with each unsafe character replaced by a picture of it, or by U+FFFD."""
     return text if text.isprintable() else _UNSAFE.sub(_picture, text)
 
 
 def named(character: str) -> str:
-    """``character`` as a refusal names it, such as ``U+1F642 (🙂, SLIGHTLY SMILING FACE)``."""
+    """The description of ``character`` in a refusal, such as ``U+1F642 (🙂, SLIGHTLY SMILING
+    FACE)``.
+    """
     number = f"U+{ord(character):04X}"
     name = unicodedata.name(character, "")
     category = unicodedata.category(character)
     if category[0] in "LNPS":
         name = f"{character}, {name}" if name else character
     elif category[0] == "M":
-        name = f"\u25cc{character}, {name}"  # on the dotted circle that stands for any letter
+        name = f"\u25cc{character}, {name}"  # U+25CC is a base for marks
     return f"{number} ({name})" if name else number
 
 

@@ -1,8 +1,8 @@
-"""The rooms and the people: what they may ask for, and what comes back of it.
+"""The chat: all rooms and people of one service, and the changes that sessions ask for.
 
-A session asks for something; what depends on limits, settings and the clock is checked here, and a
-change is submitted to the journal. :meth:`Chat.apply` gets all changes in the one order: entries
-are acknowledged and published, and :class:`twisted_chat.core.state.State` carries out the others.
+:class:`Chat` checks a session's request against limits, settings and the clock, and submits a
+change to the journal. :meth:`Chat.apply` gets all changes in the one order: entries are
+acknowledged and published, and :class:`twisted_chat.core.state.State` carries out the others.
 It must not know bytes, dialects or the reactor. Everything here runs on one thread.
 """
 
@@ -57,15 +57,15 @@ from twisted_chat.core.room import Room
 from twisted_chat.core.rooms import Rooms
 from twisted_chat.core.state import State, Waiting
 
-#: Called when a change is applied: with None, or with the reason why nothing was changed.
+#: Called when a change is applied: with None, or with the refusal if nothing was changed.
 Answer = Callable[[Refusal | None], None]
 
 
 class Chat:
-    """All rooms of one service.
+    """All rooms and people of one service.
 
-    ``clock`` gives microseconds since 1970 UTC; ``later`` calls a function after some seconds.
-    ``said(person, entry)``, if given, is called for each saved entry.
+    ``clock`` gives microseconds since 1970 UTC. ``later`` calls a function after some seconds.
+    ``said(person, entry)``, if given, is called for each entry of this node's people.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class Chat:
         self.default_room = room_name(default_room)
         self._settings = Settings(motd, history_lines, keep_days, limits)
         self.reserved = Reserved(ALWAYS_RESERVED) if reserved is None else reserved
-        #: How often something was refused, by the code of the refusal.
+        #: The number of refusals, by code.
         self.refused: Counter[str] = Counter()
-        #: Where the operator wants to know who had which name.
+        #: Writes the audit log, if the operator wants one.
         self.audit: Audit = not_audited
         self._catch_up = CatchUp(journal, later, identities.clock)
         self._rooms = Rooms(later)
@@ -109,17 +109,17 @@ class Chat:
             self._arrivals,
             self.keeper,
         )
-        #: What people ask for.
+        #: Lists, history and search.
         self.reading = Reading(journal, self._rooms, self._state.room_names, lambda: self.limits)
         self._requests = count(1)
-        #: Rooms that somebody makes who is coming in, each as often as that.
+        #: For each room that does not exist yet, the number of entering people who create it.
         self._being_made: Counter[str] = Counter()
         self._outcomes = Outcomes(journal.node, self._state, said)
 
     def open(self, opened: Callable[[Refusal | None], None]) -> None:
-        """Open the log, then call ``opened`` with None, or with the reason why it cannot be opened.
+        """Open the log, then call ``opened`` with None, or with the refusal if it cannot be opened.
 
-        Until then, there are no rooms.
+        There are no rooms before that.
         """
 
         def answered(result: Sequence[RoomState] | Refusal) -> None:
@@ -135,12 +135,12 @@ class Chat:
 
     @property
     def log_lasts(self) -> bool:
-        """Whether what is said outlives the server."""
+        """Whether the log outlives the server."""
         return self._journal.lasts
 
     @property
     def limits(self) -> Limits:
-        """They can be replaced at any time."""
+        """The limits of this server, which can be replaced at any time."""
         return self._settings.limits
 
     @limits.setter
@@ -149,22 +149,22 @@ class Chat:
 
     @property
     def ignored(self) -> IgnoredPeople:
-        """Those whom somebody ignores."""
+        """The people whom at least one other person ignores."""
         return self._state.ignored
 
     def configure(self, *, motd: tuple[str, ...], history_lines: int, keep_days: float) -> None:
-        """Change what can be changed while people are here; as on making it."""
+        """Replace these settings while the server runs; the arguments are those of the class."""
         self._settings.motd = motd
         self._settings.history_lines = history_lines
         self._settings.keep_days = keep_days
 
-    # -- coming, going and being called -------------------------------------------------------
+    # -- entering, leaving and nicknames ------------------------------------------------------
 
-    # Each of these submits a change and calls ``answer`` when it is applied. ``id`` is that of the
-    # request, which what is shown repeats.
+    # Methods with ``answer`` submit a change and call it when the change is applied. ``id`` is the
+    # id of the request; the events that answer it repeat it.
 
     def connected(self, person: Person) -> int:
-        """``person`` has connected; returns the number of the session."""
+        """Register ``person``, who has connected; returns the number of the session."""
         self.registry.add(person)
         return self._outcomes.number(person)
 
@@ -178,25 +178,25 @@ class Chat:
         *,
         resumed: bool = False,
     ) -> None:
-        """Give ``person`` the nickname and take them to those of these rooms that they may see, the
-        current one first.
+        """Let ``person`` into the chat under the nickname ``name``, and into those rooms of
+        ``positions`` that they may see. The first one becomes the current room.
 
-        :raises Refusal: the nickname is too long, the rooms or those that they make are too many,
-            or the name of a new one is too long. If the nickname is taken, that is answered.
+        :raises Refusal: the nickname or the name of a new room is too long, or the rooms or the
+            new rooms are too many. ``answer`` gets the refusal if the nickname is taken.
         """
         self._check_length(name.text, self.limits.nickname)
         positions = self.reading.visible(person, positions)
         self._check_rooms(len(positions))
         source = person.source
         new = self._check_new_rooms(person, positions)
-        self.identities.forget_old()  # no name is kept for them any more
+        self.identities.forget_old()  # ``name`` may be kept for one of them
 
         def entered(refusal: Refusal | None) -> None:
             self._being_made.subtract(new)
             if refusal is not None:
                 gone = [name for name in counted if name not in self._rooms]
                 source.uncount_new_rooms([name for name in gone if not self._being_made[name]])
-            self._being_made += Counter()  # drops those at 0
+            self._being_made += Counter()  # drops the counts of 0
             answer(refusal)
 
         counted = source.count_new_rooms(new)
@@ -207,12 +207,11 @@ class Chat:
     def come_back(
         self, person: Person, positions: Positions, answer: Answer, id: str | None = None
     ) -> bool:
-        """``person``, who was never away for the others, has another connection.
+        """Welcome ``person``, who is still in the chat, over another connection.
 
-        Returns whether they come into more rooms; then ``answer`` is called when they are there.
+        Returns whether they enter more rooms; if so, ``answer`` is called when they are in them.
 
-        :raises Refusal: the rooms or those that they make are too many, or the name of a new one
-            is too long.
+        :raises Refusal: the rooms or the new rooms are too many, or a new room's name is too long.
         """
         positions = self.reading.visible(person, positions)
         self._check_rooms(len({*person.cursors, *positions}), len(person.cursors))
@@ -236,10 +235,10 @@ class Chat:
         return bool(others)
 
     def join(self, person: Person, room: str, answer: Answer, id: str | None = None) -> None:
-        """Take ``person`` to another room, which becomes their current one.
+        """Let ``person`` into ``room``, which becomes their current room.
 
-        :raises Refusal: the name is not one for a room, they may not see it, they are in too many
-            rooms, or have made too many.
+        :raises Refusal: ``room`` is not a valid name or is hidden from ``person``, or they are in
+            too many rooms or have created too many.
         """
         name = self.reading.seen(person, room)
         if name not in person.cursors:
@@ -249,12 +248,14 @@ class Chat:
         self._submit(Join(person.author, (name,), request))
 
     def leave_room(self, person: Person, room: Room, answer: Answer, id: str | None = None) -> None:
-        """Take ``person`` out of ``room``; the last room they came to becomes the current one."""
+        """Take ``person`` out of ``room``. If it was their current room, the room that they joined
+        last becomes the current one.
+        """
         request = self._expect(Waiting(answer, person, {}, id))
         self._submit(Leave(person.author, room.name, request))
 
     def leave(self, person: Person, answer: Answer, *, keeps_name: bool = False) -> None:
-        """Take ``person`` out of the chat, after all that they said; show them no more entries."""
+        """Take ``person`` out of the chat after all their messages; show them no more entries."""
         for cursor in person.cursors.values():
             cursor.closed, cursor.position = True, None
             cursor.room.live.pop(cursor, None)
@@ -262,18 +263,18 @@ class Chat:
         self._submit(Depart(person.author, keeps_name, person.source.key, request))
 
     def forget(self, person: Person) -> None:
-        """``person``, who has left, cannot come back: the nickname is not kept any more."""
+        """Free the nickname of ``person``, who has left and cannot come back any more."""
         self._submit(Forget(person.author))
 
     def positions(self, person: Person) -> Positions:
-        """How far ``person`` has seen each room, the current one first."""
+        """The last entry that ``person`` was shown in each room, the current room first."""
         cursors = sorted(person.cursors.values(), key=lambda c: c.room is not person.current)
         return {cursor.room.name: position_of(cursor) for cursor in cursors}
 
     def rename(self, person: Person, name: Nickname, answer: Answer, id: str | None = None) -> None:
-        """Change a nickname.
+        """Change the nickname of ``person`` to ``name``.
 
-        :raises Refusal: the new one is too long. If it is taken, that is answered.
+        :raises Refusal: it is too long. ``answer`` gets the refusal if it is taken.
         """
 
         def is_called_so(refusal: Refusal | None) -> None:
@@ -298,9 +299,9 @@ class Chat:
         kind: Kind = "say",
         message_id: str | None = None,
     ) -> None:
-        """Put a line into the room's log; it is shown once it is saved.
+        """Submit an entry to the log of ``room``; it is shown once it is saved.
 
-        :raises Refusal: it is too long.
+        :raises Refusal: ``text`` is too long.
         """
         self._check_text(text)
         draft = Draft(
@@ -316,7 +317,7 @@ class Chat:
         self._journal.submit((draft,))
 
     def say_many(self, person: Person, room: Room, says: Sequence[Say]) -> None:
-        """Put several lines into the room's log, under their ids: none is too long."""
+        """Submit several entries to the log of ``room``; the caller has checked their length."""
         name, time, nickname = room.name, self._clock(), person.nickname.text
         author, number = person.author, person.number
         self._journal.submit(
@@ -329,9 +330,9 @@ class Chat:
     def set_topic(
         self, person: Person, room: Room, topic: str, message_id: str | None = None
     ) -> None:
-        """Give the room a topic.
+        """Set the topic of ``room``.
 
-        :raises Refusal: it is too long.
+        :raises Refusal: ``topic`` is too long.
         """
         if len(topic) > self.limits.topic:
             raise TopicTooLong(limit=self.limits.topic)
@@ -340,9 +341,9 @@ class Chat:
     def tell(
         self, person: Person, name: str, text: str, answer: Answer, id: str | None = None
     ) -> None:
-        """Tell one person something in private.
+        """Send a private message to the person with the nickname ``name``.
 
-        :raises Refusal: it is too long, nobody has that name, or they are not reading.
+        :raises Refusal: ``text`` is too long, nobody has this name, or the person is not reading.
         """
         self._check_text(text)
         recipient = self.person(name)
@@ -353,18 +354,18 @@ class Chat:
         self._submit(Tell(person.author, *told, request))
 
     def announce(self, announcement: Announce) -> None:
-        """Say something as the server, to everybody or to one room."""
+        """Submit an announcement by the server, to everybody or to one room."""
         self._submit(announcement)
 
     def common(
         self, positions: Mapping[str, int], told: str, reply: Callable[[Mapping[str, int]], None]
     ) -> None:
-        """Give ``reply`` how much of what a program saw of the log that it kept ``told`` of is the
-        same in this one, at once if that is certain: the number of the last such entry by room.
+        """Call ``reply`` with the number, by room, of the last entry that a program saw and this
+        log has, as :meth:`.Journal.common` does; at once if the log was surely not replaced.
         """
 
         def found(result: Mapping[str, int] | Refusal) -> None:
-            # Where that cannot be read, nothing is known to be the same.
+            # If the log cannot be read, none of the entries is surely the same.
             reply(dict.fromkeys(positions, 0) if isinstance(result, Refusal) else result)
 
         if not told or told == self._journal.told or not any(positions.values()):
@@ -375,9 +376,9 @@ class Chat:
     # -- asking -------------------------------------------------------------------------------
 
     def person(self, name: str) -> Anybody:
-        """Who has this nickname.
+        """The person with this nickname.
 
-        :raises NoSuchPerson: nobody.
+        :raises NoSuchPerson: nobody has it.
         """
         try:
             found = self.registry.find(nickname(name))
@@ -388,47 +389,47 @@ class Chat:
         return found
 
     def person_known_as(self, author: bytes) -> Anybody | None:
-        """Who in the chat has this author key."""
+        """The person in the chat with this author key, or None."""
         return self._state.people.get(author)
 
     @property
     def room_count(self) -> int:
-        """How many rooms there are."""
+        """The number of rooms."""
         return len(self._rooms)
 
     @property
     def deliveries(self) -> int:
-        """How many entries were handed to connections since the start, each as often as it was."""
+        """Deliveries of an entry to a connection since the server started."""
         return self._rooms.deliveries
 
     # -- the service --------------------------------------------------------------------------
 
     def remove_old(self) -> None:
-        """Begin to remove the entries that are older than is to be kept."""
+        """Begin to remove the entries that are older than ``keep_days``; do nothing if it is 0."""
         if self._settings.keep_days:
             age = int(self._settings.keep_days * 86_400_000_000)
             now = self._clock()
             self._journal.remove_before(now - age, now)
 
     def barrier(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` when all that was said until now is saved and shown."""
+        """Call ``callback`` when all changes submitted until now are applied."""
         self._submit_barrier(lambda refusal: callback())
 
     @property
     def full(self) -> bool:
-        """Whether so much waits to be saved that people should not be read for now."""
+        """Whether the journal's queue is full, so that connections should not be read now."""
         return self._journal.full
 
     def when_space(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` once :attr:`full` no longer holds."""
+        """Call ``callback`` once :attr:`full` is False."""
         self._journal.when_space(callback)
 
     def when_caught_up(self, room: Room, callback: Callable[[], None]) -> None:
-        """Call ``callback`` once ``room`` does not run away from its readers, or a moment later."""
+        """As :meth:`.CatchUp.when_caught_up`: wait for the lagging readers of ``room``."""
         self._catch_up.when_caught_up(room, callback)
 
     def stop(self, stopped: Callable[[], None]) -> None:
-        """Tell everybody, save what was said, close the log, then call ``stopped``."""
+        """Tell everybody, save all drafts, close the log, then call ``stopped``."""
         self.barrier(self._stopping)
         self._journal.stop(stopped)
 
@@ -443,28 +444,28 @@ class Chat:
     # -- how people are shown their rooms -----------------------------------------------------
 
     def restyle(self, person: Person) -> None:
-        """``person`` is to be shown their rooms in another way, or over another connection."""
+        """Show ``person`` their rooms in their present style and over their present connection."""
         self._state.restyle(person)
 
     def resume(self, person: Person) -> None:
-        """``person`` is ready for more: move the cursors that had to wait."""
+        """The connection of ``person`` is ready for more: move the cursors that had to wait."""
         self._catch_up.resume(person)
 
     def away(self, person: Person) -> None:
-        """``person`` is away for a moment: nobody waits for them."""
+        """``person`` has lost the connection: no sender waits for this reader any more."""
         self.restyle(person)
         for cursor in person.cursors.values():
             cursor.room.away += not cursor.away
             cursor.away = True
 
     def apply(self, group: Group) -> None:
-        """Acknowledge what of ``group`` was said here; publish and carry it out in its order."""
+        """Acknowledge the entries of this node's people; publish and carry out all in order."""
         self._outcomes.apply(group)
 
     # -- submitting ---------------------------------------------------------------------------
 
     def _expect(self, waiting: Waiting) -> int:
-        """The number of a request that ``waiting`` is for."""
+        """A new request number, whose change ``waiting`` waits for."""
         request = next(self._requests)
         self._state.waiting[request] = waiting
         return request
@@ -482,7 +483,7 @@ class Chat:
             raise NameTooLong(limit=limit)
 
     def _check_new_rooms(self, person: Person, names: Iterable[str]) -> list[str]:
-        """Those of the rooms that do not exist yet, if ``person`` may make them."""
+        """The names of rooms that do not exist yet, if ``person`` may create them."""
         new = [name for name in names if name not in self._rooms and name != self.default_room]
         for name in new:
             self._check_length(name, self.limits.room)
@@ -494,6 +495,6 @@ class Chat:
             raise LineTooLong(limit=self.limits.text)
 
     def _check_rooms(self, count: int, before: int = 0) -> None:
-        """Whoever is in more rooms already, from before a limit was lowered, may stay."""
+        """A person who is in ``before`` rooms since the limit was higher may stay in them."""
         if count > max(self.limits.rooms, before):
             raise TooManyRooms(limit=self.limits.rooms)

@@ -1,11 +1,11 @@
-"""The one table of requests: a row says everything that is known about one of them.
+"""The one table of requests, with a row for each.
 
-The session takes the states and the method that answers from here; flood control the cost; JSON
-Lines its names; the text dialect, its help, the client's completion and ``docs/commands.rst`` the
-rest. A new request is a class in :mod:`twisted_chat.core.requests`, a method of the session, and a
-row here.
+The session reads the states and the answering method from a row, flood control the cost, and JSON
+Lines the type. The text dialect, its help, the client's completion and ``docs/commands.rst`` use
+the rest. A new request needs a class in :mod:`twisted_chat.core.requests`, a method of the session,
+and a row here.
 
-It must not know how a line is read (:mod:`twisted_chat.dialects.commands` does), nor the session.
+It must not know how a line is parsed (:mod:`twisted_chat.dialects.commands` does), nor the session.
 """
 
 from __future__ import annotations
@@ -47,15 +47,16 @@ from twisted_chat.core.requests import (
 )
 from twisted_chat.i18n.language import LANGUAGES, N_, catalogue
 
-#: Characters of a word that is looked at: more than twice those of the longest name of a command.
+#: The longest word that is compared with names of commands, in characters: more than twice the
+#: longest name.
 WORD_LIMIT = 32
 
 
 class State(enum.Enum):
-    """The state of a conversation: see :mod:`twisted_chat.core.session`."""
+    """The state of a session: see :mod:`twisted_chat.core.session`."""
 
     CHOOSING = enum.auto()
-    #: The name is chosen, and it is not known yet whether it is theirs.
+    #: The client has chosen a nickname, which the chat has not accepted yet.
     ENTERING = enum.auto()
     CHATTING = enum.auto()
     CLOSED = enum.auto()
@@ -74,7 +75,7 @@ class Form(enum.Enum):
     OPTIONAL_WORD = enum.auto()
     TEXT = enum.auto()
     SWITCH = enum.auto()
-    #: A text that is done, not said.
+    #: The text of a :class:`.Say` of the kind ``act``.
     ACTION = enum.auto()
     NAME_AND_TEXT = enum.auto()
     ROOM_AND_WORDS = enum.auto()
@@ -84,7 +85,7 @@ class Form(enum.Enum):
 
 
 class Argument(enum.Enum):
-    """What stands first after a command's name: the client completes it."""
+    """The kind of a command's first argument, which the client completes."""
 
     TEXT = enum.auto()
     PERSON = enum.auto()
@@ -96,21 +97,22 @@ class Argument(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One row: a request, who may ask it when, what it costs, and what it is called.
+    """One row: a request, its legal states, its cost and its names.
 
     :param request: the class of the request.
-    :param handler: the method of the session that answers it; empty if only a client knows it.
-    :param states: the states in which it is legal; in any other one it is refused.
-    :param cost: tokens of flood control. Each line takes one before it is read; what a request
-        costs beyond that is taken once it was answered, and the lines behind it wait.
-    :param json: its ``type`` in JSON Lines; empty if programs cannot ask it.
-    :param names: what people type after the slash: a name for each of
-        :data:`~twisted_chat.i18n.language.LANGUAGES`, in that order, then others. Without case or
-        accents. None if it cannot be typed.
-    :param form: how the text after the name is read.
-    :param first: what the first argument is.
+    :param handler: the method of the session that answers it; empty for a command of a client,
+        which never reaches a session.
+    :param states: the states in which it is legal; in any other state it is refused.
+    :param cost: tokens of flood control. Each line takes one token before it is parsed; the rest
+        of the cost is taken after the answer, and the lines behind it wait.
+    :param json: its ``type`` in JSON Lines; empty if programs cannot send it.
+    :param names: the names that people type after the slash: one for each of
+        :data:`~twisted_chat.i18n.language.LANGUAGES`, in that order, then aliases; all in lower
+        case and without accents. Empty if it cannot be typed.
+    :param form: how the text after the name is parsed.
+    :param first: the kind of the first argument.
     :param arguments: the arguments as the help shows them.
-    :param help: what it does, in one sentence.
+    :param help: its effect, in one sentence.
     """
 
     request: type[Request]
@@ -129,7 +131,7 @@ class Command:
         return self.names[LANGUAGES.index(language)]
 
     def usage(self, language: str) -> str:
-        """How to type it, in ``language``."""
+        """The command with its arguments, such as ``/join ROOM``, in ``language``."""
         name = self.name(language)
         if not self.arguments:
             return f"/{name}"
@@ -142,14 +144,15 @@ class Table:
     def __init__(self, rows: Iterable[Command]) -> None:
         self.rows = tuple(rows)
         self.by_request = {row.request: row for row in self.rows}
-        #: Those that can be typed, in the order of the help.
+        #: The rows of commands that can be typed, in the order of the help.
         self.typed = tuple(row for row in self.rows if row.names)
         self._by_name = {name: row for row in self.typed for name in row.names}
 
     def find(self, name: str) -> Command:
         """The row of the command called ``name``, with or without its slash.
 
-        :raises UnknownCommand: there is none; the nearest one, if any, is named.
+        :raises UnknownCommandNear: there is none, but one with a similar name.
+        :raises UnknownCommand: there is none.
         """
         key = key_of(name.removeprefix("/"))
         if key in self._by_name:
@@ -161,8 +164,9 @@ class Table:
 
 
 def key_of(word: str) -> str:
-    """``word`` without case and accents; "" if it is much longer than any that is known: to
-    decompose it takes time that grows with the square of its marks.
+    """``word`` in lower case and without accents; "" if it is longer than :data:`WORD_LIMIT`.
+
+    The limit is there because decomposition takes time that grows with the square of the marks.
     """
     if len(word) > WORD_LIMIT:
         return ""
@@ -252,7 +256,7 @@ TABLE = Table(
             arguments=N_("NAME"),
             help=N_("Change your name."),
         ),
-        Command(  # what is said is no command
+        Command(  # the typed form of an action; a plain message has no command
             request=Say,
             handler="_say",
             json="say",

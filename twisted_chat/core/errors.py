@@ -2,7 +2,8 @@
 
 A refusal is an answer, not an internal error: its one line tells a person why a request was
 refused, and what to do. It has a stable code for programs and a template for people, which is
-translated when it is shown. Internal errors are ordinary exceptions and are never defined here.
+translated when it is shown. An internal error is an ordinary exception, never a refusal; the person
+is shown :class:`InternalError` in its place. This module must not know who is refused what.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class NameStart(NameCharacter):
 
 
 class NameMarks(NameCharacter):
-    """``character`` is a mark that is repeated, or one more than its letter may have."""
+    """``character`` is a mark that is repeated, or exceeds the ``limit`` of marks on a letter."""
 
     template = N_(
         "That name cannot be used: the mark {character} is repeated, or its letter has "

@@ -84,10 +84,10 @@ class Entered(Event, frozen=True):
     ``people`` are the others, at most a page of ``people_count``. ``last`` is the number of the
     entry before the next one that is shown: for a newcomer, that of the room's last entry; for a
     client that comes back, or has not read everything yet, that of the last entry it was shown.
-    Entries are kept for ``keep_days`` days (0: for ever), with ``until_stop`` no longer than until
-    the server stops. ``replaced``: the log is not the one that the program saw; entries that it saw
-    after ``last`` are not in it, and their numbers belong to others. ``topic_by`` is the person who
-    set the topic, or "" if unknown.
+    Entries are kept for ``keep_days`` days (0: for ever); with ``until_stop``, only until the
+    server stops. ``replaced``: the log is not the one that the program saw; entries that it saw
+    after ``last`` are not in it, and other entries have their numbers. ``topic_by`` is the nickname
+    of the person who set the topic, or "" if unknown.
     """
 
     room: str
@@ -247,7 +247,7 @@ class HistoryShown(Event, frozen=True):
     """A page of a room's log, oldest first; ``first`` is the oldest number that can be shown.
 
     If ``before`` or ``after`` is not 0, the page is not full although there are more entries
-    before or after that number: nearly all up to there are by people whom the client ignores.
+    before or after that number: the client ignores the authors of nearly all entries up to there.
     """
 
     room: str

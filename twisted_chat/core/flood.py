@@ -1,27 +1,29 @@
-"""Flood control: the rate at which lines are taken, as a token bucket.
+"""Flood control: a token bucket, which limits the rate of lines.
 
-Pure: the time is a parameter. Nothing is dropped; a line without a token waits.
+Pure: the time is a parameter. Nothing is dropped; a line without a token waits. It must not know
+whose lines they are.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-#: A token is whole from here on: the waits are rounded, and must not leave a rest of nothing.
+#: Tokens that count as a whole one: after a rounded wait, slightly less than 1 may be there.
 _WHOLE = 1 - 1e-6
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """``burst`` lines at once, and ``per_second`` lines a second in the long run."""
+    """``burst`` lines at once, and ``per_second`` lines per second in the long run."""
 
     burst: float
     per_second: float
 
 
 class TokenBucket:
-    """Counts lines, or anything else, against a :class:`Rate`. It is full at first.
+    """Counts lines, or other units, against a :class:`Rate`. A new bucket is full.
 
-    ``now`` is in seconds. A clock that was set back gives no tokens and takes none.
+    ``now`` is always the time in seconds. If the clock was set back, the bucket gains no tokens and
+    loses none.
     """
 
     def __init__(self, rate: Rate, now: float) -> None:
@@ -30,18 +32,18 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float) -> float:
-        """Count one line; returns the seconds until the next may come."""
+        """Count one line; returns the seconds until the next line may come."""
         self._fill(now)
         self._tokens -= 1
         return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._rate.per_second
 
     def whole(self, now: float) -> int:
-        """How many lines may come now."""
+        """The number of lines that may come now."""
         self._fill(now)
         return max(0, int(self._tokens + (1 - _WHOLE)))
 
     def take_many(self, count: int) -> None:
-        """Count ``count`` lines, no more than :meth:`whole` has just said."""
+        """Count ``count`` lines, at most the number that :meth:`whole` has just returned."""
         self._tokens -= count
 
     def wait(self, now: float) -> float:
@@ -50,12 +52,12 @@ class TokenBucket:
         return 0.0 if self._tokens >= _WHOLE else (1 - self._tokens) / self._rate.per_second
 
     def charge(self, tokens: float, now: float) -> None:
-        """Count what has been done already: at most a whole burst is owed afterwards."""
+        """Count ``tokens`` of work that is done already; the debt grows to one burst at most."""
         self._fill(now)
         self._tokens = max(self._tokens - tokens, min(self._tokens, -self._rate.burst))
 
     def time_to_fill(self, now: float) -> float:
-        """The seconds until nothing that was counted matters any more."""
+        """The seconds until the bucket is full, so that nothing counted matters any more."""
         self._fill(now)
         return (self._rate.burst - self._tokens) / self._rate.per_second
 

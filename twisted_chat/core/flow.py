@@ -1,6 +1,7 @@
-"""One rate, and the lines that wait for it: the one whose turn it is gets the next token.
+"""One rate and the takers (connections) that wait for its tokens, the least recently served first.
 
-Pure: the clock and its timers are parameters. It must not know what the rate is of.
+Pure: the clock and its timers are parameters. It must not know whose rate it is, nor what a token
+is for.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from twisted_chat.core.flood import Rate, TokenBucket
 
 
 class Timer(Protocol):
-    """What :meth:`Clock.callLater` returns."""
+    """The result of :meth:`Clock.callLater`: a call that can be cancelled."""
 
     def cancel(self) -> object: ...
 
 
 class Clock(Protocol):
-    """Seconds that never go backwards, and timers."""
+    """A clock in seconds that never goes backwards, with timers."""
 
     def seconds(self) -> float: ...
 
@@ -28,31 +29,32 @@ class Clock(Protocol):
 
 
 class Taker(Protocol):
-    """Takes tokens, and waits if there is none."""
+    """Takes tokens, and waits if there is none: a connection, for its lines."""
 
-    #: When it had the last one.
+    #: The time, in seconds, at which it took the last token.
     served: float
-    #: Its place among those that wait, by number; -1 if it does not wait.
+    #: The number of its entry in the queue; -1 if it does not wait.
     place: int
 
     def grant(self) -> None:
-        """It has a token."""
+        """Called when the taker, which waited, has been given a token."""
 
 
 _order = count()
 
 
 class Flow:
-    """One rate, and the connections whose lines wait for it: with one timer for all of them."""
+    """One rate (None: unlimited) and the takers that wait for it, with one timer for all."""
 
     __slots__ = ("_clock", "_gone", "_heap", "_timer", "bucket")
 
     def __init__(self, clock: Clock, rate: Rate | None) -> None:
         self._clock = clock
         self.bucket = None if rate is None else TokenBucket(rate, clock.seconds())
-        #: Those that wait, the one that was served longest ago first; and those that do
-        #: not any more, whose place is another one: how many that are.
+        #: The queue: ``served``, ``place`` and the taker, the least recently served first. An item
+        #: is stale if the taker's place is another one by now: it left.
         self._heap: list[tuple[float, int, Taker]] = []
+        #: The number of stale items.
         self._gone = 0
         self._timer: Timer | None = None
 
@@ -63,7 +65,7 @@ class Flow:
             self._timer = self._clock.callLater(0, self._serve)
 
     def take(self, taker: Taker) -> bool:
-        """Take a token, unless there is none or others wait for it."""
+        """Take a token for ``taker``; returns False if there is none or others wait for one."""
         now = self._clock.seconds()
         if self.bucket is not None:
             if self._timer is not None or self.bucket.wait(now):
@@ -73,31 +75,31 @@ class Flow:
         return True
 
     def available(self) -> int | None:
-        """How many tokens could be taken now, if nobody waits for them; None is any number."""
+        """The number of tokens that can be taken now, 0 if others wait; None if unlimited."""
         if self.bucket is None:
             return None
         return 0 if self._timer is not None else self.bucket.whole(self._clock.seconds())
 
     def take_many(self, taker: Taker, count: int) -> None:
-        """Take ``count`` of the tokens that are available."""
+        """Take ``count`` tokens for ``taker``, at most :meth:`available`."""
         if self.bucket is not None:
             self.bucket.take_many(count)
             taker.served = self._clock.seconds()
 
     def wait(self, taker: Taker) -> None:
-        """Serve ``taker`` when it is its turn."""
+        """Queue ``taker``: its :meth:`~Taker.grant` is called when its turn comes."""
         taker.place = next(_order)
         heappush(self._heap, (taker.served, taker.place, taker))
         if self._timer is None:
             self._set_timer()
 
     def leave(self, taker: Taker) -> None:
-        """``taker`` does not wait any more."""
+        """Take ``taker`` out of the queue."""
         if taker.place < 0:
-            return  # it is being served
+            return  # it has its token already
         taker.place = -1
         self._gone += 1
-        if 2 * self._gone > len(self._heap):  # or else thousands that go take a second
+        if 2 * self._gone > len(self._heap):  # not at each leave: thousands take a second
             self._heap = [item for item in self._heap if item[2].place == item[1]]
             heapify(self._heap)
             self._gone = 0

@@ -1,8 +1,8 @@
-"""Who can come back: as the same person, over another connection.
+"""Codes and client ids, with which a person can come back over another connection.
 
-A program comes back with its client id, a person with the code that was shown on coming in, which
-changes whenever it is used. Of a code, only its hash is kept. It must not know what a person is.
-Everything here runs on one thread.
+A program comes back with its client id. A person comes back with the code that the server showed
+when they entered the chat; each use replaces it by a new code. Only the hash of a code is kept.
+This module must not know what a person is. Everything here runs on one thread.
 """
 
 from __future__ import annotations
@@ -15,50 +15,57 @@ from typing import Generic, TypeVar
 
 PersonT = TypeVar("PersonT", bound=Hashable)
 
-#: No vowels, so that no words arise, and nothing that is easily taken for something else.
+#: The characters of codes: no vowels, so that no words arise, and no ``l``, ``0`` or ``1``.
 _ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 
-#: A code is so many groups of so many letters: 95 bits, of which 80 are a secret that nobody
-#: guesses, however many codes there are and however long it takes.
+#: Groups in a code, and characters in each group. A code has 95 random bits: enough that nobody
+#: guesses one of many codes.
 GROUPS = 5
 GROUP = 4
 
 
 def _nothing() -> None:
-    """Nobody needs to know."""
+    """The default callback: does nothing."""
 
 
 def _nobody(person: object) -> None:
-    """Nobody needs to know."""
+    """The default callback for a person: does nothing."""
 
 
 class Identities(Generic[PersonT]):
-    """``window`` is how many seconds somebody who is gone can come back with a code, and
-    ``clock`` gives seconds that never go backwards.
+    """Finds the person that a code or a client id belongs to.
+
+    :param window: seconds for which a person who has left can come back with a code.
+    :param clock: a clock in seconds that never goes backwards.
     """
 
     def __init__(self, window: float, clock: Callable[[], float]) -> None:
         self.window = window
-        #: Called with each person with a code who is forgotten.
+        #: Called with each person who had a code and is forgotten.
         self.on_forget: Callable[[PersonT], None] = _nobody
         self.clock = clock
         self._by_client: dict[bytes, PersonT] = {}
         self._by_code: dict[bytes, PersonT] = {}
         self._clients: dict[PersonT, bytes] = {}
-        #: The hashes of each one's codes: the one that holds, and before it, while it may not
-        #: have been seen, the one that was used last.
+        #: The hashes of each person's valid codes: the newest last. Before it, the previous code
+        #: stays until the newest is known to have arrived.
         self._codes: dict[PersonT, list[bytes]] = {}
+        #: People who left, the first to leave first: the time in seconds, and the callback.
         self._gone: OrderedDict[PersonT, tuple[float, Callable[[], None]]] = OrderedDict()
 
     def add_client(self, person: PersonT, author: bytes) -> None:
-        """``person``, a program, can come back with the client id whose author key this is."""
+        """Let ``person``, a program, come back with its client id.
+
+        ``author`` is the author key of the client id.
+        """
         self._clients[person] = author
         self._by_client[author] = person
 
     def add_code(self, person: PersonT) -> str:
-        """``person`` can come back with the code that is returned.
+        """Give ``person`` a new code, such as ``bcdf-ghjk-mnpq-rstv-wxz2``, and return it.
 
-        The one before works as well until :meth:`forget_last_code`: the new one may get lost.
+        The previous code is valid until :meth:`forget_last_code`, as the new one may get lost on
+        its way to the client.
         """
         letters = [secrets.choice(_ALPHABET) for _ in range(GROUPS * GROUP)]
         code = hash_code("".join(letters))
@@ -72,14 +79,14 @@ class Identities(Generic[PersonT]):
         )
 
     def forget_last_code(self, person: PersonT) -> None:
-        """Only the newest code of ``person`` holds from now on."""
+        """Make all codes of ``person`` but the newest invalid."""
         codes = self._codes.get(person, [])
         for old in codes[:-1]:
             del self._by_code[old]
         del codes[:-1]
 
     def take_code_back(self, person: PersonT) -> None:
-        """The newest code of ``person`` was never shown: the one before holds."""
+        """Make the newest code of ``person``, which was never shown, invalid."""
         codes = self._codes.get(person, [])
         if codes:
             del self._by_code[codes.pop()]
@@ -87,13 +94,14 @@ class Identities(Generic[PersonT]):
             self._codes.pop(person, None)
 
     def is_newest(self, person: PersonT, code: str) -> bool:
-        """Whether ``code`` is the newest one of ``person``."""
+        """Whether ``code`` is the newest code of ``person``."""
         return self._codes.get(person, [b""])[-1] == hash_code(code)
 
     def gone(self, person: PersonT, forgotten: Callable[[], None] = _nothing) -> bool:
-        """``person`` has lost the connection and left: from now on the window counts.
+        """Start the window of ``person``, who has lost the connection and left.
 
-        ``forgotten()`` is called when they cannot come back any more. Returns whether they can.
+        Returns whether they can come back. If so, ``forgotten()`` is called when they no longer
+        can.
         """
         self.forget_old()
         if person not in self._codes:
@@ -102,11 +110,11 @@ class Identities(Generic[PersonT]):
         return True
 
     def back(self, person: PersonT) -> None:
-        """``person`` is here again."""
+        """End the window of ``person``, who has come back."""
         self._gone.pop(person, None)
 
     def forget(self, person: PersonT) -> None:
-        """``person`` cannot come back."""
+        """Forget the codes and the client id of ``person``, who cannot come back any more."""
         _, forgotten = self._gone.pop(person, (0, _nothing))
         codes = self._codes.pop(person, None)
         for code in codes or ():
@@ -117,14 +125,15 @@ class Identities(Generic[PersonT]):
         forgotten()
 
     def forget_client(self, person: PersonT) -> None:
-        """``person``, a program, cannot come back with its client id."""
+        """Forget the client id of ``person``, a program."""
         author = self._clients.pop(person, None)
         if author is not None and self._by_client.get(author) == person:
             del self._by_client[author]
 
     def let_go(self, person: PersonT) -> None:
-        """``person`` has come back elsewhere: nothing here leads to them, nor is anything forgotten
-        that is kept of them.
+        """Remove ``person``, who has come back as another session, here or at another node.
+
+        No callback is called: the other session has their record and their nickname.
         """
         self._gone.pop(person, None)
         for code in self._codes.pop(person, ()):
@@ -132,11 +141,11 @@ class Identities(Generic[PersonT]):
         self.forget_client(person)
 
     def by_client(self, author: bytes) -> PersonT | None:
-        """Who has the client id whose author key this is."""
+        """The person whose client id has the author key ``author``, or None."""
         return self._by_client.get(author)
 
     def by_code(self, code: str) -> PersonT | None:
-        """Who was told this code, however it is written."""
+        """The person with this code, or None; case, hyphens and spaces do not matter."""
         self.forget_old()
         return self._by_code.get(hash_code(code))
 
@@ -145,21 +154,24 @@ class Identities(Generic[PersonT]):
         return list(self._codes)
 
     def newest_code(self, person: PersonT) -> bytes | None:
-        """The hash of the newest code of ``person``."""
+        """The hash of the newest code of ``person``; None if they have no code."""
         codes = self._codes.get(person)
         return codes[-1] if codes else None
 
     def forget_old(self) -> None:
-        """Forget those whose window is over."""
+        """Forget the people whose window is over."""
         end = self.clock() - self.window
         while self._gone:
             person, (since, _) = next(iter(self._gone.items()))
             if since >= end:
-                break  # in the order in which they went
+                break  # all others left later
             self.forget(person)
 
 
 def hash_code(code: str) -> bytes:
-    """What is kept of a code, however it is written. It is random, so that one hash is enough."""
+    """The SHA-256 hash of ``code``, 32 bytes; case, hyphens and spaces do not matter.
+
+    One round without salt is enough: a code is random.
+    """
     letters = code.replace("-", "").replace(" ", "").lower()
     return sha256(letters.encode("utf-8", "surrogatepass")).digest()

@@ -1,8 +1,8 @@
 """Ignore lists: a person is ignored, not a name.
 
-A person is known by their author key, which stays theirs whatever they call themselves and over
-whatever connection they come back; somebody else who takes their name is not ignored. It must not
-know what is hidden from whom, only who is meant. Everything here runs on one thread.
+An ignored person is identified by the author key, which does not change with the nickname or the
+connection. Somebody else who takes the nickname is not ignored. This module must not know which
+events are hidden from whom. Everything here runs on one thread.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from weakref import WeakValueDictionary
 
 from twisted_chat.core.names import folded
 
-#: People whom one person can ignore.
+#: People whom one person can ignore, at most.
 IGNORED_LIMIT = 100
 
 _AUTHOR_KEY = re.compile("[0-9a-f]{32}")
 
 
 def is_author_key(text: str) -> bool:
-    """Whether ``text`` can be an author key, in hexadecimal."""
+    """Whether ``text`` has the form of an author key: 16 bytes in hexadecimal, lower case."""
     return _AUTHOR_KEY.fullmatch(text) is not None
 
 
 class Ignored:
-    """Somebody whom at least one person ignores; ``name`` is how they are called now."""
+    """A person whom at least one other person ignores; ``name`` is their present nickname."""
 
     __slots__ = ("__weakref__", "author", "name")
 
@@ -35,30 +35,30 @@ class Ignored:
 
 
 class IgnoredPeople:
-    """All who are ignored by anybody, as long as they are."""
+    """All people whom at least one other person ignores, as long as that lasts."""
 
     def __init__(self) -> None:
         self._people: WeakValueDictionary[bytes, Ignored] = WeakValueDictionary()
 
     def get(self, author: bytes, name: str) -> Ignored:
-        """The one with this author key, who is called ``name`` if that is not known better."""
+        """The ignored person with the author key ``author``, created as ``name`` if unknown."""
         found = self._people.get(author)
         if found is None:
             found = self._people[author] = Ignored(author, name)
         return found
 
     def called(self, author: bytes, name: str) -> None:
-        """Somebody, who may be ignored, is called ``name`` from now on."""
+        """The person with the author key ``author`` changed the nickname to ``name``."""
         found = self._people.get(author)
         if found is not None:
             found.name = name
 
 
 class IgnoreList:
-    """Those whom one person ignores, in the order in which that began."""
+    """The people whom one person ignores, in the order in which they were added."""
 
     def __init__(self) -> None:
-        #: With the name that each had when it began.
+        #: By author key: the ignored person, and their nickname when they were added.
         self._people: dict[bytes, tuple[Ignored, str]] = {}
 
     def __len__(self) -> int:
@@ -74,9 +74,10 @@ class IgnoreList:
         self._people.setdefault(person.author, (person, person.name))
 
     def remove(self, name: str) -> Ignored:
-        """Ignore no longer who is called ``name`` now; or else who was when it began.
+        """Remove the person whose present nickname is ``name``, or else the person who had this
+        nickname when they were added.
 
-        :raises KeyError: nobody who is ignored.
+        :raises KeyError: there is no such person.
         """
         wanted = folded(name)
         for names in (

@@ -1,7 +1,7 @@
-"""The journal's interface: it orders changes, keeps entries, and hands both back in their order.
+"""The journal's interface: it orders changes, keeps entries, and returns both in their order.
 
 It is the only way to the disk. It must not know sessions, connections or the reactor. Its promise:
-an entry that was handed back is on disk, in one fixed place of its room. The implementations
+a returned entry is on disk, at a fixed place in its room. The implementations
 (:mod:`twisted_chat.journal`) pass one contract test.
 """
 
@@ -18,7 +18,10 @@ from twisted_chat.core.events import Entry
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a search found, the latest first; of each entry, what stands around the first word."""
+    """The results of a search, newest first.
+
+    ``snippets`` has, for each entry, the part of its text around the first word.
+    """
 
     entries: tuple[Entry, ...]
     snippets: tuple[str, ...]
@@ -31,21 +34,21 @@ class HistoryReader(Protocol):
 
 
 class SearchReader(Protocol):
-    """Called back on the reactor thread with what was found, or a refusal."""
+    """Called back on the reactor thread with the results of a search, or a refusal."""
 
     def __call__(self, result: Found | Refusal, /) -> None: ...
 
 
 class CommonReader(Protocol):
-    """Called back on the reactor thread with a number for each room, or a refusal."""
+    """Called back on the reactor thread with the number of an entry for each room, or a refusal."""
 
     def __call__(self, result: Mapping[str, int] | Refusal, /) -> None: ...
 
 
 class Journal(Protocol):
-    """What the chat, the service and its metrics need of a log.
+    """A log, as the chat, the service and its metrics use it.
 
-    Every method is called on the reactor thread, and so is what it calls back.
+    Every method and every callback is called on the reactor thread, except :attr:`measured`.
     """
 
     # -- opening and closing ------------------------------------------------------------------
@@ -55,38 +58,40 @@ class Journal(Protocol):
         apply: Callable[[Group], None],
         opened: Callable[[Sequence[RoomState] | Refusal], None],
     ) -> None:
-        """Open the log, then call ``opened`` with the rooms in which anything is kept, or with the
-        reason why it cannot be opened. That may be before this returns, or later.
+        """Open the log.
 
-        After that, ``apply`` gets each group of changes in the one order: those that were submitted
-        here, and those of other nodes.
+        :param apply: gets each group of changes, of this node and of others, in the one order.
+        :param opened: called once before any group, during this call or later: with the states of
+            the rooms in the log, or with the refusal if it cannot be opened.
         """
 
     def stop(self, stopped: Callable[[], None]) -> None:
-        """Have what was submitted committed and applied, close the log, then call ``stopped``.
+        """Commit and apply all submitted changes, close the log, then call ``stopped``.
 
-        A draft that is submitted after this call comes back as :class:`Failed`. A
-        :class:`~twisted_chat.core.changes.Keep` that is submitted while the last groups are applied
-        is still written.
+        A draft that is submitted after this call comes back as
+        :class:`~twisted_chat.core.changes.Failed`. A :class:`~twisted_chat.core.changes.Keep` that
+        is submitted while the last groups are applied is still written.
         """
 
     @property
     def node(self) -> str:
-        """The name of this node in the groups; empty where there is only one."""
+        """The name of this node in the groups; empty if there is only one node."""
 
     # -- changes ------------------------------------------------------------------------------
 
     def submit(self, changes: Sequence[Change]) -> None:
-        """Put ``changes`` behind all that was submitted here before.
+        """Queue ``changes`` behind all changes that were submitted at this node before.
 
-        A draft comes back as :class:`Saved` or :class:`Failed`, any other change as
-        :class:`Ordered`. Only a :class:`~twisted_chat.core.changes.Keep`, which is submitted alone,
-        is given to the other nodes alone, and is written behind the commits.
+        A draft comes back as :class:`~twisted_chat.core.changes.Saved` or
+        :class:`~twisted_chat.core.changes.Failed`, any other change as
+        :class:`~twisted_chat.core.changes.Ordered`. The exception is a
+        :class:`~twisted_chat.core.changes.Keep`: it must be the only change in the call, only the
+        other nodes get it, and it is written after the waiting commits.
         """
 
     @property
     def full(self) -> bool:
-        """Whether the queue takes no more for now."""
+        """Whether the queue of changes is full: submitters should wait."""
 
     def when_space(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once the queue is no longer full."""
@@ -96,10 +101,12 @@ class Journal(Protocol):
     def read_after(
         self, room: str, after: int, through: int, limit: int, reply: HistoryReader
     ) -> None:
-        """Read the first ``limit`` entries numbered above ``after``, up to ``through``."""
+        """Read the first ``limit`` entries of ``room`` with numbers above ``after``, up to
+        ``through`` inclusive.
+        """
 
     def read_before(self, room: str, before: int, limit: int, reply: HistoryReader) -> None:
-        """Read the last ``limit`` entries numbered below ``before``."""
+        """Read the last ``limit`` entries of ``room`` with numbers below ``before``."""
 
     def search(
         self,
@@ -111,51 +118,64 @@ class Journal(Protocol):
         without: Collection[bytes] = (),
         hidden: Collection[str] = (),
     ) -> None:
-        """Find the latest ``limit`` entries that hold all of ``words``, the latest first, but for
-        those of the authors ``without`` and those in the rooms ``hidden``, among all that was
-        submitted here before.
+        """Find the newest ``limit`` entries that contain all of ``words``, newest first.
 
-        Searches of one ``source`` are made one after the other.
+        The search covers all entries that were submitted at this node before.
+
+        :param words: the words, separated by blanks.
+        :param room: the room to search; None for all rooms.
+        :param reply: called with the results.
+        :param source: searches of the same source run one after the other.
+        :param without: author keys; their entries are left out.
+        :param hidden: names of rooms; their entries are left out.
         """
 
     def people(self) -> Sequence[KeptPerson]:
-        """Who was kept when the log was closed last: to be asked when it has been opened."""
+        """The records of people that were in the log when it was opened; empty if they cannot be
+        read. Call this once the log is open.
+        """
 
     @property
     def told(self) -> str:
-        """What a client is to keep of the log, so that :meth:`common` can tell if it was replaced.
+        """The identity of the log, which a client keeps; :meth:`common` needs it to find out
+        whether the log was replaced.
 
-        A text of at most 512 ASCII characters.
+        It is a text of at most 512 ASCII characters.
         """
 
     def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
-        """How much of what a client saw is the same in this log.
+        """Find the last entry of each room that a client saw and this log surely has.
 
-        ``positions``: the number of the last entry that it saw in each room; ``told``: what it
-        kept of the log. Where the number in the reply is lower, the log was replaced since, and
-        what comes after that number may be something that the client never saw.
+        If the number in the reply is lower than the client's, the log was replaced since then, and
+        entries after that number may be others than the client saw.
+
+        :param positions: the number of the last entry that the client saw in each room.
+        :param told: the value of :attr:`told` that the client kept.
+        :param reply: called with the number of the entry for each room.
         """
 
     # -- retention ----------------------------------------------------------------------------
 
     def remove_before(self, time: int, now: int | None = None) -> None:
-        """Begin to remove entries from before ``time``, in small steps behind the commits; each
-        comes back as a :class:`~twisted_chat.core.changes.Removed`.
+        """Begin to remove entries from before ``time``, in small steps between the commits.
 
-        Times are in microseconds since 1970 UTC. If the clock says ``now``, and that is too far
-        from what it said last, nothing is removed: see :mod:`twisted_chat.journal.retention`.
+        Each step comes back as a :class:`~twisted_chat.core.changes.Removed`.
+
+        :param time: microseconds since 1970 UTC.
+        :param now: the time of the clock, in the same unit. If it is too far from the clock's last
+            believed time, nothing is removed: see :mod:`twisted_chat.journal.retention`.
         """
 
     @property
     def confirmed(self) -> int:
-        """A time, in microseconds since 1970 UTC, that the operator says was reached; 0: none."""
+        """The date that the operator has confirmed, in microseconds since 1970 UTC; 0 if none."""
 
     @confirmed.setter
     def confirmed(self, time: int) -> None: ...
 
     @property
     def max_size(self) -> int:
-        """Bytes that the log may have on disk; 0 is any number."""
+        """The largest size of the log on disk, in bytes; 0 for no limit."""
 
     @max_size.setter
     def max_size(self, size: int) -> None: ...
@@ -168,24 +188,25 @@ class Journal(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether the log takes what it is given."""
+        """Whether the log accepts drafts."""
 
     @property
     def obstacle(self) -> str:
-        """Why the log takes nothing now, in English; empty if it does."""
+        """The reason why the log accepts no drafts now, in English; empty if it accepts them."""
 
     @property
     def outstanding(self) -> int:
-        """How many changes were submitted here and have not been applied."""
+        """The number of changes that were submitted at this node and are not applied yet."""
 
     @property
     def size(self) -> int:
-        """Bytes of the log on disk, as they were a moment ago; 0 before it is opened."""
+        """The size of the log on disk a moment ago, in bytes; 0 before it is opened."""
 
     @property
     def measured(self) -> Callable[[Sequence[Outcome], float], None] | None:
-        """Called with what became of the drafts of each group, and the seconds that it took, on
-        whatever thread writes; to be set before the log is opened.
+        """Called for each commit with the outcomes of its drafts, and its duration in seconds.
+
+        It is called on the thread that writes. Set it before the log is opened.
         """
 
     @measured.setter

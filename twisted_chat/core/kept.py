@@ -1,10 +1,14 @@
-"""Who can come back with a code after the server was started again.
+"""The records of people with a code, with which they can come back after a restart of the server.
 
-The log keeps of each person the hash of the code, the nickname, how far each room was seen and
-whom they ignore. It is written behind the commits: on coming, on going, within a second when one
-changes but what was seen, and that about twice a minute (:meth:`Keeper.look`). So after a server
-that was killed, lines of the last half minute may be shown once more; after one that was stopped,
-none is.
+A record (:class:`.KeptPerson`) has the hash of the code, the nickname, the last entry seen in each
+room, the ignored people and the style. It is written to the log after the waiting commits:
+
+* when the person enters, and when they leave;
+* within a second when a field other than the last entries changes (:meth:`Keeper.changed`);
+* about twice a minute when the last entries change (:meth:`Keeper.look`).
+
+So after the server was killed, a person who comes back may see lines of the last half minute
+again; after an orderly stop, none. This module must not know sessions or the format of the log.
 """
 
 from __future__ import annotations
@@ -20,51 +24,59 @@ from twisted_chat.core.journal import Journal
 #: Seconds from one :meth:`Keeper.look` to the next.
 INTERVAL = 1.0
 
-#: Looks in which everybody is looked at once; but of more people than this, so many at each.
+#: Looks in which each person is examined once, unless there are more people than one look may
+#: examine: at most ``AT_ONCE``.
 LOOKS = 30
 AT_ONCE = 500
 
 
 class Person(Hashable, Protocol):
-    """What is known here of somebody with a code."""
+    """A person with a code, as far as this module knows them."""
 
+    #: The author key.
     author: bytes
 
     def kept(self) -> KeptPerson | None:
-        """What is to be kept of them; None if they are not in the chat."""
+        """The person's present record; None if they have no code, or no accepted nickname yet."""
 
 
 PersonT = TypeVar("PersonT", bound=Person)
 
 
 class Keeper(Generic[PersonT]):
-    """Keeps those whom ``identities`` knows in ``journal``."""
+    """Writes the records of the people in ``identities`` to ``journal``, and finds earlier ones."""
 
     def __init__(self, journal: Journal, identities: Identities[PersonT]) -> None:
         self._journal = journal
         self._identities = identities
         self._clock = identities.clock
         identities.on_forget = self.forget
-        #: Those of before the start who have not come back, by their code.
+        #: Records from before the start whose person has not come back, by the hash of the code;
+        #: and that hash by author key.
         self._before: dict[bytes, KeptPerson] = {}
         self._codes_before: dict[bytes, bytes] = {}
+        #: The time, in seconds, at which those records expire.
         self._until = 0.0
-        #: Those whom other nodes keep, by their code, and the code of each author.
+        #: Records that other nodes wrote, by the hash of the code; and that hash by author key.
         self._elsewhere: dict[bytes, KeptPerson] = {}
         self._codes_elsewhere: dict[bytes, bytes] = {}
+        #: The record of each person that was written last.
         self._saved: dict[PersonT, KeptPerson] = {}
         self._changed: dict[PersonT, None] = {}
         self._forgotten: list[bytes] = []
         self._round: Iterator[PersonT] = iter(())
 
     def start(self) -> None:
-        """Know again who could come back when the server ended, from now on for a whole window."""
+        """Read the records of the log; their codes are valid for a whole window from now on."""
         self._before = {person.code: person for person in self._journal.people()}
         self._codes_before = {person.author: person.code for person in self._before.values()}
         self._until = self._clock() + self._identities.window
 
     def take(self, code: str) -> KeptPerson | None:
-        """Who was told ``code`` before the start; nobody else is given them."""
+        """The record with ``code`` that another node wrote, or that is from before the start.
+
+        None if there is no such record. A record from before the start is returned only once.
+        """
         hashed = hash_code(code)
         elsewhere = self._elsewhere.get(hashed)
         if elsewhere is not None:
@@ -74,12 +86,12 @@ class Keeper(Generic[PersonT]):
         return self._before.pop(hashed, None)
 
     def put_back(self, person: KeptPerson) -> None:
-        """They did not come back: the code holds on."""
+        """Put back a record that was taken: its person could not enter. The code stays valid."""
         if person.code not in self._elsewhere:
             self._before[person.code] = person
 
     def learn(self, change: Keep) -> None:
-        """Another node keeps these people."""
+        """Remember the records that another node wrote or deleted."""
         for author in [*(person.author for person in change.people), *change.forgotten]:
             self._forget_elsewhere(author)
             self._before.pop(self._codes_before.pop(author, b""), None)
@@ -88,33 +100,33 @@ class Keeper(Generic[PersonT]):
             self._codes_elsewhere[person.author] = person.code
 
     def _forget_elsewhere(self, author: bytes) -> None:
-        """The person with this author key is kept here: what others kept does not hold."""
+        """Forget the record of ``author`` that another node wrote."""
         self._elsewhere.pop(self._codes_elsewhere.pop(author, b""), None)
 
     def changed(self, person: PersonT) -> None:
-        """Write how ``person`` is now, in a moment."""
+        """Write the record of ``person``, who has changed, at the next look."""
         self._changed[person] = None
 
     def save(self, person: PersonT, kept: KeptPerson | None) -> None:
-        """Write ``kept`` of ``person`` now."""
+        """Write the record ``kept`` of ``person`` now; do nothing if it is None."""
         if kept is not None:
             self._saved[person] = kept
             self._forget_elsewhere(kept.author)
             self._journal.submit((Keep((kept,)),))
 
     def forget(self, person: PersonT) -> None:
-        """``person`` cannot come back: remove them, in a moment."""
+        """Delete the record of ``person``, who cannot come back any more, at the next look."""
         self._changed.pop(person, None)
         self._saved.pop(person, None)
         self._forgotten.append(person.author)
 
     def let_go(self, person: PersonT) -> None:
-        """``person`` is kept elsewhere from now on."""
+        """Write no more records of ``person``: another session, here or at another node, does."""
         self._changed.pop(person, None)
         self._saved.pop(person, None)
 
     def look(self) -> None:
-        """Write what has changed; to be called once an :data:`INTERVAL`."""
+        """Write the records that have changed. Call this once every :data:`INTERVAL`."""
         self._identities.forget_old()
         if self._before and self._clock() > self._until:
             self._forgotten += [person.author for person in self._before.values()]
@@ -123,11 +135,11 @@ class Keeper(Generic[PersonT]):
         self._write([*self._changed, *self._next()])
 
     def save_all(self) -> None:
-        """The server stops: write how everybody is now."""
+        """Write all records that have changed: the server stops."""
         self._write(self._identities.people())
 
     def _next(self) -> list[PersonT]:
-        """Some people, in turn."""
+        """The next people to examine, in turn."""
         everybody = self._identities.people()
         count = min(AT_ONCE, -(-len(everybody) // LOOKS))
         some = list(islice(self._round, count))

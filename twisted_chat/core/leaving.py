@@ -1,9 +1,11 @@
-"""How a person leaves, and what is kept so that they can come back.
+"""Leaving the chat, and the state that is kept so that a person can come back.
 
-* A program that gave a client id has a grace period, during which the others are not told.
+* A program that gave a client id has a grace period after a lost connection. It stays in its rooms
+  meanwhile, and the others see nothing.
 * A person leaves at once; their code and nickname are kept for a while.
 
-Lines that were received and not handled are counted, and the person is told their number.
+Lines that were received but dropped are counted, and the person is shown their number
+(:class:`.NotSent`). This module must not know bytes, nor how a person enters.
 """
 
 from __future__ import annotations
@@ -24,11 +26,14 @@ from twisted_chat.core.talking import Speaker
 
 
 def nobody(refusal: Refusal | None) -> None:
-    """Nobody waits for the answer."""
+    """The ``answer`` for a change whose outcome nobody waits for: does nothing."""
 
 
 def arrived(positions: Positions, connection: Link) -> Positions:
-    """How much of what was shown up to ``positions`` has arrived at the other side."""
+    """The last entry of each room that has surely arrived at the client.
+
+    ``positions`` has the last entry of each room that was sent.
+    """
     missing = connection.missing()
     return {
         room: missing[room] - 1 if room in missing else position
@@ -44,24 +49,24 @@ class Leaver(Speaker):
         self._state = State.CHOOSING
         self._keeps_client_id = False
         self._absence: object = None
-        #: The source that this person counts for while they are away.
+        #: The source that counts this person as away.
         self._absent_from: Source | None = None
-        #: How far each room was seen, when that was looked at last.
+        #: The last entry of each room that had arrived, when this was last computed.
         self._positions: Positions = {}
-        #: Whether the code that was shown last has arrived; until then, the one before holds too.
+        #: Tells whether the newest code has arrived; until then, the previous code is valid too.
         self._code_arrived: Callable[[], bool] | None = None
-        #: Lines that were dropped, which was not told.
+        #: Dropped lines, not counting those of which the person was shown the number.
         self._not_sent = 0
-        #: Whether the connection is lost, which is postponed.
+        #: Whether the connection is lost, and the loss is handled after the present request.
         self._loss_waits = False
-        #: Who this person turned out to be: the connection is theirs.
+        #: The session of the same person that has taken over this connection.
         self._successor: Leaver | None = None
 
-    # -- what is kept --------------------------------------------------------------------------
+    # -- the record that is kept ---------------------------------------------------------------
 
     def kept(self) -> KeptPerson | None:
         if self._state is State.ENTERING:
-            return None  # it is not known yet who they are
+            return None  # the chat has not accepted the nickname yet
         if self._state is not State.CLOSED:
             self._positions = arrived(self._chat.positions(self), self._connection)
         code = self._chat.identities.newest_code(self)
@@ -78,11 +83,13 @@ class Leaver(Speaker):
         )
 
     def has_changed(self, code: str) -> bool:
-        """Whether ``code``, one of this person's, is an old one: the new one has arrived."""
+        """Whether ``code``, a code of this person, is the previous one although the newest one has
+        arrived. If so, the previous one becomes invalid.
+        """
         return not self._chat.identities.is_newest(self, code) and self._forget_last_code()
 
     def _forget_last_code(self) -> bool:
-        """Only the newest code holds, if it has arrived; returns whether it has."""
+        """Make the previous code invalid if the newest one has arrived; returns whether it has."""
         if self._code_arrived is None or not self._code_arrived():
             return False
         self._code_arrived = None
@@ -92,12 +99,12 @@ class Leaver(Speaker):
     def _code_was_shown(self) -> None:
         if self.code:
             self._code_arrived = self._connection.arrival()
-            self._code_arrived()  # it tells no sooner than when it is asked again
+            self._code_arrived()  # under TLS, only a second call can return True
 
     # -- lines that were not handled -----------------------------------------------------------
 
     def lines_dropped(self, count: int) -> None:
-        """``count`` lines that waited were dropped: that is told, or when the person comes back."""
+        """Show that ``count`` waiting lines were dropped: now, or when the person comes back."""
         if self._successor is not None:
             self._successor.lines_dropped(count)
         elif self._loss_waits:
@@ -114,12 +121,14 @@ class Leaver(Speaker):
             self._has_lost = True
 
     def _cancel(self, request: Cancel) -> None:
-        self.show(NothingWaits())  # or else they would wait in front of it
+        self.show(NothingWaits())  # if lines waited, the connection has handled the request
 
     # -- the connection ends -------------------------------------------------------------------
 
     def ended(self) -> None:
-        """The other side will say nothing more: also what a program leaves behind that dies."""
+        """The other side has ended its half of the connection, as the system does for a program
+        that dies.
+        """
         if self._under_way:
             self._postponed.append(self.ended)
         elif self._state is State.CHATTING and self._keeps_client_id:
@@ -131,16 +140,16 @@ class Leaver(Speaker):
             self._state = State.CLOSED
 
     def connection_lost(self, connection: Link) -> Callable[[], None] | None:
-        """The connection broke off, or was closed.
+        """``connection`` was lost or closed.
 
-        Returns what is to be called when the grace period is over, for somebody who has one.
+        Returns the function to call when the grace period is over, or None if there is none.
         """
         if self._under_way:
             return self._lose_later(connection)
         if self._successor is not None:
             return self._successor.connection_lost(connection)
         if connection is not self._connection:
-            return None  # they have come back over another one
+            return None  # the person has come back over another one
         self._forget_last_code()
         self._code_arrived = None
         self._connection = NoConnection(connection.source)
@@ -157,7 +166,7 @@ class Leaver(Speaker):
         return None
 
     def _lose_later(self, connection: Link) -> Callable[[], None]:
-        """The connection is lost while a request waits for its answer: that comes first."""
+        """Handle the loss of ``connection`` after the request that waits for its answer."""
         over: list[Callable[[], None] | None] = []
 
         def lose() -> None:
@@ -176,7 +185,7 @@ class Leaver(Speaker):
 
     def goes_on_elsewhere(self) -> None:
         if self._state is State.ENTERING:
-            return  # they are about to come back here
+            return  # this session is the one with which they come back
         self._chat.identities.let_go(self)
         self._chat.keeper.let_go(self)
         self._absence = None
@@ -189,7 +198,7 @@ class Leaver(Speaker):
             self._connection.close()
 
     def _absence_over(self, absence: object) -> None:
-        """The grace period is over, or too many others of the same source are away, too."""
+        """The grace period is over, or too many people of the same source are away: leave."""
         if self._absence is absence:
             self._absence = None
             self._come_from_absence()
@@ -209,11 +218,11 @@ class Leaver(Speaker):
         self._chat.registry.remove(self)
 
     def _depart(self) -> None:
-        """Leave, in such a way that a person can come back with their code."""
+        """Leave the chat; a person can come back with their code."""
         self._chat.audit("left", self.address, self.nickname.text)
         source, connection = self.source, self._connection
         if self.profile.resumes_by_number:
-            self._chat.identities.forget(self)  # it knows its numbers itself
+            self._chat.identities.forget(self)  # a program keeps its positions itself
         else:
             self._positions = self._chat.positions(self)
         is_known = self._can_come_back(source)
@@ -223,7 +232,7 @@ class Leaver(Speaker):
             self._count_as_absent(source)
 
     def _can_come_back(self, source: Source) -> bool:
-        """Whether one can come back; the nickname is kept that long."""
+        """Whether this person can come back; their nickname is kept until they no longer can."""
 
         def forgotten() -> None:
             source.remove_absent(self)
@@ -232,12 +241,12 @@ class Leaver(Speaker):
         return self._chat.identities.gone(self, forgotten)
 
     def _count_as_absent(self, source: Source) -> None:
-        """The nickname counts for ``source``; if that has too many, somebody is forgotten."""
+        """Count this person as away for ``source``, which forgets people if it has too many."""
         self._absent_from = source
         source.add_absent(self, partial(self._chat.identities.forget, self))
 
     def _quit(self, request: Quit) -> None:
-        self._connection.hold()  # lines after it are not sent: that is told
+        self._connection.hold()  # lines after /quit are dropped, and counted for the person
         if self._state is State.CHATTING:
             self._chat.audit("left", self.address, self.nickname.text)
             self._chat.identities.forget(self)

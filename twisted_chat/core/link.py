@@ -1,4 +1,7 @@
-"""The connection over which a person is shown events, or its absence while they are away."""
+"""The interface of a connection to a session, and its stand-in while the person is away.
+
+This module must not know bytes, sockets or dialects.
+"""
 
 from __future__ import annotations
 
@@ -12,50 +15,53 @@ from twisted_chat.core.sources import Source
 
 
 class Link(Protocol):
-    """A connection, as far as it is needed to show events over it."""
+    """A connection, as far as a session needs it to show events."""
 
     @property
     def searcher(self) -> Hashable:
-        """The source (or the connection) whose searches are made one after the other."""
+        """The source, or the connection itself, whose searches run one after the other."""
 
     @property
     def source(self) -> Source:
-        """The source that the connection counts for: an address or a network."""
+        """The source of the connection: an address or a network."""
 
     @property
     def outlet(self) -> Outlet:
-        """Where bytes go out."""
+        """The outlet through which renderings are sent."""
 
     def rendering(self, style: Style) -> Rendering:
-        """How batches are rendered in ``style`` for the client's dialect."""
+        """The rendering of batches in ``style`` for the client's dialect."""
 
     def show(self, events: Sequence[Event], style: Style) -> None:
-        """Send events."""
+        """Send ``events``, rendered in ``style``."""
 
     @property
     def is_there(self) -> bool:
-        """Whether it can still be sent anything."""
+        """Whether the connection is not lost."""
 
     def hold(self) -> Callable[[], None]:
-        """Take no requests until the function that is returned is called."""
+        """Handle no requests until the returned function is called."""
 
     def arrival(self) -> Callable[[], bool]:
-        """A function that tells later whether all that was sent until now has arrived."""
+        """A function that returns whether all bytes sent until now have arrived at the peer.
+
+        Under TLS, it never returns True the first time.
+        """
 
     def missing(self) -> Mapping[str, int]:
-        """The first entry of each room that was sent and may not have arrived, by number."""
+        """By room, the number of the first entry that was sent and may not have arrived."""
 
     def drop_lines(self) -> int:
-        """Forget the lines that wait; returns how many there were."""
+        """Drop the lines that wait; returns their number."""
 
     def close(self) -> None:
-        """Close, once what was sent has arrived."""
+        """Close the connection once all bytes sent until now have arrived."""
 
 
 class NoConnection:
-    """Stands for the connection while the person is away: it drops everything.
+    """The :class:`Link` of a person who is away: it drops everything.
 
-    ``source`` is that of their last connection.
+    ``source`` is the source of their last connection.
     """
 
     is_there = False

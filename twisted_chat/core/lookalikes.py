@@ -1,15 +1,16 @@
-"""What a text looks like: equal for two texts that the eye confuses.
+"""Keys of texts: two texts that a reader may take for each other have a key in common.
 
-Pure functions over :mod:`.unicode_tables`. It knows no names and no rules for them.
+Pure functions over :mod:`.unicode_tables`. This module must not know who has which name, nor which
+names are allowed.
 
-The base is the skeleton of Unicode UTS 39, section 4. Added to it, for names in a chat:
+The base is the skeleton of Unicode UTS 39, section 4. For names in a chat, it is extended:
 
-* marks on letters are left out (``ḅob`` is seen as ``bob``), but not the vowel signs of the
-  scripts of India, Thailand and others, nor the voicing marks of Japanese: those are letters
-  to their readers;
-* small capitals (``ʙᴏʙ``), and Latin letters with a stroke or a hook, are the letter itself;
-* ``vv`` is ``w``, ``cl`` is ``d`` (``rn`` is ``m`` in Unicode's own table);
-* the digit 1 is also the letter i (in Unicode's table it is l, and 0 is O).
+* Marks on letters are left out (a reader sees ``ḅob`` as ``bob``). The vowel signs of the scripts
+  of India, Thailand and others and the voicing marks of Japanese stay: their readers see them as
+  letters.
+* Small capitals (``ʙᴏʙ``) and Latin letters with a stroke or a hook become the plain letter.
+* ``vv`` becomes ``w``, ``cl`` becomes ``d`` (``rn`` is ``m`` in Unicode's own table).
+* The digit 1 counts as the letter i, too (in Unicode's table it is l, and 0 is O).
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from itertools import chain
 
 from twisted_chat.core.unicode_tables import prototypes, script
 
-#: Marks of these scripts are points that most texts leave out; those that Unicode counts to no
-#: script in particular ("inherited") are accents.
+#: The scripts whose marks are left out. Marks of the Unicode script "Inherited" are accents; those
+#: of the other three are points that most texts are written without.
 _OVERLOOKED = frozenset({"INHERITED", "ARABIC", "HEBREW", "SYRIAC"})
 
-#: The marks that make another syllable of a kana.
+#: The Japanese voicing marks, which turn a kana into another syllable.
 _VOICING = "\u3099\u309a"
 
-#: Latin letters that are drawn as another one, but for a stroke, a hook, or their size.
+#: The Unicode names of Latin letters that differ from a plain one by a stroke, a hook or the size.
 _VARIANT = re.compile(
     r"LATIN (?:SMALL|CAPITAL) LETTER (?:DOTLESS |LONG |SCRIPT )?([A-Z])(?: WITH (?!SMALL ).*)?$"
 )
@@ -37,7 +38,7 @@ _SMALL_CAPITAL = re.compile("LATIN LETTER SMALL CAPITAL ([A-Z])$")
 
 _REPEATED = re.compile(r"([_.'-])\1+")
 
-#: Where Latin letters beyond ASCII are.
+#: The code points among which there are Latin letters beyond ASCII.
 _LATIN = (
     range(0x80, 0x370),
     range(0x1D00, 0x1E00),
@@ -50,18 +51,21 @@ _LATIN = (
 
 
 def skeleton(text: str) -> str:
-    """What ``text`` looks like, by Unicode alone (UTS 39, section 4)."""
+    """The skeleton of ``text`` by Unicode's rules alone (UTS 39, section 4), in NFD."""
     like = prototypes()
     decomposed = unicodedata.normalize("NFD", text)
     return unicodedata.normalize("NFD", "".join(like.get(c, c) for c in decomposed))
 
 
 def keys(written: str, folded: str) -> frozenset[str]:
-    """The keys of a name: two names look alike if they have one in common.
+    """The keys of a name: two names look alike if they have a key in common.
 
-    ``written`` is the name as it is shown, ``folded`` without its case. The key of the folded
-    form catches "Alice" and "ALICE", that of the form as written "Alice" and "AIice" (capital i).
-    As ``cl`` looks like ``d`` in small letters only, Clara and Dara stay two names.
+    The key of the folded form matches "Alice" with "ALICE", the key of the written form matches
+    "Alice" with "AIice" (capital i). ``cl`` looks like ``d`` in small letters only, so "Clara" and
+    "Dara" have no key in common.
+
+    :param written: the name as it is shown.
+    :param folded: the name without differences of case.
     """
     shape = _shape(written)
     shapes = [shape, shape.replace("cl", "d"), _shape(folded)]
@@ -72,26 +76,28 @@ def keys(written: str, folded: str) -> frozenset[str]:
 
 @cache
 def letters() -> dict[int, str]:
-    """What each character looks like, of those that look like another; for :meth:`str.translate`.
+    """A table for :meth:`str.translate`: each lookalike character with the text that it looks like.
 
-    It is less exact than :func:`keys`, and costs a microsecond.
+    A translation takes about a microsecond, but is less exact than :func:`keys`.
     """
     return {ord(character): like for character, like in {**_variants(), **prototypes()}.items()}
 
 
 def _shape(text: str) -> str:
-    """The skeleton without marks and variants."""
+    """The skeleton of ``text``, without overlooked marks and with plain letters for variants."""
     return _bare(skeleton(_bare(text, _small_capitals())), _variants())
 
 
 def _unified(shape: str) -> str:
-    """A shape without its case; the line that several _ make has no length."""
+    """``shape`` in lower case and NFC; repeated punctuation becomes one character, as ``__`` is
+    seen as a long ``_``.
+    """
     shape = _shape(shape.lower()).lower().replace("vv", "w")
     return unicodedata.normalize("NFC", _REPEATED.sub(r"\1", shape))
 
 
 def _bare(text: str, variants: Mapping[str, str]) -> str:
-    """``text`` without the marks that are overlooked, and with a plain letter for ``variants``."""
+    """``text`` without the marks that readers overlook, and with plain letters for ``variants``."""
     kept: list[str] = []
     for character in unicodedata.normalize("NFD", text):
         if unicodedata.category(character) in ("Mn", "Me"):
@@ -106,7 +112,7 @@ def _bare(text: str, variants: Mapping[str, str]) -> str:
 
 @cache
 def _small_capitals() -> dict[str, str]:
-    """The letter that each small capital is; Cyrillic and Coptic small letters look like some."""
+    """The plain letter for each small capital; some Cyrillic and Coptic letters look like one."""
     found = dict(zip("вкмнтⲃⲉⲏⲕⲙⲛⲣⲧⲩⲭ", "bkmhtbehkmnptyx", strict=True))
     for character in map(chr, chain.from_iterable(_LATIN)):
         if match := _SMALL_CAPITAL.match(unicodedata.name(character, "")):
@@ -116,7 +122,7 @@ def _small_capitals() -> dict[str, str]:
 
 @cache
 def _variants() -> dict[str, str]:
-    """The Latin letter that each is seen as of those that Unicode's table leaves as they are."""
+    """The plain Latin letter for each variant that Unicode's table leaves unchanged."""
     found = {**_small_capitals(), "\u0138": "k", "\u0185": "b", "\u0251": "a"}  # kra, six, alpha
     for character in map(chr, chain.from_iterable(_LATIN)):
         if match := _VARIANT.match(unicodedata.name(character, "")):
@@ -126,7 +132,7 @@ def _variants() -> dict[str, str]:
 
 
 def _read_now() -> None:
-    """On start: later it would delay the first login."""
+    """Fill the caches on import; later, that would delay the first login."""
     prototypes()
     script("a")
     _variants()

@@ -1,7 +1,7 @@
-"""When a room is told who came, left and was renamed: at once, or for several people together.
+"""The times at which rooms are shown changes of presence: at once, or several changes coalesced.
 
-:mod:`twisted_chat.core.presence` knows what is to be told; here is the time. It must not know what
-brings the changes about.
+:mod:`twisted_chat.core.presence` has the changes; this module decides when a room shows them. It
+must not know what causes a change.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from twisted_chat.core.room import Member, Room
 
 
 class Moments:
-    """The time of all rooms' changes of presence. ``later`` calls a function after some seconds."""
+    """Schedules the changes of presence of all rooms.
+
+    ``later`` calls a function after a number of seconds.
+    """
 
     def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
         self._call_later = later
-        #: Rooms whose turn it will be to tell.
+        #: Rooms whose moment is over, and whose changes are not shown yet.
         self._ended: deque[Room] = deque()
         self._is_telling = False
 
     def changed(self, room: Room, person: Member) -> None:
-        """Tell the others in ``room`` what changed about ``person``: at once, or with more."""
+        """Show a change of ``person`` to the others in ``room``: now, or coalesced with others."""
         presence = room.presence
         if not room.is_large and not presence.is_loud(person.source):
             room.flush_presence(person)
@@ -32,7 +35,7 @@ class Moments:
             self._call_later(room.moment, partial(self._end, room))
 
     def _end(self, room: Room) -> None:
-        """Tell what is to be told in ``room``: of one room in each turn of the reactor."""
+        """Show the changes of ``room``, one room in each turn of the reactor's loop."""
         self._ended.append(room)
         if not self._is_telling:
             self._tell_next()

@@ -2,19 +2,19 @@
 
 Pure functions. The rules:
 
-* PRECIS ``IdentifierClass`` (RFC 8264) and the direction rule of ``Username`` (RFC 8265) say
-  which characters there are: no spaces, symbols, invisible or bidirectional control characters;
-  joiners and a few signs inside words where RFC 5892, appendix A, allows them;
-* characters that PRECIS refuses only because Unicode writes them in another way too (NFKC) are
-  allowed where that is made of letters, marks and digits: น้ำ, ㅋㅋ, 1º;
-* at most two marks stand on a letter, and a few more where the script itself stacks them;
-* one script a name, in the sense of Unicode UTS 39 section 5.1 (Han goes with the other
-  scripts of Chinese, Japanese and Korean);
-* a name is one name in all its cases, widths and normal forms: see :func:`fold`;
-* two nicknames collide when one could be taken for the other: see :mod:`.lookalikes`.
+* PRECIS ``IdentifierClass`` (RFC 8264) and the direction rule of ``Username`` (RFC 8265) decide
+  which characters are allowed: no spaces, symbols, invisible or bidirectional control characters;
+  joiners and a few signs only inside words, where RFC 5892, appendix A, allows them.
+* Characters that PRECIS rejects only because NFKC replaces them are allowed if the replacement
+  consists of letters, marks and digits: น้ำ, ㅋㅋ, 1º.
+* A letter has at most two marks, or a few more in the scripts that stack marks.
+* A nickname is in one script, in the sense of Unicode UTS 39 section 5.1 (Han can be combined
+  with the other scripts of Chinese, Japanese and Korean).
+* Spellings that differ in case, width or normal form are the same name: see :func:`fold`.
+* Two nicknames collide if one could be mistaken for the other: see :mod:`.lookalikes`.
 
-Which characters there are is decided by the interpreter's tables (Unicode 14 to 16 in Python 3.11
-to 3.14): a character that is younger than them is refused as unassigned.
+The interpreter's Unicode tables (Unicode 14 to 16 in Python 3.11 to 3.14) decide which characters
+exist: a character that was added to Unicode later is refused as unassigned.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ __all__ = [
 NICKNAME_LIMIT = 32
 ROOM_LIMIT = 64
 
-#: Characters of a text that may be the name of a room that an older version made, or a part of one.
-#: A longer one is not normalized, which takes time that grows with the square of its marks.
+#: The longest text, in characters, that is looked up as the name of a room that an older version
+#: created. A longer text is not normalized: that takes time quadratic in its number of marks.
 OLD_ROOM_LIMIT = 4 * ROOM_LIMIT
 
-#: What the server calls itself when it speaks, in each language.
+#: The names under which the server speaks, one for each language.
 RESERVED = ("SERVER", "SERVIDOR")
 
 #: Names that nobody can take, whatever else the operator reserves.
@@ -82,8 +82,8 @@ ALWAYS_RESERVED = (
     *("staff", "equipe", "owner", "security", "segurança"),
 )
 
-#: Marks that can stand on one letter, and on one of scripts that stack more of their own: points
-#: and accents, vowel signs above and below, medials. (UTS 39, section 5.4, has 4 for all.)
+#: The most marks on one letter; below, the larger limits of scripts that stack points and accents,
+#: vowel signs above and below, or medials. (UTS 39, section 5.4, has 4 for all scripts.)
 MARKS = 2
 _STACKING = {
     **dict.fromkeys(("HEBREW", "ARABIC", "DEVANAGARI", "BENGALI", "GURMUKHI", "GUJARATI"), 3),
@@ -94,34 +94,34 @@ _STACKING = {
 _PUNCTUATION = "_-.'"
 _NO_PUNCTUATION = str.maketrans("", "", _PUNCTUATION)
 
-#: Digits that are written for letters, besides those that look like them.
+#: Digits that people write for letters, besides those that :mod:`.lookalikes` replaces.
 _DIGITS = str.maketrans("34578", "eastb")
 
-#: Inside words of some languages, where RFC 5892, appendix A, allows them: ZWNJ and ZWJ, the
-#: middle dots of Catalan and Japanese, the signs of Greek and Hebrew, Tibetan's tsheg.
+#: Characters that are allowed only inside words of some languages (RFC 5892, appendix A): ZWNJ and
+#: ZWJ, the middle dots of Catalan and Japanese, signs of Greek and Hebrew, Tibetan's tsheg.
 _JOINERS = "\u200c\u200d"
 _IN_CONTEXT = frozenset(f"{_JOINERS}\u00b7\u30fb\u0375\u05f3\u05f4\u0f0b")
 _NO_JOINERS = str.maketrans("", "", _JOINERS)
 
-#: Kinds of compatibility decomposition that change nothing but a letter's width or style (shown
-#: as the plain letter), and those that are a writing of its own (shown as typed).
+#: Kinds of compatibility decomposition: ``_STYLES`` change only a letter's width or style (it is
+#: shown as the plain letter); ``_WRITINGS`` are characters in their own right (shown as typed).
 _STYLES = frozenset(
     {"<wide>", "<narrow>", "<font>", "<initial>", "<medial>", "<final>", "<isolated>"}
 )
 _WRITINGS = frozenset({"<compat>", "<super>", "<sub>"})
 
-#: Conjoining jamo, of which NFKC makes the letters of ㅋㅋ.
+#: Conjoining jamo, to which NFKC turns the letters of ㅋㅋ.
 _JAMO = re.compile("[\u1100-\u115e\u1161-\u11ff]")
 _ANY_SYLLABLE = "가"
 
 _USERNAME = get_profile("UsernameCasePreserved")
 _DOTTED = re.compile("i[\u0300-\u036f]+")
 
-#: The middle dot of Catalan; RFC 5892, A.3, has it between small letters only, but people also
+#: The middle dot of Catalan. RFC 5892, A.3, allows it between small letters only, but people also
 #: write in capitals.
 _PUNT_VOLAT = re.compile("(?<=[lL])\u00b7(?=[lL])")
 
-# UTS 39, section 5.1: the scripts that are written together.
+# The scripts that can be combined in one nickname (UTS 39, section 5.1).
 _WRITTEN_TOGETHER = (
     frozenset({"HAN", "HIRAGANA", "KATAKANA"}),
     frozenset({"HAN", "BOPOMOFO"}),
@@ -134,8 +134,8 @@ _SCRIPTLESS = frozenset({"COMMON", "INHERITED"})
 class Nickname:
     """A valid nickname.
 
-    ``text`` is how it is shown, ``folded`` how it is looked up, and two nicknames with a
-    common element in ``keys`` cannot be told apart by the eye.
+    ``text`` is the form that is shown, ``folded`` the form by which it is looked up. Two nicknames
+    look alike if their ``keys`` have a common element.
     """
 
     text: str
@@ -147,7 +147,7 @@ class Nickname:
 def nickname(text: str) -> Nickname:
     """The nickname that ``text`` spells.
 
-    :raises Refusal: one of the ``Name…`` classes, which says what is wrong with it.
+    :raises Refusal: it is not a valid nickname; the ``Name…`` class tells why.
     """
     text = _spelled(text.strip(), NICKNAME_LIMIT)
     letters = unicodedata.normalize("NFKC", text)
@@ -161,7 +161,7 @@ def nickname(text: str) -> Nickname:
 
 
 def folded(text: str) -> str:
-    """The form by which the nickname ``text`` is looked up; ``text`` itself if it is not one."""
+    """The form by which the nickname ``text`` is looked up; ``text`` itself if it is invalid."""
     try:
         return nickname(text).folded
     except Refusal:
@@ -169,11 +169,11 @@ def folded(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """``text`` without what does not make it another name: case, width, normal form, joiners.
+    """``text`` without differences of case, width, normal form and joiners.
 
-    Unicode's NFKC_Casefold (UAX 31, R5), in which ß is ss and ς is σ; further, the letter i is
-    the same with its dot and without, as their capitals are not told apart everywhere (İzmir,
-    IZMIR, ızmır).
+    This is Unicode's NFKC_Casefold (UAX 31, R5), in which ß is ss and ς is σ. In addition, i with
+    and without its dot are the same letter, as not every language distinguishes their capitals
+    (İzmir, IZMIR, ızmır).
     """
     while True:
         again = unicodedata.normalize("NFKD", text).casefold().translate(_NO_JOINERS)
@@ -193,11 +193,11 @@ def _undotted(found: re.Match[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def room_name(text: str) -> str:
-    """The room that ``text`` names, with or without a leading ``#``: in small letters, without it.
+    """The room name that ``text`` spells: in small letters, and without the leading ``#``, if any.
 
-    Another name may be the same room: that is so if their :func:`room_key` is.
+    Two names mean the same room if their :func:`room_key` is the same.
 
-    :raises Refusal: one of the ``Name…`` classes, which says what is wrong with it.
+    :raises Refusal: it is not a valid name; the ``Name…`` class tells why.
     """
     text = text.strip().removeprefix("#")
     if not text:
@@ -210,26 +210,26 @@ def room_name(text: str) -> str:
     return small
 
 
-#: By which two names are one room's.
+#: The form in which room names are compared.
 room_key = lru_cache(maxsize=4096)(fold)
 
 
 class RoomNames:
-    """The rooms there are, by every name that is theirs.
+    """Finds the existing rooms by any spelling of their names.
 
-    A room keeps the name under which it was made, which an older version may have folded in
-    another way. Where two such rooms have one key, each is found by its exact name, and the first
-    one by all others; but one that is called as it would be today goes before it.
+    A room keeps the name under which it was created, and an older version may have folded names
+    differently. If several rooms have the same key, each is found by its exact name. All other
+    spellings find the first of them, or the one whose name is also valid under today's rules.
     """
 
     def __init__(self) -> None:
         self._names: set[str] = set()
         self._by_key: dict[str, str] = {}
-        #: The others with a key, of the few that several rooms have.
+        #: For the few keys that several rooms share: the rooms that are not in ``_by_key``.
         self._others: dict[str, list[str]] = {}
 
     def add(self, name: str) -> None:
-        """There is a room called ``name``, which there was not."""
+        """Add the new room ``name``."""
         self._names.add(name)
         key = room_key(name)
         holder = self._by_key.setdefault(key, name)
@@ -239,7 +239,7 @@ class RoomNames:
             self._others.setdefault(key, []).append(name)
 
     def remove(self, name: str) -> None:
-        """There is no such room any more."""
+        """Remove the room ``name``."""
         self._names.discard(name)
         key = room_key(name)
         others = self._others.get(key, [])
@@ -253,9 +253,9 @@ class RoomNames:
             del self._others[key]
 
     def find(self, text: str) -> str:
-        """The room that ``text`` names; the name that it would get, if there is none.
+        """The name of the room that ``text`` means, or the name that a new room would get.
 
-        :raises Refusal: it is no name for a room.
+        :raises Refusal: there is no such room, and ``text`` is not a valid name.
         """
         exact = _exact(text)
         if exact in self._names:
@@ -273,7 +273,7 @@ class RoomNames:
 def room_among(text: str, rooms: Collection[str]) -> str:
     """As :meth:`RoomNames.find`, among a few ``rooms``.
 
-    :raises Refusal: it is no name for a room.
+    :raises Refusal: none of them is meant, and ``text`` is not a valid name.
     """
     exact = _exact(text)
     if exact in rooms:
@@ -289,7 +289,7 @@ def room_among(text: str, rooms: Collection[str]) -> str:
 
 
 def _exact(text: str) -> str:
-    """``text`` as an older version may have called a room; "" if it is too long for that."""
+    """The name that an older version may have given a room for ``text``; "" if it is too long."""
     text = text.strip().removeprefix("#")
     return unicodedata.normalize("NFC", text) if len(text) <= OLD_ROOM_LIMIT else ""
 
@@ -309,8 +309,8 @@ def _is_room_name(name: str) -> bool:
 
 
 class Reserved:
-    """Nicknames that nobody can take, nor any that looks like one of them: in any case, with
-    any punctuation, with digits for letters.
+    """Reserved nicknames. Nobody can take one of them, or a nickname that looks like one, in any
+    case, with any punctuation, or with digits for letters.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -322,7 +322,7 @@ class Reserved:
         )
 
     def check(self, name: Nickname) -> None:
-        """:raises NameReserved: it is one of them."""
+        """:raises NameReserved: ``name`` is one of them, or looks like one."""
         if not self._keys.isdisjoint(_bare_keys(name.keys)):
             raise NameReserved(name=name.text)
 
@@ -331,7 +331,7 @@ def _bare_keys(keys: Iterable[str]) -> frozenset[str]:
     return frozenset(key.translate(_NO_PUNCTUATION).translate(_DIGITS) for key in keys)
 
 
-#: What the server calls itself.
+#: The names under which the server speaks.
 SERVER = Reserved(RESERVED)
 
 
@@ -339,15 +339,15 @@ SERVER = Reserved(RESERVED)
 
 
 def _spelled(text: str, limit: int) -> str:
-    """``text`` as it is shown, if a name is spelled so.
+    """The form of the name ``text`` that is shown.
 
-    :raises Refusal: it is not.
+    :raises Refusal: it is not a valid name.
     """
     if not text:
         raise NameMissing()
-    if len(text) > 4 * limit:  # far too long, even if it gets shorter
+    if len(text) > 4 * limit:  # too long even if normalization makes it shorter
         raise NameTooLong(limit=limit)
-    text = text.replace("\u2019", "'")  # O’Neil, as telephones have it
+    text = text.replace("\u2019", "'")  # O’Neil: the apostrophe that telephones type
     text = unicodedata.normalize("NFC", "".join(map(_unstyled, text)))
     if len(text) > limit:
         raise NameTooLong(limit=limit)
@@ -362,7 +362,7 @@ def _spelled(text: str, limit: int) -> str:
 
 
 def _unstyled(character: str) -> str:
-    """The plain letter, if this is one of other width or style."""
+    """The plain letter, if ``character`` is the same letter in another width or style."""
     kind, *codes = unicodedata.decomposition(character).split() or [""]
     if kind in _STYLES:
         plain = "".join(_unstyled(chr(int(code, 16))) for code in codes)
@@ -372,7 +372,10 @@ def _unstyled(character: str) -> str:
 
 
 def _may_be(character: str) -> bool:
-    """Whether it is a letter, a mark, a digit or allowed punctuation; PRECIS decides the rest."""
+    """Whether ``character`` is a letter, a mark, a digit or allowed punctuation.
+
+    PRECIS checks the whole name afterwards.
+    """
     if character in _PUNCTUATION or character in _IN_CONTEXT:
         return True
     kind, *codes = unicodedata.decomposition(character).split() or [""]
@@ -414,8 +417,9 @@ def _check_precis(text: str) -> None:
 
 
 def _stand_in(character: str) -> str:
-    """A character that PRECIS allows and treats like ``character``, if it is one that we allow
-    although PRECIS does not.
+    """The character that is shown to PRECIS instead of ``character``.
+
+    It is another one if this module allows ``character``, but PRECIS does not.
     """
     if unicodedata.decomposition(character).startswith("<"):
         character = unicodedata.normalize("NFKC", character)[-1]

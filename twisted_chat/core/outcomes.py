@@ -1,6 +1,6 @@
-"""What comes back of the journal: who said it is told, and then all is shown in its order.
+"""The groups of changes that the journal hands back: acknowledged, then applied in their order.
 
-It must not know what a change does (:mod:`twisted_chat.core.state` does).
+This module must not know what a change does; :mod:`twisted_chat.core.state` does.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ _log = logging.getLogger(__name__)
 
 
 class _News(NamedTuple):
-    """What is new in one room, and who said it."""
+    """New entries of one room, and the author keys of their authors."""
 
     entries: list[Entry]
     authors: set[bytes | None]
 
 
 class Outcomes:
-    """Hands the outcomes of ``node``'s drafts to their senders, and carries out all changes.
+    """Hands the outcomes of this node's drafts to their senders, and applies all changes.
 
-    ``said(person, entry)``, if given, is called for each saved entry.
+    :param node: the name of this node.
+    :param state: applies the changes.
+    :param said: called with the sender and the entry for each new entry of this node, if given.
     """
 
     def __init__(
@@ -40,17 +42,18 @@ class Outcomes:
         self._state = state
         self._said = said
         self._numbers = count(1)
-        #: The sessions by their number, as long as somebody needs them.
+        #: The sessions by their numbers, which :attr:`.Draft.sender` has. An entry goes away with
+        #: its session.
         self._sessions: WeakValueDictionary[int, Person] = WeakValueDictionary()
 
     def number(self, person: Person) -> int:
-        """A number for the session of ``person``, which its drafts have as their sender."""
+        """A new number for the session of ``person``; its drafts have it as their ``sender``."""
         number = next(self._numbers)
         self._sessions[number] = person
         return number
 
     def apply(self, group: Group) -> None:
-        """A group is on disk: acknowledge all of it, then publish and carry it out in its order."""
+        """Acknowledge all entries of ``group``, which is on disk, then publish and apply it."""
         is_own = group.node == self._node
         saved: dict[int, list[Entry]] = {}
         fresh: dict[str, _News] = {}
@@ -71,7 +74,7 @@ class Outcomes:
                     news.entries.append(entry)
                     news.authors.add(entry.author)
             elif isinstance(outcome, Ordered):
-                fresh = {}  # what comes after it is published after it
+                fresh = {}  # entries after this change are published after it
                 carry_out = partial(self._state.apply, outcome.change, group.node)
                 steps.append(partial(carry_out, outcome.rooms))
             elif is_own:
@@ -82,7 +85,7 @@ class Outcomes:
         for step in steps:
             try:
                 step()
-            except Exception:  # what others said is shown all the same
+            except Exception:  # other people's entries are published all the same
                 _log.exception("internal error: a change was not carried out")
 
     def _acknowledge(self, saved: Mapping[int, Sequence[Entry]], group: Group) -> None:

@@ -1,7 +1,7 @@
-"""Who is in the chat: at this node, and at others.
+"""The people in the chat: at this node, and at others.
 
-What the chat knows of a person (:class:`Person`) is a session, if its connection is at this node. A
-person at another node is :class:`Elsewhere`: in rooms, under a nickname, and shown nothing by us.
+A :class:`Person` has their connection at this node; a session implements it. :class:`Elsewhere` is
+a person at another node: they have a nickname and are in rooms, but this node shows them nothing.
 """
 
 from __future__ import annotations
@@ -19,86 +19,89 @@ from twisted_chat.core.room import Batch, Cursor, Member, Outlet, Rendering, Roo
 from twisted_chat.core.sources import Source
 from twisted_chat.core.unconfirmed import Shown
 
-#: Where to start in each room: after an entry that was seen, or where anybody starts.
+#: For each room, the number of the last entry that the person saw; None: start as a newcomer does.
 Positions = Mapping[str, int | None]
 
 
 class Person(Member, Hashable, Protocol):
-    """What the chat knows of somebody connected."""
+    """The part of a session that the chat uses."""
 
-    #: Where they come from, for the operator's log.
+    #: The address of the client, for the operator's log.
     address: str
     nickname: Nickname
-    #: The number of the session, which drafts have as their sender.
+    #: The number of the session, which drafts have as their ``sender``.
     number: int
-    #: A secret: what a program comes back with.
+    #: 16 bytes, a secret: a program comes back with it.
     client_id: bytes
-    #: What the log knows them by, made of the client id.
+    #: The author key, a hash of the client id: it identifies the person in the log.
     author: bytes
-    #: The rooms whose log is not the one that this program saw, which it was not told yet.
+    #: Rooms whose log is not the one that this program saw, as long as it was not told so.
     replaced: set[str]
-    #: The code to come back with.
+    #: The code with which a person comes back.
     code: str
-    #: What kind of client they use.
+    #: The kind of client that they use.
     profile: Profile
-    #: The rooms they are in, in the order in which they came.
+    #: The person's cursors by the names of their rooms, in the order in which they joined them.
     cursors: dict[str, Cursor]
-    #: The room that plain lines go to.
+    #: The room to which plain lines go.
     current: Room | None
 
     @property
     def source(self) -> Source:
-        """What they are counted for: an address or a network."""
+        """The source that the connection counts for: an address or a network."""
 
     def rendering(self, room: Room) -> Rendering | None:
-        """How this person is shown ``room``; None if they get batches of their own."""
+        """The rendering of ``room`` for this person; None if they get batches of their own."""
 
     def resume_later(self) -> None:
-        """What was to be shown could not be read: close, if it will be asked for again."""
+        """Close the connection after entries could not be read: the client will ask again."""
 
     def show(self, *events: Event) -> None:
-        """Show events that are for this person alone."""
+        """Show ``events`` to this person alone."""
 
     def show_surely(self, event: Event) -> Shown:
-        """Show ``event``, which is not in the log, and again if it does not arrive and the person
-        comes back.
+        """Show ``event``, which is not in the log; show it again if it did not arrive by the time
+        the person comes back.
         """
 
     def refuse(self, refusal: Refusal, id: str | None = None) -> None:
-        """Show why something was not done; ``id`` is that of the request."""
+        """Show why the request with this ``id`` was refused."""
 
     def on_private_message(self, author: bytes, name: str) -> None:
-        """Somebody who is called ``name`` told this person something in private."""
+        """Note that ``author``, whose nickname is ``name``, sent this person a private message."""
 
     @property
     def away(self) -> bool:
-        """Whether there is no connection at the moment."""
+        """Whether the person has no connection at the moment."""
 
     @property
     def is_leaving(self) -> bool:
-        """Whether they have left, which is not applied yet."""
+        """Whether the person has left, but the change is not applied yet."""
 
     def kept(self) -> KeptPerson | None:
-        """What is to be kept of this person, so that they can come back after a restart."""
+        """The record with which the person can come back after a restart of the server.
+
+        None if they cannot come back with a code.
+        """
 
     def ignores(self, author: bytes | None) -> bool:
-        """Whether this person does not want to see what ``author`` says."""
+        """Whether this person ignores ``author``."""
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
-        """What this person said is saved."""
+        """Acknowledge ``entries``, which this person wrote and which are saved."""
 
     def not_saved(self, draft: Draft, refusal: Refusal) -> None:
-        """Something that this person said is not saved."""
+        """Tell the person why ``draft``, which they wrote, was not saved."""
 
     def goes_on_elsewhere(self) -> None:
-        """The person came back over a connection of another session, here or at another node."""
+        """End here: the person came back over a connection of another session, on any node."""
 
     def dismiss(self) -> None:
         """Tell this person that the server stops, and close their connection."""
 
 
 class _Nowhere:
-    """The outlet of somebody at another node: nothing goes out here."""
+    """The outlet of somebody at another node: it sends nothing."""
 
     ready = False
 
@@ -109,7 +112,12 @@ _NOWHERE = _Nowhere()
 
 
 class Elsewhere:
-    """Somebody whose connection is at another ``node``; ``source`` is the key of their source."""
+    """Somebody whose connection is at another node.
+
+    :param node: the name of that node.
+    :param author: the author key.
+    :param source: the key of their :class:`twisted_chat.core.sources.Source`.
+    """
 
     def __init__(self, node: str, author: bytes, source: str | None) -> None:
         self.node = node

@@ -1,4 +1,4 @@
-"""What a person can choose for themselves, by the words that they use for it."""
+"""Preferences that people set: how the words that they type are understood. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted_chat.i18n.language import LANGUAGES, match
 def language_called(wanted: str) -> str:
     """The language, one of :data:`.LANGUAGES`, that a person calls ``wanted`` (``pt``, ``en_GB``).
 
-    :raises NoSuchLanguage: none of them.
+    :raises NoSuchLanguage: ``wanted`` is none of them.
     """
     language = match(wanted)
     if language is None:

@@ -1,22 +1,23 @@
-"""Who came to a room, left it or has another name, and what of that others are to be told.
+"""Changes of presence in a room (people join, leave, are renamed) that wait to be announced.
 
-People who come and go in a loop must not cost the others anything. So what happens within a moment
-is coalesced: who came and left again did neither; A who became B, then C, is told as A who is C.
+People who join and leave in a loop must not cost the others anything. So the changes within an
+interval, the *moment*, are coalesced: a person who joined and left did neither; A who became B and
+then C is announced as A who is C now.
 
 The rules:
 
-* Each member has one change at most that was not told: from what the others know, to what is.
-  If these are the same, nothing is told.
-* Nobody speaks, nor is shown under a new name, before their change was told: whoever publishes
-  what they say takes the changes before.
-* A change that somebody was told in another room is told in this one before the next change. Or
-  else the two would be told as one, from a name that they do not know any more.
-* The list that somebody is given on coming in (:meth:`Presence.roster`) is what the others know, so
-  that the changes that follow are right for everybody.
-* In a large room all changes wait for a moment. In a small one a change is told at once, unless
-  its source does not stop making changes.
+* Each member has at most one pending change: from the nickname that the others know to the present
+  one. If the two are equal, nothing is announced.
+* A member's change is announced before anything that they say, and before their new nickname is
+  shown: the caller takes the change before it publishes the entries.
+* If somebody was told of a change in another room, it is announced in this room before the member
+  changes again. Otherwise both would be announced as one, from a nickname that is known no more.
+* The list of people that a newcomer gets (:meth:`Presence.roster`) is what the others know, so that
+  the announcements that follow are right for everybody.
+* In a large room, all changes wait for the end of the moment. In a small room, a change is
+  announced at once, unless its source makes too many.
 
-It must not know who is told, how, or when: the time is somebody else's.
+This module must not know who is told, or how. The caller measures the time.
 """
 
 from __future__ import annotations
@@ -25,28 +26,29 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Set
 from typing import Generic, Protocol, TypeVar
 
-#: Departures and renames of one source in a small room that are told at once, within a moment.
+#: Departures and renames of one source that a small room announces at once within a moment.
 BURST = 4
 
 
 class Somebody(Hashable, Protocol):
-    """What is known here of a member."""
+    """The part of a member that this module uses."""
 
     @property
     def name(self) -> str:
-        """The nickname, as it is shown."""
+        """The nickname, in the form that is shown."""
 
     @property
     def source(self) -> Hashable:
-        """What they are counted for: an address or a network."""
+        """The source for which the member's changes are counted: an address or a network."""
 
 
 SomebodyT = TypeVar("SomebodyT", bound=Somebody)
 
 
 class Move:
-    """Something that one person does at once in all their ``rooms``: whoever shares several of them
-    is told in one.
+    """One person's change in several rooms at once: a member of several of these is told once.
+
+    :param rooms: the number of rooms.
     """
 
     __slots__ = ("_rooms", "_told")
@@ -56,30 +58,33 @@ class Move:
         self._told: dict[tuple[str | None, str | None], set[object]] = {}
 
     def tell(self, change: Change, members: Iterable[object]) -> None:
-        """``members`` of one of the rooms are told."""
+        """Note that the ``members`` of one of the rooms are told of ``change``."""
         self._rooms -= 1
         if self._rooms > 0:
             self._told.setdefault((change.told, change.now), set()).update(members)
 
     def forget(self, member: object) -> None:
-        """What ``member`` was told in other rooms does not hold in one any more."""
+        """Tell ``member`` again, who has just got a list of people from before the change."""
         for told in self._told.values():
             told.discard(member)
 
     def told(self, change: Change) -> Set[object]:
-        """Those who were told just that, in other rooms."""
+        """The members who were told of the same change in other rooms."""
         return self._told.get((change.told, change.now), frozenset())
 
 
 class Change:
-    """What one member's others know, and what is. None is: that they are not in the room."""
+    """A pending change of one member.
+
+    ``told`` is the nickname that the others know, ``now`` the present one; None: not in the room.
+    """
 
     __slots__ = ("chat", "move", "now", "told")
 
     def __init__(self, told: str | None) -> None:
         self.told = told
         self.now = told
-        #: Whether they came into the chat, or left it, and not this room only.
+        #: Whether the member joined or left the whole chat, and not only this room.
         self.chat = False
         self.move = Move()
 
@@ -89,18 +94,18 @@ class Change:
 
 
 class Presence(Generic[SomebodyT]):
-    """The changes in one room that were not told yet."""
+    """The pending changes of one room."""
 
     __slots__ = ("_changes", "_gone", "_moves", "_unknown", "is_timed")
 
     def __init__(self) -> None:
         self._changes: dict[SomebodyT, Change] = {}
-        #: Members that nobody was told of, and those who are gone without that being told.
+        #: Members whose arrival is pending, and people whose departure is pending.
         self._unknown = 0
         self._gone = 0
         #: Departures and renames of each source within the moment.
         self._moves: Counter[Hashable] = Counter()
-        #: Whether somebody will call :meth:`end_moment`.
+        #: Whether the caller has scheduled :meth:`end_moment`.
         self.is_timed = False
 
     def __bool__(self) -> bool:
@@ -110,61 +115,65 @@ class Presence(Generic[SomebodyT]):
         return member in self._changes
 
     def isdisjoint(self, members: Iterable[object]) -> bool:
-        """Whether none of ``members`` has a change that was not told."""
+        """Whether none of ``members`` has a pending change."""
         return self._changes.keys().isdisjoint(members)
 
     def told_elsewhere(self, member: SomebodyT) -> Set[object]:
-        """Those who were told the change of ``member`` in another room, while it is untold here."""
+        """The members who were told in another room of the change of ``member`` that is pending
+        here.
+        """
         change = self._changes.get(member)
         return frozenset() if change is None else change.move.told(change)
 
     def came(self, member: SomebodyT, chat: bool, move: Move) -> None:
-        """``member`` came into the room; with ``chat``, into the chat."""
+        """``member`` joined the room; with ``chat``, also the chat."""
         self._set(member, None, member.name, chat, move)
 
     def left(self, member: SomebodyT, chat: bool, move: Move) -> None:
-        """``member`` left the room; with ``chat``, the chat."""
+        """``member`` left the room; with ``chat``, also the chat."""
         self._moves[member.source] += 1
         self._set(member, member.name, None, chat, move)
 
     def renamed(self, member: SomebodyT, old: str, new: str, move: Move) -> None:
-        """``member``, who is in the room, has another name."""
+        """``member``, who is in the room, changed their nickname from ``old`` to ``new``."""
         self._moves[member.source] += 1
         change = self._changes.get(member)
         if change is not None and change.came:
-            change.now = new  # nobody was told of them, and all will be under this name
+            change.now = new  # the arrival is still pending: announce it under the new nickname
         else:
             self._set(member, old, new, False, move)
 
     def is_loud(self, source: Hashable) -> bool:
-        """Whether so much comes from ``source`` that it is told at the end of the moment only."""
+        """Whether ``source`` makes so many changes that they wait for the end of the moment."""
         return self._moves[source] > BURST
 
     @property
     def needs_time(self) -> bool:
-        """Whether there is something to do at the end of the moment."""
+        """Whether :meth:`end_moment` must be called at the end of the moment."""
         return bool(self._changes or self._moves)
 
     def end_moment(self) -> None:
-        """Begin another moment: a source that did not stop is still loud in it."""
+        """Begin the next moment, in which a source that was loud stays loud if it goes on."""
         self._moves = Counter(
             {source: BURST for source, count in self._moves.items() if count > BURST}
         )
 
     def take(self) -> list[tuple[SomebodyT, Change]]:
-        """All changes, which are told now, in their order."""
+        """Remove and return all pending changes, in their order: the caller announces them."""
         changes, self._changes = self._changes, {}
         self._unknown = self._gone = 0
         return list(changes.items())
 
     def take_one(self, member: SomebodyT) -> list[tuple[SomebodyT, Change]]:
-        """The change of ``member``, if there is one; it is told now."""
+        """As :meth:`take`, only for the change of ``member``, if there is one."""
         change = self._remove(member)
         return [] if change is None else [(member, change)]
 
     def roster(self, members: Collection[SomebodyT], but: object) -> Iterator[str]:
-        """The names of ``members``, who are in the room, and of those whose departure was not told:
-        as the others know them. It is given to ``but``, who is told all changes after it.
+        """The nicknames of the people in the room as the others know them, but for ``but``.
+
+        These include people whose departure is pending. All pending changes will be announced to
+        ``but``, who gets the list.
         """
         for untold in self._changes.values():
             untold.move.forget(but)
@@ -181,13 +190,13 @@ class Presence(Generic[SomebodyT]):
                     yield departure.told
 
     def roster_size(self, members: Collection[SomebodyT], but: SomebodyT) -> int:
-        """How many names :meth:`roster` gives."""
+        """The number of nicknames that :meth:`roster` returns."""
         change = self._changes.get(but)
         own = but in members and (change is None or change.told is not None)
         return len(members) - self._unknown + self._gone - own
 
     def known_name(self, member: SomebodyT) -> str:
-        """The name under which the others know ``member``, or would be told of them."""
+        """The nickname under which the others know ``member``, or will be told of them."""
         change = self._changes.get(member)
         return member.name if change is None or change.told is None else change.told
 
@@ -196,7 +205,7 @@ class Presence(Generic[SomebodyT]):
     ) -> None:
         change = self._remove(member) or Change(told)
         if change.told == now:
-            return  # as far as the others know, nothing has happened
+            return  # for the others, nothing has changed
         change.now, change.chat, change.move = now, chat, move
         self._changes[member] = change
         self._unknown += change.told is None

@@ -1,7 +1,8 @@
 """Private messages: shown to the recipient, then confirmed to the sender.
 
-The sender is told that a message was delivered when the recipient's system has it, and else that it
-may not have been. It must not know rooms, nor who has which name.
+When the recipient's system has confirmed that it has a message, the sender is told that it was
+delivered; after some seconds without that, that it may not have been. This module must not know
+rooms, or who holds which nickname.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from twisted_chat.core.unconfirmed import LOOKS, Shown
 
 
 class PrivateMessages:
-    """Those of which it is not known whether they arrived.
+    """The private messages that were shown, but may not have arrived yet.
 
-    ``later`` calls a function after some seconds.
+    :param later: calls a function after a number of seconds.
     """
 
     def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
         self._call_later = later
-        #: By author keys of sender and recipient, with the answer to the sender.
+        #: By the author keys of sender and recipient; with the callback that answers the sender.
         self._unconfirmed: dict[tuple[bytes, bytes], dict[Shown, Callable[[Refusal | None], None]]]
         self._unconfirmed = {}
 
@@ -35,7 +36,11 @@ class PrivateMessages:
         tell: Tell,
         answer: Callable[[Refusal | None], None],
     ) -> None:
-        """Show ``recipient``, who is connected here, what ``sender`` tells them."""
+        """Show the message ``tell`` of ``sender`` to ``recipient``, who is connected here.
+
+        ``answer`` is called with None once the message has arrived, or with the reason why it was
+        not shown or may not have arrived.
+        """
         name = recipient.name
         if recipient.is_leaving:
             answer(NoSuchPerson(name=name))
@@ -46,7 +51,7 @@ class PrivateMessages:
             answer(NotReading(name=name))
         else:
             recipient.on_private_message(sender.author, sender.name)
-            # An answer is shown after the confirmation of what it answers.
+            # The sender may answer an earlier message, whose confirmation must be shown first.
             for shown in tuple(self._unconfirmed.get((recipient.author, sender.author), ())):
                 self._confirm((recipient.author, sender.author), shown, name)
             shown = recipient.show_surely(Told(sender.name, name, tell.text, tell.time))
@@ -61,11 +66,13 @@ class PrivateMessages:
         name: str,
         looks: Iterator[float] | None = None,
     ) -> None:
-        """Answer the sender if the message has arrived at the recipient, who is called ``name``; or
-        look again, and after the last of ``looks`` answer that it may not have arrived.
+        """Answer the sender if the message has arrived at the recipient with the nickname ``name``.
+
+        If it has not, look again after each of the seconds in ``looks``, and after the last of them
+        answer that it may not have arrived. With None, look only now.
         """
         answer = self._unconfirmed.get(pair, {}).get(shown)
-        if answer is None:  # that was done already
+        if answer is None:  # the sender was answered already
             return
         if shown.has_arrived():
             answer(None)

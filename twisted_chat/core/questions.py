@@ -1,7 +1,7 @@
 """The requests whose answers only the asking person sees: reading, preferences, small questions.
 
 The table of :mod:`twisted_chat.core.commands` names these methods. They must not decide who may see
-what: the chat does, by the rule of :mod:`twisted_chat.core.permissions`.
+a room: the chat decides, by the rule of :mod:`twisted_chat.core.permissions`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ from twisted_chat.i18n.language import LANGUAGES
 
 
 class Asker(Recipient):
-    """A person who asks, and is answered."""
+    """The part of a session that answers questions."""
 
     # -- who and what is there -----------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class Asker(Recipient):
         self._after_own_lines(search)
 
     def _after_own_lines(self, read: Callable[[], None]) -> None:
-        """Read the log when it contains the lines that this person sent before."""
+        """Call ``read`` when the log contains all lines that this person has sent."""
         if self._unsaved:
             self._chat.barrier(read)
         else:
@@ -136,7 +136,7 @@ class Asker(Recipient):
         self.show(Ignoring(person.name, on=True, id=request.id, person=key))
 
     def _ignore_too(self, people: Mapping[str, str]) -> None:
-        """Ignore people by their author keys, with the names by which they were known."""
+        """Ignore people by their author keys (hexadecimal), with their last known nicknames."""
         for key, name in people.items():
             if len(self._ignored) < IGNORED_LIMIT and is_author_key(key):
                 author = bytes.fromhex(key)
@@ -193,7 +193,7 @@ class Asker(Recipient):
     def _answer_later(
         self, id: str | None
     ) -> Callable[[HistoryShown | SearchShown | Refusal], None]:
-        """A function that answers a request later; the next request waits until then."""
+        """A function that answers the request ``id`` later; the next request waits until then."""
         release = self._connection.hold()
 
         def reply(answer: HistoryShown | SearchShown | Refusal) -> None:

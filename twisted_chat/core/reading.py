@@ -27,7 +27,7 @@ from twisted_chat.core.permissions import Permissions
 from twisted_chat.core.room import Room
 from twisted_chat.core.rooms import Rooms
 
-#: Entries that are read at one go for a page of history where people are ignored; so often at most.
+#: Entries per further read, and reads, at most, for a page of history without ignored people.
 READ = 500
 READS = 40
 
@@ -35,9 +35,10 @@ READS = 40
 class Reading:
     """The rooms, their people and the log of one chat.
 
-    :param rooms: the rooms there are.
-    :param names: how they can be called.
-    :param limits: gives the limits of the moment.
+    :param journal: reads the log.
+    :param rooms: the existing rooms.
+    :param names: finds them by any spelling of their names.
+    :param limits: returns the limits at the moment.
     """
 
     def __init__(
@@ -47,14 +48,15 @@ class Reading:
         self._rooms = rooms
         self._names = names
         self._limits = limits
-        #: They can be replaced at any time.
+        #: An embedding application can replace them at any time.
         self.permissions = Permissions()
 
     def room_called(self, text: str, person: Person | None = None) -> str:
-        """The name of the room that ``text`` names; the one that it would get, if there is none or
-        ``person`` may not see it.
+        """The name of the room that ``text`` means.
 
-        :raises Refusal: it is no name for a room.
+        If there is no such room, or ``person`` may not see it: the name that a new room would get.
+
+        :raises Refusal: ``text`` is not a valid name.
         """
         name = self._names.find(text)
         if person is not None and not self.permissions.may_see(person, name):
@@ -62,21 +64,24 @@ class Reading:
         return name
 
     def visible(self, person: Person, positions: Positions) -> Positions:
-        """Those of ``positions`` that are in rooms which ``person`` may see."""
+        """The ``positions`` in rooms that ``person`` may see."""
         hidden = self.permissions.hidden_from(person)
         return {room: at for room, at in positions.items() if room not in hidden}
 
     def seen(self, person: Person, text: str) -> str:
-        """As :meth:`room_called`, if ``person`` may see the room or there is none."""
+        """As :meth:`room_called`, but refused if ``person`` may not see the room.
+
+        :raises Refusal: ``person`` may not see it, or ``text`` is not a valid name.
+        """
         name = self.room_called(text)
         if not self.permissions.may_see(person, name):
             raise NoSuchRoom(room=room_name(text))
         return name
 
     def room(self, person: Person, name: str) -> Room:
-        """The room of this name.
+        """The room that ``name`` means.
 
-        :raises Refusal: there is none that ``person`` may see.
+        :raises Refusal: there is no such room, or ``person`` may not see it.
         """
         name = self.seen(person, name)
         room = self._rooms.get(name)
@@ -85,9 +90,9 @@ class Reading:
         return room
 
     def own_room(self, person: Person, name: str) -> Room:
-        """The room of this name, in which ``person`` is.
+        """The room that ``name`` means, which ``person`` is in.
 
-        :raises Refusal: they are not.
+        :raises Refusal: ``person`` is not in it.
         """
         name = self.room_called(name, person)
         if name not in person.cursors:
@@ -97,9 +102,12 @@ class Reading:
     def list_rooms(
         self, person: Person, word: str = "", after: str = "", *, with_empty: bool = False
     ) -> RoomsListed:
-        """A page of the rooms that have people in them, the fullest first, or of all.
+        """A page of the rooms with people in them, the fullest first.
 
-        Those with ``word`` in their name or topic, and which come ``after`` the room of this name.
+        :param person: rooms that they may not see are left out.
+        :param word: only rooms with this word in their name or topic.
+        :param after: only rooms that follow the room of this name.
+        :param with_empty: then the rooms without people follow, by name.
         """
         hidden = self.permissions.hidden_from(person)
         return self._rooms.page(self._limits().page, word, after, with_empty, hidden)
@@ -113,7 +121,7 @@ class Reading:
         return TopicShown(room.name, room.topic, topic_by=room.topic_by)
 
     def list_people(self, person: Person, room: Room) -> PeopleListed:
-        """The people in ``room``, at most a page of them.
+        """A page of the people in ``room``.
 
         :raises Refusal: ``person`` may not see it.
         """
@@ -132,8 +140,12 @@ class Reading:
         after: int | None = None,
         without: Container[bytes | None] = (),
     ) -> None:
-        """Give ``reply`` a page of the room's log: from after a number, up to before one, or
-        at its end. What authors ``without`` said is left out, and the page is full nevertheless.
+        """Call ``reply`` with a page of the room's log, or with a refusal.
+
+        :param limit: the most entries.
+        :param before: only entries with a lower number; the page has the last of them.
+        :param after: only entries with a higher number; the page has the first of them.
+        :param without: author keys whose entries are left out; further entries fill the page.
         """
         if not self.permissions.may_see(person, room.name):
             reply(NoSuchRoom(room=room.name))
@@ -167,9 +179,9 @@ class Reading:
                 size = READ
                 read(reads + 1)
                 return
-            goes_on = len(found) < limit and not is_end  # after what was looked at
+            goes_on = len(found) < limit and not is_end  # there are entries that were not read
             is_latest = start is None
-            # If all was looked at, what comes before the first that was found is left out.
+            # If all entries were read, those before the first of the page are by ignored people.
             is_whole = is_latest and is_end and 0 < len(found) < limit
             oldest = found[0].number if is_whole else room.base + 1
             shown = HistoryShown(
@@ -193,10 +205,12 @@ class Reading:
         source: Hashable = None,
         without: Collection[bytes] = (),
     ) -> None:
-        """Give ``reply`` the latest entries that hold all of ``words``, in ``room`` or in all that
-        ``person`` may see, but for those that authors ``without`` said.
+        """Call ``reply`` with the latest entries that contain all of ``words``, or with a refusal.
 
-        Searches of one ``source`` are made one after the other.
+        :param room: the room to search; None: all rooms that ``person`` may see.
+        :param limit: the most entries.
+        :param source: the searches of one source are made one after the other.
+        :param without: author keys whose entries are left out.
         """
         limit = max(1, min(limit, self._limits().page))
         name = None if room is None else room.name
@@ -217,7 +231,10 @@ class Reading:
 
 
 def _page_of(entries: Sequence[Entry], latest: bool) -> tuple[Entry, ...]:
-    """As many of ``entries`` as a page may hold, the ``latest`` or the first, but one at least."""
+    """The first of ``entries`` (or the ``latest``) that fit on a page, but at least one.
+
+    A page has at most :data:`.PAGE_TEXT` characters of text.
+    """
     shown: list[Entry] = []
     size = 0
     for entry in reversed(entries) if latest else entries:

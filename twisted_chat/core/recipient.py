@@ -1,4 +1,4 @@
-"""What a person in the chat is shown, over the connection that they have.
+"""Shows events to a person in the chat, over the connection that they have now.
 
 Each person has a style: the language, times, and the room's name before lines from other rooms. The
 person's own lines and those of ignored people are left out of a batch. This module must not know
@@ -36,7 +36,7 @@ from twisted_chat.core.unconfirmed import Unconfirmed
 class Recipient(Person):
     """A person in the chat at the other end of a :class:`~twisted_chat.core.link.Link`."""
 
-    #: Of the protocols, these would be a property and an abstract method.
+    # Without these, the protocols' read-only property and abstract method would be inherited.
     author = b""
     __hash__ = object.__hash__
 
@@ -46,9 +46,9 @@ class Recipient(Person):
         self._chat = chat
         self._connection = connection
         self._receipts = False
-        #: Entries that this person wrote and that are not saved yet.
+        #: The number of entries that this person wrote and that are not saved yet.
         self._unsaved = 0
-        #: Whether a line was not saved or not sent, which the person was told.
+        #: Whether the person was told that a line of theirs was not saved or not sent.
         self._has_lost = False
         self._unconfirmed = Unconfirmed()
         self._ignored = IgnoreList()
@@ -78,7 +78,7 @@ class Recipient(Person):
     def away(self) -> bool:
         return isinstance(self._connection, NoConnection)
 
-    # -- what everybody in a room is shown -----------------------------------------------------
+    # -- events for everybody in a room --------------------------------------------------------
 
     def rendering(self, room: Room) -> Rendering | None:
         if self._ignored or self.away:
@@ -137,7 +137,7 @@ class Recipient(Person):
     def ignores(self, author: bytes | None) -> bool:
         return author in self._ignored
 
-    # -- what this person alone is shown -------------------------------------------------------
+    # -- events for this person alone ----------------------------------------------------------
 
     def show(self, *events: Event) -> None:
         self._connection.show(events, self._style)
@@ -157,7 +157,7 @@ class Recipient(Person):
             shown.sent(self._connection.arrival())
 
     def _show_again(self) -> None:
-        """Somebody who is back is shown what did not arrive."""
+        """Show the events that did not arrive once more, as the person is back."""
         for shown in self._unconfirmed.missing():
             self._send(shown)
 
@@ -169,7 +169,7 @@ class Recipient(Person):
     def not_saved(self, draft: Draft, refusal: Refusal) -> None:
         self._unsaved -= 1
         self._has_lost = True
-        if self.profile.deduplicates:  # it says again what was not acknowledged
+        if self.profile.deduplicates:  # the program sends unacknowledged messages again
             self.refuse(refusal, draft.message_id)
         else:
             self._chat.refused[refusal.code] += 1

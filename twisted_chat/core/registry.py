@@ -1,8 +1,8 @@
 """The connected clients and the nicknames, under the one threading lock.
 
-The reactor thread is not the only one that asks who is here: thread-pool callbacks of an
-embedding application do too. Claiming, changing and releasing a nickname are each one
-atomic step. Nothing is called while the lock is held, and there is no I/O in it.
+Not only the reactor thread uses the registry: thread-pool callbacks of an embedding application do,
+too. Claiming, changing and releasing a nickname are each one atomic step. While the lock is held,
+no callback is called and no I/O is done.
 
 A client is connected to this process; a nickname may also be held by somebody on another node.
 """
@@ -20,7 +20,7 @@ ClientT = TypeVar("ClientT", bound=Hashable)
 
 
 class Registry(Generic[ClientT]):
-    """Who is connected, and who holds which nickname. Every method is safe from any thread."""
+    """The connected clients and the holders of nicknames. All methods are thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,19 +28,19 @@ class Registry(Generic[ClientT]):
         self._nicknames: dict[ClientT, Nickname] = {}
         self._holders: dict[str, ClientT] = {}
         self._by_folded: dict[str, ClientT] = {}
-        #: Nicknames of people who are gone and can come back, by author key, and for which other
-        #: owner each is kept.
+        #: Nicknames that are kept for people who left and can come back, by author key; each with
+        #: the other owner, if any, who can claim it.
         self._kept: dict[bytes, tuple[Nickname, Hashable]] = {}
         self._kept_keys: dict[str, bytes] = {}
 
     def add(self, client: ClientT) -> int:
-        """``client`` is connected; returns how many are."""
+        """Add ``client``, which is connected now; returns the number of connected clients."""
         with self._lock:
             self._connected[client] = None
             return len(self._connected)
 
     def remove(self, client: ClientT) -> int:
-        """``client`` is not connected any more; returns how many still are."""
+        """Remove ``client``; returns the number of clients that are still connected."""
         with self._lock:
             self._connected.pop(client, None)
             return len(self._connected)
@@ -52,13 +52,14 @@ class Registry(Generic[ClientT]):
         person: bytes | None = None,
         owner: Hashable = None,
     ) -> None:
-        """Give ``nickname`` to ``client``, in place of the one it holds, if any.
+        """Give ``nickname`` to ``client``, in place of the nickname that it holds, if any.
 
-        One that is kept for ``person``, or for ``owner``, can be claimed, and is not kept any more.
+        A nickname that is kept for ``person`` (an author key) or for ``owner`` can be claimed, and
+        is not kept any more.
 
-        :raises NameKept: it is kept for somebody else, or looks like one that is.
+        :raises NameKept: it, or a nickname that looks like it, is kept for somebody else.
         :raises NameTaken: somebody else holds it.
-        :raises NameTooSimilar: somebody else holds one that looks like it.
+        :raises NameTooSimilar: somebody else holds a nickname that looks like it.
         """
         with self._lock:
             self._check(client, self._by_folded.get(nickname.folded, client), nickname)
@@ -81,14 +82,14 @@ class Registry(Generic[ClientT]):
             self._free(client)
 
     def hand_over(self, client: ClientT, other: ClientT) -> None:
-        """``other`` has the nickname of ``client`` from now on."""
+        """Give the nickname of ``client`` to ``other``."""
         with self._lock:
             nickname = self._nicknames[client]
             self._free(client)
             self._hold(other, nickname)
 
     def keep(self, client: ClientT, person: bytes, owner: Hashable) -> None:
-        """Keep the nickname of ``client`` for ``person``, or for whoever else is ``owner``."""
+        """Take the nickname of ``client``; keep it for ``person`` (an author key) or ``owner``."""
         with self._lock:
             nickname = self._nicknames[client]
             self._free(client)
@@ -97,17 +98,17 @@ class Registry(Generic[ClientT]):
             self._kept_keys.update(dict.fromkeys(nickname.keys, person))
 
     def drop(self, person: bytes) -> None:
-        """Keep no nickname for ``person`` any more."""
+        """Stop keeping a nickname for ``person``, an author key."""
         with self._lock:
             self._drop(person)
 
     def find(self, nickname: Nickname) -> ClientT | None:
-        """Who holds exactly this nickname, in whatever case."""
+        """The client that holds this nickname, in any case; lookalikes do not count."""
         with self._lock:
             return self._by_folded.get(nickname.folded)
 
     def snapshot(self) -> tuple[tuple[ClientT, Nickname | None], ...]:
-        """Everybody who is connected at this moment, with their nicknames."""
+        """All connected clients, with their nicknames (None: not chosen yet)."""
         with self._lock:
             return tuple((client, self._nicknames.get(client)) for client in self._connected)
 

@@ -1,6 +1,6 @@
-"""Events as bytes: what a dialect makes of a batch, and what an outbox sends of it.
+"""Events as bytes, which a dialect renders and an outbox sends.
 
-It must not know how a dialect separates events: the dialect says where each of them ends.
+This module must not know how a dialect separates events: the dialect tells where each event ends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from twisted_chat.core.events import Entry, Event, Replayed
 
-#: Finds the offset in the bytes at which each of the events ends, in their order.
+#: Returns the offset in the bytes at which each of the events ends, in their order.
 EndFinder = Callable[[bytes, Sequence[Event]], Sequence[int]]
 
 
@@ -21,10 +21,10 @@ def _no_ends(data: bytes, events: Sequence[Event]) -> Sequence[int]:
 class Rendered:
     """The bytes of some events.
 
-    :param data: the bytes of all of them, one event after the other.
-    :param events: the events; none for bytes that are no events, or whose arrival nobody asks for.
-    :param find_ends: tells for any part of ``events`` where they end in their bytes. It is called
-        at most once, and not before somebody needs the offsets: of most batches, nobody does.
+    :param data: the bytes of all events, one event after the other.
+    :param events: the events; none if the bytes are no events, or if nobody asks for their arrival.
+    :param find_ends: finds the ends of any part of ``events`` in their bytes. It is called at most
+        once, when the offsets are needed for the first time: those of most batches never are.
     """
 
     __slots__ = ("_ends", "_events", "_find_ends", "_left_out", "data")
@@ -55,12 +55,12 @@ class Rendered:
 
     @property
     def room(self) -> str | None:
-        """The name of the room that its entries are of; None if it has no entries."""
+        """The name of the room to which the entries belong; None if there are no entries."""
         entry = next(map(_entry, self._events), None)
         return None if entry is None else entry.room
 
     def without(self, left_out: Sequence[int]) -> Rendered:
-        """The same without the events at the indexes ``left_out``, ascending."""
+        """A copy without the events at the indexes ``left_out``, which ascend."""
         data, ends = self.data, self.ends
         pieces = []
         start = 0
@@ -73,7 +73,7 @@ class Rendered:
         return part
 
     def first_missing(self, size: int) -> int | None:
-        """The sequence number of the first entry that is not whole in the first ``size`` bytes."""
+        """The sequence number of the first entry that ends after the first ``size`` bytes."""
         for event in self.events[bisect_right(self.ends, size) :]:
             entry = _entry(event)
             if entry is not None:
@@ -82,9 +82,9 @@ class Rendered:
 
 
 def first_missing(deliveries: Iterable[tuple[Rendered, int]]) -> dict[str, int]:
-    """The sequence number of the first entry of each room that has not arrived as a whole.
+    """For each room, the sequence number of the first entry that has not arrived completely.
 
-    :param deliveries: what was sent, oldest first, and how many bytes of it have arrived.
+    :param deliveries: the deliveries, oldest first, each with the number of its bytes that arrived.
     """
     numbers: dict[str, int] = {}
     for rendered, arrived in deliveries:

@@ -1,8 +1,8 @@
 """A room is a log; a member is a cursor in it.
 
-What lives here: one room's members, the end of its log in memory, and the publishing of
-committed entries. It knows no disk, and of bytes only that a :class:`Rendering` makes them;
-it must not decide who may come in.
+What lives here: one room's members, the end of its log in memory, and the publishing of committed
+entries. This module must not know the disk, know bytes other than as the result of a
+:class:`Rendering`, or decide who may join.
 """
 
 from __future__ import annotations
@@ -15,42 +15,43 @@ from twisted_chat.core.events import Entry, Event, Joined, Left, PresenceSummary
 from twisted_chat.core.presence import Change, Presence, Somebody
 from twisted_chat.core.rendered import Rendered
 
-#: Entries of each room kept in memory, for those who join and those who fall behind a little;
-#: and for each who is behind, up to a bound, as what is rendered already can be sent to many.
+#: Entries of each room that are kept in memory for newcomers and for members who lag a little;
+#: entries for each lagging reader, and their bound: what is rendered once is sent to many readers.
 TAIL = 128
 TAIL_FOR_EACH = 64
 TAIL_BEHIND = 50_000
 
-#: Bytes of text of these, whoever is behind: each may be kept in several renderings besides.
+#: The most characters of text of these entries, however many readers lag: each entry may also be
+#: kept in several renderings.
 TAIL_BYTES = 4_000_000
 
-#: Characters of what is given to a member at once, about.
+#: Characters of text, approximately, that a member is given at once.
 RUN = 131_072
 
-#: A run of fewer entries is not worth a write of its own to somebody who catches up.
+#: Shorter runs, in entries, are joined for a member who catches up: each run is a write of its own.
 SHORT_RUN = 50
 
 #: A room of more people than this is large.
 LARGE = 30
 
-#: In large rooms, who comes, goes and is renamed is told for several at once; after a second for
-#: so many people in the room, and no later than after so many seconds. That long it takes in small
-#: rooms too, where a source does not stop.
+#: Large rooms coalesce changes of presence for one second per ``COALESCE_PEOPLE`` members, but at
+#: most for ``COALESCE_SECONDS``. Small rooms coalesce only the changes of a source that makes too
+#: many of them, for ``COALESCE_SECONDS``.
 COALESCE_PEOPLE = 1000
 COALESCE_SECONDS = 1.0
 
-#: Names of those who came or went that are told.
+#: The most nicknames in one :class:`.PresenceSummary`.
 NAMES = 100
 
-#: When more than so many changes are told at once, those who are in several rooms with somebody
-#: may be told in each of them.
+#: With more changes than this in one batch, a member who shares several rooms with somebody may be
+#: told of the same change in each of them.
 FEW = 10
 
 
 def runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
     """``entries`` in runs of about :data:`RUN` characters.
 
-    A member is given no more than one run at once before it is asked whether it is ready.
+    After each run, a member's outlet is asked whether it is still ready.
     """
     start = size = 0
     for end, entry in enumerate(entries, 1):
@@ -63,7 +64,7 @@ def runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
 
 
 class Rendering(Protocol):
-    """How some people are shown events: one object for all who are shown the same bytes."""
+    """Renders events to bytes: one object for all members who are sent the same bytes."""
 
     def render(self, events: Sequence[Event]) -> Rendered:
         """``events`` as bytes, and where each of them ends."""
@@ -72,7 +73,7 @@ class Rendering(Protocol):
 class Batch:
     """A run of one room's events, rendered once for each rendering in use.
 
-    It holds entries, or else events that are not in the log.
+    The events are either entries or events that are not in the log.
     """
 
     __slots__ = ("_own", "about", "events", "hidden", "ready_made", "room")
@@ -86,28 +87,29 @@ class Batch:
     ) -> None:
         self.room = room
         self.events = events
-        #: Of each event, the people of whom it tells something.
+        #: For each event, the people about whom it is.
         self.about = about
-        #: Where the events stand that a member is not shown.
+        #: For some members, the indexes of the events that are not shown to them, ascending.
         self.hidden: Mapping[Member, Sequence[int]] = hidden or {}
-        #: What :meth:`rendered` has made so far.
+        #: The results of :meth:`rendered` so far.
         self.ready_made: dict[Rendering | None, Rendered] = {}
         self._own: dict[bytes | None, list[int]] | None = None
 
     def rendered(self, rendering: Rendering) -> Rendered:
-        """All of it, in ``rendering``."""
+        """All events, in ``rendering``."""
         rendered = self.ready_made.get(rendering)
         if rendered is None:
             rendered = self.ready_made[rendering] = rendering.render(self.events)
         return rendered
 
     def rendered_without(self, rendering: Rendering, left_out: Sequence[int]) -> Rendered:
-        """All but the events at the indexes ``left_out``, ascending, in ``rendering``."""
+        """All events but those at the indexes ``left_out``, which ascend, in ``rendering``."""
         return self.rendered(rendering).without(left_out)
 
     def own_indexes(self, author: bytes) -> Sequence[int]:
-        """Where the entries stand that their author is not shown again: not a new topic, which
-        everybody is shown, and nothing that was said before they came.
+        """The indexes of the entries that ``author`` wrote and need not be shown.
+
+        New topics are shown to their authors, too, and so is history.
         """
         if self._own is None:
             own = self._own = {}
@@ -121,36 +123,36 @@ class Batch:
 
 
 class Outlet(Protocol):
-    """Where a member's bytes go out."""
+    """Sends bytes to a member."""
 
     @property
     def ready(self) -> bool:
-        """Whether more can be delivered now. If not, the member's cursors wait."""
+        """Whether more can be delivered now. If not, the member's cursors fall behind."""
 
     def deliver(self, rendered: Rendered) -> None:
-        """Send it, after all that was sent before."""
+        """Send ``rendered`` after everything that was delivered before."""
 
 
 class Member(Somebody, Protocol):
-    """What a room knows of somebody in it."""
+    """The part of a person that their rooms use."""
 
     @property
     def author(self) -> bytes:
-        """Their author key, which is in the entries that they wrote."""
+        """The author key, which is in the entries that the person wrote."""
 
     @property
     def outlet(self) -> Outlet:
-        """The way to the connection they have now."""
+        """The outlet of the present connection."""
 
     def receive(self, batch: Batch) -> None:
-        """Show what is new, but for what is one's own or ignored."""
+        """Show ``batch``, without the person's own events and those of ignored people."""
 
 
 class Cursor:
     """One member's place in one room's log.
 
-    A *live* cursor is at the end and is shown what is published. Any other one is moved
-    towards the end by :class:`twisted_chat.core.chat.Chat`, at the pace of its member.
+    A *live* cursor is at the end, and gets what is published at once. Any other cursor is *behind*:
+    :class:`twisted_chat.core.catch_up.CatchUp` moves it towards the end, at its member's pace.
     """
 
     __slots__ = (
@@ -168,24 +170,24 @@ class Cursor:
     def __init__(self, room: Room, member: Member) -> None:
         self.room = room
         self.member = member
-        #: The member's, kept here for the sake of speed: see :meth:`Chat.restyle`.
+        #: The member's outlet, kept here for speed: see :meth:`.State.restyle`.
         self.outlet: Outlet = member.outlet
-        #: How the member is shown this room; None if they get batches of their own.
+        #: The member's rendering of this room; None if they get batches of their own.
         self.rendering: Rendering | None = None
-        #: Number of the last entry that the member was shown; None before its place is known,
-        #: and of no exact meaning while live.
+        #: The number of the last entry that the member was shown; None until the cursor has its
+        #: place in the log. While the cursor is live, it is out of date.
         self.position: int | None = None
-        #: Entries up to this number were said before the member came.
+        #: Entries up to this number are from before the member joined.
         self.replay_through = 0
-        #: For its place in the log, at first, and later for entries that are being read.
+        #: Whether the cursor waits: at first for its place in the log, later for a read of entries.
         self.waiting = True
         self.closed = False
-        #: Its member has no connection at the moment.
+        #: Whether the member has no connection at the moment.
         self.away = False
 
 
 class Room:
-    """One room: who is in it, and the end of its log."""
+    """One room: its members, and the end of its log."""
 
     def __init__(
         self, name: str, base: int = 0, last: int = 0, topic: str = "", topic_by: str = ""
@@ -195,31 +197,32 @@ class Room:
         self.base = base
         self.last = last
         self.topic = topic
-        #: Who set it, as they were called; empty if that is not known.
+        #: The nickname that set the topic, as it was then; "" if unknown.
         self.topic_by = topic_by
-        #: Entries that were handed to somebody's connection.
+        #: The number of entries handed to connections, each counted once per connection.
         self.deliveries = 0
-        #: Everybody who is in the room or on the way in, with their cursors.
+        #: Everybody who is in the room, or joining it, with their cursors.
         self.members: dict[Member, Cursor] = {}
         self.live: dict[Cursor, None] = {}
-        #: How many members have no connection at the moment.
+        #: The number of members that have no connection at the moment.
         self.away = 0
-        #: What is to be called when most members are not behind any more.
+        #: Callbacks for the time when most readers have caught up.
         self.waiting: list[Callable[[], None]] = []
         self._tail: list[Batch] = []  # the last runs that were published
-        self._tail_ends: list[int] = []  # the number of the last entry of each
-        self._tail_sizes: list[int] = []  # of the texts of each
+        self._tail_ends: list[int] = []  # the number of the last entry of each run
+        self._tail_sizes: list[int] = []  # the characters of text in each run
         self._tail_size = 0
-        #: Who came, left and was renamed without that being told.
+        #: The pending changes of presence.
         self.presence: Presence[Member] = Presence()
 
     def publish(self, entries: Sequence[Entry], authors: Set[Member]) -> None:
-        """Show committed entries, the next ones of the log, to everybody who is live.
+        """Show committed entries, the next ones of the log, to the members with live cursors.
 
-        ``authors`` are those who said them.
+        :param entries: one or more, in order.
+        :param authors: their authors, if they are in the chat.
         """
         if self.presence and not self.presence.isdisjoint(authors):
-            self.flush_presence()  # nobody speaks before it is told that they came
+            self.flush_presence()  # an author's arrival is announced before their entry
         alone = {cursor for author in authors if (cursor := self.members.get(author))}
         for run in runs(entries):
             before = self.last
@@ -242,16 +245,16 @@ class Room:
 
     @property
     def readers_lagging(self) -> bool:
-        """Whether it is large, and most are behind: more is said than can be read.
+        """Whether the room is large and most readers are behind: senders should wait for them.
 
-        Those who have no connection read nothing, and nobody waits for them.
+        Members without a connection are no readers.
         """
         readers = len(self.members) - self.away
         return readers > LARGE and 2 * len(self.live) < readers
 
     @property
     def moment(self) -> float:
-        """For how many seconds changes of presence are coalesced."""
+        """The seconds for which changes of presence are coalesced."""
         people = len(self.members)
         return (
             min(COALESCE_SECONDS, people / COALESCE_PEOPLE) if self.is_large else COALESCE_SECONDS
@@ -259,11 +262,11 @@ class Room:
 
     @property
     def is_large(self) -> bool:
-        """Whether there are so many people that no change of presence is told at once."""
+        """Whether the room has so many members that changes of presence are always coalesced."""
         return len(self.members) > LARGE
 
     def flush_presence(self, member: Member | None = None) -> None:
-        """Tell who came, left and was renamed since it was told last; or only of ``member``."""
+        """Announce all pending changes of presence, or only that of ``member``."""
         presence = self.presence
         changes = presence.take() if member is None else presence.take_one(member)
         if not changes:
@@ -289,9 +292,9 @@ class Room:
             change.move.tell(change, self.members)
 
     def settle_presence(self, member: Member) -> None:
-        """Tell the change of ``member`` if somebody here was told it in another room.
+        """Announce the pending change of ``member`` if a member was told of it in another room.
 
-        To be called before ``member`` changes again.
+        It must be called before ``member`` changes again.
         """
         if not self.members.keys().isdisjoint(self.presence.told_elsewhere(member)):
             self.flush_presence(member)
@@ -299,8 +302,8 @@ class Room:
     def _hidden(
         self, news: Sequence[tuple[Event, list[tuple[Member, Change]]]]
     ) -> dict[Member, Sequence[int]]:
-        """Where the events stand that are about a member itself, or that it was told in another
-        room.
+        """For each member, the indexes of the events that are about them, or that they were told
+        in another room.
         """
         hidden: dict[Member, list[int]] = {}
         for place, (_, some) in enumerate(news):
@@ -314,7 +317,7 @@ class Room:
         return dict(hidden)
 
     def show(self, event: Event) -> None:
-        """Show what is not in the log to everybody who is in and ready."""
+        """Show ``event``, which is not in the log, to all members whose outlet is ready."""
         self._show(Batch(self, (event,)))
 
     def _show(self, batch: Batch) -> None:
@@ -323,9 +326,10 @@ class Room:
         self._deliver(batch, inside, alone)
 
     def after(self, position: int, limit: int) -> Batch | None:
-        """The entries after ``position``, which is before the end, or the first of them.
+        """The first entries after number ``position``, or None if they are not in memory.
 
-        None if memory does not reach so far back.
+        The batch is one run, and has at least one entry and about ``limit`` at most. ``position``
+        must be before the end of the log.
         """
         at = bisect_left(self._tail_ends, position + 1)
         first = self._first(at)
@@ -339,16 +343,16 @@ class Room:
             if len(events) >= limit:
                 break
             events.extend(batch.events)
-        entries = cast("list[Entry]", events[:limit])  # the tail has nothing else
+        entries = cast("list[Entry]", events[:limit])  # the tail has only entries
         return Batch(self, next(runs(entries)))
 
     def _deliver(
         self, batch: Batch, cursors: Collection[Cursor], alone: Collection[Cursor]
     ) -> list[Cursor]:
-        """Give it to those who are ready; returns who is not.
+        """Deliver ``batch`` to the cursors whose outlet is ready; returns the others.
 
-        Those ``alone`` choose for themselves what of it they are shown. So does whoever is the
-        first with their rendering, which makes it for the others.
+        The members of the cursors in ``alone`` choose the events that they are shown. So does the
+        first member with each rendering, which renders the batch for the others.
         """
         behind = []
         ready_made = batch.ready_made
@@ -365,17 +369,17 @@ class Room:
         return behind
 
     def _first(self, at: int) -> int | None:
-        """The number of the first entry of a run in memory."""
+        """The number of the first entry of the run at index ``at``; None after the last run."""
         if at == len(self._tail):
             return None
         return self._tail_ends[at] - len(self._tail[at].events) + 1
 
     def forget_tail(self) -> None:
-        """Nobody needs the end of the log in memory."""
+        """Remove the end of the log from memory."""
         self._tail, self._tail_ends, self._tail_sizes, self._tail_size = [], [], [], 0
 
     def _trim(self) -> None:
-        """Forget the oldest runs: more slowly while somebody needs them."""
+        """Forget the oldest runs; while readers lag, more runs are kept."""
         behind = len(self.members) - self.away - len(self.live)
         limit = max(TAIL, min(TAIL_BEHIND, TAIL_FOR_EACH * behind))
         count = 0

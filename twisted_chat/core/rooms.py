@@ -1,8 +1,8 @@
-"""The rooms there are: those with people in them, and the names of all others.
+"""All existing rooms: the rooms with people in them, and a short record of each other room.
 
-A room without members costs no more memory than its name and a few numbers. Lists of rooms are
-made from a snapshot that is sorted once in a while, so that asking for one among 100,000 rooms
-costs no look at each. It must not know who may come in.
+A room without people takes no more memory than its name, its topic and a few numbers. Lists of
+rooms are made from a snapshot that is sorted at most once a second if there are many rooms, so that
+a list does not examine each of 100,000 rooms. This module must not know who may join.
 """
 
 from __future__ import annotations
@@ -14,22 +14,25 @@ from twisted_chat.core.events import RoomsListed, RoomSummary
 from twisted_chat.core.names import OLD_ROOM_LIMIT, fold, room_key
 from twisted_chat.core.room import Room
 
-#: Seconds for which the order of the rooms, by their people, may be an old one.
+#: Seconds for which the order of the rooms, by their number of people, may be out of date.
 SNAPSHOT_SECONDS = 1.0
 
-#: Rooms that are looked at, for a list of those with a word in their name or topic.
+#: Rooms that are examined, at most, for a list of rooms with a word in their name or topic.
 LOOKED_AT = 2000
 
 
 class Rooms:
-    """All rooms of one service. ``later`` calls a function after so many seconds."""
+    """All rooms of one service.
+
+    :param later: calls a function after a number of seconds.
+    """
 
     def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
         self._call_later = later
         self._awake: dict[str, Room] = {}
-        #: Base, last number, topic and its author of the others.
+        #: For each room without people: base, last number, topic, and the nickname that set it.
         self._resting: dict[str, tuple[int, int, str, str]] = {}
-        self._names: list[str] = []  # of all, sorted
+        self._names: list[str] = []  # of all rooms, sorted
         self._snapshot: list[str] | None = None
         self._places: dict[str, int] = {}
         self._deliveries = 0
@@ -41,28 +44,32 @@ class Rooms:
         return name in self._awake or name in self._resting
 
     def __iter__(self) -> Iterator[str]:
-        """The names of all, in their order."""
+        """The names of all rooms, sorted."""
         return iter(self._names)
 
     @property
     def deliveries(self) -> int:
-        """How many entries were handed to connections since the start, each as often as it was."""
+        """The number of entries handed to connections since the start, counted per connection."""
         return self._deliveries + sum(room.deliveries for room in self._awake.values())
 
     def start(self, states: Iterable[tuple[str, int, int, str, str]]) -> None:
-        """These rooms are in the log: name, base, last number, topic and its author of each."""
+        """Begin with the rooms in the log.
+
+        :param states: of each room, the name, the base, the last number, the topic, and the
+            nickname that set it.
+        """
         self._resting = {name: (base, last, topic, by) for name, base, last, topic, by in states}
         self._names = sorted(self._resting)
 
     def get(self, name: str) -> Room | None:
-        """The room of this name, if there is one. If nobody is in it, it is one to read from."""
+        """The room of this name, if it exists; if nobody is in it, a new object only to read."""
         room = self._awake.get(name)
         if room is None and name in self._resting:
             return Room(name, *self._resting[name])
         return room
 
     def wake(self, name: str) -> Room:
-        """The room of this name, into which somebody comes; it is made if there is none."""
+        """The room of this name, which somebody joins; it is created if it does not exist."""
         room = self._awake.get(name)
         if room is None:
             state = self._resting.pop(name, None)
@@ -72,8 +79,9 @@ class Rooms:
         return room
 
     def rest(self, room: Room) -> bool:
-        """If nobody is in ``room`` any more: keep its numbers only. False if none of its entries
-        are kept, and it is forgotten.
+        """If nobody is in ``room`` any more, keep only its record.
+
+        Returns False if none of its entries are kept either: then the room is forgotten.
         """
         if room.members or self._awake.get(room.name) is not room:
             return True
@@ -87,8 +95,9 @@ class Rooms:
         return False
 
     def removed(self, name: str, through: int) -> bool:
-        """The entries of the room up to number ``through`` are gone. False if no others are kept
-        and nobody is in it, and it is forgotten.
+        """Note that the entries of the room up to number ``through`` were removed from the log.
+
+        Returns False if no others are kept and nobody is in the room: then it is forgotten.
         """
         room = self._awake.get(name)
         if room is not None:
@@ -112,11 +121,14 @@ class Rooms:
     def page(
         self, limit: int, word: str, after: str, with_empty: bool, hidden: Set[str] = frozenset()
     ) -> RoomsListed:
-        """Up to ``limit`` rooms that have ``word`` in their name or topic, the fullest first, then
-        the empty ones by name if they are wanted; those that come ``after`` a room of this name.
-        Those that are ``hidden`` are left out and not counted.
+        """A page of rooms, the fullest first.
 
-        For a word, no more than :data:`LOOKED_AT` rooms are looked at: then there may be more.
+        :param limit: the most rooms on the page.
+        :param word: only rooms with this word in their name or topic; no more than
+            :data:`LOOKED_AT` rooms are examined, and there may be further ones.
+        :param after: only rooms that follow the room of this name.
+        :param with_empty: then the rooms without people follow, by name.
+        :param hidden: names of rooms that are left out and not counted.
         """
         fullest = self._fullest()
         if word:
@@ -141,11 +153,11 @@ class Rooms:
     def _after(
         self, fullest: list[str], after: str, with_empty: bool, limit: int, hidden: Set[str]
     ) -> Iterator[str]:
-        """Names of rooms in their order."""
+        """Names of up to ``limit`` rooms that follow ``after``, in the order of :meth:`page`."""
         start = 0 if after in hidden else self._places.get(after, -1) + 1
         is_among_empty = after != "" and start == 0
         if is_among_empty and not with_empty:
-            # Nobody is in it any more; before, it was most likely one person.
+            # The room is empty now; most likely it had one person: go on from its place then.
             start = bisect_right(fullest, (-1, after), key=self._rank)
             is_among_empty = False
         if not is_among_empty:
@@ -164,7 +176,7 @@ class Rooms:
                 at += 1
 
     def _matches(self, name: str, key: str | None, text: str) -> bool:
-        """Whether ``key``, if there is one, is in the name, or ``text`` in the topic."""
+        """Whether the name contains ``key`` (if not None), or the topic contains ``text``."""
         if key is not None and key in (name if name.isascii() else room_key(name)):
             return True
         return text in self._summary(name).topic.casefold()
@@ -176,7 +188,7 @@ class Rooms:
         return RoomSummary(name, 0, self._resting[name][2])
 
     def _fullest(self) -> list[str]:
-        """The rooms with people in them, the fullest first, as of a moment ago."""
+        """The rooms with people in them, the fullest first, as of the last snapshot."""
         if self._snapshot is None:
             rooms = sorted(self._awake, key=self._rank)
             self._snapshot = [name for name in rooms if self._awake[name].members]

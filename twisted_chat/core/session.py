@@ -1,9 +1,9 @@
-"""One person's conversation: its states and what it does with each request.
+"""One person's session: its states, and how it answers each request.
 
-A session is choosing a name, then chatting, then closed. Which request is legal when, and which
-method answers it, is in the table of :mod:`twisted_chat.core.commands`. It must not know bytes,
-dialects or the reactor: what it is asked are requests, what it shows are events, and its connection
-is anything that has the few methods of :class:`Connection`.
+The states are choosing (a nickname), entering, chatting, closed. The table of
+:mod:`twisted_chat.core.commands` says in which states a request is legal, and which method answers
+it. A session must not know bytes, dialects or the reactor: it gets requests, shows events, and uses
+only the few methods of :class:`Connection`.
 """
 
 from __future__ import annotations
@@ -32,30 +32,33 @@ from twisted_chat.core.room import Cursor, Room
 from twisted_chat.core.talking import nothing
 from twisted_chat.i18n.language import match
 
-#: Who gives so many wrong codes is guessing: the connection is closed.
+#: Wrong codes of ``/resume`` after which the connection is closed: the client is guessing.
 WRONG_CODES_LIMIT = 5
 
 
 class Connection(Link, Protocol):
-    """What a session knows of the connection it speaks over."""
+    """The part of a connection that its session uses."""
 
     def wrong_code(self) -> None:
-        """Tell the operator that a code was given that is nobody's."""
+        """Tell the operator that the client gave a wrong code."""
 
     def adopt(self, session: Session) -> None:
-        """Serve ``session`` from now on, instead of the one it began with."""
+        """Serve ``session`` from now on, instead of the session with which it began."""
 
     def take_lines(self) -> Sequence[bytes]:
-        """The lines that wait, which are handled elsewhere from now on."""
+        """Remove and return the waiting lines: the caller hands them to another connection."""
 
     def put_lines(self, lines: Sequence[bytes]) -> None:
-        """Handle ``lines`` before anything that waits here."""
+        """Handle ``lines`` before the lines that wait here."""
 
 
 class Session(Leaver):
-    """A :class:`twisted_chat.core.chat.Person` at the other end of a :class:`Connection`.
+    """A :class:`twisted_chat.core.people.Person` at the other end of a :class:`Connection`.
 
-    A person may come back over another connection: the session stays, and goes on there.
+    If the person comes back over another connection, the session goes on there.
+
+    :param address: the client's address, for the operator's log.
+    :param language: the language to begin with, one of :data:`.LANGUAGES`.
     """
 
     _connection: Connection
@@ -76,11 +79,11 @@ class Session(Leaver):
 
     @property
     def has_name(self) -> bool:
-        """Whether a name was chosen, or whoever it was is gone or somebody else by now."""
+        """Whether the client has a nickname, waits for an answer, or is done with this session."""
         return self._state is not State.CHOOSING or self._under_way > 0
 
     def handle(self, request: Request) -> None:
-        """Do what is asked, or show why not."""
+        """Do what ``request`` asks, or show why it is refused."""
         if self._state is State.CLOSED:
             return
         choosing = self._state is State.CHOOSING and not self.profile.introduces_itself
@@ -95,16 +98,17 @@ class Session(Leaver):
             self.refuse(refusal, request.id)
 
     def say_many(self, requests: Sequence[Say]) -> bool:
-        """Do what :meth:`handle` does with each, faster; False if that is not so simple.
+        """Do what :meth:`handle` does with each of ``requests``, but faster.
 
-        They are not blank.
+        Returns False, and does nothing, if they are no plain messages to the current room. The
+        texts must not be blank.
         """
         room = self.current
         if self._state is not State.CHATTING or room is None:
             return False
         if not {request.room for request in requests} <= {None, room.name}:
             return False
-        limits = self._chat.limits  # no dialect lets through more than the default
+        limits = self._chat.limits  # dialects refuse texts above the default limit
         if limits.text != TEXT_LIMIT and not all(limits.fits(say.text) for say in requests):
             return False
         self._chat.say_many(self, room, requests)
@@ -112,21 +116,21 @@ class Session(Leaver):
         return True
 
     def resume(self) -> None:
-        """The connection is ready for more."""
+        """Go on showing entries, as the connection is ready for more."""
         self._chat.resume(self)
 
     def restyle(self) -> None:
-        """What comes is to be shown in another way."""
+        """Use the connection's new way of rendering from now on."""
         self._chat.restyle(self)
 
     # -- coming, going and coming back --------------------------------------------------------
 
     def _choose_name(self, request: ChooseName) -> None:
         name = nickname(request.name)
-        if name.folded != self.nickname.folded:  # whoever has a name since before may keep it
+        if name.folded != self.nickname.folded:  # a nickname that became reserved may be kept
             self._chat.reserved.check(name)
         if self._state is State.CHOOSING and self.profile.introduces_itself:
-            raise NameFirst()  # that is what hello is for
+            raise NameFirst()  # programs choose their first nickname with hello
         if self._state is State.CHATTING:
             before = self.nickname.text
 
@@ -143,7 +147,7 @@ class Session(Leaver):
         other = None if request.client is None else self._known(request.client)
         limit = self._chat.limits.rooms
         if len(request.resume) > max(limit, 0 if other is None else len(other.cursors)):
-            raise TooManyRooms(limit=limit)  # before a look at a thousand names
+            raise TooManyRooms(limit=limit)  # before thousands of names are normalized
         room_called = self._chat.reading.room_called
         seen = {room_called(room): number for room, number in request.resume.items()}
         release = self._connection.hold()
@@ -161,18 +165,20 @@ class Session(Leaver):
         self._chat.common(seen, request.log, come_in)
 
     def _first_rooms(self) -> dict[str, int | None]:
-        """The rooms that everybody of this profile enters, and where they start there."""
+        """The rooms that clients of this profile join first, with their starting positions."""
         return {self._chat.default_room: None} if self.profile.enters_default_room else {}
 
     def _known(self, client: str) -> Person | None:
-        """Who has this client id, in hexadecimal."""
+        """The person with this client id (hexadecimal), if there is one."""
         return self._chat.identities.by_client(author_key(bytes.fromhex(client)))
 
     def _come_in(
         self, request: Hello, name: Nickname, resume: Mapping[str, int], replaced: set[str]
     ) -> None:
-        """Do what a program asks with ``hello``, which goes on after these numbers; the logs of the
-        rooms in ``replaced`` are not those that it saw.
+        """Answer ``hello``: a new person joins the chat, or one who is here comes back.
+
+        :param resume: for each room, the number of the last entry that the program has seen.
+        :param replaced: rooms whose logs are not those that the program saw.
         """
         client_id = None if request.client is None else bytes.fromhex(request.client)
         other = None if request.client is None else self._known(request.client)
@@ -188,7 +194,7 @@ class Session(Leaver):
             called_otherwise = ChooseName(request.nickname, id=request.id)
 
             def entered() -> None:
-                if name != self.nickname:  # they were in the chat already, at another node
+                if name != self.nickname:  # the person was in the chat already, at another node
                     self.handle(called_otherwise)
 
             self._enter(name, positions, client_id, request.id, entered, resumed=bool(resume))
@@ -214,9 +220,9 @@ class Session(Leaver):
         refused: Callable[[], None] = nothing,
         resumed: bool = False,
     ) -> None:
-        """Come into the chat; then ``entered`` is called, or ``refused`` if the name is taken.
+        """Join the chat; then ``entered`` is called, or ``refused`` if the nickname is taken.
 
-        :raises Refusal: the name is too long, or the rooms are too many.
+        :raises Refusal: the nickname is too long, or there are too many rooms.
         """
         given = self.client_id, self.author
         if client_id is not None:
@@ -262,7 +268,7 @@ class Session(Leaver):
             self._chat.keeper.save(self, self.kept())
 
     def _be(self, client_id: bytes) -> None:
-        """Have this client id, which nothing else needs to know: the others know its hash."""
+        """Take this client id. It stays a secret: others know only its hash, the author key."""
         self.client_id = client_id
         self.author = author_key(client_id)
 
@@ -295,7 +301,7 @@ class Session(Leaver):
             self._hand_over_to(other, {}, request.id)
 
     def _wait_for(self, other: Session, request: Request) -> None:
-        """Handle ``request`` again when what ``other`` asked for is answered."""
+        """Handle ``request`` again when ``other`` waits for no answer any more."""
         end = self._begin()
 
         def go_on() -> None:
@@ -307,9 +313,9 @@ class Session(Leaver):
         other._postponed.append(go_on)
 
     def _come_back_as(self, kept: KeptPerson, id: str | None) -> None:
-        """Be somebody who was here before the server was started again, or is at another node.
+        """Join as a person who was here before the server's restart, or is at another node.
 
-        If the nickname is somebody else's by now, that is told.
+        If somebody else holds the nickname now, the person is told so and does not join.
         """
         try:
             name = nickname(kept.nickname)
@@ -333,9 +339,9 @@ class Session(Leaver):
         self._enter(name, rooms, None, id, entered, refused, resumed=True)
 
     def _hand_over_to(self, other: Session, positions: Positions, id: str | None) -> None:
-        """The person at our connection turns out to be ``other``: they go on there.
+        """Hand this connection over to ``other``, the session of the same person.
 
-        :raises Refusal: they cannot.
+        :raises Refusal: ``other`` cannot come back.
         """
         end = self._begin()
 
@@ -359,12 +365,12 @@ class Session(Leaver):
         id: str | None,
         over: Callable[[bool], None],
     ) -> None:
-        """Go on over ``connection``, then call ``over``; the one before it is told and closed.
+        """Go on over ``connection``; the previous connection is told so and closed.
 
-        ``id`` is that of the request. If the nickname is somebody else's by now, that is told, and
-        ``over`` is called with False.
-
-        :raises Refusal: the rooms are too many.
+        :param positions: for each room, the number of the last entry that a program has seen.
+        :param id: the id of the request.
+        :param over: called with True, or with False if somebody else holds the nickname now.
+        :raises Refusal: there are too many rooms.
         """
         self._forget_last_code()
         replaced, self._connection = self._connection, connection
@@ -429,7 +435,7 @@ class Session(Leaver):
             raise
 
     def _has_taken_over(self, connection: Connection, replaced: Connection) -> None:
-        """``connection`` is this person's now; if it is not there any more, it is lost next."""
+        """Adopt ``connection``. If it has broken off by now, the loss is handled afterwards."""
         if connection.is_there:
             self._code_was_shown()
             self._show_again()
@@ -440,7 +446,7 @@ class Session(Leaver):
         if not connection.is_there:
             self._not_sent += replaced.drop_lines()
         elif self.profile.deduplicates:
-            # A program sends again what was not acknowledged.
+            # The program sends unacknowledged messages again.
             self.lines_dropped(replaced.drop_lines())
         else:
             connection.put_lines(replaced.take_lines())

@@ -1,11 +1,11 @@
-"""Sources: the addresses that connections come from, and all that is counted for each.
+"""Sources: the addresses and networks of clients, and everything that is counted for each.
 
-Every limit is that of a source, so that another connection, or a new one after the last is gone,
-never has a fresh allowance. A source outlives its connections: it is forgotten when nothing is
-left to count. Its connections share its rate: a line that finds no token waits, and the
-connection that has had none for the longest time gets the next.
+Limits belong to sources, so that a second connection, or a new connection after the last has
+closed, has no fresh allowance. A source is forgotten when it has no connection and no count that
+matters. Its connections share its rate: a line that finds no token waits, and the next token goes
+to the waiting connection whose last token was the longest ago.
 
-Pure: the clock and its timers are parameters. It must not know connections or what they say.
+Pure: the clock and its timers are parameters. This module must not know connections or requests.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from twisted_chat.core.flood import Rate, TokenBucket
 from twisted_chat.core.flow import Clock, Flow
 from twisted_chat.core.limits import DEFAULTS, Limits
 
-#: The part of an IPv6 address that a household or a machine has all to itself (RFC 6177).
+#: The bits of the part of an IPv6 address that one household or machine has for itself (RFC 6177).
 _NETWORK_BITS = 64
 
-#: Sources without a connection that are remembered: a rate takes seconds to be whole again, what
-#: is counted by the hour takes an hour. Beyond that, the one that was idle longest is forgotten.
+#: The most sources without a connection that are remembered. A rate recovers within seconds, and
+#: counts of rooms expire within an hour; if there are more sources, the oldest are forgotten.
 IDLE_LIMIT = 50_000
 
-#: People who are away and can come back, of all sources. Beyond that, who goes is not remembered:
-#: nobody else is forgotten for it.
+#: The most people, of all sources, who are away and can come back. Beyond that, people who leave
+#: are not remembered, and nobody else is forgotten for them.
 ABSENT_LIMIT = 20_000
 
-#: Wrong codes of ``/resume`` that a source can give: at once, and in the long run.
+#: Wrong codes of ``/resume`` that a source can give: 5 at once, then one in 12 seconds.
 GUESSES = Rate(5, 1 / 12)
 
-#: Seconds for which a room counts that was made.
+#: Seconds for which a created room counts.
 HOUR = 3600.0
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -49,9 +49,9 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def parse_address(host: str) -> _Address | None:
-    """The address that ``host`` is, without its zone; None for anything else.
+    """The address ``host``, without its zone; None if ``host`` is not an IP address.
 
-    An IPv4 address inside an IPv6 one (RFC 4291, 2.5.5.2) is the IPv4 one.
+    An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) becomes the IPv4 address.
     """
     try:
         address = ipaddress.ip_address(host)
@@ -65,7 +65,10 @@ def parse_address(host: str) -> _Address | None:
 
 
 def source_of(host: str) -> str:
-    """What a connection from ``host`` is counted for: the address, or the /64 network of IPv6."""
+    """The key of the source of ``host``: the IPv4 address, or the /64 network of an IPv6 address.
+
+    Anything else, and the loopback address of IPv6, is its own key.
+    """
     address = parse_address(host)
     if address is None:
         return host
@@ -77,14 +80,14 @@ def source_of(host: str) -> str:
 
 
 def _nobody() -> None:
-    """Nobody waits."""
+    """Called for an allowance that does not wait."""
 
 
 class Source:
-    """One address or network, and what is counted for it. ``key`` is None for a Unix socket.
+    """One address or network, with its counts. ``key`` is None for a Unix socket.
 
-    Those in a network that the operator trusts share nothing but this object: each connection
-    has the rate to itself, and no number is limited.
+    The connections of a trusted source do not share the rate: each has its own. Their numbers and
+    the rooms that they create are not limited.
     """
 
     __slots__ = (
@@ -103,24 +106,26 @@ class Source:
     def __init__(self, sources: Sources, key: str | None, local: bool, trusted: bool) -> None:
         self._sources = sources
         self.key = key
-        #: Whether it is this machine.
+        #: Whether the source is this machine.
         self.local = local
         self.trusted = trusted
         self.connections = 0
         self.flow = sources.new_flow()
-        #: The rooms that were made within the last hour, the oldest first, and when.
+        #: The rooms created within the last hour, with the seconds of the clock; the oldest first.
         self._rooms: dict[str, float] = {}
         self._guesses: TokenBucket | None = None
-        #: Those who are away and can come back, and how each is forgotten; the first to go first.
+        #: People who are away and can come back, each with the function that forgets them; those
+        #: who have been away longest first.
         self._absent: OrderedDict[Hashable, Callable[[], None]] = OrderedDict()
-        #: Connections at one time, at most.
+        #: The most connections at one time so far.
         self._most = 0
 
     def add_absent(self, person: Hashable, forget: Callable[[], None]) -> None:
-        """``person`` is away and can come back, until ``forget`` is called.
+        """Count ``person``, who is away and can come back until ``forget`` is called.
 
-        It is called for the one who is away for the longest time, if more are than may be
-        connected; where any number may be, if more are than were connected at one time.
+        A source can have as many people away as it can have connections; if its connections are
+        not limited, as many as it has had at one time, or the default limit if that is more.
+        Beyond that, the person who has been away longest is forgotten.
         """
         self.remove_absent(person)
         if self._sources.absent >= ABSENT_LIMIT:
@@ -138,19 +143,19 @@ class Source:
             forget()
 
     def remove_absent(self, person: Hashable) -> None:
-        """``person`` is back, or is forgotten."""
+        """Stop counting ``person``, who is back or was forgotten."""
         if self._absent.pop(person, None) is not None:
             self._sources.absent -= 1
 
     def entered(self) -> None:
-        """A connection of it came."""
+        """Count another connection."""
         self.connections += 1
         self._most = max(self._most, self.connections)
 
     def check_guess(self) -> None:
-        """Whether a code may be tried.
+        """Check that the source may try a code.
 
-        :raises TooManyGuesses: too many were wrong; this one is not looked at.
+        :raises TooManyGuesses: it gave too many wrong codes; the caller must not try this one.
         """
         if self._guesses is not None and not self.trusted:
             seconds = self._guesses.wait(self._sources.clock.seconds())
@@ -158,16 +163,16 @@ class Source:
                 raise TooManyGuesses(seconds=math.ceil(seconds))
 
     def count_wrong_guess(self) -> None:
-        """A code was nobody's."""
+        """Count a wrong code."""
         now = self._sources.clock.seconds()
         if self._guesses is None:
             self._guesses = TokenBucket(GUESSES, now)
         self._guesses.take(now)
 
     def check_new_rooms(self, names: Collection[str]) -> None:
-        """Whether it may make these rooms. One that it made a moment ago is not new.
+        """Check that the source may create the rooms ``names``; rooms counted already do not count.
 
-        :raises TooManyNewRooms: they would be more than may be made within an hour.
+        :raises TooManyNewRooms: they would exceed the limit of rooms per hour.
         """
         limit = self._sources.limits.rooms_per_hour
         if not limit or self.trusted or not names:
@@ -181,7 +186,7 @@ class Source:
             raise TooManyNewRooms(limit=limit, minutes=minutes)
 
     def count_new_rooms(self, names: Collection[str]) -> list[str]:
-        """These rooms are made; returns those that were not counted before."""
+        """Count the rooms ``names``; returns those that were not counted before."""
         if self.trusted or not self._sources.limits.rooms_per_hour:
             return []
         now = self._sources.clock.seconds()
@@ -190,12 +195,12 @@ class Source:
         return fresh
 
     def uncount_new_rooms(self, names: Collection[str]) -> None:
-        """These rooms, which were counted, were not made after all."""
+        """Stop counting the rooms ``names``: they were not created after all."""
         for name in names:
             self._rooms.pop(name, None)
 
     def time_to_forget(self, now: float) -> float:
-        """The seconds until nothing of it matters, if no connection comes."""
+        """The seconds until none of the counts matters, if no connection is opened before."""
         if self._absent:
             return math.inf
         bucket = self.flow.bucket
@@ -212,10 +217,7 @@ class Source:
 
 
 class Allowance:
-    """What one connection may take of its source's rate.
-
-    :meth:`close` it with the connection.
-    """
+    """One connection's share of its source's rate. Call :meth:`close` with the connection."""
 
     __slots__ = (
         "_flow",
@@ -234,18 +236,19 @@ class Allowance:
         self.host = host
         self._paid = False
         self._waiting = False
-        #: Its place among those that wait, by number; -1 if it does not wait.
+        #: A number that orders the waiting allowances; -1 if this one does not wait.
         self.place = -1
         self._wake: Callable[[], None] = _nobody
-        #: When it had the last token. A new connection has no advantage over one that waits.
+        #: The time of the last token. It begins with now, so that a new connection has no advantage
+        #: over a waiting one.
         self.served = sources.clock.seconds()
         self.enter(sources.find(host))
 
     def spend(self, wake: Callable[[], None]) -> bool:
-        """Take the token for one line.
+        """Take the token for one line; returns whether there was one.
 
-        If there is none, the line has to wait, and ``wake`` is called when one was taken for it:
-        then the next call returns true.
+        If there was none, the line must wait. ``wake`` is called when a token has been taken for
+        it: then the next call returns True.
         """
         if self._paid:
             self._paid = False
@@ -259,30 +262,30 @@ class Allowance:
         return False
 
     def available(self, most: int) -> int:
-        """How many lines could be handled now, up to ``most``, without one of them waiting."""
+        """The number of lines, up to ``most``, that can be handled now without waiting."""
         if self._paid or self._waiting:
             return 0
         available = self._flow.available()
         return most if available is None else min(most, available)
 
     def spend_many(self, count: int) -> None:
-        """Take the tokens for ``count`` lines, no more than :meth:`available` has just said."""
+        """Take the tokens for ``count`` lines, no more than :meth:`available` has just returned."""
         self._flow.take_many(self, count)
 
     def charge(self, lines: float) -> None:
-        """Count what was done already and costs as much as ``lines``: those that follow wait."""
+        """Charge for work that is done already and costs as much as ``lines``: later lines wait."""
         if self._flow.bucket is not None:
             self._flow.bucket.charge(lines, self._sources.clock.seconds())
 
     def stop_waiting(self) -> None:
-        """What waited is gone: ``wake`` is not called any more."""
+        """Give up the waiting line: ``wake`` is not called any more."""
         if self._waiting:
             self._waiting = False
             self._wake = _nobody
             self._flow.leave(self)
 
     def close(self) -> None:
-        """The connection is gone."""
+        """Give the allowance back, as the connection is closed."""
         self.stop_waiting()
         self._sources.leave(self)
 
@@ -294,7 +297,7 @@ class Allowance:
         self._flow = self._sources.new_flow() if source.trusted else source.flow
 
     def move(self, source: Source) -> None:
-        """It is counted for another one from now on; a line that waits, waits there."""
+        """Count the connection for ``source`` from now on; a waiting line waits there."""
         wake, waiting = self._wake, self._waiting
         self.stop_waiting()
         self.enter(source)
@@ -314,7 +317,12 @@ class Allowance:
 
 
 class Sources:
-    """All sources. ``limits`` says what holds at the moment."""
+    """All sources.
+
+    :param limits: returns the limits at the moment.
+    :param clock: seconds that never go backwards, and timers.
+    :param trusted: the networks to which the limits of a source do not apply.
+    """
 
     def __init__(
         self, limits: Callable[[], Limits], clock: Clock, trusted: Sequence[Network] = ()
@@ -323,10 +331,10 @@ class Sources:
         self.clock = clock
         self._trusted = tuple(trusted)
         self._table: dict[tuple[str | None, bool], Source] = {}
-        #: Those that have no connection, the one that has had none for the longest time first.
+        #: The sources without a connection, in the order in which they are examined next.
         self._idle: OrderedDict[Source, None] = OrderedDict()
         self._allowances: dict[Allowance, None] = {}
-        #: How many people are away and can come back.
+        #: The number of people who are away and can come back.
         self.absent = 0
 
     def __len__(self) -> int:
@@ -334,16 +342,16 @@ class Sources:
 
     @property
     def limits(self) -> Limits:
-        """What holds at the moment."""
+        """The limits at the moment."""
         return self._limits()
 
     @property
     def total(self) -> int:
-        """How many connections there are."""
+        """The number of connections."""
         return len(self._allowances)
 
     def refusal(self, host: str | None) -> Refusal | None:
-        """Why another connection from ``host`` would be too many, if it would."""
+        """Why another connection from ``host`` must be rejected; None if it can be accepted."""
         limits = self._limits()
         if limits.max_clients and self.total >= limits.max_clients:
             return ServerFull()
@@ -356,13 +364,13 @@ class Sources:
         return None
 
     def open(self, host: str | None) -> Allowance:
-        """There is another connection, from ``host``: None is a Unix socket."""
+        """Count a new connection from ``host`` (None: a Unix socket); returns its allowance."""
         allowance = Allowance(self, host)
         self._allowances[allowance] = None
         return allowance
 
     def limits_changed(self) -> None:
-        """Another rate holds, for everybody at once."""
+        """Apply the new rate to all sources and connections."""
         rate = self._limits().rate
         for source in self._table.values():
             source.flow.set_rate(rate)
@@ -371,7 +379,7 @@ class Sources:
 
     @property
     def trusted(self) -> tuple[Network, ...]:
-        """The networks whose addresses share no limit."""
+        """The networks to which the limits of a source do not apply."""
         return self._trusted
 
     @trusted.setter
@@ -420,7 +428,10 @@ class Sources:
         return address is not None and any(address in network for network in self._trusted)
 
     def _forget_idle(self) -> None:
-        """Look at two that are idle: each comes and goes, so that none is left in the end."""
+        """Examine two idle sources, and forget those whose counts do not matter any more.
+
+        That is done whenever a source appears or becomes idle, so all are forgotten in the end.
+        """
         now = self.clock.seconds()
         for source in tuple(islice(self._idle, 2)):
             del self._idle[source]

@@ -1,9 +1,8 @@
-"""Who is in which room under which name, on all nodes; only changes alter it, in their order.
+"""The people, nicknames and rooms of all nodes; only changes alter them, in the one order.
 
-:meth:`State.apply` is deterministic: it reads the change and what is here, never a clock, a
-setting, the network or chance. So every node that applies the same changes has the same people,
-names and rooms. What of it is shown, and to whom, is each node's own: people whose connection is
-here.
+:meth:`State.apply` is deterministic: it reads the change and this state, never a clock, a setting,
+the network or chance. So all nodes that apply the same changes have the same people, nicknames and
+rooms. Each node shows the results to the people whose connection it has.
 """
 
 from __future__ import annotations
@@ -52,9 +51,9 @@ from twisted_chat.core.rooms import Rooms
 class Waiting(NamedTuple):
     """A request of this node that is answered when its change is applied.
 
-    ``person`` asked; ``positions`` has where to start in the rooms that they come into; ``id`` is
-    that of the request; with ``goes_there``, the room that is joined becomes the current one.
-    ``answer`` is called with None, or with the reason why nothing was changed.
+    ``answer`` is called with None, or with the reason why nothing was changed. ``person`` made the
+    request; ``positions`` has the starting positions in the rooms that they join; ``id`` is the
+    request's id. If ``goes_there``, the joined room becomes the current one.
     """
 
     answer: Callable[[Refusal | None], None]
@@ -66,7 +65,7 @@ class Waiting(NamedTuple):
 
 
 class State:
-    """What all nodes know alike, and the people of this node who are shown it."""
+    """The state that all nodes share, and the people of this node who are shown the changes."""
 
     def __init__(
         self,
@@ -84,17 +83,18 @@ class State:
         self._registry = registry
         self.rooms = rooms
         self.room_names = RoomNames()
-        #: Those whom somebody ignores.
+        #: The people whom at least one person ignores.
         self.ignored = IgnoredPeople()
-        #: Who is in the chat, by author key.
+        #: The people in the chat, by author key.
         self.people: dict[bytes, Anybody] = {}
-        #: People of this node who left, and for whom the nickname is kept.
+        #: People of this node who left, and whose nickname is kept, by author key.
         self._departed: dict[bytes, Person] = {}
-        #: What waits for the change with a number.
+        #: The requests that wait, by the ``request`` number of their change.
         self.waiting: dict[int, Waiting] = {}
-        #: Private messages for people of other nodes, with the recipient's, and their answers.
+        #: Private messages to people of other nodes, by ``request`` number: the recipient's node,
+        #: the callback that answers the sender, and the recipient's nickname.
         self._told: dict[int, tuple[str, Callable[[Refusal | None], None], str]] = {}
-        #: Rooms that somebody left without that being told, or that was told meanwhile.
+        #: For each person, rooms that they left and where the departure was or is pending.
         self._left_untold: dict[Anybody, list[Room]] = {}
         self._moments = moments
         self._private_messages = private_messages
@@ -102,7 +102,7 @@ class State:
         self._keeper = keeper
 
     def open(self, states: Sequence[RoomState]) -> None:
-        """These rooms are in the log."""
+        """Begin with the rooms in the log."""
         for state in states:
             self.room_names.add(state.name)
         self.rooms.start((s.name, s.base, s.last, s.topic, s.topic_by) for s in states)
@@ -110,7 +110,7 @@ class State:
     # -- entries ------------------------------------------------------------------------------
 
     def publish(self, name: str, entries: Sequence[Entry], authors: set[bytes | None]) -> None:
-        """``entries`` are the next ones of a room."""
+        """Show ``entries``, the next ones of the room ``name``; ``authors`` are author keys."""
         people = {self.people[author] for author in authors if author in self.people}
         room = self.room(name)
         room.publish(entries, people)
@@ -119,11 +119,12 @@ class State:
     # -- changes ------------------------------------------------------------------------------
 
     def apply(self, change: Applied, node: str, rooms: Mapping[str, RoomState]) -> None:
-        """Carry out ``change``, which ``node`` submitted, and answer the request that waits for it
-        here. ``rooms``: what the log knows of those that the change opens.
+        """Carry out ``change``, which ``node`` submitted, and answer the request that waits for it.
+
+        ``rooms`` has the log's records of the rooms that the change opens, by name.
         """
         request = getattr(change, "request", 0) if node == self._node else 0
-        # An answer to a private message is for whoever submitted that, and is no request.
+        # Answered has the request number of a private message, perhaps of another node.
         waiting = None if isinstance(change, Answered) else self.waiting.pop(request, None)
         refusal = None
         try:
@@ -177,9 +178,9 @@ class State:
             self._arrivals.start(person, cursor, position, waiting.id)
 
     def _replace(self, old: Anybody, person: Anybody) -> dict[str, int | None]:
-        """``person`` goes on where ``old`` was, who is the same; the others do not notice.
+        """``person`` goes on in place of ``old``, the same person; the others do not notice.
 
-        Returns the rooms, with what was shown in each if that is known here.
+        Returns for each room the number of the last entry that ``old`` was shown, if known here.
         """
         self._registry.hand_over(old, person)
         person.nickname = old.nickname
@@ -206,7 +207,7 @@ class State:
         person.nickname = change.nickname
         self.ignored.called(change.person, new)
         for room in self._left_untold.pop(person, ()):
-            room.flush_presence(person)  # it was under the old name
+            room.flush_presence(person)  # the departure is announced under the old nickname
         move = Move(len(person.cursors))
         for cursor in person.cursors.values():
             room = cursor.room
@@ -317,13 +318,13 @@ class State:
             for cursor in person.cursors.values():
                 room = cursor.room
                 if person in room.presence and recipient in room.members:
-                    room.flush_presence()  # nobody speaks before it is told that they came
+                    room.flush_presence()  # the sender's arrival is announced before the message
             self._private_messages.show(person, recipient, change, answer)
         elif waiting is not None:
             self._told[change.request] = recipient.node, answer, change.name
 
     def _answer(self, node: str, request: int, refusal: Refusal | None) -> None:
-        """Somebody of ``node`` is told what became of a private message."""
+        """Send the outcome of a private message to ``node``, whose request it was."""
         outcome = _OUTCOMES[type(refusal)]
         self._submit((Answered(node, request, outcome),))
 
@@ -351,7 +352,7 @@ class State:
     def _barrier(
         self, change: Barrier, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
     ) -> None:
-        """Only its place matters."""
+        """Do nothing: a barrier matters only by its place in the order."""
 
     def _removed(
         self, change: Removed, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
@@ -377,7 +378,7 @@ class State:
                 answer(NotConfirmed(name=name))
 
     def _of(self, node: str, author: bytes) -> Anybody | None:
-        """Somebody in the chat whose connection is at ``node``; None if they went on elsewhere."""
+        """The person with this author key, if they are in the chat and connected at ``node``."""
         person = self.people.get(author)
         at = person.node if isinstance(person, Elsewhere) else self._node
         return person if at == node else None
@@ -385,44 +386,44 @@ class State:
     # -- rooms --------------------------------------------------------------------------------
 
     def room(self, name: str, state: RoomState | None = None) -> Room:
-        """The room of this name, made if there is none; ``state``: what the log knows of it."""
+        """The room of this name, created if it does not exist; ``state`` is the log's record."""
         is_new = name not in self.rooms
         if is_new:
             self.room_names.add(name)
         room = self.rooms.wake(name)
-        if is_new and state is not None:  # nothing in it is kept, and its numbers go on
+        if is_new and state is not None:  # none of its entries is kept, but its numbers continue
             room.base, room.last = state.base, state.last
             room.topic, room.topic_by = state.topic, state.topic_by
         return room
 
     def go_to(self, person: Person, room: Room | None) -> None:
-        """Plain lines of ``person`` go to ``room`` from now on."""
+        """Make ``room`` the current room of ``person``, to which plain lines go."""
         person.current = room
         self.restyle(person)
 
     def restyle(self, person: Person) -> None:
-        """``person`` is to be shown their rooms in another way, or over another connection."""
+        """Update the cursors of ``person`` to their present outlet and renderings."""
         for cursor in person.cursors.values():
             cursor.outlet = person.outlet
             cursor.rendering = person.rendering(cursor.room)
 
     def restart(self, person: Person, name: str) -> Cursor:
-        """Give ``person``, who is in the room, another cursor there."""
+        """Replace the cursor of ``person`` in the room ``name`` by a new one."""
         self.close(person.cursors[name])
         return self._add(person, name, None)
 
     def close(self, cursor: Cursor) -> None:
-        """Nothing is shown to its member any more."""
+        """Remove ``cursor`` from its room."""
         cursor.closed = True
         if cursor.away:
             cursor.away = False
             cursor.room.away -= 1
         cursor.room.live.pop(cursor, None)
-        if cursor.room.members.get(cursor.member) is cursor:  # not if they are back already
+        if cursor.room.members.get(cursor.member) is cursor:  # the member may be back already
             del cursor.room.members[cursor.member]
 
     def _called(self, name: str) -> str:
-        """The room that is meant by ``name``, also by one of an older version."""
+        """The name of the room that ``name`` means, which may be a name of an older version."""
         if name in self.rooms:
             return name
         try:
@@ -434,7 +435,7 @@ class State:
         room = self.room(name, state)
         cursor = Cursor(room, person)
         if isinstance(person, Elsewhere) or person.away:
-            cursor.away = True  # nobody here waits for them
+            cursor.away = True  # senders here need not wait for this reader
             room.away += 1
         if not isinstance(person, Elsewhere):
             cursor.rendering = person.rendering(room)
@@ -443,13 +444,13 @@ class State:
         return cursor
 
     def _tidy(self, room: Room) -> None:
-        """Of a room that nobody is in keep little, and nothing if nothing in it is kept."""
+        """If nobody is in ``room``, keep only its record, or forget it if no entry is kept."""
         if not self.rooms.rest(room):
             self.room_names.remove(room.name)
 
 
 def _confirm(person: Person, told: Told, refusal: Refusal | None) -> None:
-    """Tell ``person`` what became of their private message: ``told`` confirms it."""
+    """Show ``person`` that their private message was delivered (``told``), or why it was not."""
     if refusal is not None:
         person.refuse(refusal, told.id)
     else:
@@ -469,7 +470,7 @@ _REFUSALS: dict[str, Any] = {
     "not-confirmed": NotConfirmed,
 }
 
-#: How each change is carried out.
+#: The method that carries out each kind of change.
 _CARRY_OUT: dict[type, Callable[..., None]] = {
     Announce: State._announce,
     Answered: State._answered,

@@ -1,7 +1,7 @@
-"""What a person says, and the rooms to which they go.
+"""Requests to send messages, and to join and leave rooms.
 
-Each change is submitted to the chat, which answers it at its place in the one order. This module
-must not know how a person comes and goes.
+Each becomes a change that is submitted to the chat, and is answered at the change's place in the
+one order. This module must not know how a person joins the chat or leaves it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from twisted_chat.core.room import Room
 
 
 def nothing() -> None:
-    """Nothing is to be done."""
+    """The callback if there is nothing to do."""
 
 
 class Speaker(Asker):
-    """A person who speaks, joins rooms and leaves them."""
+    """The part of a session that sends messages, and joins and leaves rooms."""
 
     def __init__(self, chat: Chat, connection: Link, language: str) -> None:
         super().__init__(chat, connection, language)
         self._correspondent: tuple[bytes, str] | None = None
-        #: Requests that wait for their answer, and what else happened meanwhile.
+        #: The number of requests that wait for an answer, and callbacks postponed until then.
         self._under_way = 0
         self._postponed: deque[Callable[[], None]] = deque()
 
@@ -57,7 +57,7 @@ class Speaker(Asker):
         author, name = self._correspondent
         person = self._chat.person_known_as(author)
         if person is None:
-            raise NoSuchPerson(name=name)  # whoever has that name by now is somebody else
+            raise NoSuchPerson(name=name)  # a person who holds that nickname now is another one
         self._tell(Tell(person.name, request.text))
 
     def on_private_message(self, author: bytes, name: str) -> None:
@@ -78,7 +78,7 @@ class Speaker(Asker):
         room = self._own_room(request.room)
         may_change = request.text != room.topic or self._unsaved > 0
         if request.text is None or not (may_change or self.profile.receives_acknowledgements):
-            # What changes nothing is told to nobody else.
+            # Setting the topic that the room has already is shown to this person only.
             self.show(structs.replace(self._chat.reading.topic(self, room), id=request.id))
         else:
             self._chat.set_topic(self, room, request.text, self._message_id(request))
@@ -93,9 +93,13 @@ class Speaker(Asker):
         done: Callable[[], None] = nothing,
         refused: Callable[[], None] = nothing,
     ) -> None:
-        """Ask the chat for something that is answered in its turn, and do nothing else until then.
+        """Ask the chat for a change, and handle nothing else until it is answered.
 
-        ``done`` or ``refused`` is called then, if that is not at once.
+        :param ask: submits the change, given the callback for the answer and the request's id.
+        :param id: the id of the request.
+        :param done: called when the change is applied.
+        :param refused: called when the change is refused; the person is told why before.
+        :raises Refusal: the change is refused before it is submitted; neither is called.
         """
         end = self._begin()
 
@@ -116,8 +120,9 @@ class Speaker(Asker):
             raise
 
     def _begin(self) -> Callable[[], None]:
-        """Take no request, and postpone what else happens, such as a loss of the connection, until
-        the function that is returned is called.
+        """Hold requests and other happenings, such as the loss of the connection.
+
+        Returns the function that ends this and handles them.
         """
         release = self._connection.hold()
         self._under_way += 1
@@ -133,8 +138,9 @@ class Speaker(Asker):
         return end
 
     def _put_drafts(self, room: Room, count: int = 1) -> None:
-        """Something for ``room`` was put in the journal's queue: count it, and wait if that is
-        full, or if most people there cannot follow.
+        """Count ``count`` drafts for ``room`` that were put in the journal's queue.
+
+        If the queue is full, or most readers of the room lag, the next request waits.
         """
         self._unsaved += count
         if self._chat.full:
@@ -143,7 +149,7 @@ class Speaker(Asker):
             self._chat.when_caught_up(room, self._connection.hold())
 
     def _message_id(self, request: Request) -> str | None:
-        """The id under which a message is stored once, if this client sends one again."""
+        """The message id of ``request``, if the client sends unacknowledged messages again."""
         return request.id if self.profile.deduplicates else None
 
     def _own_room(self, name: str | None) -> Room:

@@ -1,8 +1,8 @@
-"""What one person was shown that is not in the log, and may not have arrived.
+"""Events for one person that are not in the log and may not have arrived.
 
-A private message to somebody whose host has vanished is still given to their connection. It is kept
-until the system of the other side has confirmed it; somebody who comes back is shown again what was
-not. Pure; it must not know connections.
+A private message to a person whose host has vanished is still written to their connection. Such an
+event is kept until the client's system has confirmed it. A person who comes back is shown again
+those that were not confirmed. Pure; this module must not know connections.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from twisted_chat.core.events import Event
 
-#: Events that are kept for one person; beyond that, the oldest is not shown again.
+#: The most events that are kept for one person; if there are more, the oldest is forgotten.
 LIMIT = 100
 
-#: Seconds from one look whether something has arrived to the next: ten in all.
+#: Seconds between two looks whether an event has arrived; ten seconds in all.
 LOOKS = (0.01, 0.02, 0.05, 0.12, 0.3, 0.5, *(1.0,) * 9)
 
 
@@ -29,11 +29,11 @@ class Shown:
         self._arrived: Callable[[], bool] = _no
 
     def sent(self, arrived: Callable[[], bool]) -> None:
-        """It was sent, again perhaps; ``arrived`` tells whether that has arrived."""
+        """Note that the event was sent (again); ``arrived`` returns whether that has arrived."""
         self._arrived = arrived
 
     def has_arrived(self) -> bool:
-        """Whether it has, on any connection."""
+        """Whether the event has arrived, over whichever connection."""
         if self._arrived is not _yes and self._arrived():
             self._arrived = _yes
         return self._arrived is _yes
@@ -46,7 +46,7 @@ class Unconfirmed:
         self._shown: deque[Shown] = deque(maxlen=LIMIT)
 
     def add(self, event: Event) -> Shown:
-        """``event`` is about to be sent, or cannot be sent at the moment."""
+        """Keep ``event``, which the caller sends now, or when the person has a connection again."""
         while self._shown and self._shown[0].has_arrived():
             self._shown.popleft()
         shown = Shown(event)
@@ -54,7 +54,7 @@ class Unconfirmed:
         return shown
 
     def missing(self) -> list[Shown]:
-        """Those that have not arrived."""
+        """The events that have not arrived, the oldest first."""
         missing = [shown for shown in self._shown if not shown.has_arrived()]
         self._shown = deque(missing, LIMIT)
         return missing

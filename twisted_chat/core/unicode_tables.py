@@ -1,8 +1,8 @@
 """Unicode's tables of scripts (UAX 24) and of confusable characters (UTS 39).
 
-They are in the folder ``tables``, made of Unicode's own files by ``tools/unicode_tables.py``; each
-tells its version of Unicode. A character that is younger than the tables has an unknown script and
-looks like itself alone. This module must not know what the tables are for.
+``tools/unicode_tables.py`` makes the files in the folder ``tables`` from Unicode's own; each names
+its version of Unicode. A character that was added to Unicode later has an unknown script, and looks
+like no other character. This module must not know what the tables are used for.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ UNKNOWN = "UNKNOWN"
 
 @cache
 def prototypes() -> Mapping[str, str]:
-    """What each confusable character looks like: the text that stands for it in a skeleton.
+    """For each confusable character, the text that replaces it in a skeleton (UTS 39, section 4).
 
-    No character of such a text is confusable itself. A character that is not in the table stands
-    for itself.
+    No character of such a text is confusable itself. A character that is not in the table is not
+    replaced.
     """
     return {
         chr(code): "".join(chr(int(each, 16)) for each in prototype.split())
@@ -37,7 +37,7 @@ def prototypes() -> Mapping[str, str]:
 def script(character: str) -> str:
     """The script of a character, by its name in capital letters (``LATIN``, ``OLD_ITALIC``).
 
-    ``COMMON`` is that of characters that many scripts use, and ``INHERITED`` that of marks.
+    ``COMMON`` is the script of characters that many scripts use, ``INHERITED`` that of marks.
     """
     starts, runs = _scripts()
     code = ord(character)

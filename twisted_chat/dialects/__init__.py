@@ -1,5 +1,4 @@
-"""Dialects: pure functions between bytes and messages.
+"""Dialects: pure functions that parse lines to requests and render events to bytes.
 
-A dialect does no I/O and knows no session: it reads a request from a line and renders
-events in a style.
+A dialect does no I/O, and must not know sessions or connections.
 """

@@ -1,9 +1,9 @@
-"""A dialect as a value: everything that a connection needs of it. Pure.
+"""A dialect as a value that has everything that a connection needs. Pure.
 
-The path of a line through a dialect is: ``recognises`` (the first bytes), ``new_splitter`` (bytes
-to lines), ``parse`` (a line to a request); and back, ``render`` (events to bytes). A new
-dialect is a module with one :class:`Dialect`; ``ChatFactory`` gets the list of those to use. This
-module must not know any particular dialect.
+A dialect recognises the first bytes of a connection (``recognises``), splits bytes into lines
+(``new_splitter``), parses a line to a request (``parse``), and renders events to bytes
+(``render``). A new dialect is a module with one :class:`Dialect`; ``ChatFactory`` gets the list of
+dialects to use. This module must not know any particular dialect.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from twisted_chat.core.requests import Request, Say
 
 
 class Splitter(Protocol):
-    """Splits the bytes of one connection into lines, in the sense of its dialect."""
+    """Splits the bytes of one connection into the lines of its dialect."""
 
-    #: Bytes that a line may have. Of a longer line, a longer piece is returned, once.
+    #: The most bytes of a line. Of a longer line, one piece that is longer than this is returned.
     limit: int
-    #: The beginning of the next line.
+    #: The bytes of the incomplete line.
     partial: bytes
-    #: Whether the other side ends its lines with CR LF, so that answers do so too.
+    #: Whether the client ends its lines with CR LF; then the answers end with it, too.
     crlf: bool
 
     def split(self, data: bytes) -> list[bytes]:
-        """The lines that end in ``data``, the next bytes, without their ends."""
+        """The lines that end in ``data``, the next bytes, without their line ends."""
 
     def end(self) -> list[bytes]:
-        """The last line, if it counts as one although its end is missing."""
+        """The incomplete line, if it counts as a line when the client sends nothing more."""
 
     def count(self, data: bytes) -> int:
         """The number of lines that end in ``data``, which is dropped."""
@@ -61,34 +61,33 @@ def _as_it_is(style: Style) -> Style:
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One language of bytes between clients and the server."""
+    """One language between clients and the server."""
 
-    #: Its name.
     name: str
     #: The kind of client that speaks it.
     profile: Profile
     #: Whether a connection that begins with these bytes speaks it; None if more are needed.
     recognises: Callable[[bytes], bool | None]
-    #: Makes the splitter of a connection; its argument is the line limit in bytes.
+    #: Returns a new splitter for one connection; the argument is the line limit in bytes.
     new_splitter: Callable[[int], Splitter]
     #: Parses a line to a request; raises :class:`twisted_chat.core.errors.Refusal`.
     parse: Callable[[bytes], Request]
     #: Renders events in a style.
     render: Callable[[Sequence[Event], Style], Rendered]
-    #: Parses lines that came together, if each is a plain message; otherwise returns an empty
-    #: list. The result is that of ``parse`` for each line, but faster.
+    #: Parses lines that arrived together, faster than ``parse`` does but with the same result.
+    #: Returns an empty list unless each line is a plain message.
     parse_says: Callable[[Sequence[bytes]], list[Say]] = _one_by_one
-    #: The indexes of the lines that ask to drop the lines before them. All arriving lines are
-    #: searched for them, before their turn.
+    #: Returns the indexes of the lines that ask to drop the lines before them. All lines are
+    #: searched for them when they arrive.
     find_cancels: Callable[[Sequence[bytes]], Sequence[int]] = _no_cancels
-    #: The style for events that several members are shown: the fewer different styles, the more
-    #: members share a rendering.
+    #: Maps the style of a member to the style of events for several members: the fewer the styles,
+    #: the more members share a rendering.
     batch_style: Callable[[Style], Style] = _as_it_is
     #: The line limit in bytes; None: the operator's limit for texts.
     line_limit: int | None = None
     #: Whether telnet commands are removed from the bytes and answered.
     filters_telnet: bool = False
-    #: The events that a new client is shown.
+    #: The events that a new connection is shown.
     greeting: tuple[Event, ...] = ()
 
 
@@ -107,7 +106,7 @@ def choose(dialects: Sequence[Dialect], data: bytes) -> Dialect | None:
 
 
 class DialectRendering(msgspec.Struct, frozen=True, eq=False):
-    """A :class:`twisted_chat.core.room.Rendering`: a dialect, in one style."""
+    """A :class:`twisted_chat.core.room.Rendering`: a dialect in one style."""
 
     dialect: Dialect
     style: Style
@@ -118,7 +117,9 @@ class DialectRendering(msgspec.Struct, frozen=True, eq=False):
 
 @cache
 def rendering(dialect: Dialect, style: Style, crlf: bool = False) -> DialectRendering:
-    """The one object for these arguments: see :class:`twisted_chat.core.room.Batch`."""
+    """The one rendering for these arguments: :class:`twisted_chat.core.room.Batch` compares them
+    by identity.
+    """
     return DialectRendering(dialect, structs.replace(style, crlf=crlf))
 
 

@@ -1,7 +1,7 @@
-"""How a typed command becomes a request: what each :class:`~twisted_chat.core.commands.Form` reads.
+"""Parses typed commands: one function for each :class:`~twisted_chat.core.commands.Form`. Pure.
 
-Which commands there are, their names and their help, is in the table of
-:mod:`twisted_chat.core.commands`. Pure.
+This module must not know any particular command: the table of :mod:`twisted_chat.core.commands` has
+the commands, their names and their help.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from twisted_chat.core.errors import WrongUsage
 from twisted_chat.core.requests import Request
 from twisted_chat.i18n.language import catalogue
 
-#: Makes the request of its fields, in their order.
+#: Returns the request with the given fields, in their order.
 _Make = Callable[..., Request]
 
 
 class _BadArguments(Exception):
-    """The rest of the line does not fit the command."""
+    """The rest of the line does not fit the command's form."""
 
 
 class WrongCommandUsage(WrongUsage):
-    """The usage is worded in the language of the reader."""
+    """As :class:`.WrongUsage`, with the usage in the language of the reader."""
 
     def __init__(self, command: Command) -> None:
         super().__init__(usage=command.usage("en"))
@@ -35,9 +35,10 @@ class WrongCommandUsage(WrongUsage):
 
 
 def parse(line: str, table: Table | None = None) -> Request:
-    """The request that a line starting with ``/`` makes.
+    """The request of a line that begins with ``/``.
 
-    :param table: the commands there are; by default those of the server.
+    :param line: the line, without its line end.
+    :param table: the commands; by default those of the server.
     :raises Refusal: there is no such command, or its arguments are wrong.
     """
     name, rest = _split(line[1:])
@@ -49,7 +50,7 @@ def parse(line: str, table: Table | None = None) -> Request:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """The first word, and what comes after it."""
+    """The first word, and the rest."""
     word = text.split(maxsplit=1)[0] if text and not text[0].isspace() else ""
     return word, text[len(word) :].strip()
 
@@ -72,7 +73,7 @@ _BEFORE = frozenset({"before", "antes"})
 _AFTER = frozenset({"after", "depois", "apos"})
 _ALL = frozenset({"all", "todas"})
 
-#: More digits than any entry's number has: what is longer is not a number but a mistake.
+#: The most digits of a number; no entry's number has as many.
 _DIGITS = 18
 
 

@@ -1,16 +1,17 @@
-"""How what people wrote is shown to people: so that none of it passes for somebody else's line.
+"""Makes people's texts safe to show to people, so that no part looks like somebody else's line.
 
-A terminal breaks a long line where it is full, at any place; what comes after the break looks
-like a line of its own. So, in texts (not in names, which cannot hold any of it):
+A terminal breaks a long line at any place, and the part after the break looks like a line of its
+own. So texts are changed as follows (nicknames cannot contain any of this):
 
-* a long run of blanks becomes one, and TAB is blanks: nothing is moved to the next line unseen;
-* a run of characters without width becomes one, and marks above or below a letter do not reach
-  into other lines: a few are shown;
-* ``[anything]:``, and the server's name in brackets, are shown in round brackets, which no line
-  of the server and no nickname begins with; but not what is clearly no name, as in ``x[1:]:``,
-  ``d["key"]:`` or ``[ ]:``.
+* A long run of blanks becomes one blank, and TAB becomes blanks, so that blanks cannot push the
+  rest of a text to the next line.
+* A run of characters without width becomes one character, and a letter keeps only a few marks, so
+  that they do not reach into other lines.
+* ``[anything]:``, and the server's name in brackets, are shown with round brackets, with which no
+  line of the server and no nickname begins. Text in brackets that is clearly not a name is left as
+  it is: ``x[1:]:``, ``d["key"]:``, ``[ ]:``.
 
-Pure functions. What is stored, and what programs are sent, is the exact text.
+Pure functions. The log and programs get the exact texts.
 """
 
 from __future__ import annotations
@@ -24,29 +25,29 @@ from twisted_chat.core.characters import visible
 from twisted_chat.core.lookalikes import letters
 from twisted_chat.core.names import RESERVED
 
-#: Characters that are drawn as blanks (as in a class of :mod:`re`): spaces, the empty pattern of
-#: Braille, Hangul fillers, hieroglyphs and a note that are blank.
+#: Characters that are drawn as blanks: spaces, the empty pattern of Braille, Hangul fillers, blank
+#: hieroglyphs and a blank note. This and the next constants are character classes of :mod:`re`.
 BLANKS = (
     "\t \u00a0\u115f\u1160\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0"
     "\U00013441\U00013442\U0001d159"
 )
 
-#: Characters that are not drawn at all: Unicode's Default_Ignorable_Code_Point; what parts
-#: annotations; joiners and fillers of a few scripts.
+#: Characters that are not drawn: Unicode's Default_Ignorable_Code_Point; separators of annotations;
+#: joiners and fillers of a few scripts.
 INVISIBLE = (
     "\u00ad\u034f\u061c\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\u2d7f"
     "\ufe00-\ufe0f\ufeff\ufff0-\ufffb\U0001107f\U00013430-\U00013440\U00016fe4"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 
-#: Those of them that make no emoji, so that two in a row have no use.
+#: The invisible characters that are not part of emoji sequences: two in a row have no use.
 _WITHOUT_WIDTH = "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\ufeff"
 
-#: More blanks than this in a row are one.
+#: A run of more blanks than this becomes one blank.
 BLANKS_IN_A_ROW = 8
 _TAB = " " * 4
 
-#: Marks that are drawn over a letter, of the scripts that most terminals draw them for.
+#: Marks that are drawn above or below a letter, of the scripts for which most terminals do that.
 _MARKS = (
     "\u0300-\u034e\u0350-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670"
     "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1"
@@ -54,7 +55,7 @@ _MARKS = (
     "\ufe20-\ufe2f"
 )
 
-#: Marks on one letter that are shown; no language has so many.
+#: The most marks on one letter that are shown; no language has more.
 MARKS_ON_A_LETTER = 8
 
 _OPENING = (
@@ -66,15 +67,15 @@ _CLOSING = (
     "\u2309\u230b\u23a4\u23a5\u23a6\u2e23\u2e25\u2e56\u2e58"
 )
 
-#: What looks like a colon by Unicode (UTS 39), and a few more: small and upright ones, those of
-#: other scripts, signs of vowels that are two dots.
+#: Characters that look like a colon by Unicode (UTS 39), and a few more: small and upright colons,
+#: colons of other scripts, vowel signs that are two dots.
 _COLON = (
     ":\uff1a\u02d0\u02f8\u0589\u05c3\u0703\u0704\u0903\u0983\u0a03\u0a83\u0b03\u0c03\u0c83\u0d03"
     "\u0d83\u1038\u1361\u1365\u1366\u16ec\u17c7\u1803\u1804\u1809\u205a\u205d\u2236\u2982\ua4fd\ua6f4"
     "\ua789\ufe13\ufe30\ufe55"
 )
 
-#: Visible characters of the longest text in brackets that could be a name and more.
+#: The most visible characters in brackets that are taken for a name, perhaps with a few more.
 _LONGEST = 80
 
 _LONG = " " * (BLANKS_IN_A_ROW + 1)
@@ -83,12 +84,12 @@ _INVISIBLE_RUN = re.compile(f"([{_WITHOUT_WIDTH}])[{_WITHOUT_WIDTH}]+")
 _MARK_RUN = re.compile(
     f"((?:[{_MARKS}][{INVISIBLE}]*){{{MARKS_ON_A_LETTER}}})(?:[{_MARKS}][{INVISIBLE}]*)+"
 )
-_BRACKETS = re.compile(  # linear: no part of it can match where the part before it did
+_BRACKETS = re.compile(  # in linear time: no character can match two adjacent parts
     f"[{re.escape(_OPENING)}]([^{re.escape(_OPENING + _CLOSING)}]+)[{re.escape(_CLOSING)}]"
     f"([{BLANKS}{INVISIBLE}{_MARKS}\u1161-\u11ff\ud7b0-\ud7ff]*[{_COLON}])?"
 )
-#: What stands in the brackets of no line: times and slices, punctuation alone, a text in quotes,
-#: and code without blanks. Only in ASCII, whose signs look like no others.
+#: Texts in brackets that are clearly not a name: times and slices, punctuation alone, a text in
+#: quotes, code without blanks. Only ASCII texts, as other characters may look like letters.
 _NO_NAME = re.compile(
     r"[-+0-9: ]*:[-+0-9: ]*|[!-/:-@\\^`{|}~ ]+|\"[^\"]*\"|'[^']*'|[!-~]*[\"=<>{}\\+*/$%&^][!-~]*"
 )
@@ -98,20 +99,20 @@ _UNSEEN_AND_MARKS = re.compile(f"[{BLANKS}{INVISIBLE}{_MARKS}]")
 
 
 def _members(ranges: str) -> Iterator[str]:
-    """The characters of a class of :mod:`re`."""
+    """The characters of the :mod:`re` character class ``ranges``."""
     for first, last in re.findall("(.)(?:-(.))?", ranges, re.DOTALL):
         yield from map(chr, range(ord(first), ord(last or first) + 1))
 
 
-#: Every character that cannot be seen, or is seen as a blank, and is printable.
+#: All printable characters that are drawn as blanks or not at all.
 BLANKS_AND_INVISIBLE = frozenset(filter(str.isprintable, _members(BLANKS + INVISIBLE)))
 
-#: A text beyond ASCII without these is shown as it is.
+#: A text beyond ASCII without any of these characters is shown unchanged.
 _SUSPECT = BLANKS_AND_INVISIBLE.union(_OPENING, _members(_MARKS)) - frozenset(" [")
 
 
 def is_plain(text: str) -> bool:
-    """Whether :func:`shown` would change nothing; False where it may. Nearly every text is."""
+    """Whether :func:`shown` surely changes nothing in ``text``, as in nearly every text."""
     return (
         text.isprintable()
         and "[" not in text
@@ -121,7 +122,7 @@ def is_plain(text: str) -> bool:
 
 
 def shown(text: str) -> str:
-    """``text``, which somebody wrote, as it is shown to people."""
+    """``text``, which somebody wrote, in the form that is shown to people."""
     if is_plain(text):
         return text
     text = _MARK_RUN.sub(r"\1", _INVISIBLE_RUN.sub(r"\1", visible(text)))
@@ -130,7 +131,7 @@ def shown(text: str) -> str:
 
 
 def stripped(text: str) -> str:
-    """``text`` without what cannot be seen at its beginning and end."""
+    """``text`` without blanks and invisible characters at its beginning and end."""
     start, end = 0, len(text)
     while start < end and _UNSEEN.match(text[start]):
         start += 1
@@ -157,13 +158,16 @@ def _is_no_name(inside: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _plainest(text: str) -> str:
-    """What ``text`` could be read as in letters of ASCII, without its case; at little cost."""
+    """``text`` in the ASCII letters as which it could be read, without its case.
+
+    This is faster, and less exact, than a skeleton of :mod:`twisted_chat.core.lookalikes`.
+    """
     if not text.isascii():
         text = unicodedata.normalize("NFKD", _UNSEEN_AND_MARKS.sub("", text))
         text = _UNSEEN_AND_MARKS.sub("", text).translate(letters())
     return text.strip().translate(_DIGITS).casefold()
 
 
-#: Digits and signs that stand for a letter; l is how the capital i looks.
+#: Digits and signs that stand for letters; a small L looks like a capital I.
 _DIGITS = str.maketrans("0135$l|", "oiessii")
 _SERVER = frozenset(map(_plainest, RESERVED))

@@ -1,8 +1,8 @@
-"""The JSON Lines dialect: for programs. One JSON object a line; ``type`` says which.
+"""The JSON Lines dialect, for programs: each line is one JSON object, whose ``type`` names it.
 
-``docs/protocol.rst`` describes every message. Requests are decoded straight into the
-classes of :mod:`twisted_chat.core.requests`; here are their names on the wire, what is checked
-beyond their types, and the form of what is sent.
+``docs/protocol.rst`` describes every message. Requests are decoded directly to the classes of
+:mod:`twisted_chat.core.requests`. This module has their names on the wire, the checks beyond their
+types, and the form of events. It must not know the bytes of other dialects, or sessions.
 """
 
 from __future__ import annotations
@@ -68,33 +68,33 @@ from twisted_chat.core.requests import Request, Say
 from twisted_chat.dialects.base import Dialect, line_ends
 from twisted_chat.dialects.lines import LineSplitter
 
-#: The version of this protocol: it grows by one when a program written for it could break.
+#: The version of this protocol. It grows by one with a change that could break a client.
 VERSION = 1
 
-#: Bytes of a line: enough for any text, also with each character escaped.
+#: The most bytes of a line: enough for any text, even with each character escaped.
 LINE_LIMIT = 16_384
 
-#: How deep objects and arrays may be nested in a line, the outermost one counted. Far below the
-#: recursion limit of any interpreter, so that all of them refuse the same lines.
+#: The deepest nesting of objects and arrays in a line; the outermost object counts. It is far below
+#: the recursion limit of any interpreter, so that all of them refuse the same lines.
 DEPTH_LIMIT = 64
 
-#: Characters of an id that a client gives to a request.
+#: The most characters of an id that a client gives to a request.
 ID_LIMIT = 64
 
-#: Characters of what a client keeps of the log, at most.
+#: The most characters of the text by which a client identifies the log (``log`` of ``welcome``).
 LOG_LIMIT = 512
 
-#: How the first byte of a connection tells this dialect from the one for people.
+#: The first byte of a connection in this dialect.
 FIRST_BYTE = b"{"
 
 _ANY_STYLE = Style("en")
 
-#: The requests that programs can ask, by their ``type``.
+#: The requests that programs can make, by their ``type``.
 REQUESTS: dict[str, type[Request]] = {row.json: row.request for row in TABLE.rows if row.json}
 
 
 class _Envelope(msgspec.Struct, gc=False):
-    """What every line has; of any type, so that an error can name the id whatever is wrong."""
+    """The fields of every line, with any types, so that an error can name an invalid line's id."""
 
     type: Any = None
     id: Any = None
@@ -105,18 +105,18 @@ _decoders = {name: msgspec.json.Decoder(request) for name, request in REQUESTS.i
 _decode_say = msgspec.json.Decoder(Say).decode
 _encoder = msgspec.json.Encoder()
 
-#: How the line of a message begins, as nearly all programs write it.
+#: The first bytes of a ``say`` line, in the two forms that nearly all programs write.
 _SAY = frozenset({b'{"type":"say",', b'{"type": "say"'})
 _SAY_LENGTH = 14
 
 
-#: A text with its quotation marks; it may lack the last one where the line is no JSON.
+#: A string with its quotation marks; where the line is not JSON, the last one may be missing.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 #: The beginning of an object, up to the first object or array in it.
 _FLAT = re.compile(rb'\s*\{(?:[^"\[\]{}]|"(?:[^"\\]|\\.)*")*', re.DOTALL)
 
-#: What each bracket does to the depth.
+#: The change of depth at each bracket.
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
 
@@ -129,31 +129,30 @@ def _is_json(data: bytes) -> bool:
 
 
 def parse(line: bytes) -> Request:
-    """The request on ``line``, without its end.
+    """The request on ``line``, which comes without its line end.
 
-    :raises Refusal: it is not JSON, not a request, or holds what must not be relayed.
+    :raises Refusal: it is not JSON, not a valid request, or contains a control character.
     """
     says = parse_says([line])
     return says[0] if says else _parse_any(line)
 
 
 def parse_says(lines: Sequence[bytes]) -> list[Say]:
-    """``lines`` that were sent together, if each is a `say` and nothing is unusual about any of
-    them; or else nothing.
+    """The requests on ``lines``, which arrived together; empty unless each is a plain ``say``.
 
-    It is what :func:`parse` makes of each, faster.
+    The requests are those that :func:`parse` returns, but this is faster.
     """
     data = b"\n".join(lines)
     if (
         not {line[:_SAY_LENGTH] for line in lines} <= _SAY
         or data.count(b'"type"') != len(lines)
-        or b"\\u" in data  # a name could be written with it
+        or b"\\u" in data  # a field's name could be written with it
         or (len(data) > LINE_LIMIT and max(map(len, lines)) > LINE_LIMIT)
         or data.count(b"[") + data.count(b"{") - len(lines) >= DEPTH_LIMIT  # might be too deep
     ):
         return []
     try:
-        data.decode()  # the decoder does not look at what it leaves out
+        data.decode()  # the decoder does not check the fields that it skips
         says = list(map(_decode_say, lines))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []
@@ -161,7 +160,7 @@ def parse_says(lines: Sequence[bytes]) -> list[Say]:
 
 
 def _is_plain(say: Say) -> bool:
-    """Whether there is nothing in it that must be looked at more closely."""
+    """Whether ``say`` needs no closer check."""
     id, room, text = say.id, say.room, say.text
     return (
         text.isprintable()
@@ -176,7 +175,7 @@ def _is_plain(say: Say) -> bool:
 def _parse_any(line: bytes) -> Request:
     id = None
     try:
-        line.decode("utf-8")  # the decoders do not look at what they leave out
+        line.decode("utf-8")  # the decoders do not check the fields that they skip
         if _is_too_deep(line):
             id = _first_id(line)
             raise BadRequest(reason=f"more than {DEPTH_LIMIT} objects and arrays in one another")
@@ -200,7 +199,7 @@ def _is_too_deep(line: bytes) -> bool:
 
 
 def _first_id(line: bytes) -> str | None:
-    """The id in a line that is too deep to be decoded, if it stands before what is deep."""
+    """The id in a line that is too deep to decode, if it comes before any nested value."""
     flat = _FLAT.match(line)
     if flat is None:
         return None
@@ -246,12 +245,12 @@ def _is_id(id: object) -> bool:
 
 
 def batch_style(style: Style) -> Style:
-    """What is shown to several members does not depend on their style."""
+    """One style for all: events for several members do not depend on their styles."""
     return _ANY_STYLE
 
 
 def render(events: Sequence[Event], style: Style) -> Rendered:
-    """``events`` as lines that end with LF: one each, but for acknowledgements of several."""
+    """``events`` as lines that end with LF: one for each event, or for each acknowledged entry."""
     data = _lines([_RENDERERS[type(event)](event, style) for event in events])
     if not data.isascii() or b"\x7f" in data:
         # JSON escapes the C0 controls only.
@@ -270,8 +269,8 @@ def _ends(data: bytes, events: Sequence[Event]) -> list[int]:
 def _lines(values: Sequence[object]) -> bytes:
     try:
         return _encoder.encode_lines(values)
-    except UnicodeEncodeError:  # a lone surrogate, as a damaged database could hold
-        return b"".join(map(_line, values))  # each as it would be alone
+    except UnicodeEncodeError:  # a lone surrogate, from a damaged database
+        return b"".join(map(_line, values))  # only the damaged line is encoded differently
 
 
 def _line(value: object) -> bytes:
@@ -292,7 +291,7 @@ def _all_visible(value: Any) -> Any:
 
 
 class _Said(msgspec.Struct, tag="said", gc=False, omit_defaults=True):
-    """An entry of a room's log. What nearly all have in common is left out: the most is sent so."""
+    """An entry of a room's log. As most lines are entries, fields with defaults are left out."""
 
     room: str
     seq: int
@@ -304,7 +303,7 @@ class _Said(msgspec.Struct, tag="said", gc=False, omit_defaults=True):
 
 
 class _Ack(msgspec.Struct, tag="ack", gc=False):
-    """A message of one's own is saved."""
+    """The acknowledgement of an entry to its author."""
 
     id: str | None
     room: str
@@ -340,7 +339,7 @@ def _welcomed(event: Welcomed, style: Style) -> dict[str, Any]:
 
 
 def _limits(limits: Limits) -> dict[str, Any]:
-    """What an operator can set, under its own names, and what this dialect has of its own."""
+    """The limits of :class:`.Limits` under their names there, and those of this dialect."""
     own = {"line": LINE_LIMIT, "id": ID_LIMIT, "soft_waiting": SOFT_LIMIT}
     own |= {"search_words": SEARCH_WORDS, "search_bytes": SEARCH_BYTES}
     return own | structs.asdict(limits)
@@ -378,7 +377,7 @@ def _told(event: Told, style: Style) -> dict[str, Any]:
 
 
 def _acknowledged(event: Acknowledged, style: Style) -> msgspec.Raw:
-    """One line for each entry: an acknowledgement stands for one message."""
+    """One line for each entry."""
     lines = _lines([_Ack(e.message_id, e.room, e.number, e.time) for e in event.entries])
     return msgspec.Raw(lines[:-1])
 
@@ -444,7 +443,7 @@ def _stopping(event: ServerStopping, style: Style) -> dict[str, Any]:
 
 
 def _fields(type: str, **names: str) -> Callable[[Any, Style], dict[str, Any]]:
-    """A line whose fields are attributes of the event: ``wire_name="attribute"``."""
+    """A renderer of lines whose fields are attributes of the event: ``wire_name="attribute"``."""
 
     def render(event: Event, style: Style) -> dict[str, Any]:
         return {"type": type} | {wire: getattr(event, name) for wire, name in names.items()}
@@ -484,7 +483,7 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     Welcomed: _welcomed,
 }
 
-#: Events that only people are shown: nothing that a program can ask leads to them.
+#: Events that only people are shown: they follow from no request of a program.
 FOR_PEOPLE: frozenset[type[Event]] = frozenset(
     {
         Goodbye,

@@ -1,9 +1,10 @@
-"""Bytes to lines: where a line ends, how long it may be, what is erased of it. Pure.
+"""Splits bytes into lines: where a line ends, how long it can be, how it is erased. Pure.
 
-A line ends with LF or CR LF, and of people also with CR NUL, as some telnet clients send the Enter
-key (RFC 854). A person whose first line ends with CR alone, as a raw terminal sends the key, ends
-all lines so (*convention*). In the lines of anybody else, CR alone is a control character as
-any other. NULs in front of a line are keepalives, and no part of it (RFC 854: no operation).
+A line ends with LF or CR LF. A person's line can also end with CR NUL, which some telnet clients
+send for the Enter key (RFC 854). If a person's first line ends with CR alone, which a raw terminal
+sends for that key, all their lines end so: this is the connection's *convention*. Otherwise, CR
+alone is a control character like any other. NULs at the beginning of a person's line are keepalives
+and are dropped (RFC 854: no operation). This module must not know what lines mean.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ import unicodedata
 
 _KEEPALIVES = re.compile(rb"^\0+", re.MULTILINE)
 
-#: What telnet sends for Ctrl-D. It ends a line that holds nothing else.
+#: The byte that telnet sends for Ctrl-D. Alone on a line, it also ends the line.
 END_OF_TRANSMISSION = b"\x04"
 
-#: Categories of Unicode whose characters are drawn over the one before (UAX 44).
+#: The Unicode categories of marks that are drawn over the preceding letter (UAX 44).
 _MARKS = frozenset({"Mn", "Me"})
 
-#: Marks that are erased with one character: no letter has so many, and a line of nothing but marks
-#: must not cost more than flood control counts for one command of telnet.
+#: The most marks that are erased with one letter: no letter has as many, and erasing in a line of
+#: nothing but marks must not cost more than flood control counts for one telnet command.
 MARKS_ERASED = 32
 
 
 class _Convention(enum.Enum):
-    """How a person ends lines."""
+    """How the lines of a person end."""
 
     UNKNOWN = enum.auto()
     WITH_LF = enum.auto()
@@ -34,22 +35,22 @@ class _Convention(enum.Enum):
 
 
 class LineSplitter:
-    """The lines of a program, which end with LF or CR LF; a :class:`base.Splitter`.
+    """A :class:`.Splitter` for the lines of a program, which end with LF or CR LF.
 
-    ``limit`` is how many bytes a line may have. Of a longer one, :meth:`split` returns the first
-    bytes, more than ``limit``, and drops the rest.
+    ``limit`` is the most bytes of a line. Of a longer line, :meth:`split` returns the first bytes,
+    more than ``limit``, and drops the rest.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        #: The beginning of the next line.
+        #: The bytes of the incomplete line.
         self.partial = b""
-        #: Lines end with CR LF, and so should the answers.
+        #: Whether the client ends its lines with CR LF; then the answers end with it, too.
         self.crlf = False
         self._overlong = False
 
     def split(self, data: bytes) -> list[bytes]:
-        """The lines that end in ``data``, which comes next."""
+        """The lines that end in ``data``, the next bytes, without their line ends."""
         if self.partial:
             data = self.partial + data
         lines = data.split(b"\n")
@@ -59,7 +60,7 @@ class LineSplitter:
             self._overlong = False
         if self._overlong:
             partial = b""
-        elif len(partial) > self.limit + 1:  # one more: it may be the CR
+        elif len(partial) > self.limit + 1:  # the last byte may be the CR of a line end
             lines.append(partial)
             partial = b""
             self._overlong = True
@@ -67,17 +68,17 @@ class LineSplitter:
         return self._without_cr(lines) if b"\r" in data else lines
 
     def end(self) -> list[bytes]:
-        """The last line, if it has no end."""
+        """The incomplete line, if any, as the client sends nothing more."""
         lines = [self.partial] if self.partial and not self._overlong else []
         self.erase_line()
         return self._without_cr(lines)
 
     def count(self, data: bytes) -> int:
-        """How many lines end in ``data``."""
+        """The number of lines that end in ``data``."""
         return data.count(b"\n")
 
     def erase_character(self) -> None:
-        """Drop the last character of the line, with its marks (RFC 854, EC)."""
+        """Drop the last character of the incomplete line, with its marks (RFC 854, EC)."""
         line, end = self.partial, len(self.partial)
         for _ in range(MARKS_ERASED + 1):
             if not end:
@@ -92,7 +93,7 @@ class LineSplitter:
         self.partial = line[:end]
 
     def erase_line(self) -> None:
-        """Drop what there is of the line (RFC 854, EL)."""
+        """Drop the incomplete line (RFC 854, EL)."""
         self.partial = b""
         self._overlong = False
 
@@ -101,16 +102,16 @@ class LineSplitter:
 
 
 class TypedLineSplitter(LineSplitter):
-    """The lines of a person, who may end them in other ways, too."""
+    """A :class:`.Splitter` for a person's lines, which can also end with CR NUL or CR alone."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._convention = _Convention.UNKNOWN
-        #: The last byte was a CR that ended a line: a LF or NUL after it belongs to it.
+        #: Whether the last byte was a CR that ended a line; a LF or NUL after it belongs to it.
         self._after_cr = False
 
     def split(self, data: bytes) -> list[bytes]:
-        """The lines that end in ``data``, which comes next."""
+        """The lines that end in ``data``, the next bytes, without their line ends."""
         if self.partial:
             data, self.partial = self.partial + data, b""
         if self._convention is not _Convention.WITH_LF:
@@ -127,7 +128,7 @@ class TypedLineSplitter(LineSplitter):
         return super()._without_cr(lines)
 
     def _settle(self, data: bytes) -> bytes:
-        """Find out how lines end, and have them end with LF."""
+        """Find out the convention; returns ``data`` with CR LF in place of CR alone."""
         if self._after_cr and data:
             self._after_cr = False
             known = self._convention is _Convention.CR_ALONE

@@ -1,6 +1,6 @@
-"""The text dialect: for people on telnet, netcat or the bundled client.
+"""The text dialect, for people on telnet, netcat or the bundled client.
 
-How events are worded is in :mod:`twisted_chat.dialects.wording`.
+It must not know the wording of events, which is in :mod:`twisted_chat.dialects.wording`.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from twisted_chat.dialects.commands import parse as parse_command
 from twisted_chat.dialects.display import BLANKS_AND_INVISIBLE, is_plain, stripped
 from twisted_chat.dialects.wording import RENDERERS
 
-#: Alone on a line, this leaves the chat: as in the paper.
+#: Alone on a line, this word leaves the chat, as in the paper.
 LEAVE = "sair"
 
-#: A command begins with one of these: the slash, and what looks like it or is typed for it.
+#: A command begins with one of these: the slash, and characters that look like it or are typed for
+#: it.
 SLASHES = "/\uff0f\u2044\u2215\u29f8"
 
-#: How a line begins that is empty, or may be something else than what is said.
+#: The first characters of lines that may not be plain messages; "" for the empty line.
 _UNUSUAL = frozenset({"", *SLASHES, *BLANKS_AND_INVISIBLE})
 
-#: Bytes of a line that can be a command without arguments.
+#: The most bytes of a line with a command that has no arguments.
 COMMAND_LIMIT = 32
 
-#: How lines are dropped that wait.
+#: The commands that drop the waiting lines.
 _CANCEL = frozenset(f"/{name}".encode() for name in commands.TABLE.by_request[Cancel].names)
 
-#: What telnet sends for Ctrl-D.
+#: The character that telnet sends for Ctrl-D.
 END_OF_TRANSMISSION = typed.END_OF_TRANSMISSION.decode()
 
 
@@ -57,11 +58,12 @@ def decode(line: bytes) -> str:
 
 
 def parse(line: bytes, table: commands.Table | None = None) -> Request:
-    """The request that ``line``, without its end, makes.
+    """The request on ``line``.
 
-    :param table: the commands there are; by default those of the server.
-    :raises Refusal: it is not UTF-8, holds a control character, or is a command that is not
-        understood.
+    :param line: the line, without its line end.
+    :param table: the commands; by default those of the server.
+    :raises Refusal: it is not UTF-8, contains a control character, or is an unknown or wrong
+        command.
     """
     text = decode(line)
     if text == END_OF_TRANSMISSION:
@@ -69,7 +71,7 @@ def parse(line: bytes, table: commands.Table | None = None) -> Request:
     unsafe = find_unsafe(text)
     if unsafe is not None:
         raise ControlCharacter(character=ord(unsafe))
-    # What cannot be seen before a command must not make it public.
+    # A command after invisible characters must not be sent to the room as a message.
     seen = text if text[:1].isalnum() and text[-1:].isalnum() else stripped(text)
     if seen[:1] and seen[0] in SLASHES:
         if seen[1:2] and seen[1] in SLASHES:
@@ -81,9 +83,9 @@ def parse(line: bytes, table: commands.Table | None = None) -> Request:
 
 
 def parse_says(lines: Sequence[bytes]) -> list[Say]:
-    """``lines`` that were sent together, if nothing is unusual about any of them; or else nothing.
+    """The requests on ``lines``, which arrived together; empty unless each is a plain message.
 
-    It is what :func:`parse` makes of each, faster.
+    The requests are those that :func:`parse` returns, but this is faster.
     """
     data = b"\n".join(lines)
     if len(data) > TEXT_LIMIT and max(map(len, lines)) > TEXT_LIMIT:
@@ -102,9 +104,9 @@ def parse_says(lines: Sequence[bytes]) -> list[Say]:
 
 
 def find_cancels(lines: Sequence[bytes]) -> Sequence[int]:
-    """The indexes of the lines that ask to drop what waits in front of them."""
+    """The indexes of the lines that ask to drop the waiting lines before them."""
     data = b"\n".join(lines)
-    # One byte is found much faster than two: this is asked of all lines.
+    # All lines are searched, and one byte is found much faster than two.
     if b"/" not in data or not (b"/c" in data or b"/C" in data):
         return ()
     return [at for at, line in enumerate(lines) if _is_cancel(line)]
@@ -116,7 +118,7 @@ def _is_cancel(line: bytes) -> bool:
 
 
 def _is_typed(data: bytes) -> bool:
-    """Whatever is typed is text."""
+    """Always: people type anything."""
     return True
 
 
@@ -124,14 +126,14 @@ def _is_typed(data: bytes) -> bool:
 
 
 def render(events: Sequence[Event], style: Style) -> Rendered:
-    """``events`` as lines, an event in one or several."""
+    """``events`` as lines, one or several for each event."""
     pieces: list[str] = []
     end = "\r\n" if style.crlf else "\n"
     plain = not (style.timestamps or style.prefixed)
     one_line_each = True
     for event in events:
         if plain and type(event) is Entry and event.kind == "say":
-            # Nearly all there is: what its renderer makes of it, faster.
+            # Nearly all events are such: do what the renderer does, but faster.
             nickname, text = event.nickname, event.text
             if nickname.isprintable() and is_plain(text):
                 pieces.append(f"[{nickname}]: {text}{end}")

@@ -1,7 +1,7 @@
-"""How each event is worded for people: the lines of the text dialect, without their ends.
+"""The wording of each event for people: the lines of the text dialect, without their ends. Pure.
 
-In Portuguese, the greeting, the notices and the lines are those of the paper that this service grew
-from, to the letter. Pure.
+In Portuguese, the greeting, the notices and the lines of messages are exactly those of the paper
+from which this service grew. This module must not know bytes or line ends.
 """
 
 from __future__ import annotations
@@ -62,22 +62,22 @@ from twisted_chat.core.requests import SetTimestamps
 from twisted_chat.dialects.display import shown
 from twisted_chat.i18n.language import N_, catalogue
 
-#: Of many who came or left at once, so many are named.
+#: The most nicknames in a notice of several people who joined or left at once.
 CROWD_NAMES = 3
 
-#: Lines of history that are suggested where none could be shown.
+#: Lines of history that a notice suggests to ask for if the page is not full.
 SHORT_PAGE = 20
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def lines(events: Sequence[Event], style: Style) -> list[str]:
-    """``events`` as lines without their ends."""
+    """``events`` as lines, without their line ends."""
     return [line for event in events for line in RENDERERS[type(event)](event, style)]
 
 
 def _translate(style: Style, sentence: str, **details: object) -> str:
-    """``sentence`` in the language of ``style``, its details made safe to show."""
+    """``sentence`` in the language of ``style``; unsafe characters in ``details`` are replaced."""
     shown = {
         name: visible(value) if isinstance(value, str) else value for name, value in details.items()
     }
@@ -85,8 +85,8 @@ def _translate(style: Style, sentence: str, **details: object) -> str:
 
 
 def _notice(style: Style, sentence: str, **details: object) -> str:
-    """What the server says, in the language of ``style``."""
-    server = _translate(style, N_("SERVER"))  # not in the braces: extraction misses it there
+    """A line of the server in the language of ``style``."""
+    server = _translate(style, N_("SERVER"))  # inside the f-string, extraction would miss it
     return f"[{server}]: {_translate(style, sentence, **details)}"
 
 
@@ -360,9 +360,7 @@ def _timestamps_set(event: TimestampsSet, style: Style) -> list[str]:
 
 
 def help_lines(name: str | None, style: Style, table: commands.Table) -> list[str]:
-    """What is shown to somebody who asks for the commands of ``table``, or for the one called
-    ``name``.
-    """
+    """The help for all commands of ``table``, or only for the command ``name``, as lines."""
     translate = catalogue(style.language).gettext
     if name is not None:
         try:
@@ -484,7 +482,7 @@ def _server_stopping(event: ServerStopping, style: Style) -> list[str]:
     return [_notice(style, sentence)]
 
 
-#: What makes the lines of each kind of event.
+#: The function that words each kind of event.
 RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
     Acknowledged: _acknowledged,
     EntriesRemoved: _entries_removed,

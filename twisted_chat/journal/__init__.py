@@ -1,4 +1,4 @@
-"""The log: numbers entries, commits them in groups, hands each group back in order.
+"""The journal: it numbers entries, commits them in groups, and hands each group back in order.
 
-Its interface is :mod:`twisted_chat.core.journal`.
+Its interface is :mod:`twisted_chat.core.journal`. It must not know sessions or connections.
 """

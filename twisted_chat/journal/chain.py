@@ -1,6 +1,6 @@
 """The hash that chains each entry to the one before it.
 
-SQLite does not notice a flipped bit in a text or an edited row; the chain does.
+SQLite does not notice a flipped bit in a text or an edited row; the chain of hashes reveals it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 SIZE = 32
 START = bytes(SIZE)
 
-# MessagePack gives each sequence of values one unambiguous form, whatever the texts hold.
+# MessagePack gives each sequence of values one unambiguous form, whatever the texts contain.
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -28,6 +28,11 @@ def link(
     author: bytes | None,
     message_id: str | None,
 ) -> bytes:
-    """The hash (BLAKE2b, RFC 7693, 32 bytes) of an entry that follows one with ``previous``."""
+    """The hash (BLAKE2b, RFC 7693, 32 bytes) of an entry; ``previous`` is that of the one before.
+
+    :param time: microseconds since 1970 UTC.
+    :param author: the author key.
+    :raises UnicodeEncodeError: a text contains a lone surrogate.
+    """
     content = _encode((room, number, time, kind, nickname, text, author, message_id))
     return hashlib.blake2b(previous + content, digest_size=SIZE).digest()

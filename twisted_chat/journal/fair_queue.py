@@ -1,4 +1,4 @@
-"""What waits, by source: the sources take turns, one thing of each at a time. Pure."""
+"""A queue in which sources take turns, with at most one item of each source in work. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Holds at most ``of_source`` items of one source, and ``of_all`` of all together."""
+    """A queue of at most ``of_source`` items of one source, and ``of_all`` items in total."""
 
     def __init__(self, of_source: int, of_all: int) -> None:
         self._of_source = of_source
@@ -18,10 +18,10 @@ class FairQueue(Generic[T]):
         self._total = 0
         self._waiting: dict[Hashable, deque[T]] = {}
         self._busy: set[Hashable] = set()
-        self._turns: deque[Hashable] = deque()  # sources that have something and are not busy
+        self._turns: deque[Hashable] = deque()  # sources that have an item and are not busy
 
     def put(self, source: Hashable, item: T) -> bool:
-        """Add ``item``; returns False, and adds nothing, if too much waits already."""
+        """Add ``item``; returns False, and does not add it, if too many items wait already."""
         waiting = self._waiting.get(source)
         if self._total >= self._of_all or (waiting and len(waiting) >= self._of_source):
             return False
@@ -34,8 +34,9 @@ class FairQueue(Generic[T]):
         return True
 
     def take(self) -> tuple[Hashable, T] | None:
-        """The next item, with its source, which is busy until :meth:`done`; None if there is no
-        item whose source is not busy.
+        """Remove and return the next item, after its source, which is busy until :meth:`done`.
+
+        None if there is no item, or only items of busy sources.
         """
         if not self._turns:
             return None
@@ -49,7 +50,7 @@ class FairQueue(Generic[T]):
         return source, item
 
     def done(self, source: Hashable) -> None:
-        """The item that was taken of ``source`` is done."""
+        """Note that the item that was taken from ``source`` is done."""
         self._busy.discard(source)
         if source in self._waiting:
             self._turns.append(source)

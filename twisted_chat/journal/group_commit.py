@@ -1,7 +1,8 @@
-"""The writer thread: group commit, in order.
+"""The journal with a writer thread: group commit, in order.
 
-A group is whatever has come while the last one was committing. One transaction a group:
-the slower the disk, the larger the group.
+A group is all changes that were submitted while the previous group was committed. Each group is one
+transaction: the slower the disk, the larger the groups. This module must not know the reactor: the
+functions that call back on the chat's thread are parameters.
 """
 
 from __future__ import annotations
@@ -48,24 +49,24 @@ from twisted_chat.journal.sqlite.index import IndexDamaged
 from twisted_chat.journal.sqlite.reader import Reader
 from twisted_chat.journal.sqlite.store import Store
 
-#: Changes in the queue. When it is full, senders are not read.
+#: Changes in the queue at which it is full: then the connections of senders are not read.
 QUEUE_LIMIT = 10_000
 
-#: Places of the queue that one group takes: no more than can be shown within so many seconds,
-#: in one turn of the reactor's loop, as the last groups were; but never fewer than the least.
+#: Seconds of the reactor's loop that applying one group may take: the times of the last groups
+#: limit the size of the next. The limit is never lower than ``GROUP_LEAST`` changes.
 GROUP_SECONDS = 0.05
 GROUP_LEAST = 200
 
 #: Seconds to wait for another process that holds the database locked.
 LOCK_TIMEOUT = 60.0
 
-#: Seconds after :meth:`GroupCommitJournal.stop` in which what is in the queue must be saved.
+#: Seconds after :meth:`GroupCommitJournal.stop` in which the queue must be saved.
 STOP_TIMEOUT = 5.0
 
-#: Characters of a message that was not saved, shown to its author.
+#: Characters of an unsaved message that its author is shown.
 EXCERPT = 60
 
-#: What programs that read the server's log know it by.
+#: The field of the server's log by which programs recognise these lines.
 _NOT_SAVED = {"event": "not-saved"}
 
 T = TypeVar("T")
@@ -73,11 +74,14 @@ _log = logging.getLogger(__name__)
 
 
 class GroupCommitJournal:
-    """A :class:`twisted_chat.core.journal.Journal` over the :class:`Store` of ``open_store``.
+    """A :class:`twisted_chat.core.journal.Journal` over a :class:`Store`.
 
-    ``call_from_thread(function, *arguments)`` runs a function on the thread that owns the
-    chat, in the order of the calls. ``soon(function)`` is for that thread itself, and runs it when
-    what is at hand is done: so what comes at one time is one group.
+    :param open_store: opens the store; it may raise :class:`.CannotStart`.
+    :param call_from_thread: ``call_from_thread(function, *arguments)`` calls a function on the
+        chat's thread, in the order of the calls.
+    :param soon: called on the chat's thread, calls a function there when the current work is done,
+        so that changes that are submitted together are one group.
+    :param max_size: the most bytes of the log on disk; 0 is no limit.
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class GroupCommitJournal:
         self._open_store = open_store
         self._max_size = max_size
         self._clock = Clock()
-        #: What keeps the log from taking entries; None before the start.
+        #: Knows whether the log can take entries; None before the start.
         self.guard: Guard | None = None
         self._call_from_thread = call_from_thread
         self._soon = soon
@@ -101,15 +105,15 @@ class GroupCommitJournal:
         self._all_delivered = False  # set under _wake
         self._stopping = False  # set under _wake
         self._asleep = False  # set under _wake
-        self._end = math.inf  # by time.monotonic: nothing is saved after it
-        #: Called on the writer thread with what became of each draft of a group, and the seconds
-        #: that it took; to be set before the start.
+        self._end = math.inf  # by time.monotonic: nothing is saved after this time
+        #: Called on the writer thread with the outcomes of the drafts of a group, and the seconds
+        #: that saving them took; it must be set before the start.
         self.measured: Callable[[Sequence[Outcome], float], None] | None = None
-        # Filled by the thread that owns the chat and emptied by the writer, without a lock.
+        # Filled by the chat's thread and emptied by the writer, without a lock.
         self._queue: deque[Change | _Behind] = deque()
         self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
         self._readers = Readers(lambda: self._store.reader(), call_from_thread)
-        # The rest belongs to the thread that owns the chat.
+        # The following attributes belong to the chat's thread.
         self._apply: Callable[[Group], None] = _nobody
         self._outstanding = 0
         self._waking = False
@@ -138,7 +142,7 @@ class GroupCommitJournal:
         self.guard = Guard(self._store, most=self._max_size)
         try:
             rooms = self._store.rooms()
-            self._indexing = Indexing(self._store)  # the writer thread's
+            self._indexing = Indexing(self._store)  # belongs to the writer thread
         except SQLITE_FAULTS as error:
             self._store.close()
             raise DatabaseUnusable(path=self._store.path, reason=reason_of(error)) from error
@@ -178,17 +182,17 @@ class GroupCommitJournal:
 
     @property
     def is_open(self) -> bool:
-        """Whether the log takes what it is given."""
+        """Whether the log takes changes."""
         return self._thread.is_alive() and not self._stopping
 
     @property
     def size(self) -> int:
-        """Bytes of the log on disk, as they were a moment ago; 0 before the start."""
+        """Bytes of the log on disk, when they were last measured; 0 before the start."""
         return 0 if self.guard is None else self.guard.size
 
     @property
     def max_size(self) -> int:
-        """Bytes that the log may have on disk; 0 is any number."""
+        """The most bytes of the log on disk; 0 is no limit."""
         return self._max_size
 
     @max_size.setter
@@ -200,7 +204,7 @@ class GroupCommitJournal:
 
     @property
     def confirmed(self) -> int:
-        """A time, in microseconds since 1970 UTC, that the operator says was reached; 0: none."""
+        """A time (microseconds since 1970 UTC) that the operator confirms as reached; 0: none."""
         return self._clock.confirmed
 
     @confirmed.setter
@@ -209,11 +213,11 @@ class GroupCommitJournal:
 
     @property
     def obstacle(self) -> str:
-        """Why the log takes nothing now, in English; empty if it does."""
+        """Why the log takes no entries now, in English; "" if it does."""
         if not self.is_open or self.guard is None:
             return "the log is not open"
         if self.guard.obstacle:
-            self._put_job(self.guard.look)  # nobody may be sent here before it is known to be gone
+            self._put_job(self.guard.look)  # a load balancer that asks may keep all senders away
         return self.guard.obstacle
 
     def when_space(self, callback: Callable[[], None]) -> None:
@@ -240,7 +244,7 @@ class GroupCommitJournal:
         deadline = math.inf
 
         def job() -> None:
-            # A step, and the rest behind the next commits.
+            # Index one step, and queue the rest behind the next commits.
             nonlocal deadline
             deadline = min(deadline, time.monotonic() + indexing.INDEX_WAIT)
             if (
@@ -260,7 +264,7 @@ class GroupCommitJournal:
             else:
                 self._readers.search(find, reply, source)
 
-        self._put((_Behind(job),))  # behind what is in the queue by now
+        self._put((_Behind(job),))  # behind all changes that are in the queue now
 
     def remove_before(self, time: int, now: int | None = None) -> None:
         def begin() -> None:
@@ -286,7 +290,7 @@ class GroupCommitJournal:
             self._stopping = True
             self._wake.notify()
 
-    # -- on the thread that owns the chat ------------------------------------------------------
+    # -- on the chat's thread ------------------------------------------------------------------
 
     def _put(self, items: Sequence[Change | _Behind]) -> None:
         self._outstanding += len(items)
@@ -305,7 +309,7 @@ class GroupCommitJournal:
             self._wake.notify()
 
     def _delivered(self, outcomes: Sequence[Outcome], places: int) -> None:
-        """What became of the changes of a group, which took some ``places`` in the queue."""
+        """Apply the ``outcomes`` of a group, which had ``places`` items of the queue."""
         self._outstanding -= places
         start = time.perf_counter()
         try:
@@ -321,7 +325,7 @@ class GroupCommitJournal:
                     callback()
 
     def _deliver_late(self) -> None:
-        """What was submitted after the stop is not saved, and comes back behind all before it."""
+        """Hand back the changes that were submitted after the stop, behind all others, unsaved."""
         if self._late and self._outstanding == len(self._late):
             late, self._late = self._late, []
             self._delivered(_failed(late, STOPPING), len(late))
@@ -332,7 +336,7 @@ class GroupCommitJournal:
             self._wake.notify()
 
     def _fit_groups(self, size: int, seconds: float) -> None:
-        """Limit the next groups, as it took so many ``seconds`` to show one of this ``size``."""
+        """Limit the next groups: applying a group of ``size`` items took ``seconds``."""
         fitting = int(size * GROUP_SECONDS / max(seconds, 1e-6))
         if fitting < self._group_limit or size >= self._group_limit:
             self._group_limit = max(GROUP_LEAST, min(fitting, 2 * self._group_limit, QUEUE_LIMIT))
@@ -371,7 +375,7 @@ class GroupCommitJournal:
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._asleep = True  # before the queue is looked at: what comes later wakes us
+                self._asleep = True  # before the queue is examined: a later change wakes the thread
                 while not (self._queue or self._jobs or self._kept or self._stopping):
                     if not self._wake.wait(self._indexing.delay()):
                         break
@@ -396,18 +400,21 @@ class GroupCommitJournal:
                 self._do(job)
             if not (group or jobs or kept):
                 self._indexing.step(indexing.INDEX_STEP)
-        self._readers.close()  # one that is open would keep the log from being written back
+        self._readers.close()  # an open reader would keep the log from being written back
         self._do(self._store.close)
         self._call_from_thread(self._stopped)
 
     def _read_here(
         self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]
     ) -> None:
-        """Read what is in memory, where there is only the one connection."""
+        """Read a log in memory, which has only one connection, on this thread."""
         self._call_from_thread(reply, result_of(lambda: query(self._store.reader())))
 
     def _last_kept(self) -> list[Keep]:
-        """What is to be kept when all is delivered: who was shown how much of it."""
+        """The last :class:`.Keep` changes, submitted once everything has been applied.
+
+        They contain how far each person has seen each room.
+        """
         self._call_from_thread(self._delivered_all)
         with self._wake:
             while not self._all_delivered and time.monotonic() < self._end:
@@ -416,7 +423,7 @@ class GroupCommitJournal:
             return kept
 
     def _keep(self, kept: Sequence[Keep]) -> None:
-        """Write who can come back: the last word of each author, in one transaction."""
+        """Write the people who can come back: the last record of each, in one transaction."""
         last: dict[bytes, KeptPerson | None] = {}
         for change in kept:
             last.update((person.author, person) for person in change.people)
@@ -436,11 +443,11 @@ class GroupCommitJournal:
     def _do(self, job: Callable[[], None]) -> None:
         try:
             job()
-        except Exception:  # the thread must live on
+        except Exception:  # the thread must go on
             _log.exception("internal error in the journal's thread")
 
     def _remove(self, removal: Removal) -> None:
-        """Do a step; what is left is another job, behind the next commits."""
+        """Do one step of ``removal``; the next step is another job, behind the next commits."""
         if removal.step():
             self._put_job(lambda: self._remove(removal))
         self._indexing.look_whether_anew()
@@ -451,7 +458,7 @@ class GroupCommitJournal:
         self._call_from_thread(self._delivered, (Ordered(Removed(room, last)),), 0)
 
     def _commit(self, group: Sequence[Change | _Behind]) -> Sequence[Outcome]:
-        """What became of each change of ``group``, in its order."""
+        """Commit ``group``; returns the outcome of each change, in order."""
         drafts = [item for item in group if type(item) is Draft]
         rooms: dict[str, RoomState] = {}
         for item in group if len(drafts) < len(group) else ():
@@ -470,19 +477,22 @@ class GroupCommitJournal:
         return _in_order(group, saved, rooms)
 
     def _look_up(self, names: Sequence[str], rooms: dict[str, RoomState]) -> None:
-        """Add to ``rooms`` what is known of those called ``names``."""
+        """Add the records of the rooms called ``names`` to ``rooms``."""
         for name in names:
             if name not in rooms and (state := self._store.room(name)) is not None:
                 rooms[name] = state
 
     def _save(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
         outcomes: list[Outcome] = []
-        while rest := drafts[len(outcomes) :]:  # near the ceiling, a group may need several
+        while rest := drafts[len(outcomes) :]:  # near the size limit, it may take several commits
             outcomes += self._save_first(rest)
         return outcomes
 
     def _save_first(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
-        """What became of the first of ``drafts``: as many as fit, or all if nothing is saved."""
+        """Save the first of ``drafts``, as many as fit; returns their outcomes.
+
+        If none is saved, all of ``drafts`` have failed.
+        """
         if time.monotonic() > self._end:
             return _failed(drafts, STOPPING)
         try:
@@ -503,7 +513,7 @@ class GroupCommitJournal:
             return _failed(drafts, str(error))
 
     def _commit_when_unlocked(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
-        """Commit; wait while another process holds the database locked, but not for ever."""
+        """Commit; while another process holds the database locked, try again until a timeout."""
         patience_ends = time.monotonic() + LOCK_TIMEOUT
         while True:
             try:
@@ -517,7 +527,7 @@ class GroupCommitJournal:
 
 @dataclass(frozen=True)
 class _Behind:
-    """A job for the writer thread, once all that was submitted before is committed."""
+    """A job for the writer thread, behind the commit of all changes submitted before."""
 
     job: Callable[[], None]
 
@@ -527,7 +537,7 @@ def _in_order(
     drafts: Iterable[Outcome],
     rooms: Mapping[str, RoomState] = {},
 ) -> Sequence[Outcome]:
-    """The outcomes of ``group``, of which those of the ``drafts`` are given."""
+    """The outcomes of ``group`` in its order, given those of its ``drafts``."""
     outcomes = iter(drafts)
     return [
         next(outcomes) if isinstance(item, Draft) else Ordered(item, rooms)
@@ -543,7 +553,7 @@ def _failed(group: Sequence[Change | _Behind], reason: str) -> Sequence[Outcome]
 
 
 def _nothing() -> None:
-    """Nobody waits for the end."""
+    """The callback before :meth:`GroupCommitJournal.stop`."""
 
 
 def _nobody(group: Group) -> None:

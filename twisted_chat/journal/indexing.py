@@ -1,6 +1,7 @@
-"""The search index follows the commits, in steps, on the thread that writes.
+"""Brings the search index on behind the commits, in steps, on the writer thread.
 
-The steps are small while entries keep coming, so that no commit waits long for one.
+While entries keep coming, the steps are small, so that no commit waits long. This module must not
+know SQL.
 """
 
 from __future__ import annotations
@@ -12,21 +13,22 @@ from twisted_chat.core.errors import SearchNotReady
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.store import Store
 
-#: Seconds without a new entry after which the index goes on; entries that one step indexes; entries
-#: not indexed above which a step follows every group.
+#: Seconds without a new entry after which a step is done; entries that one step indexes; the number
+#: of unindexed entries above which a step follows every group.
 INDEX_DELAY = 1.0
 INDEX_STEP = 500
 INDEX_BACKLOG = 1_000_000
 
-#: Entries not indexed above which the index goes on sooner, as when it is made anew; and after how
-#: many seconds without a new entry.
+#: The number of unindexed entries from which steps are done sooner, as when the index is made anew;
+#: and then the seconds without a new entry.
 INDEX_FAR_BEHIND = 5000
 INDEX_PAUSE = 0.05
 
 #: Seconds that a search waits for the index.
 INDEX_WAIT = 5.0
 
-#: Entries indexed between two groups, when nothing waits; and the share of the time that takes.
+#: Entries that are indexed after a group if no change waits; and the most that this takes, as a
+#: share of the time.
 INDEX_LITTLE = 100
 INDEX_SHARE = 0.05
 
@@ -34,34 +36,34 @@ _log = logging.getLogger(__name__)
 
 
 class Indexing:
-    """Brings the search index of ``store`` on.
+    """Brings the search index of ``store`` on. It belongs to the writer thread.
 
     :raises sqlite3.Error: the store cannot be read.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        #: Entries that are not indexed yet, at most.
+        #: The number of entries that are not indexed yet, or a higher number.
         self.behind = store.unindexed()
         #: The number of times that the index was made anew.
         self.made_anew = store.search_index.made_anew
         self._fails = False
-        #: The time, by ``time.monotonic``, from which :meth:`step_a_little` indexes again.
+        #: The time (of ``time.monotonic``) from which :meth:`step_a_little` indexes again.
         self._again = 0.0
 
     def not_ready(self) -> SearchNotReady:
-        """The refusal of a search for which the index is too far behind."""
+        """The refusal of a search because the index is too far behind."""
         return SearchNotReady(percent=self._store.search_index.percent())
 
     def delay(self) -> float | None:
-        """Seconds of quiet after which the index goes on; None if it need not."""
+        """Seconds without a new entry after which to do a step; None if all is indexed."""
         if not self.behind:
             return None
         is_far_behind = self.behind >= INDEX_FAR_BEHIND and not self._fails
         return INDEX_PAUSE if is_far_behind else INDEX_DELAY
 
     def step(self, limit: int) -> bool:
-        """Bring the search index on by up to ``limit`` entries; returns whether that went well."""
+        """Index up to ``limit`` more entries; returns False if that failed, which is logged."""
         self._fails = True
         try:
             done = self._store.index(limit)
@@ -78,7 +80,7 @@ class Indexing:
         return True
 
     def step_a_little(self) -> None:
-        """Index a few entries, unless that took too large a share of the time lately."""
+        """Index a few entries, unless that has lately taken more than :data:`INDEX_SHARE`."""
         start = time.monotonic()
         if start >= self._again:
             self.step(INDEX_LITTLE)
@@ -86,16 +88,17 @@ class Indexing:
             self._again = end + (end - start) / INDEX_SHARE
 
     def make_anew(self, made_anew: int, reason: str) -> None:
-        """A search found the index damaged: make it anew, if that has not happened since.
+        """Make the index anew, which a search found damaged, unless that was done since.
 
-        :param made_anew: :attr:`made_anew` at the beginning of the search.
+        :param made_anew: the value of :attr:`made_anew` at the beginning of the search.
+        :param reason: the damage, in SQLite's words.
         """
         if made_anew == self.made_anew:
             self._store.search_index.make_anew(reason)
             self.look_whether_anew()
 
     def look_whether_anew(self) -> None:
-        """Count again if the store has made the index anew."""
+        """Count the unindexed entries again if the store has made the index anew."""
         if self.made_anew != self._store.search_index.made_anew:
             self.made_anew = self._store.search_index.made_anew
             self.behind = self._store.unindexed()

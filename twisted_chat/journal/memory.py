@@ -1,7 +1,7 @@
-"""A log in memory, without threads: one for each node that applies it, or only one.
+"""A journal in memory, without threads, for one node or several.
 
-Nothing is committed, applied or read before it is told to, or in the next turn of a clock. It is
-for tests: those of the chat, and those of programs that use :mod:`twisted_chat.testing`.
+Nothing is committed, applied or read before the test calls for it, or before the next turn of a
+clock. It is for tests: of the chat, and of programs that use :mod:`twisted_chat.testing`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 T = TypeVar("T")
 
-#: More entries than any test says.
+#: More entries than any test has.
 _MANY = 2**31
 
 
@@ -40,12 +40,12 @@ class MemoryLog:
 
     def __init__(self, store: Store | None = None) -> None:
         self.store = store or Store(MEMORY)
-        #: What was submitted and is not committed.
+        #: The changes that were submitted and are not committed, each with its journal.
         self.queue: list[tuple[MemoryJournal, Change]] = []
         self.journals: list[MemoryJournal] = []
 
     def commit(self) -> None:
-        """Commit what was submitted; each node gets it, as a group for each run of one node's."""
+        """Commit all submitted changes: one group, for all nodes, per run of one node's changes."""
         queue, self.queue = self.queue, []
         for journal, run in groupby(queue, key=lambda item: item[0]):
             changes = [change for _, change in run]
@@ -77,8 +77,8 @@ class MemoryLog:
 class MemoryJournal:
     """A :class:`twisted_chat.core.journal.Journal` over a :class:`MemoryLog`.
 
-    ``soon``, if given, calls a function in the next turn, in which what was submitted is committed
-    and what was asked for is read. Without it, that waits for :meth:`run`.
+    ``soon``, if given, calls a function in the next turn: then changes are committed and reads are
+    answered in that turn. Without it, both wait for :meth:`run`.
     """
 
     confirmed = 0
@@ -94,17 +94,17 @@ class MemoryJournal:
     ) -> None:
         self.log = log or MemoryLog()
         self.node = node
-        #: Whether what is submitted is committed in the next turn.
+        #: Whether submitted changes are committed in the next turn.
         self.commits_at_once = soon is not None
-        #: Why nothing can be committed or read, such as "database or disk is full".
+        #: Why nothing can be committed or read, such as "database or disk is full"; None if it can.
         self.broken: str | None = None
         self.full = False
         self.lasts = True
         self.stopped = False
-        #: What waits for space in the queue, and for a look at the log.
+        #: Callbacks that wait for space in the queue, and reads of the log that wait.
         self.waiting: list[Callable[[], None]] = []
         self.reads: list[Callable[[], None]] = []
-        #: What is committed and was not applied here.
+        #: The groups that are committed and were not applied here.
         self.groups: list[Group] = []
         self._next_turn = soon
         self._is_due = False
@@ -114,12 +114,12 @@ class MemoryJournal:
 
     @property
     def store(self) -> Store:
-        """Where the log is."""
+        """The store of the log."""
         return self.log.store
 
     @property
     def queue(self) -> list[Change]:
-        """What was submitted here and is not committed."""
+        """The changes that were submitted here and are not committed."""
         return [change for journal, change in self.log.queue if journal is self]
 
     # -- the interface ------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class MemoryJournal:
         hidden: Collection[str] = (),
     ) -> None:
         def find(reader: Reader) -> Found:
-            self.log.commit()  # what was submitted before is found
+            self.log.commit()  # a search must find all entries that were submitted before
             while self.store.index(_MANY):
                 pass
             return reader.find(words, room, limit, without, hidden)
@@ -219,38 +219,38 @@ class MemoryJournal:
     # -- for tests ----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Commit, apply and read until nothing is left to do."""
+        """Commit, apply and read until there is nothing left to do."""
         while self.queue or self.groups or self.reads:
             self.turn()
 
     def turn(self) -> None:
-        """Do what is to be done by now, and not what comes of that."""
+        """Commit, apply and read what waits now, but not what follows from that."""
         self.step()
         reads, self.reads = self.reads, []
         for read in reads:
             read()
 
     def step(self) -> None:
-        """Commit what was submitted, and apply it."""
+        """Commit all submitted changes, and apply them."""
         if self.log.queue:
             self.log.commit()
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Apply what is committed."""
+        """Apply all committed groups."""
         groups, self.groups = self.groups, []
         for group in groups:
             self._apply(group)
 
     def end(self) -> None:
-        """As ``kill -9``: what is not committed is lost, and nothing is called back any more."""
+        """As ``kill -9``: changes that are not committed are lost, and no callback is called."""
         self._has_ended = True
         self._leave()
 
     # -- inside -------------------------------------------------------------------------------
 
     def _leave(self) -> None:
-        """The log has one node less."""
+        """Remove this node from the log."""
         self.log.queue = [item for item in self.log.queue if item[0] is not self]
         if self in self.log.journals:
             self.log.journals.remove(self)
@@ -276,7 +276,7 @@ class MemoryJournal:
 
 
 def _late(changes: Sequence[Change]) -> list[Outcome]:
-    """What becomes of ``changes`` that are submitted when the log is closed."""
+    """The outcomes of ``changes`` that are submitted after the stop."""
     return [
         Failed(change, NotSaved(text=change.text, reason="the server is stopping"))
         if isinstance(change, Draft)

@@ -1,8 +1,9 @@
 """The threads that read the log: some for history and catching up, others for searches.
 
-A search can take long, whatever its words are; a page of history cannot. So neither waits for
-the other. A search is interrupted after :data:`SEARCH_SECONDS`; one source has at most one search
-running, and the sources take turns; so many searches wait at most, and the others are refused.
+Any search can take long, and a page of history cannot, so that they have separate threads. A search
+is interrupted after :data:`SEARCH_SECONDS`. One source has at most one search running, and the
+sources take turns. At most :data:`SEARCHES_WAITING` searches wait; further ones are refused. This
+module must not know SQL, or the queries that its threads run.
 """
 
 from __future__ import annotations
@@ -27,31 +28,31 @@ SEARCH_THREADS = 2
 #: Seconds after which a search is interrupted.
 SEARCH_SECONDS = 1.0
 
-#: Seconds between two interruptions of one search: the first may come before SQLite has begun.
+#: Seconds between two interruptions of one search: SQLite misses one that comes before it begins.
 INTERRUPT_INTERVAL = 0.05
 
-#: Searches that wait: of one source, and of all together.
+#: The most searches that wait: of one source, and in total.
 SEARCHES_OF_SOURCE = 100
 SEARCHES_WAITING = 1000
 
-#: Pages that wait: the connections are the limit, as each waits for one answer at a time.
+#: No limit for pages that wait: each connection waits for one answer at a time.
 MANY = 1_000_000
 
 #: Seconds that :meth:`Readers.start` and :meth:`Readers.close` wait for the threads.
 START_TIMEOUT = CLOSE_TIMEOUT = 2.0
 
-#: Why a message that came too late was not saved, or a page not read.
+#: Why a message was not saved, or a page not read, after the stop.
 STOPPING = N_("the server is being stopped")
 
 T = TypeVar("T")
-#: Work for a thread, which gives it a function that returns the thread's reader.
+#: Work for a thread; the argument is a function that returns the thread's reader.
 _Work = Callable[[Callable[[], Reader]], object]
 _log = logging.getLogger(__name__)
 
 
 class Watch:
-    """Interrupts searches that take longer than :data:`SEARCH_SECONDS`, from a thread of its own,
-    as FTS5 can spend any time on one row and calls nobody meanwhile.
+    """Interrupts searches that take longer than :data:`SEARCH_SECONDS`, from a thread of its own:
+    FTS5 can spend any time on one row, without calling SQLite's progress handler.
     """
 
     def __init__(self) -> None:
@@ -64,10 +65,10 @@ class Watch:
         self._thread.start()
 
     def search(self, reader: Reader, query: Callable[[Reader], T]) -> T:
-        """``query(reader)``, unless it takes too long.
+        """Return ``query(reader)``, or interrupt it if it takes too long.
 
         :raises SearchTooSlow: it was interrupted.
-        :raises HistoryUnavailable: nothing is searched any more.
+        :raises HistoryUnavailable: the watch is closed.
         :raises sqlite3.Error: it failed.
         """
         with self._change:
@@ -84,11 +85,11 @@ class Watch:
                 raise HistoryUnavailable(reason=STOPPING) from None
             raise SearchTooSlow(seconds=SEARCH_SECONDS) from None
         finally:
-            with self._change:  # from here on, no interruption can reach what comes next
+            with self._change:  # so that no late interruption hits the reader's next query
                 del self._deadlines[reader]
 
     def close(self) -> None:
-        """Interrupt every search, and end when none runs any more."""
+        """Interrupt all searches, and end the thread when none runs any more."""
         with self._change:
             self._closed = True
             self._deadlines = dict.fromkeys(self._deadlines, 0.0)
@@ -106,7 +107,7 @@ class Watch:
 
 
 class _Threads:
-    """Threads that take their work from a :class:`FairQueue`, each with a reader of its own."""
+    """Threads that take their work from a :class:`.FairQueue`, each with a reader of its own."""
 
     def __init__(
         self,
@@ -134,7 +135,7 @@ class _Threads:
             self._change.wait_for(lambda: self._ready == len(self._threads), START_TIMEOUT)
 
     def put(self, source: Hashable, work: _Work) -> Refusal | None:
-        """Have ``work`` done when it is the turn of ``source``; or returns why it will not be."""
+        """Queue ``work`` for ``source``; returns None, or why it is refused."""
         with self._change:
             if self._closed:
                 return HistoryUnavailable(reason=STOPPING)
@@ -144,13 +145,13 @@ class _Threads:
             return None
 
     def close(self) -> None:
-        """Take no more work, and end when what waits is done."""
+        """Take no more work, and end the threads when the queue is empty."""
         with self._change:
             self._closed = True
             self._change.notify_all()
 
     def join(self, end: float) -> None:
-        """Wait until the threads have ended, or until ``end`` by time.monotonic."""
+        """Wait until the threads have ended, or until ``end`` (of ``time.monotonic``)."""
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, end - time.monotonic()))
@@ -189,8 +190,10 @@ class _Threads:
 
 
 class Readers:
-    """``open_reader`` opens a reader of the log; ``answer(function, *arguments)`` calls a function
-    on the thread that owns the chat. The methods may be called on any thread.
+    """Reads and searches the log on threads. The methods may be called on any thread.
+
+    :param open_reader: opens a reader of the log.
+    :param answer: ``answer(function, *arguments)`` calls a function on the chat's thread.
     """
 
     def __init__(self, open_reader: Callable[[], Reader], answer: Callable[..., object]) -> None:
@@ -202,9 +205,9 @@ class Readers:
         )
 
     def start(self, with_threads: bool) -> None:
-        """Open the readers: later there may be no file descriptor left.
+        """Start the threads, which open their readers now: later, no file descriptor may be left.
 
-        Not ``with_threads``, only :meth:`limited` may be used.
+        Without ``with_threads``, only :meth:`limited` may be used.
         """
         self._watch.start()
         if with_threads:
@@ -212,21 +215,24 @@ class Readers:
                 threads.start()
 
     def read(self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None]) -> None:
-        """Give ``reply`` what ``query`` reads, or why it cannot be read."""
+        """Call ``reply`` with the result of ``query``, or with a refusal."""
         self._put(self._pages, object(), query, reply)
 
     def search(
         self, query: Callable[[Reader], T], reply: Callable[[T | Refusal], None], source: Hashable
     ) -> None:
-        """Give ``reply`` what ``query`` finds for ``source``, or why it does not."""
+        """Call ``reply`` with the result of ``query``, a search of ``source``, or a refusal."""
         self._put(self._searches, source, self.limited(query), reply)
 
     def limited(self, query: Callable[[Reader], T]) -> Callable[[Reader], T]:
-        """``query``, which is interrupted when it takes too long."""
+        """A function that calls ``query``, and interrupts it if it takes too long."""
         return lambda reader: self._watch.search(reader, query)
 
     def close(self) -> None:
-        """Answer what waits, and close the readers. Searches are interrupted."""
+        """Interrupt the searches, answer all that waits, and close the readers.
+
+        It returns after :data:`CLOSE_TIMEOUT` seconds at the latest.
+        """
         for threads in (self._pages, self._searches):
             threads.close()
         self._watch.close()
@@ -255,7 +261,7 @@ class Readers:
 
 
 def result_of(read: Callable[[], T]) -> T | Refusal:
-    """What ``read`` returns, or why it cannot be read."""
+    """The result of ``read``, or a refusal in place of its exception."""
     try:
         return read()
     except Refusal as refusal:

@@ -1,4 +1,8 @@
-"""Removing old entries, a step at a time, behind the commits. On the thread that writes."""
+"""Removes old entries in steps, behind the commits, on the writer thread.
+
+This module must not know SQL, or decide by itself whether the clock is right
+(:mod:`twisted_chat.journal.retention` does).
+"""
 
 from __future__ import annotations
 
@@ -11,26 +15,31 @@ from twisted_chat.journal import retention
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.store import Store
 
-#: Entries that are removed at one go; senders may wait for that.
+#: Entries that one step removes; senders may wait for it.
 REMOVE_STEP = 200
 
-#: Rooms that are looked at in one step.
+#: Rooms that one step examines.
 REMOVE_ROOMS = 100
 
 _log = logging.getLogger(__name__)
 
 
 class Clock:
-    """Whether the clock is believed: a wrong one must not remove everything."""
+    """Decides whether the clock is believed: a wrong clock must not remove all entries."""
 
     def __init__(self) -> None:
-        #: A time, in microseconds since 1970 UTC, that the operator says has been reached; 0 is
-        #: none. It can change at any time.
+        #: A time (microseconds since 1970 UTC) that the operator confirms as reached; 0 is none. It
+        #: can change at any time.
         self.confirmed = 0
-        self._doubted = ""  # the date for which it was not believed, as was told
+        self._doubted = ""  # the date that was not believed and was logged
 
     def believes(self, store: Store, now: int, age: int) -> bool:
-        """Whether it may say ``now``; where not, the operator is told what to do, once."""
+        """Whether the clock, which says ``now``, is believed; if not, that is logged once.
+
+        :param now: microseconds since 1970 UTC.
+        :param age: the microseconds for which entries are kept.
+        :raises sqlite3.Error: the store cannot be read or written.
+        """
         seen = store.clock_seen(now)
         if retention.is_believed(now, seen, age, self.confirmed):
             store.see_clock(now)
@@ -51,10 +60,11 @@ class Clock:
 
 
 class Removal:
-    """The removal of the entries of ``store`` from before ``time``.
+    """The removal of old entries.
 
-    ``removed`` is called after each step with a room and the number of the last entry of it that is
-    gone.
+    :param store: the store with the entries.
+    :param time: entries from before this time are removed; microseconds since 1970 UTC.
+    :param removed: called after each step with a room and the number of its last removed entry.
     """
 
     def __init__(self, store: Store, time: int, removed: Callable[[str, int], None]) -> None:
@@ -62,14 +72,14 @@ class Removal:
         self._time = time
         self._removed = removed
         self._rooms: deque[RoomState] = deque(store.rooms())
-        #: How many entries are gone, and of how many rooms that are done with.
+        #: The number of removed entries, and of finished rooms from which some were removed.
         self._entries = 0
         self._emptied = 0
-        #: The number of the last entry of the room at hand that is gone.
+        #: The number of the last removed entry of the current room.
         self._last = 0
 
     def step(self) -> bool:
-        """Remove some; returns whether there is another step to do."""
+        """Remove some entries; returns whether another step is needed."""
         for _ in range(min(REMOVE_ROOMS, len(self._rooms))):
             room = self._rooms[0]
             try:

@@ -1,14 +1,14 @@
-"""Which log this is, and what a client saw of it: how a client is told that a log was replaced.
+"""Identifies a log, so that a client that comes back notices that the log was replaced. Pure.
 
-A log has an identity, random, and *runs*: one from each start of a server to its end, with a
-random token and the last entry that there was before it. A client keeps one text with the
-identity, and the runs as the log had them when it spoke to it, the newest first.
+A log has a random identity, and *runs*: a run lasts from the start of a server to its end, and has
+a random token and the last entry before it. A client keeps one text with the identity and the
+newest runs of the log when it was last connected, the newest run first.
 
-The newest of these that the log knows is a run which both have in common, up to its end there or
-here, whichever came first: what there was by then is what the client saw too. Where the client
-saw more in a room, the log was replaced since, by a backup that was put back for example: what
-came later has the same numbers, and is something else. Where the log knows none of the runs,
-nothing is known to be common. Pure.
+When the client comes back, the newest of its runs that the log also has is common to both, until
+that run ended for the client or in this log, whichever was earlier. The entries up to then are
+those that the client saw. If the client saw more entries in a room, the log was replaced since, for
+example by a backup: later entries have the same numbers but other contents. If the log has none of
+the client's runs, no entry is known to be common.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from itertools import islice, pairwise
 IDENTITY_SIZE = 16
 TOKEN_SIZE = 6
 
-#: Characters of a token, in base 64.
+#: Characters of a token in base 64.
 _TOKEN_LENGTH = 8
 
-#: Runs that a client keeps.
+#: The most runs that a client keeps.
 RUNS_TOLD = 16
 
-#: Runs that a log keeps: see :func:`superfluous`.
+#: The most runs that a log keeps: see :func:`superfluous`.
 RUNS_KEPT = 1000
 
 
 class Runs:
-    """The runs of one log, the last one of which is the present one."""
+    """The runs of one log; the last of them is the present one."""
 
     def __init__(self, identity: bytes, runs: Sequence[tuple[bytes, int]]) -> None:
-        """``runs``: of each, oldest first, its token and ``entry.id`` of the last entry before."""
+        """``runs``, oldest first: the token of each, and ``entry.id`` of the last entry before."""
         newest = [_text(*run) for run in islice(reversed(runs), RUNS_TOLD)]
         self._identity = identity.hex()
-        #: What a client is to keep.
+        #: The text that a client keeps.
         self.told = ".".join((self._identity, *newest))
-        # The last entry that there was at the end of a run is the last one before the next.
+        # The last entry of a run is the last entry before the next run.
         ends = [entry for _, entry in runs[1:]] + [math.inf]
         self._ends = {_text(*run): end for run, end in zip(runs, ends, strict=True)}
 
     def common(self, told: str) -> float:
-        """``entry.id`` of the last entry that is surely the same for a client that kept ``told``.
+        """``entry.id`` of the last entry that a client with the text ``told`` surely has in common.
 
-        ``math.inf``: all of them, as it spoke to the present run. 0: none of them.
+        ``math.inf``: all entries, as the client was connected in the present run. 0: no entry.
         """
         identity, *runs = told.split(".", RUNS_TOLD)
         end_there = math.inf
@@ -60,8 +60,10 @@ class Runs:
 
 
 def superfluous(runs: Sequence[tuple[bytes, int]]) -> list[bytes]:
-    """Tokens of ``runs`` to be forgotten: of more than :data:`RUNS_KEPT`, first the oldest ones in
-    which nothing was said, as where a server starts again and again; then the oldest.
+    """The tokens of those of ``runs`` (as in :class:`Runs`) that exceed :data:`RUNS_KEPT`.
+
+    These are the oldest runs without an entry, as of a server that restarts again and again; then
+    the oldest others.
     """
     excess = len(runs) - RUNS_KEPT
     if excess <= 0:

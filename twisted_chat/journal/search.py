@@ -1,19 +1,18 @@
-"""Full-text search: how texts become tokens, queries and snippets.
+"""Full-text search: how texts become tokens, queries and snippets. Pure functions.
 
-A word is decided here and not by SQLite, whose tables of Unicode differ with its version: FTS5 is
-given tokens between blanks, for texts and for queries alike. Of Unicode's rules for words (UAX 29),
-these hold:
+This module splits texts into tokens, and not SQLite, whose Unicode tables differ between versions:
+FTS5 gets tokens separated by blanks, in texts and queries alike. The rules, some of which are from
+UAX 29:
 
 * Marks (vowel signs, tones) belong to the letter before them, so दिल is not दाल.
-* What does not count is left out: case, width, the accents of Latin, Greek and Cyrillic, the points
+* Some differences do not matter: case, width, the accents of Latin, Greek and Cyrillic, the points
   of Arabic, Hebrew and Syriac, joiners (ZWJ, ZWNJ), soft hyphens, variation selectors. Digits of
   any script are those of ASCII.
 * In scripts that are written without spaces (Chinese, Japanese, Thai, Khmer …), and in Korean,
-  each character with its marks is a token. A word of several is looked for as a phrase.
-
-Unlike there, any punctuation ends a token: ``it's``, ``well-known``, ``snake_case``, ``3.14``, an
-address and a URL are several tokens, and looked for as a phrase. So ``brien`` finds ``O'Brien``,
-and an apostrophe of either form finds the other. Pure functions.
+  each character with its marks is a token. A word of several tokens is searched for as a phrase.
+* Unlike in UAX 29, any punctuation ends a token: ``it's``, ``well-known``, ``snake_case``,
+  ``3.14``, an address and a URL are several tokens, and are searched for as a phrase. So ``brien``
+  finds ``O'Brien``, and an apostrophe of either form finds the other.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
 
-#: Grows when a text gets other tokens than before: then the index is made anew.
+#: Grows with each change of the rules for tokens: then the index is made anew.
 VERSION = 1
 
-#: Scripts in which a word need not end at a space: Tibetan, whose syllables are parted by marks,
-#: is none of them.
+#: Scripts in which words are not separated by spaces. Tibetan, which separates syllables by marks,
+#: is not among them.
 _UNSPACED = "".join(
     (
         "\u0e01-\u0e3a\u0e40-\u0e45\u0e80-\u0ebd\u0ec0-\u0ec6\u0edc-\u0edf",  # Thai, Lao
@@ -41,7 +40,7 @@ _UNSPACED = "".join(
     )
 )
 
-#: What does not count, decomposed.
+#: The characters of decomposed texts that do not matter.
 _IGNORED = re.compile(
     "["
     "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"  # accents
@@ -55,10 +54,10 @@ _IGNORED = re.compile(
 
 _WORD = re.compile("[a-z0-9]+")
 
-#: A tone between the two parts of SARA AM, where it is typed before it.
+#: A tone before SARA AM, as it is typed; in decomposed text it is moved between the two parts.
 _THAI_TONE = re.compile("([\u0e48-\u0e4b\u0ec8-\u0ecb])([\u0e4d\u0ecd])")
 
-#: Small letters that :meth:`str.casefold` leaves apart from the same one in another alphabet.
+#: Small letters that :meth:`str.casefold` does not replace by the same letter of other alphabets.
 _LETTERS = str.maketrans({"ı": "i"})
 
 #: Characters before and after the first match in a snippet.
@@ -66,12 +65,12 @@ _BEFORE, _AFTER = 30, 60
 
 
 def tokens(text: str) -> list[str]:
-    """The words of ``text``, none of which holds a blank, or a capital or sign of ASCII."""
+    """The tokens of ``text``. They contain no blanks, and no capitals or punctuation of ASCII."""
     if text.isascii():
         return _WORD.findall(text.lower())
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     folded = _IGNORED.sub("", folded)
-    if folded.isascii():  # a text of Europe, nearly always
+    if folded.isascii():  # nearly always so for European languages
         return _WORD.findall(folded)
     pattern, special, digits = _patterns()
     if special.search(folded):
@@ -82,9 +81,9 @@ def tokens(text: str) -> list[str]:
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """What is a token; what must be replaced before; and of that, the digits.
+    """Three patterns: a token, a character that must be replaced before, and a digit of those.
 
-    With the tables of the interpreter, and only once a text needs them.
+    They are made once a text needs them, from the interpreter's Unicode tables.
     """
     marks, digits = [], []
     for code in (*range(0x80, 0x20000), *range(0xE0100, 0xE01F0)):
@@ -102,7 +101,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
 
 
 def _ranges(codes: Iterable[int]) -> str:
-    """A character class, without its brackets, of ``codes``, which ascend."""
+    """The character class of ``codes``, which ascend, without its brackets."""
     ranges: list[list[int]] = []
     for code in codes:
         if ranges and ranges[-1][1] == code - 1:
@@ -117,7 +116,7 @@ def _digit(found: re.Match[str]) -> str:
 
 
 def segmented(text: str) -> str:
-    """``text`` as it is indexed."""
+    """The form in which ``text`` is indexed: its tokens, separated by blanks."""
     return " ".join(tokens(text))
 
 
@@ -127,7 +126,10 @@ def room_token(room: int) -> str:
 
 
 def query(words: str, room: int | None) -> str | None:
-    """The FTS5 query for entries that hold all of ``words``; None if there is no word in it."""
+    """The FTS5 query for entries with all of ``words``; None if ``words`` contains no token.
+
+    ``room`` is the id of the only room to search; None: all rooms.
+    """
     phrases = dict.fromkeys(f'"{phrase}"' for word in words.split() if (phrase := segmented(word)))
     if not phrases:
         return None
@@ -136,7 +138,7 @@ def query(words: str, room: int | None) -> str | None:
 
 
 def snippets(words: str) -> Callable[[str], str]:
-    """A function that cuts a long text to what stands around the first of ``words`` in it."""
+    """A function that cuts a long text to the part around the first of ``words`` in it."""
     wanted = [folded for word in words.split() if (folded := _folded(word))]
     alike = [word.lower() for word in words.split()]
 
@@ -153,7 +155,7 @@ def snippets(words: str) -> Callable[[str], str]:
 
 
 def _first(text: str, words: Iterable[str]) -> int | None:
-    """Where the first of ``words`` is in ``text``."""
+    """The lowest index at which ``text`` contains one of ``words``; None if it contains none."""
     return min((at for word in words if (at := text.find(word)) >= 0), default=None)
 
 
@@ -164,8 +166,8 @@ def _folded(text: str) -> str:
 
 @cache
 def _bases() -> dict[int, str]:
-    """The letter of each letter with accents, of Latin, Greek and Cyrillic, and of full width."""
-    bases = {code: chr(code) for code in range(0x80)}  # as what is not in a table takes longer
+    """The plain letter for letters with accents (Latin, Greek, Cyrillic) and of full width."""
+    bases = {code: chr(code) for code in range(0x80)}  # characters not in the table take longer
     for code in (*range(0xC0, 0x530), *range(0x1E00, 0x2000), *range(0xFF00, 0xFFF0)):
         base = unicodedata.normalize("NFKD", chr(code))[0]
         if ord(base) != code:

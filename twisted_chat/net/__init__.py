@@ -1,1 +1,1 @@
-"""Sockets and what is spoken on them, up to the line of a client. It must not know the disk."""
+"""Connections, from the socket to the lines of a client. Nothing here may know the disk."""

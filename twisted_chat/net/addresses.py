@@ -1,12 +1,12 @@
-"""An address as a line of the log shows it, which still knows its parts. Pure."""
+"""Addresses of clients: the text that the log shows, with the host and port in it. Pure."""
 
 from __future__ import annotations
 
 
 class Address(str):
-    """The text of an address; ``host`` and ``port`` are what it was made of.
+    """The text of an address, with the ``host`` and ``port`` that it shows.
 
-    ``port`` is None where there is none, as for a socket in the file system.
+    ``port`` is None for an address without one, such as a socket in the file system.
     """
 
     __slots__ = ("host", "port")
@@ -16,7 +16,7 @@ class Address(str):
 
     @classmethod
     def of(cls, host: str, port: int | None, text: str) -> Address:
-        """The address ``host`` and ``port``, which is shown as ``text``."""
+        """The address of ``host`` and ``port``, shown as ``text``."""
         address = cls(text)
         address.host, address.port = host, port
         return address

@@ -1,10 +1,12 @@
-"""How a connection is closed so that the other side reads all that was sent.
+"""Closes a connection so that the peer can read everything that was sent.
 
-1. The outbox sends what it has, and then the end of what is sent.
-2. Once the other side's system has confirmed that, the connection is reset: OpenBSD's netcat on a
-   terminal shows the end at once, but waits for Enter until then.
-3. A client that ends its own side meanwhile is closed at once; one that does neither in
-   :data:`CLOSE_TIMEOUT` seconds is cut off.
+1. The outbox sends the bytes that wait in it, and then the end of the stream.
+2. Once the peer's system has acknowledged them, the connection is reset: OpenBSD's netcat on a
+   terminal shows the end at once, but would wait for Enter before it exits.
+3. If the peer ends its own stream meanwhile, the connection is closed at once. A peer that neither
+   acknowledges nor ends within :data:`CLOSE_TIMEOUT` seconds is cut off.
+
+This module must not know lines, sessions or dialects.
 """
 
 from __future__ import annotations
@@ -13,42 +15,44 @@ from typing import Any
 
 from twisted_chat.net.outbox import Outbox
 
-#: Seconds for what was written to be read by the other side, once the connection is closing.
+#: Seconds that the peer has to read what was sent, once the connection is closing.
 CLOSE_TIMEOUT = 5.0
 
-#: Seconds from the end of what is sent until the connection is reset, or it is looked again
-#: whether it can be.
+#: Seconds from the end of the stream to the reset, and between checks whether it is possible yet.
 LINGER = 0.5
 
 
 class Closing:
-    """The end of one connection: of ``transport`` with its ``outbox``.
+    """Closes one connection.
 
     :param clock: provides IReactorTime.
+    :param transport: the connection's transport.
+    :param outbox: the bytes that wait for the peer.
     """
 
     def __init__(self, clock: Any, transport: Any, outbox: Outbox) -> None:
         self._clock = clock
         self._transport = transport
         self._outbox = outbox
-        #: When it is cut off; None before it closes.
+        #: The time at which the peer is cut off; None before the connection closes.
         self._latest: float | None = None
         self._timer: Any = None
 
     def begin(self) -> None:
-        """Close, once what was sent has arrived."""
+        """Close the connection once everything sent has arrived."""
         self._latest = self._clock.seconds() + CLOSE_TIMEOUT
         self._outbox.close()
         self._timer = self._clock.callLater(CLOSE_TIMEOUT, self._transport.abortConnection)
 
     def peer_ended(self) -> None:
-        """The other side has said all it will say."""
+        """The peer has ended its stream: close at once if the connection is closing."""
         if self._latest is not None:
             self._transport.loseConnection()
 
     def all_sent(self) -> None:
-        """All is sent, and that it is all: the other side has to read it. What comes meanwhile is
-        dropped.
+        """The end of the stream is sent: reset the connection once the peer has acknowledged it.
+
+        The transport is read meanwhile, and its bytes are dropped.
         """
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -56,7 +60,7 @@ class Closing:
             self._transport.resumeProducing()
 
     def stop(self) -> None:
-        """The connection is gone."""
+        """The connection is gone: cancel the timer."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 

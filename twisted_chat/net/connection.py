@@ -1,19 +1,19 @@
 """``ChatProtocol``: one connection and its session; ``ChatFactory``, which makes them.
 
-A :class:`ChatProtocol` has its bytes made into lines (:mod:`twisted_chat.net.incoming`), handles
-them in turn with other connections as far as flood control allows, and is the
-:class:`twisted_chat.core.session.Connection` that the session's events go out through. It must
-not know any dialect in particular.
+A :class:`ChatProtocol` passes its bytes to :mod:`twisted_chat.net.incoming`, which splits them
+into lines. It handles the lines in turn with other connections, as far as flood control allows,
+and is the :class:`twisted_chat.core.session.Connection` through which its session sends events.
+It must not know any particular dialect.
 
 A connection is in one of these states:
 
 * *open*: lines are received and handled;
-* *ended*: the other side will send nothing more, and still reads; what it sent is handled;
-* *closing*: nothing that comes is looked at; what was sent is to arrive (:mod:`.closing`);
-* *gone*: the transport is closed. What was received before the end is still handled.
+* *ended*: the peer will send nothing more, but still reads; the lines it sent are handled;
+* *closing*: received bytes are dropped; sent bytes are still to arrive (:mod:`.closing`);
+* *gone*: the transport is closed; lines received before the end are still handled.
 
-While anything *holds* it (a question that is not answered yet, flood control, a full journal, a
-client that does not read), no line is handled.
+While anything *holds* the connection (a request that is not answered yet, flood control, a full
+journal, a client that does not read), no line is handled.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ from twisted_chat.net.sockets import DEAD_AFTER, set_options
 class ChatProtocol(LineReceiver):
     """One connection.
 
-    It keeps the contract of ``LineReceiver`` (``lineReceived``, ``MAX_LENGTH``, pausing),
-    with LF or CRLF at the end of a line, but splits what comes in linear time.
+    It keeps the contract of ``LineReceiver`` (``lineReceived``, ``MAX_LENGTH``, pausing), with LF
+    or CRLF at the end of a line, but splits the received bytes in linear time.
     """
 
     delimiter = b"\n"
     MAX_LENGTH = TEXT_LIMIT
 
     factory: ChatFactory
-    transport: Any  # Twisted types it without what every stream transport has
+    transport: Any  # Twisted's type lacks methods that every stream transport has
 
     #: The source or the server is at its connection limit; the client was told, and has no session.
     _rejected = False
@@ -74,7 +74,7 @@ class ChatProtocol(LineReceiver):
         self._closing = False
         self._gone = False
         self._was_reset = False
-        #: Lines that were dropped after a reset.
+        #: Lines dropped with the connection; the session is told when the connection is gone.
         self._not_sent = 0
         self._holds = 0
         self._end_told = False
@@ -93,7 +93,7 @@ class ChatProtocol(LineReceiver):
         if refusal is not None:
             self._reject(refusal)
             return
-        #: What it may take of its source's rate.
+        #: The tokens that this connection may spend of its source's rate.
         self.allowance = factory.sources.open(host)
         self._pacing = Pacing(factory, self.allowance)
         self._reading = Reading(self.transport)
@@ -104,11 +104,11 @@ class ChatProtocol(LineReceiver):
         self.session = factory.connected(self, self._address)
         factory.watch.open(self)
         self.MAX_LENGTH = self._incoming.line_limit
-        # Programs speak first and people do not: the first bytes will tell them apart.
+        # Programs send first and people wait for a greeting: a delay tells them apart.
         self._greeting = factory.reactor.callLater(factory.greeting_delay, self._listen_once_more)
 
     def _reject(self, refusal: Refusal) -> None:
-        """Nothing was said yet, so it is told in the dialect of those who say nothing first."""
+        """Reject the connection, and give the reason in the last dialect: none is known yet."""
         factory = self.factory
         self._rejected = self._closing = True
         factory.rejected(refusal, self._address)
@@ -116,16 +116,16 @@ class ChatProtocol(LineReceiver):
         factory.rejections.reject(self.transport, told.data)
 
     def limits_changed(self) -> None:
-        """Those of the factory are to be respected from now on."""
+        """Apply the factory's limits, which have changed."""
         self._incoming.set_text_limit(self.factory.limits.text)
         self.MAX_LENGTH = self._incoming.line_limit
 
     def _listen_once_more(self) -> None:
-        """Where the reactor was late, their words may have come, and are read in this turn."""
+        """Wait one more turn of the loop: a late reactor may not have read the first bytes yet."""
         self._greeting = self.factory.reactor.callLater(0, self._greet)
 
     def _greet(self) -> None:
-        """Nobody has spoken: this is a person who waits to be spoken to."""
+        """Greet in the last dialect: the client has sent nothing, so it is probably a person's."""
         self._greeting = None
         self._incoming.speak(self.factory.dialects[-1])
 
@@ -142,7 +142,7 @@ class ChatProtocol(LineReceiver):
             self._greeting = None
 
     def readConnectionLost(self) -> None:
-        """The other side has said all it will say, and still reads."""
+        """The peer has ended its stream, and still reads."""
         if self._closing:
             self._ended = True
             if not self._rejected:
@@ -150,8 +150,8 @@ class ChatProtocol(LineReceiver):
             return
         if self._incoming.dialect is None:
             self._incoming.speak(self.factory.dialects[-1])
-        if self._outbox.error not in (0, EPIPE):  # EPIPE: it had sent its end before
-            # It was reset, and what was sent to it took the error: what it began is no line.
+        if self._outbox.error not in (0, EPIPE):  # EPIPE: the peer had ended its stream before
+            # A send took the error of a reset, so this is no regular end: drop the unended line.
             self._reset()
         else:
             self._ended = True
@@ -171,20 +171,19 @@ class ChatProtocol(LineReceiver):
             self.factory.rejections.lost(self.transport)
             return
         self._close.stop()
-        # Over TLS, a reset is no sign: a client that closes has seldom read all that was sent.
+        # Over TLS, a regular close often looks like a reset: clients seldom read all before it.
         lost = ConnectionAborted if self._outbox.is_encrypted else ConnectionLost
         if not self._ended and reason.check(lost, ConnectionAborted):
-            # A client that closes without having read all resets the connection too: what need
-            # not wait is said.
+            # A client that closes with unread bytes resets too: handle lines that need not wait.
             self._reset()
         elif not self._ended and (self._incoming.has_work or self._incoming.has_begun):
-            self.readConnectionLost()  # over TLS, it is not told before
+            self.readConnectionLost()  # over TLS, the transport has not called it before
         self._gone = True
         self._release_outbox()
         self._release_outbox = _nothing
         self._outbox.lost()
         if self._ended and self._incoming.has_work and not self._closing:
-            # All that they had to say was received: it is said.
+            # The peer had sent everything before the connection was lost: handle all of it.
             self.factory.watch.close(self)
             self.factory.slow_readers.stop(self)
             if not self._holds:
@@ -199,7 +198,7 @@ class ChatProtocol(LineReceiver):
             self._drop_after_reset()
 
     def _finish(self) -> None:
-        """The connection is gone, and nothing of it waits any more."""
+        """Give up the connection, which is gone, and any lines that still wait."""
         self._closing = True
         self.allowance.close()
         self._outbox.lost()
@@ -216,7 +215,7 @@ class ChatProtocol(LineReceiver):
         if not self._rejected and self._reading.is_dropped(data, self._incoming.count):
             return
         if self._closing:
-            return  # also if the person goes on over another connection
+            return  # also after the person has resumed over another connection
         self._reading.ahead += len(data)
         self._incoming.receive(data)
         if not self._holds:
@@ -231,19 +230,19 @@ class ChatProtocol(LineReceiver):
                 self.look_ahead()
 
     def _cancel(self) -> None:
-        """Drop the lines in front of the last request to do so: those that have to wait."""
+        """Drop the waiting lines in front of the last request to cancel."""
         self.session.lines_dropped(self._incoming.cancel())
 
     def _drop_after_reset(self) -> None:
-        """Nobody is there any more: they are told when they come back."""
+        """Drop the waiting lines; the person is told how many on coming back."""
         self._not_sent += self._forget_lines()
 
     def _forget_lines(self) -> int:
-        """Drop all that waits, here and in the system; returns how many lines that were."""
+        """Drop all waiting lines, here and in the system; returns their number."""
         return self._incoming.forget() + self._reading.drop()
 
     def _go_on(self) -> None:
-        """Handle what has been received, in turn with others, or else receive more."""
+        """Submit waiting lines to the scheduler; if there are none, receive more."""
         if self._incoming.has_work or (self._ended and not self._end_told):
             if not self.busy:
                 self.busy = True
@@ -275,7 +274,7 @@ class ChatProtocol(LineReceiver):
                     incoming.frame_rest()
                 else:
                     break
-                # Some commands take as long as many lines.
+                # A slow command counts as several lines.
                 done = max(done + 1, int((seconds() - began) * LINES_A_SECOND))
         finally:
             self.busy = incoming.has_work and not (self._holds or self._closing)
@@ -292,7 +291,7 @@ class ChatProtocol(LineReceiver):
             return
         dialect = self._incoming.spoken
         if isinstance(item, Request):
-            if dialect.filters_telnet:  # or else it came before the first request
+            if dialect.filters_telnet:  # or else a telnet key came before the dialect was known
                 self._handle(item)
             return
         if not (dialect.profile.introduces_itself or self.session.has_name):
@@ -306,7 +305,7 @@ class ChatProtocol(LineReceiver):
             self.lineReceived(item)
 
     def _say_many(self, limit: int) -> int:
-        """Handle the next lines together, if all that they do is to say something."""
+        """Handle the next lines together if each is a plain message; returns their number."""
         dialect = self._incoming.dialect
         cost = commands.TABLE.by_request[Say].cost
         limit = self._pacing.many(limit, cost)
@@ -334,13 +333,13 @@ class ChatProtocol(LineReceiver):
         try:
             self.session.handle(request)
         except Exception:
-            # A defect of ours: the developer gets all of it, the person one line.
+            # An internal error: the log gets the traceback, the client one line.
             self.factory.log.failure("a request of {peer} failed", peer=self.session.address)
             self.session.refuse(InternalError(), request.id)
         self._pacing.charge(commands.TABLE.by_request[type(request)].cost)
 
     def hasten(self) -> None:
-        """The server stops: what waits is handled now, whatever the rate."""
+        """Handle the waiting lines now, whatever the rate: the server stops."""
         if self._pacing.hasten():
             self._release()
         self._reading.ahead = 0
@@ -348,17 +347,17 @@ class ChatProtocol(LineReceiver):
 
     @property
     def is_through(self) -> bool:
-        """Whether all that was received is handled."""
+        """Whether everything received is handled, or dropped because the connection closes."""
         return self._closing or not (
             self._incoming.has_work or (not self._ended and self._reading.is_unread)
         )
 
     def _may_go_on(self) -> bool:
-        """Whether the next line may be handled; if not, it waits for flood control."""
+        """Whether the next line may be handled; if not, it waits for a token or is dropped."""
         if self._pacing.may_handle(self._token_came):
             return True
         if self._pacing.is_waiting and self._was_reset:
-            self._pacing.hasten()  # nobody waits for the token
+            self._pacing.hasten()  # the line is dropped, and needs no token
             self._drop_after_reset()
             return False
         self._holds += 1
@@ -367,7 +366,7 @@ class ChatProtocol(LineReceiver):
         return False
 
     def _token_came(self) -> None:
-        """A line had to wait, and may be handled now: that is told."""
+        """Go on with the line that waited for a token, and show that lines are slowed."""
         if self._incoming.lines and not self._closing:
             slowed = self._pacing.tell_slowed()
             if slowed is not None:
@@ -383,7 +382,7 @@ class ChatProtocol(LineReceiver):
         self._outbox.deliver(Rendered(data))
 
     def end_foreign(self, foreign: Foreign) -> None:
-        """Another protocol is spoken: nothing of it becomes text."""
+        """Answer a client of another protocol and close: none of its bytes become text."""
         self._stop_greeting()
         self.factory.refused[foreign.value] += 1
         self._outbox.deliver(Rendered(sniff.answer(foreign, self.factory.language)))
@@ -407,7 +406,7 @@ class ChatProtocol(LineReceiver):
 
     @property
     def source(self) -> Source:
-        """What it is counted for: its address or network."""
+        """The address or network to which this connection counts."""
         return self.allowance.source
 
     @property
@@ -420,7 +419,7 @@ class ChatProtocol(LineReceiver):
 
     def show(self, events: Sequence[Event], style: Style) -> None:
         shown = rendering(self._incoming.spoken, style, self._incoming.crlf).render(events)
-        # Without the events: they are not in the log, and nobody asks which of them arrived.
+        # Without the events: they are not in the log, so it does not matter which have arrived.
         self._outbox.deliver(Rendered(shown.data))
 
     def missing(self) -> Mapping[str, int]:
@@ -445,7 +444,7 @@ class ChatProtocol(LineReceiver):
         return self._forget_lines()
 
     def take_lines(self) -> list[bytes]:
-        self._holds += 1  # for good: it is closed next
+        self._holds += 1  # never released: the connection closes next
         while self._reading.may_look_ahead and not self._closing and self._reading.read_more():
             pass
         while self._incoming.raw and not self._closing:
@@ -486,13 +485,13 @@ class ChatProtocol(LineReceiver):
     # -- limits ---------------------------------------------------------------------------------
 
     def login_deadline_missed(self) -> None:
-        """It had to be somebody by now."""
+        """Disconnect a client that has not chosen a nickname in time."""
         if not (self.session.has_name or self._closing):
             self.session.refuse(LoginDeadlineMissed(seconds=self.factory.limits.login_deadline))
             self.close()
 
     def write_timeout_passed(self) -> None:
-        """What is sent has to be taken by now."""
+        """Cut off a client that has taken nothing within the write timeout."""
         if self._outbox.has_moved():
             self.factory.slow_readers.start(self)
         elif not self._closing:
@@ -501,7 +500,7 @@ class ChatProtocol(LineReceiver):
             self._cut_off("write-timeout", sentence, seconds=seconds)
 
     def _cut_off(self, reason: str, sentence: str, **details: object) -> None:
-        """Close now: the person can come back, and is shown then what they did not read."""
+        """Close now. A person who comes back is shown the entries that did not arrive."""
         self.factory.refused[reason] += 1
         self.factory.say(sentence, event=reason, peer=self._address, **details)
         self._closing = True
@@ -522,7 +521,7 @@ class ChatProtocol(LineReceiver):
             self.transport.resumeProducing()
 
     def hung_up(self, error: int) -> None:
-        # After the end of what they sent, EPIPE: all of that is received, or still to be read.
+        # EPIPE: the peer had ended its stream, so all of it is received, or still to be read.
         if (error or self._outbox.error) in (0, EPIPE):
             return
         if self._outbox.is_encrypted:
@@ -545,7 +544,7 @@ class ChatProtocol(LineReceiver):
             self._release_outbox()
             self.session.resume()
         else:
-            # Who does not read is not read: answers would pile up.
+            # The lines of a client that does not read must wait, or answers would pile up.
             self._release_outbox = self.hold()
             if not self._closing:
                 self.factory.slow_readers.start(self)
@@ -564,14 +563,14 @@ class ChatProtocol(LineReceiver):
 
 
 def _nothing() -> None:
-    """Nothing is to be released."""
+    """Release nothing: the outbox holds nothing."""
 
 
 class ChatFactory(SharedFactory):
-    """Makes a :class:`ChatProtocol` for each connection, and holds the connected clients.
+    """Makes a :class:`ChatProtocol` for each connection, and knows the connected clients.
 
-    They are held under one threading lock, in ``chat.registry``: :meth:`announce` and
-    :meth:`snapshot`, of :mod:`twisted_chat.net.shared`, are for any thread.
+    ``chat.registry`` has the clients under a threading lock. Any thread may call
+    :meth:`announce` and :meth:`snapshot` (:mod:`twisted_chat.net.shared`).
     """
 
     protocol: Any = ChatProtocol

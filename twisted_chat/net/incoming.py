@@ -1,15 +1,15 @@
-"""What a connection has received and not yet handled: its bytes, then its lines. Pure.
+"""The bytes and lines that a connection has received and not yet handled. Pure.
 
-Bytes go through these states, in this order:
+Bytes go through these steps, in this order:
 
-1. the first ones may begin another protocol (:mod:`twisted_chat.net.sniff`), which ends the
+1. the first bytes may begin another protocol (:mod:`twisted_chat.net.sniff`), which ends the
    connection;
-2. telnet commands are taken out of them, if the dialect has that done;
-3. the first that are left tell the dialect;
-4. the dialect's splitter makes lines of them, which wait for their turn.
+2. telnet commands are taken out, if the dialect filters telnet;
+3. the first bytes of text show the dialect;
+4. the dialect's splitter makes lines, which wait for their turn.
 
-Step 2 is slow where there are many commands, so bytes may wait for it. What lives here must not
-know a transport or a session: the owner is told what they have to do.
+Step 2 is slow for bytes with many commands, so bytes may wait before it. This module must not
+know transports or sessions: it calls its :class:`Owner`, which does.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from twisted_chat.dialects.base import Dialect, choose
 from twisted_chat.net.sniff import UNDECIDED, Foreign, recognise
 from twisted_chat.net.telnet import Signal, SubnegotiationTooLong, TelnetFilter
 
-#: Bytes with telnet commands among them that are looked through before others have their turn.
+#: Bytes with telnet commands that are filtered before other connections have their turn.
 TELNET_SLICE = 2048
 
-#: Bytes of lines that go on over another connection, as there may be one after the other; and the
-#: bytes that a line counts for besides its own, as ten thousand lines take 10 ms.
+#: Bytes of waiting lines that move to another connection, at most: a person may resume many times.
+#: Each line counts for more bytes than its own, because ten thousand lines take 10 ms.
 MOVED_BYTES = 2**18
 LINE_OVERHEAD = 24
 
@@ -40,32 +40,32 @@ _REQUESTS: dict[Signal, Request] = {
 
 _CANCEL = Cancel()
 
-#: What waits: a line, a request that was made with a key, or None for what costs as much as a line
-#: but is done already.
+#: A waiting item: a line; a request made with a telnet key; or None, which stands for work that is
+#: done already but costs as much as a line.
 Item = bytes | Request | None
 
 
 class Owner(Protocol):
-    """A connection, as it is told what its bytes lead to."""
+    """The connection that acts on the received bytes."""
 
     def speak(self, dialect: Dialect) -> None:
-        """The other side speaks ``dialect``; so far, or after all."""
+        """Speak ``dialect`` from now on. It may change once, when the first bytes come."""
 
     def line_ends_changed(self) -> None:
-        """The other side wants to have its lines ended in another way."""
+        """Render with the other line end: the peer has changed from LF to CR LF or back."""
 
     def answer_telnet(self, data: bytes) -> None:
-        """Send ``data`` for the other side's telnet."""
+        """Send ``data``, the answer to telnet commands."""
 
     def end_foreign(self, foreign: Foreign) -> None:
-        """The other side speaks another protocol."""
+        """End the connection: the client speaks another protocol."""
 
     def end_telnet(self) -> None:
-        """The other side's telnet sends what nobody could wait for the end of."""
+        """End the connection: a telnet subnegotiation is too long."""
 
 
 class _Nobody:
-    """The owner of what is no longer in use."""
+    """The owner after :meth:`Incoming.stop`: does nothing."""
 
     def speak(self, dialect: Dialect) -> None: ...
     def line_ends_changed(self) -> None: ...
@@ -78,70 +78,70 @@ _NOBODY = _Nobody()
 
 
 class Incoming:
-    """The bytes and lines of one connection that wait.
+    """The waiting bytes and lines of one connection.
 
-    :param dialects: those that are spoken; the last one by all that no other one recognises.
-    :param text_limit: bytes of a text, and of a line in a dialect without a limit of its own.
+    :param dialects: the dialects to choose from; the last is for bytes that no other recognises.
+    :param text_limit: bytes of a text, and of a line in a dialect without its own line limit.
+    :param owner: the connection.
     """
 
     def __init__(self, dialects: Sequence[Dialect], text_limit: int, owner: Owner) -> None:
         self._dialects = dialects
         self._text_limit = text_limit
         self._owner = owner
-        #: The dialect that is spoken; None before anybody has spoken.
+        #: The dialect of the connection; None before the first bytes and the greeting.
         self.dialect: Dialect | None = None
-        #: The dialect to answer in.
+        #: The dialect to answer in: ``dialect``, or the last one while that is None.
         self.spoken = dialects[-1]
         self._splitter = self.spoken.new_splitter(self.line_limit)
         self._telnet = TelnetFilter()
-        #: What waits to be handled, in its order.
+        #: The items that wait to be handled, in order.
         self.lines: deque[Item] = deque()
-        #: What was received and is not yet looked through.
+        #: Received bytes that wait to be filtered and split.
         self.raw = b""
-        #: What the connection began with, while that can be another protocol's beginning; None
-        #: once it cannot be.
+        #: The first bytes, while they may still begin another protocol; None once they cannot.
         self._beginning: bytes | None = b""
-        #: The first bytes of a dialect, while they do not tell which; None once they did.
+        #: The first bytes of text, while the dialect is undecided; None once it is decided.
         self._first: bytes | None = b""
         self._ended = False
-        #: Requests to drop what waits that wait themselves.
+        #: The number of :class:`.Cancel` and :class:`.Interrupt` requests in ``lines``.
         self.cancels = 0
 
-    # -- what there is ------------------------------------------------------------------------
+    # -- the state of the connection ----------------------------------------------------------
 
     @property
     def line_limit(self) -> int:
-        """Bytes of a line."""
+        """Bytes of a line, at most."""
         return self.spoken.line_limit or self._text_limit
 
     @property
     def crlf(self) -> bool:
-        """Whether the other side ends its lines with CR LF."""
+        """Whether the peer ends its lines with CR LF."""
         return self._splitter.crlf
 
     @property
     def has_work(self) -> bool:
-        """Whether a line waits, or bytes that may hold one."""
+        """Whether an item waits, or bytes that may contain one."""
         return bool(self.lines or self.raw)
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is the beginning of a line."""
+        """Whether the beginning of a line was received."""
         return bool(self._splitter.partial or self._beginning or self._first)
 
     @property
     def waiting(self) -> int:
-        """How many lines wait; bytes that are not looked through count as one."""
+        """The number of waiting items; all bytes that are not split yet count as one."""
         return len(self.lines) + bool(self.raw)
 
     def count(self, data: bytes) -> int:
-        """How many lines end in ``data``, which is dropped."""
+        """The number of lines that end in ``data``, which is dropped."""
         return self._splitter.count(data)
 
     # -- bytes in -----------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
-        """``data`` came from the other side."""
+        """Take ``data``, the next bytes from the peer."""
         if self._beginning is not None:
             data = self._without_foreign(self._beginning + data)
         if self.raw:
@@ -150,14 +150,14 @@ class Incoming:
             self._frame(data)
 
     def frame_rest(self) -> None:
-        """Look through more of the bytes that wait."""
+        """Filter and split more of the waiting bytes."""
         data, self.raw = self.raw, b""
         self._frame(data)
         if self._ended and not self.raw:
             self._end_lines()
 
     def end(self) -> None:
-        """The other side has sent all that it will send."""
+        """Treat the bytes so far as all of them: the peer has ended its stream."""
         self._ended = True
         if self._beginning:
             self.raw, self._beginning = self._beginning, None
@@ -165,23 +165,26 @@ class Incoming:
             self._end_lines()
 
     def speak(self, dialect: Dialect) -> None:
-        """Let ``dialect`` be spoken until the first bytes tell another one."""
+        """Speak ``dialect``, until the first bytes show another one."""
         self.dialect = self.spoken = dialect
         self._splitter = dialect.new_splitter(self.line_limit)
         self._owner.speak(dialect)
 
     def set_text_limit(self, limit: int) -> None:
-        """A text has up to ``limit`` bytes from now on."""
+        """Allow texts of up to ``limit`` bytes from now on."""
         self._text_limit = limit
         self._splitter.limit = self.line_limit
 
     def erase_line(self) -> None:
-        """Drop what there is of the line that is not complete."""
+        """Drop the incomplete line."""
         self._splitter.erase_line()
 
     def _without_foreign(self, data: bytes) -> bytes:
-        """What of ``data``, which the connection began with, is to be looked at now."""
-        data = data.removeprefix(BOM_UTF8)  # some editors put it at the beginning of a file
+        """``data``, the connection's first bytes, if they belong to the chat.
+
+        Empty if they begin another protocol, or are too few to tell.
+        """
+        data = data.removeprefix(BOM_UTF8)  # some editors write it at the beginning of a file
         foreign = recognise(data)
         if foreign is UNDECIDED:
             self._beginning = data
@@ -193,7 +196,7 @@ class Incoming:
         return data
 
     def _frame(self, data: bytes) -> None:
-        """Look for lines and telnet commands, as far as others need not wait for that."""
+        """Filter and split ``data``; only :data:`TELNET_SLICE` bytes if it has telnet commands."""
         if self._first is not None and not self._telnet.inside:
             self._recognise(data.partition(b"\xff")[0])
         if not self.spoken.filters_telnet or (b"\xff" not in data and not self._telnet.inside):
@@ -245,7 +248,7 @@ class Incoming:
                 self.cancels += 1
 
     def _recognise(self, data: bytes) -> None:
-        """Find out which dialect is spoken, if ``data``, which comes next, tells."""
+        """Choose the dialect, if the first bytes with ``data`` are enough for that."""
         if data:
             assert self._first is not None
             dialect = choose(self._dialects, self._first + data)
@@ -253,12 +256,12 @@ class Incoming:
                 self._begin(dialect)
 
     def _decide(self) -> None:
-        """Bytes that told no dialect until now are of the last one."""
+        """Choose the last dialect, if the first bytes have shown no other."""
         if self._first:
             self._begin(self._dialects[-1])
 
     def _begin(self, dialect: Dialect) -> None:
-        """The first bytes decide, also of somebody who was greeted in another dialect."""
+        """Speak ``dialect``, even if the greeting was in another one, and split the first bytes."""
         first, self._first = self._first, None
         if dialect is not self.dialect:
             self.speak(dialect)
@@ -270,33 +273,33 @@ class Incoming:
         self.lines.extend(self._splitter.end())
 
     def stop(self) -> None:
-        """The connection is gone: its owner is not told anything more."""
-        # Who holds this is not held by it: a connection that is gone is no garbage in a circle.
+        """Call the owner no more: the connection is gone."""
+        # Breaks the reference cycle with the owner, so that no garbage collection is needed.
         self._owner = _NOBODY
 
     # -- lines out ----------------------------------------------------------------------------
 
     def pop(self) -> Item:
-        """The next of what waits, which waits no more."""
+        """Remove and return the next item."""
         item = self.lines.popleft()
         if isinstance(item, (Cancel, Interrupt)):
             self.cancels -= 1
         return item
 
     def next_lines(self, limit: int) -> list[bytes]:
-        """The next lines, up to ``limit`` of them; none if there is something else among them."""
+        """The next lines, up to ``limit``; an empty list if another kind of item is among them."""
         items = list(islice(self.lines, limit))
         return cast("list[bytes]", items) if {type(item) for item in items} <= {bytes} else []
 
     def drop(self, count: int) -> None:
-        """The next ``count`` lines are handled."""
+        """Remove the next ``count`` lines, which are handled."""
         for _ in range(count):
             self.lines.popleft()
 
     def cancel(self) -> int:
-        """Drop the lines in front of the last request to do so; returns how many that were.
+        """Drop the lines in front of the last request to cancel; returns their number.
 
-        If there were none, or a key of telnet asked for it, the request is left, to be answered.
+        If there were none, or the request is a telnet key, it stays in the queue to be answered.
         """
         dropped, costs = 0, 0
         while True:
@@ -314,7 +317,7 @@ class Incoming:
         return dropped
 
     def forget(self) -> int:
-        """Drop all that waits; returns how many lines that were."""
+        """Drop everything that waits; returns the number of lines."""
         lines = [line for line in self.lines if isinstance(line, bytes) and line.strip()]
         count = len(lines) + self._splitter.count(self.raw)
         self.lines.clear()
@@ -323,7 +326,7 @@ class Incoming:
         return count
 
     def take(self) -> list[bytes]:
-        """The lines that wait, which are to be handled elsewhere: about :data:`MOVED_BYTES`."""
+        """Remove and return the first lines, about :data:`MOVED_BYTES`, for another connection."""
         lines: list[bytes] = []
         left = MOVED_BYTES
         while self.lines and left > 0:
@@ -334,5 +337,5 @@ class Incoming:
         return lines
 
     def put_back(self, lines: Iterable[bytes]) -> None:
-        """Let ``lines`` wait before anything else."""
+        """Put ``lines`` in front of all waiting items."""
         self.lines.extendleft(reversed(list(lines)))

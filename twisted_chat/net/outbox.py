@@ -1,8 +1,10 @@
-"""The bytes waiting for one connection: bounded, in order.
+"""The bytes that wait to be sent on one connection, in order.
 
-What a plain TCP socket takes is sent at once, without a turn of the reactor's loop. As soon as
-it takes less than it is given, the outbox is no longer ready, and keeps the rest: whoever
-delivers should wait, in the log and not here, until it is.
+Bytes for a plain TCP socket are sent at once, without a turn of the reactor's loop. When the
+socket takes only a part, the outbox keeps the rest and is no longer ready. Until it is ready
+again, a session should leave further entries in the log and deliver nothing.
+
+This module must not know lines, sessions or dialects.
 """
 
 from __future__ import annotations
@@ -21,22 +23,21 @@ from zope.interface import implementer
 
 from twisted_chat.core.rendered import Rendered
 
-#: Bytes that may be on the way where that cannot be known: what a transport holds before it asks
-#: its producer to wait (``twisted.internet.abstract.FileDescriptor.bufferSize``).
+#: Bytes assumed to be unacknowledged where the system does not tell: as many as a transport holds
+#: before it pauses its producer (``twisted.internet.abstract.FileDescriptor.bufferSize``).
 BUFFER = 2**16
 
-#: Bytes that the kernel holds at most of what it has not sent, where it lets itself be told so: of
-#: what it holds, each delivery is remembered.
+#: Unsent bytes that the kernel may hold, on systems that let a program limit them. The outbox
+#: remembers every delivery in the kernel's queue, so the limit bounds that memory.
 UNSENT = 2**17
 
-#: Deliveries (or their bytes) that are remembered before the socket is asked how much the peer has
-#: confirmed.
+#: Deliveries (or bytes) remembered before the socket is asked how much the peer has acknowledged.
 DELIVERIES = 32
 DELIVERED_BYTES = 2**19
 
 
 class Transport(Protocol):
-    """What of a Twisted transport is used here."""
+    """The part of a Twisted transport that an outbox uses."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -50,24 +51,28 @@ class Transport(Protocol):
 
 
 class Owner(Protocol):
-    """Who is told what becomes of an outbox."""
+    """The connection of an outbox, which calls it when its state changes."""
 
     def outbox_changed(self) -> None:
-        """:attr:`Outbox.ready` is another one now."""
+        """:attr:`Outbox.ready` has changed."""
 
     def outbox_moved(self) -> None:
-        """The other side has taken something, but not yet all."""
+        """The peer has taken some of the waiting bytes, but not all."""
 
     def outbox_grew(self, size: int) -> None:
-        """Bytes wait that were delivered although it was not ready: ``size`` by now."""
+        """``size`` bytes wait that were delivered while the outbox was not ready."""
 
 
 @implementer(IPushProducer, IPullProducer)
 class Outbox:
-    """Sends over ``transport``, and tells its owner.
+    """Sends bytes over a transport, and calls its owner when its state changes.
 
-    It is a pull producer of a plain TCP transport, which then says when the socket takes more;
-    and a push producer of any other one, such as TLS, which is given all that is delivered.
+    It is a pull producer for a plain TCP transport, which then calls it when the socket takes
+    more. It is a push producer for any other transport, such as TLS, and writes every delivery to
+    that transport at once.
+
+    :param transport: the connection's transport.
+    :param owner: the connection.
     """
 
     __slots__ = (
@@ -98,36 +103,37 @@ class Outbox:
         self._owner = owner
         self._closed = False
         self._closing = False
-        #: The socket takes nothing any more; the transport will find that out.
+        #: Whether a send has failed; the transport will find the loss of the connection itself.
         self._broken = False
-        #: What the system said of that, as ``errno``.
+        #: The ``errno`` of that failure; 0 before.
         self.error = 0
         handle = getattr(transport, "getHandle", _nothing)()
-        #: Whether something is between this and the socket: TLS.
+        #: Whether TLS is between the outbox and the socket.
         self.is_encrypted = handle is not None and not isinstance(handle, socket.socket)
         self._socket: socket.socket | None = handle if isinstance(handle, socket.socket) else None
         self._send: Callable[[bytes | memoryview], int] = self._write
         if self._socket is not None:
             self._send = self._socket.send
             _limit_unsent(self._socket)
-        #: What the socket has not taken yet: of the first one, what comes after the offset.
+        #: Data that the socket has not taken in full: of the first, it has ``_offset`` bytes.
         self._waiting: deque[bytes] | None = None
         self._offset = 0
-        #: Bytes that wait behind what it was that was not taken at once.
+        #: Bytes delivered while the outbox was not ready, which still wait.
         self._piled_up = 0
-        #: What had not arrived of what is being sent, when it was last asked.
+        #: The result of :meth:`_left` at the last call of :meth:`has_moved`.
         self._left_before = 0
-        #: What was sent last, and may not have arrived.
+        #: The last deliveries, of which some may not have arrived.
         self._deliveries: list[Rendered] = []
-        self._deliveries_left = DELIVERIES  # until it is asked
+        #: Deliveries and bytes until the socket is asked how much the peer has acknowledged.
+        self._deliveries_left = DELIVERIES
         self._bytes_left = DELIVERED_BYTES
-        #: What ``_bytes_left`` is taken from gives the bytes that were delivered.
+        #: This number minus ``_bytes_left`` is the number of delivered bytes.
         self._delivered_before = DELIVERED_BYTES
         self._undelivered: int | None = None
         transport.registerProducer(self, self._socket is None)
 
     def deliver(self, rendered: Rendered) -> None:
-        """Send it, after all that was sent before; nothing once closed."""
+        """Send ``rendered`` after all earlier deliveries; does nothing once closed."""
         if self._closed:
             return
         self._deliveries.append(rendered)
@@ -150,10 +156,10 @@ class Outbox:
             self._forget_arrived()
 
     def arrival(self) -> Callable[[], bool]:
-        """Whether all that was delivered until now has arrived: a function that tells, later.
+        """A function that returns whether every delivery made before this call has arrived.
 
-        Under TLS it tells so a turn of the loop after it was asked for the first time.
-        Where the system does not say what the other side has confirmed, all counts as arrived.
+        Under TLS it returns True at its second call at the earliest, in a later turn of the loop.
+        Where the system does not tell what the peer has acknowledged, everything counts as arrived.
         """
         if self._kernel() is None:
             return _yes
@@ -165,8 +171,8 @@ class Outbox:
             nonlocal asked, before
             if self._socket is not None or self._undelivered is not None:
                 return self._delivered() - self._unconfirmed() >= end
-            # TLS gathers small pieces until the next turn of the loop: what was delivered before
-            # the last look is not among them any more.
+            # TLS buffers small writes until the next turn of the loop: deliveries from before the
+            # last call are no longer in that buffer.
             done = asked and before - (self._unconfirmed() - BUFFER) >= end
             asked = True
             before = self._delivered()
@@ -175,7 +181,10 @@ class Outbox:
         return arrived
 
     def missing(self) -> list[tuple[Rendered, int]]:
-        """What was sent and may not have arrived, oldest first; with how many bytes have."""
+        """The deliveries that may not have arrived, oldest first.
+
+        :returns: pairs of a delivery and the number of its first bytes that have arrived.
+        """
         unconfirmed = self._unconfirmed()
         missing = []
         for rendered in reversed(self._deliveries):
@@ -186,35 +195,39 @@ class Outbox:
         return missing[::-1]
 
     def close(self) -> None:
-        """Take no more; close the connection when what was delivered is sent."""
+        """Accept no more deliveries, and close the connection once all are sent."""
         if not self._closed:
             self._closed = self._closing = True
             if self._waiting is None:
                 self._end()
 
     def abort(self) -> None:
-        """Take no more; close the connection now. What waits is known not to have arrived."""
+        """Accept no more deliveries, and close the connection now.
+
+        :meth:`missing` then includes the bytes that wait.
+        """
         self.stopProducing()
         self._transport.abortConnection()
 
     def has_moved(self) -> bool:
-        """Whether the other side has taken something since it was asked last, or since it was
-        not ready; also too little of it for the system to want more.
+        """Whether the peer has taken bytes since the last call, or since the outbox was not ready.
+
+        A few bytes count too, even if the system does not ask for more yet.
         """
         before, self._left_before = self._left_before, self._left()
         return before != self._left_before
 
     def lost(self) -> None:
-        """The connection is gone: take no more."""
+        """Accept no more deliveries: the connection is gone."""
         self._closed = True
         self.ready = False
         self._waiting = None
-        # Who holds this is not held by it: a connection that is gone is no garbage in a circle.
+        # Breaks the reference cycle with the owner, so that no garbage collection is needed.
         self._owner = _NOBODY
 
     @property
     def unacknowledged(self) -> bool:
-        """Whether the other side's system has not yet confirmed all, and its end."""
+        """Whether the peer's system has yet to acknowledge some bytes or the end of the stream."""
         return bool(self._kernel())
 
     # -- sending --------------------------------------------------------------------------------
@@ -232,8 +245,9 @@ class Outbox:
         self._owner.outbox_grew(self._piled_up)
 
     def _left(self) -> int:
-        """What the transport has begun to send (``FileDescriptor.doWrite``), and what the kernel
-        holds of it: less and less, as nothing is added while it is not ready.
+        """Bytes that the transport is sending (``FileDescriptor.doWrite``) or the kernel holds.
+
+        While the outbox is not ready nothing is added, so the number can only fall.
         """
         return self._begun() + (self._kernel() or 0)
 
@@ -242,14 +256,14 @@ class Outbox:
         return len(getattr(transport, "dataBuffer", b"")) - int(getattr(transport, "offset", 0))
 
     def _try(self, data: bytes | memoryview) -> int:
-        """Send ``data``; returns how much of it was taken."""
+        """Send ``data``; returns the number of bytes that the socket has taken."""
         try:
             return self._send(data)
         except BlockingIOError:
             return 0
         except OSError as error:
             self.error = error.errno or 0
-            # What the other side has sent before it went is still to be read: go on.
+            # Do not close: bytes that the peer sent before it went are still to be read.
             self._undelivered = self._unconfirmed()
             self._broken = True
             return 0
@@ -257,18 +271,18 @@ class Outbox:
     def _wait(self, data: bytes, sent: int) -> None:
         self._waiting = deque((data,))
         self._offset = sent
-        self._transport.startWriting()  # type: ignore[attr-defined]  # as a plain TCP one can
+        self._transport.startWriting()  # type: ignore[attr-defined]  # plain TCP has it
         self.ready = False
         self._left_before = self._left()
         self._owner.outbox_changed()
 
     def _flush(self) -> None:
-        """Send what waits, as far as the socket takes it."""
+        """Send the waiting bytes, as far as the socket takes them."""
         waiting = self._waiting
         moved = False
         while waiting and not self._broken:
             data = waiting[0]
-            # A view, so that a long text is not copied for each part of it that is sent.
+            # A view, so that a long text is not copied each time that a part of it is sent.
             sent = self._try(memoryview(data)[self._offset :])
             if self._broken:
                 break
@@ -291,14 +305,14 @@ class Outbox:
             self._undelivered = self._unconfirmed()
         self._closing = False
         self._transport.unregisterProducer()
-        # Closed as a whole, a socket is reset if something that came is unread.
+        # Closed in both directions, a socket with unread bytes would reset the connection.
         close_half = getattr(self._transport, "loseWriteConnection", None)
         if self._socket is not None and close_half is not None:
             close_half()
         else:
             self._transport.loseConnection()
 
-    # -- what may not have arrived --------------------------------------------------------------
+    # -- bytes that may not have arrived --------------------------------------------------------
 
     def _forget_arrived(self) -> None:
         self._deliveries = [rendered for rendered, _ in self.missing()]
@@ -308,27 +322,27 @@ class Outbox:
         self._delivered_before = delivered + self._bytes_left
 
     def _delivered(self) -> int:
-        """How many bytes were delivered: counted down, which costs nothing more."""
+        """The number of delivered bytes; ``_bytes_left`` gives it at no extra cost."""
         return self._delivered_before - self._bytes_left
 
     def _unconfirmed(self) -> int:
-        """How many bytes the other side may not have received: never too few."""
+        """The number of bytes that the peer may not have received: exact, or too high."""
         if self._undelivered is not None:
             return self._undelivered
         waiting = sum(map(len, self._waiting or ())) - self._offset
         if self._socket is None:
-            # TLS makes more of it, and never less; it gathers small pieces before it does.
+            # Encryption only adds bytes; before it, TLS buffers small writes (_tempDataLen).
             waiting += self._begun() + int(getattr(self._transport, "_tempDataLen", 0)) + BUFFER
         kernel = self._kernel()
         return waiting + (BUFFER if kernel is None else kernel)
 
     def _kernel(self) -> int | None:
-        """What is in the kernel's queue and not acknowledged; None if it cannot tell."""
-        # Of TLS, that of the connection below.
+        """Unacknowledged bytes in the kernel's queue; None if the system does not tell."""
+        # A TLS transport has the socket of the connection below it.
         connection = self._socket or getattr(self._transport, "socket", None)
         try:  # SIOCOUTQ (Linux, tcp(7))
             queued = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))  # type: ignore[arg-type]
-        except (OSError, TypeError, ValueError):  # it cannot tell, there is none, it is closed
+        except (OSError, TypeError, ValueError):  # not supported, no socket, or a closed one
             return None
         return int(struct.unpack("i", queued)[0])
 
@@ -354,13 +368,13 @@ class Outbox:
             self._owner.outbox_changed()
 
     def stopProducing(self) -> None:
-        # The connection is lost, but its socket can still be asked what did not arrive.
+        # The connection is lost, but the system can still tell how much has not arrived.
         self._undelivered = self._unconfirmed()
         self.lost()
 
 
 class _Nobody:
-    """The owner of what is no longer in use."""
+    """The owner after :meth:`Outbox.lost`: does nothing."""
 
     def outbox_changed(self) -> None: ...
     def outbox_moved(self) -> None: ...
@@ -382,4 +396,4 @@ def _yes() -> bool:
 
 
 def _nothing() -> None:
-    """A transport without a handle."""
+    """Stand in for ``getHandle`` of a transport without one."""

@@ -1,4 +1,7 @@
-"""How fast the lines of one connection are handled, and what its client is told of that."""
+"""Flood control for one connection: when its lines may be handled, and what its client is told.
+
+This module must not know the lines themselves, only their number and cost.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,33 @@ from twisted_chat.core.events import Slowed
 from twisted_chat.core.sources import Allowance
 from twisted_chat.net.shared import Pace, SharedFactory
 
-#: Seconds from telling somebody that they are being slowed to the next time, at least.
+#: Seconds between two notices to a client that its lines are slowed, at least.
 TELL_SLOWED_INTERVAL = 60.0
 
 
 class Pacing:
     """Flood control for one connection: lines wait while its source has no token for them.
 
-    :param shared: says how fast lines are handled at the moment.
-    :param allowance: what the connection may take of its source's rate.
+    :param shared: has the current pace, the limits and the counters of the server.
+    :param allowance: the tokens that the connection may spend of its source's rate.
     """
 
     def __init__(self, shared: SharedFactory, allowance: Allowance) -> None:
         self._shared = shared
         self._allowance = allowance
-        #: The line at hand waits for a token.
+        #: Whether the next line waits for a token.
         self.is_waiting = False
-        #: Lines had to wait, and have not yet caught up; and when that was told last.
+        #: Whether a line had to wait, and none has been handled without waiting since.
         self._slowed = False
+        #: The time of the last notice to the client.
         self._slowed_told = -math.inf
 
     def many(self, limit: int, cost: int) -> int:
-        """How many lines may be handled together now, up to ``limit``, at ``cost`` tokens each."""
+        """The number of lines that may be handled together now.
+
+        :param limit: the most lines to return.
+        :param cost: the tokens that each line costs.
+        """
         if self._shared.pace is Pace.STOPPED:
             return 0
         if self._shared.pace is Pace.HASTE:
@@ -38,13 +46,16 @@ class Pacing:
         return self._allowance.available(limit) // cost
 
     def handled_many(self, count: int, cost: int) -> None:
-        """So many lines were handled together."""
+        """Charge for ``count`` lines that were handled together, at ``cost`` tokens each."""
         if self._shared.pace is not Pace.HASTE:
             self._allowance.spend_many(count * cost)
             self._slowed = self.is_waiting = False
 
     def may_handle(self, wake: Callable[[], None]) -> bool:
-        """Whether the next line may be handled now; ``wake`` is called when it may, if ever."""
+        """Whether the next line may be handled now, for one token.
+
+        If it has to wait for the token, ``wake`` is called once it may be handled.
+        """
         if self._shared.pace is Pace.HASTE:
             return True
         if self._shared.pace is Pace.STOPPED:
@@ -56,19 +67,19 @@ class Pacing:
         return may
 
     def charge(self, cost: int) -> None:
-        """What a line asked for costs ``cost`` tokens, of which one is paid."""
+        """Charge for a request that costs ``cost`` tokens, of which one is paid already."""
         if cost > 1:
             self._allowance.charge(cost - 1)
 
     def hasten(self) -> bool:
-        """Nothing waits any more; returns whether something did."""
+        """Stop waiting for a token; returns whether the next line did."""
         did, self.is_waiting = self.is_waiting, False
         if did:
             self._allowance.stop_waiting()
         return did
 
     def tell_slowed(self) -> Slowed | None:
-        """A line had to wait: what is to be shown for that, if anything."""
+        """Note that a line had to wait; returns the notice for the client, None if not due."""
         if self._slowed:
             return None
         self._slowed = True

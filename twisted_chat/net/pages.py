@@ -1,9 +1,9 @@
-"""A few pages over HTTP, for programs that look after the server: one answer a connection.
+"""A few pages over HTTP, for programs that monitor the server: one answer for each connection.
 
-Only what such a program sends is understood: GET or HEAD, and no body (RFC 9110, RFC 9112).
-Nothing of a request is kept but its head, which is bounded in size and time. When all connections
-are in use, a newcomer takes the place of the one that has been silent for the longest time, so
-whoever asks at once gets an answer. It must not know what the pages say.
+A request is GET or HEAD without a body (RFC 9110, RFC 9112). Only its head is kept, which is
+bounded in size and time. When all connections are in use, a new one replaces the oldest that has
+no answer yet, so that a client that sends its request at once gets an answer. This module must
+not know the content of the pages.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-#: Bytes of a request's head.
+#: Bytes of a request's head, at most.
 HEAD_LIMIT = 8192
 
-#: Seconds from the connection to the end of the request's head, and from there to the end of
-#: the connection.
+#: Seconds from the start of the connection to the end of the request's head, and from the answer
+#: to the end of the connection.
 HEAD_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 5.0
 
-#: Connections at once. More would cost the chat its time and its file descriptors.
+#: Open connections, at most. More would take time and file descriptors from the chat.
 HTTP_CONNECTIONS = 16
 
-#: Bytes that come after a refused head, and are read so that the client can read the refusal.
+#: Bytes after an answered head that are read and dropped, so that the client can read the answer.
 DISCARD_LIMIT = 2**18
 
-#: What a page is: its status, its type and its text.
+#: A page: the status, the media type and the text.
 Content = tuple[int, str, bytes]
 
 TEXT = "text/plain; charset=utf-8"
 
 
-#: People who try it with netcat send LF alone (RFC 9112, 2.2).
+#: A line may end with LF alone (RFC 9112, 2.2): netcat sends lines like that.
 _LINE_END = re.compile(rb"\r?\n")
 _END = re.compile(rb"\r?\n\r?\n")
 
@@ -51,10 +51,10 @@ class _Refused(Exception):
 
 
 class _Request(Protocol):
-    """One connection, and the one request on it."""
+    """One connection and its only request."""
 
     factory: Pages
-    transport: Any  # Twisted types it without what every stream transport has
+    transport: Any  # Twisted's type lacks methods that every stream transport has
 
     def __init__(self) -> None:
         self._head = b""
@@ -102,7 +102,10 @@ class _Request(Protocol):
             self._answer(status, kind, text, body=method == b"GET")
 
     def _understand(self, head: bytes) -> tuple[bytes, Content]:
-        """The method and the page that is asked for."""
+        """The method and the requested page.
+
+        :raises _Refused: the request is malformed, has a body, or names no page.
+        """
         line, *fields = _LINE_END.split(head)
         parts = line.split(b" ")
         if len(parts) != 3 or not parts[2].startswith(b"HTTP/1."):
@@ -141,13 +144,18 @@ class _Request(Protocol):
             fields.append("Allow: GET, HEAD")
         head = "".join(f"{field}\r\n" for field in fields).encode()
         self.transport.write(head + b"\r\n" + (text if body else b""))
-        # Closed at once, a client that is still sending would never see why (RFC 9112, 9.6).
+        # A full close resets the connection of a client that still sends, and it would never see
+        # the reason (RFC 9112, 9.6).
         half_close = getattr(self.transport, "loseWriteConnection", None) if refused else None
         (half_close or self.transport.loseConnection)()
 
 
 class Pages(Factory):
-    """Answers with ``pages``: what makes the content of each, by its path."""
+    """Serves pages over HTTP.
+
+    :param reactor: provides IReactorTime.
+    :param pages: for each path, the function that makes the page's content.
+    """
 
     protocol: Any = _Request
     noisy = False
@@ -155,7 +163,7 @@ class Pages(Factory):
     def __init__(self, reactor: Any, pages: Mapping[bytes, Callable[[], Content]]) -> None:
         self.reactor = reactor
         self.pages = pages
-        #: In the order in which they came.
+        #: The open connections, the oldest first.
         self._requests: dict[_Request, None] = {}
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
@@ -169,9 +177,9 @@ class Pages(Factory):
         return request
 
     def enter(self, request: _Request) -> None:
-        """A connection has been made."""
+        """Add the connection of ``request``, which is open."""
         self._requests[request] = None
 
     def leave(self, request: _Request) -> None:
-        """It is gone, or its place is given away."""
+        """Remove the connection of ``request``, which is gone or replaced."""
         self._requests.pop(request, None)

@@ -1,4 +1,4 @@
-"""Where a connection comes from."""
+"""The address of a connection's peer, from Twisted's address objects. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _INTERNET = (IPv4Address, IPv6Address)
 
 
 def host_of(address: IAddress) -> str | None:
-    """The host of an address of the internet; None for any other one."""
+    """The host of an IPv4 or IPv6 address; None for any other address."""
     return address.host if isinstance(address, _INTERNET) else None
 
 
 def describe(address: IAddress) -> Address:
-    """``address`` for the operator's log.
+    """``address`` in the form that the log shows.
 
-    One of IPv4 that came to a port of IPv6 has the address that it would have elsewhere.
+    An IPv4 address inside an IPv6 one (RFC 4291, 2.5.5.2) is shown as the IPv4 address.
     """
     if isinstance(address, _INTERNET):
         parsed = parse_address(address.host)

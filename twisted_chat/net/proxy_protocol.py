@@ -1,7 +1,8 @@
-"""Behind a proxy that says, before all else, whose connection it is: the PROXY protocol.
+"""The PROXY protocol: a proxy sends the client's address in a header before the client's bytes.
 
-Twisted's own ``haproxy:`` endpoints connect the protocol before they know that, so that it would
-greet, count and log the proxy. Here it is not made before.
+Twisted's own ``haproxy:`` endpoints connect the protocol before they have the header, so that the
+chat would greet, count and log the proxy. This module makes the protocol after the header. It must
+not know the chat.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: Seconds in which the proxy must have said it.
+#: Seconds that the proxy has to send the header.
 HEADER_TIMEOUT = 5.0
 
-#: Bytes that each header has, but for the one that a proxy sends for a connection of its own.
+#: Bytes of the shortest header but one: a proxy sends _UNKNOWN for a connection of its own.
 SHORTEST = 16
 _UNKNOWN = b"PROXY UNKNOWN\r\n"
 
 
 class _Rest(Protocol):
-    """Keeps what comes after the header, at first."""
+    """Keeps the bytes that arrive together with the header and follow it."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -38,7 +39,7 @@ class _Rest(Protocol):
 
 @implementer(IHalfCloseableProtocol)
 class _Proxied(HAProxyProtocolWrapper):
-    """One connection: transport of the protocol that is made once its address is known."""
+    """One proxied connection: the transport of a protocol that it makes after the header."""
 
     factory: Any
     transport: Any
@@ -46,8 +47,9 @@ class _Proxied(HAProxyProtocolWrapper):
 
     def __init__(self, factory: ProxiedFactory) -> None:
         self._rest = _Rest()
-        #: What came, until it tells which version it is; and whether that was.
+        #: The first bytes, until they are enough to show the version of the header.
         self._header = b""
+        #: Whether Twisted's parser has been given the first bytes.
         self._is_begun = False
         self._served = False
         self._deadline: IDelayedCall | None = None
@@ -63,13 +65,13 @@ class _Proxied(HAProxyProtocolWrapper):
         if not self._is_begun:
             self._header += data
             if len(self._header) < SHORTEST and not self._header.endswith(_UNKNOWN):
-                return  # Twisted tells by the first bytes that it gets which version it is
+                return  # Twisted reads the version from the first piece only
             data, self._header, self._is_begun = self._header, b"", True
-            if data.startswith(_UNKNOWN):  # or else it takes that for an error
+            if data.startswith(_UNKNOWN):  # Twisted refuses it without a space
                 data = data.replace(b"UNKNOWN", b"UNKNOWN ", 1)
         try:
             super().dataReceived(data)
-        except (ValueError, LookupError, struct.error):  # a port that is no number, and the like
+        except (ValueError, LookupError, struct.error):  # malformed, such as a port of letters
             self.loseConnection()
             return
         if self._proxyInfo is not None:  # set once the header is complete
@@ -115,7 +117,7 @@ class _Proxied(HAProxyProtocolWrapper):
 
 
 def _is_known(peer: IAddress) -> bool:
-    """Whether it is an address; Twisted takes any word for one."""
+    """Whether ``peer`` has a valid IP address, or needs none; Twisted accepts any word as one."""
     if isinstance(peer, (IPv4Address, IPv6Address)):
         try:
             ip_address(peer.host)
@@ -125,7 +127,11 @@ def _is_known(peer: IAddress) -> bool:
 
 
 class ProxiedFactory(WrappingFactory):
-    """Serves connections that a proxy makes with the protocols of ``factory``."""
+    """Makes the protocols of another factory for connections that come through a proxy.
+
+    :param reactor: provides IReactorTime.
+    :param factory: makes the protocol of each connection.
+    """
 
     noisy = False
 

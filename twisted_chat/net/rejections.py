@@ -1,7 +1,8 @@
-"""Connections that are rejected: they are told why, get no session, and are counted.
+"""Rejects connections: sends each client the reason, and logs how many were rejected.
 
-A source that is at its limit may try a thousand times a second. So the operator's log has one line
-a second for each source, and few connections wait until the client has the reason.
+A source at its limit may try a thousand times per second. So the log has one line per second for
+each source, and few connections stay open until their client has the reason. This module must not
+know sessions, dialects or limits.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from twisted_chat.i18n.language import N_
 from twisted_chat.net.addresses import Address
 from twisted_chat.net.sockets import close_with
 
-#: Rejected connections that are open until the client has the reason; where that takes time.
+#: Rejected connections that may stay open until the client has the reason.
 REJECTED_AT_ONCE = 100
 
-#: Seconds for which such a connection is open at most.
+#: Seconds that such a connection stays open, at most.
 REJECTED_SECONDS = 5.0
 
-#: Seconds from one line in the log about rejected connections to the next.
+#: Seconds between two log lines about rejected connections of one source.
 LOG_INTERVAL = 1.0
 
-#: Sources that have a line of their own there; the others share one.
+#: Sources with their own line in each interval; all others share one line.
 LOGGED_SOURCES = 50
 
 
@@ -35,24 +36,25 @@ class Log(Protocol):
 
 
 class Rejections:
-    """The connections that are being rejected, and what the log is told of them.
+    """The connections that are being rejected, and the counts for the log.
 
     :param clock: provides IReactorTime.
-    :param describe: the sentence that tells the operator of a refusal.
+    :param log: writes a line into the server's log.
+    :param describe: returns a refusal's sentence for the operator.
     """
 
     def __init__(self, clock: Any, log: Log, describe: Callable[[Refusal], str]) -> None:
         self._clock = clock
         self._log = log
         self._describe = describe
-        #: Those that are open until the client has the reason, and what aborts each.
+        #: The transports that are open until the client has the reason, and the timer of each.
         self._open: dict[object, Any] = {}
-        #: Since the last lines in the log, by source: how many, and the last of them.
+        #: By source, since its last log line: the number of rejections, and the last of them.
         self._untold: dict[str, tuple[int, Address, Refusal]] = {}
         self._is_telling = False
 
     def reject(self, transport: Any, reason: bytes) -> None:
-        """Close the connection of ``transport`` once the client has the ``reason``."""
+        """Send ``reason`` and close ``transport``: at once if possible, or else when it is sent."""
         if close_with(transport, reason):
             return
         if len(self._open) >= REJECTED_AT_ONCE:
@@ -62,13 +64,17 @@ class Rejections:
         self._open[transport] = abort
 
     def lost(self, transport: object) -> None:
-        """The connection of ``transport`` is gone."""
+        """Cancel the timer of ``transport``: its connection is gone."""
         abort = self._open.pop(transport, None)
         if abort is not None and abort.active():
             abort.cancel()
 
     def count(self, refusal: Refusal, address: Address) -> None:
-        """A connection from ``address`` was rejected: the log is told soon."""
+        """Count a rejection; it is logged at once or within :data:`LOG_INTERVAL`.
+
+        :param refusal: why the connection was rejected.
+        :param address: the client's address.
+        """
         source = source_of(address.host)
         if source not in self._untold and len(self._untold) >= LOGGED_SOURCES:
             source = ""
@@ -78,7 +84,7 @@ class Rejections:
             self._tell()
 
     def _tell(self) -> None:
-        """One line for each source, however often it came, and the next not before a while."""
+        """Log one line for each source, and the next lines after :data:`LOG_INTERVAL`."""
         untold, self._untold = self._untold, {}
         self._is_telling = bool(untold)
         for count, peer, refusal in untold.values():

@@ -1,7 +1,8 @@
-"""Whose turn it is: connections with lines waiting share the reactor's thread.
+"""Shares the reactor's thread among connections that have waiting lines.
 
-However much some of them have sent, a few lines of each are handled in turn, and no more in one
-turn of the reactor's loop than leaves it responsive. It knows nothing of lines but their number.
+However many lines a connection has, a few lines of each are handled in turn, and one turn of the
+reactor's loop handles no more than leaves it responsive. This module must not know the lines
+themselves, only their number.
 """
 
 from __future__ import annotations
@@ -13,33 +14,37 @@ from typing import Protocol
 #: Lines of one connection that are handled before others have their turn.
 SLICE = 50
 
-#: Lines that are handled in one turn of the reactor's loop, about.
+#: Lines that are handled in one turn of the reactor's loop, approximately.
 LINES_A_TURN = 2000
 
-#: What takes longer than a line should counts as several, so that a turn takes 20 ms, about.
+#: Lines per second at which a slow request is converted to several lines: a turn of 2000 lines then
+#: takes about 20 ms.
 LINES_A_SECOND = 100_000
 
-#: Who has so few lines to handle, as people do, waits for others like that, and not for floods.
+#: Waiting lines up to which a connection is in the queue of people, which does not wait for floods.
 FEW = 5
 
 
 class Worker(Protocol):
-    """Something that has lines to handle."""
+    """A connection with lines to handle."""
 
     @property
     def waiting(self) -> int:
-        """How many there are."""
+        """The number of waiting lines."""
 
     def work(self, limit: int) -> int:
-        """Handle up to ``limit`` lines; returns how many that were, or were worth."""
+        """Handle up to ``limit`` lines; returns their cost in lines."""
 
     @property
     def busy(self) -> bool:
-        """Whether there are more that can be handled now."""
+        """Whether further lines can be handled now."""
 
 
 class Scheduler:
-    """``next_turn`` calls a function in the next turn of the reactor's loop."""
+    """Runs workers in turn.
+
+    :param next_turn: calls a function in the next turn of the reactor's loop.
+    """
 
     def __init__(self, next_turn: Callable[[Callable[[], None]], object]) -> None:
         self._next_turn = next_turn
@@ -49,9 +54,9 @@ class Scheduler:
         self._under_way = False
 
     def submit(self, worker: Worker) -> None:
-        """Let ``worker`` work now if nobody waits, or else in its turn, until it is not busy.
+        """Run ``worker`` until it is not busy: at once if no other waits, or else in its turn.
 
-        It does not ask again before.
+        A worker must not be submitted again while it is busy.
         """
         if not self._under_way:
             self._under_way = True
@@ -66,7 +71,7 @@ class Scheduler:
         (self._with_few if worker.waiting <= FEW else self._with_many).append(worker)
 
     def _run(self, worker: Worker) -> None:
-        self._left -= max(1, worker.work(SLICE))  # or a defect could keep the thread for ever
+        self._left -= max(1, worker.work(SLICE))  # a worker that returns 0 must not run for ever
         if worker.busy:
             self._append(worker)
 
@@ -77,7 +82,7 @@ class Scheduler:
                 for queue in (self._with_few, self._with_many):
                     if queue:
                         self._run(queue.popleft())
-        finally:  # one with a defect does not stop the others
+        finally:  # an internal error in one worker must not stop the others
             if self._with_few or self._with_many:
                 self._next_turn(self._go_on)
             else:

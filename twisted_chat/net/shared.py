@@ -1,4 +1,7 @@
-"""What the connections of one server share: its limits, its timers, its log, and each other."""
+"""The factory that the connections of one server share: its limits, timers, counters and log.
+
+This module must not know how a connection reads or sends.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,12 @@ from twisted_chat.net.scheduler import Scheduler
 from twisted_chat.net.timeouts import Deadlines
 from twisted_chat.net.watch import Watch, Watched
 
-#: Seconds from one look whether all lines are handled, when the server stops, to the next.
+#: Seconds between checks whether all lines are handled, when the server stops.
 HASTE_INTERVAL = 0.02
 
 
 class Pace(enum.Enum):
-    """How fast lines are handled."""
+    """How fast lines are handled: by the rate limit, at full speed, or not at all."""
 
     BY_RATE = enum.auto()
     HASTE = enum.auto()
@@ -44,7 +47,7 @@ class Pace(enum.Enum):
 
 
 class ConnectedClient(msgspec.Struct, frozen=True):
-    """One connected client at the moment of a snapshot; ``nickname`` is None until chosen."""
+    """One connected client in a snapshot; ``nickname`` is None until it is chosen."""
 
     nickname: str | None
     address: str
@@ -55,31 +58,33 @@ class OpenConnection(Connection, Watched, Hashable, Protocol):
 
     @property
     def is_through(self) -> bool:
-        """Whether all that was received is handled."""
+        """Whether everything received is handled, or dropped because the connection closes."""
 
     def hasten(self) -> None:
-        """The server stops: what waits is handled now, whatever the rate."""
+        """Handle the waiting lines now, whatever the rate: the server stops."""
 
     def limits_changed(self) -> None:
-        """Those of the factory are to be respected from now on."""
+        """Apply the factory's limits, which have changed."""
 
     def login_deadline_missed(self) -> None:
-        """Whoever it is had to choose a name by now."""
+        """Disconnect a client that has not chosen a nickname in time."""
 
     def write_timeout_passed(self) -> None:
-        """What is sent had to be taken by now."""
+        """Cut off a client that has taken nothing within the write timeout."""
 
 
 class SharedFactory(ServerFactory):
     """The open connections of one server, and what they share.
 
     :param reactor: provides IReactorTime and IReactorFromThreads.
-    :param chat: where their sessions are; the limits are its own.
-    :param dialects: those that are spoken, in the order in which they are asked whether they
-        recognise a connection's first bytes. The last one is spoken by everybody else, and to
-        whoever has said nothing.
-    :param greeting_delay: seconds after which whoever has said nothing is greeted.
-    :param reconnect_grace: seconds for which a program that is gone is not missed.
+    :param chat: the chat of their sessions; it has the limits.
+    :param dialects: the dialects of the server, in the order in which they are asked whether they
+        recognise a connection's first bytes. The last one is for all other clients, and for
+        clients that have sent nothing.
+    :param greeting_delay: seconds after which a client that has sent nothing is greeted.
+    :param language: the language of the log, and of sessions that have chosen none.
+    :param reconnect_grace: seconds that a program has to reconnect before others are told that it
+        left.
     """
 
     noisy = False
@@ -102,9 +107,9 @@ class SharedFactory(ServerFactory):
         self.reconnect_grace = reconnect_grace
         self.language = language
         self.scheduler = Scheduler(functools.partial(reactor.callLater, 0))
-        #: How often somebody was refused something, or shut out, by the reason.
+        #: The number of refusals, rejections and disconnections, by reason.
         self.refused = chat.refused
-        #: Those who do not take all that they are sent.
+        #: Connections whose client does not take all that it is sent.
         self.slow_readers: Deadlines[OpenConnection] = Deadlines(
             reactor, lambda: self.limits.write_timeout, lambda each: each.write_timeout_passed()
         )
@@ -121,12 +126,12 @@ class SharedFactory(ServerFactory):
 
     @property
     def active(self) -> int:
-        """How many connections are open, but for those that are being rejected."""
+        """The number of open connections, without those that are being rejected."""
         return len(self._connections)
 
     @property
     def limits(self) -> Limits:
-        """The limits of this server; new ones hold for everybody at once."""
+        """The limits of this server; new limits apply to all connections at once."""
         return self.chat.limits
 
     @limits.setter
@@ -142,15 +147,17 @@ class SharedFactory(ServerFactory):
                 connection.limits_changed()
 
     def announce(self, announcement_text: str, room: str | None = None) -> None:
-        """Say something as the server, to everybody or to one room. Safe from any thread.
+        """Send an announcement of the server. Safe from any thread.
 
-        :raises Refusal: the text holds a control character, or the room's name is not one.
+        :param announcement_text: the text.
+        :param room: the name of the room that gets it; None for everybody.
+        :raises Refusal: the text contains a control character, or the room's name is invalid.
         """
         announced = announcement(announcement_text, room)
         self.reactor.callFromThread(self.chat.announce, announced)
 
     def snapshot(self) -> tuple[ConnectedClient, ...]:
-        """Who is connected at this moment. Safe from any thread."""
+        """The clients that are connected to this server now. Safe from any thread."""
         return tuple(
             ConnectedClient(name.text if name else None, client.address)
             for client, name in self.chat.registry.snapshot()
@@ -158,9 +165,10 @@ class SharedFactory(ServerFactory):
         )
 
     def handle_all(self, seconds: float) -> Deferred[None]:
-        """Handle what was received, whatever the rate; fires when that is done, or time is over.
+        """Handle all received lines, whatever the rate, for up to ``seconds``.
 
-        What is left then, and what comes later, is not handled any more.
+        :returns: fires when every line is handled, or when the time is over. Lines that are left
+            then, or come later, are not handled.
         """
         self.pace = Pace.HASTE
         done: Deferred[None] = Deferred()
@@ -180,7 +188,7 @@ class SharedFactory(ServerFactory):
         return done
 
     def emptied(self) -> Deferred[None]:
-        """Fires when nobody is connected any more."""
+        """A Deferred that fires when no connection is open."""
         if not self._connections:
             return succeed(None)
         self._emptied = Deferred()
@@ -189,13 +197,13 @@ class SharedFactory(ServerFactory):
     # -- connections come and go --------------------------------------------------------------
 
     def rejected(self, refusal: Refusal, address: Address) -> None:
-        """A connection from ``address`` was rejected."""
+        """Count and log that a connection from ``address`` was rejected, because of ``refusal``."""
         self.refused[refusal.code] += 1
         self.chat.audit("turned-away", address, reason=refusal.code)
         self.rejections.count(refusal, address)
 
     def connected(self, connection: OpenConnection, address: str) -> Session:
-        """A session for a new connection."""
+        """Register a new connection from ``address``; returns its session."""
         session = Session(self.chat, connection, address, self.language)
         self._connections.add(connection)
         self._newcomers.start(connection)
@@ -206,7 +214,7 @@ class SharedFactory(ServerFactory):
         return session
 
     def disconnected(self, connection: OpenConnection, address: str) -> None:
-        """A connection is gone."""
+        """Forget a connection, which is gone, and log that."""
         self._connections.remove(connection)
         self.watch.close(connection)
         self._newcomers.stop(connection)
@@ -226,7 +234,7 @@ class SharedFactory(ServerFactory):
     # -- the operator's log -------------------------------------------------------------------
 
     def _count_soon(self) -> None:
-        """Log how many are connected: once, where many come or go at the same time."""
+        """Log the number of connections in the next turn: once, even if several come or go now."""
         if not self._counting:
             self._counting = True
             self.reactor.callLater(0, self._count)
@@ -239,12 +247,17 @@ class SharedFactory(ServerFactory):
     def say(self, sentence: str, *, event: str, **details: object) -> None:
         """Write one line into the server's log, in the server's language.
 
-        ``event`` is what programs that read the log know it by.
+        :param sentence: the English sentence, marked for translation.
+        :param event: the name of the event for programs that read the log.
+        :param details: the values of the sentence's fields.
         """
         self.log.info(catalogue(self.language).gettext(sentence), event=event, **details)
 
     def said(self, person: Person, entry: Entry) -> None:
-        """Write what somebody said into the server's log: only where the operator asked for it."""
+        """Write ``entry``, a message of ``person``, into the server's log.
+
+        The server calls it only if the operator has set ``log-messages``.
+        """
         style = Style(self.language, prefixed=entry.room != self.chat.default_room)
         (line,) = wording.lines([entry], style)
         sentence = N_("Message received from {peer}: {line}")

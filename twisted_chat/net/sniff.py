@@ -1,8 +1,8 @@
-"""What speaks another protocol than the chat's, by its first bytes. Pure.
+"""Recognises clients of other protocols by their first bytes or lines, and answers them. Pure.
 
-A nickname holds no space, and an HTTP method is followed by one (RFC 9112, section 3): so a
-person can be called GET. What is taken for HTTP never becomes text, wherever it begins: a
-browser can be made to send what its page's author likes, after the first line.
+A space follows an HTTP method (RFC 9112, section 3) and a nickname contains none, so a person can
+be called GET. A request that is recognised as HTTP never becomes text, whichever line it begins
+in: the author of a web page can make a browser send any lines after the first one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted_chat.i18n.language import N_, catalogue
 
 
 class Foreign(enum.Enum):
-    """A protocol that is not spoken here."""
+    """A protocol that this server does not speak on its listeners for chat."""
 
     HTTP = "http"
     TLS = "tls"
@@ -23,21 +23,21 @@ class Foreign(enum.Enum):
 
 
 class Undecided(enum.Enum):
-    """More bytes are needed."""
+    """The type of :data:`UNDECIDED`: more bytes are needed."""
 
     UNDECIDED = enum.auto()
 
 
 UNDECIDED = Undecided.UNDECIDED
 
-#: Methods of HTTP (RFC 9110, 5789), and how HTTP/2 begins (RFC 9113, section 3.4).
+#: Methods of HTTP (RFC 9110, RFC 5789), and PRI, which begins HTTP/2 (RFC 9113, section 3.4).
 _METHODS = (
     *(b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"),
     b"PRI",
 )
 
-#: What connections begin with. TLS: a handshake record (RFC 8446, section 5.1); SSH: RFC 4253,
-#: section 4.2.
+#: The first bytes of each protocol. TLS begins with a handshake record (RFC 8446, section 5.1), SSH
+#: with its version (RFC 4253, section 4.2).
 _BEGINNINGS = {
     **{method + b" ": Foreign.HTTP for method in _METHODS},
     b"\x16\x03": Foreign.TLS,
@@ -45,10 +45,10 @@ _BEGINNINGS = {
     b"SSH-2.": Foreign.SSH,
 }
 
-#: A request line with any method, or one that is too long to be seen as a whole.
+#: A request line with any method, or the beginning of one that is too long to be seen in full.
 _REQUEST_LINE = re.compile(rb"[^\s]+ +(?:[^\s]+ +HTTP/\d|/[^\s]{200})", re.IGNORECASE)
 
-#: Headers that a browser sends in any case: where the line before them was not seen for what it is.
+#: Headers that every browser sends, in case the request line before them was not recognised.
 _HEADER = re.compile(
     rb"(?:host|user-agent|accept|accept-encoding|accept-language|connection|content-length"
     rb"|content-type|origin|referer|sec-fetch-[a-z]+): ",
@@ -59,9 +59,11 @@ _LEADING = b" \t\r\n\0\xef\xbb\xbf"
 
 
 def recognise(data: bytes) -> Foreign | Undecided | None:
-    """The protocol of a connection that begins with ``data``; None if it may be the chat's.
+    """The protocol of a connection by its first bytes.
 
-    A byte order mark, which says nothing about the protocol, has to be taken away before.
+    :param data: the first bytes, without a byte order mark.
+    :returns: the foreign protocol; :data:`UNDECIDED` if more bytes are needed; None if the bytes
+        may belong to the chat.
     """
     if BOM_UTF8.startswith(data):
         return UNDECIDED
@@ -74,7 +76,7 @@ def recognise(data: bytes) -> Foreign | Undecided | None:
 
 
 def recognise_line(line: bytes) -> Foreign | None:
-    """The same for a line where a nickname is expected."""
+    """The foreign protocol of ``line``, sent in the place of a nickname; None if it may be one."""
     line = line.lstrip(_LEADING)
     foreign = recognise(line)
     if isinstance(foreign, Foreign):
@@ -85,7 +87,11 @@ def recognise_line(line: bytes) -> Foreign | None:
 
 
 def answer(foreign: Foreign, language: str) -> bytes:
-    """What ends the connection in a way that the other side understands."""
+    """The last bytes to send to a client of another protocol, in a form that it understands.
+
+    :param foreign: the client's protocol.
+    :param language: the language of the sentence for a person, if the protocol can carry one.
+    """
     if foreign is Foreign.TLS:
         return b"\x15\x03\x01\x00\x02\x02\x28"  # alert, fatal: handshake_failure (RFC 8446, 6.2)
     _ = catalogue(language).gettext

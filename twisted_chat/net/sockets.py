@@ -1,4 +1,7 @@
-"""What is asked of the operating system for connections: dead ones, unwanted ones, too many."""
+"""Calls to the operating system about sockets: options, state, unread bytes, file descriptors.
+
+This module must not know sessions, lines or the state of a connection.
+"""
 
 from __future__ import annotations
 
@@ -18,61 +21,62 @@ from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-#: A peer that is gone is found after 60 + 5 * 10 seconds of silence (tcp(7)).
+#: Keepalive finds a dead peer after 60 + 5 * 10 seconds of silence (tcp(7)): DEAD_AFTER.
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 5}
 DEAD_AFTER = 110
 
-#: File descriptors that are left for the log, the database and whoever is turned away.
+#: File descriptors kept free of clients: for the log, the database and rejected connections.
 SPARE_DESCRIPTORS = 32
 
-#: Seconds for which nobody is accepted when there is no file descriptor.
+#: Seconds without accepting connections after the file descriptors have run out.
 PAUSE = 1.0
 
 
 def set_options(transport: Any, write_timeout: float) -> None:
-    """Have the system send at once over a TCP connection, and find out when its other side is gone.
+    """Have the system send at once over a TCP connection, and find out when its peer is gone.
 
-    ``write_timeout`` is how many seconds a reader may stand still, 0 is for ever.
+    :param transport: the connection's transport; other kinds than TCP are left as they are.
+    :param write_timeout: seconds that a client may read nothing; 0 is for ever.
     """
-    # Under TLS, the transport has that of the connection below it.
+    # A TLS transport has the socket of the connection below it.
     connection = getattr(transport, "socket", None)
     if not isinstance(connection, socket.socket) or connection.family == socket.AF_UNIX:
         return
-    with suppress(OSError):  # it may be gone already
-        # Telnet's urgent byte (RFC 854, Synch) stays in its place among the others.
+    with suppress(OSError):  # the connection may be gone already
+        # Keeps telnet's urgent byte (RFC 854, Synch) in its place among the others.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-        # Or else a line waits for the acknowledgement of the one before, up to 40 ms; those that
-        # go together are one write.
+        # Without it, a line waits up to 40 ms for the acknowledgement of the line before. Lines
+        # that belong together are one write anyway.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in KEEPALIVE.items():
-            # On Linux TCP_KEEPALIVE is no option, on macOS it is TCP_KEEPIDLE.
+            # TCP_KEEPALIVE is the name of TCP_KEEPIDLE on macOS; Linux has no such option.
             option = getattr(socket, name, None)
             if option is not None:
                 connection.setsockopt(socket.IPPROTO_TCP, option, value)
         if write_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):
-            # Keepalive says nothing while something is on the way to a peer that is gone.
+            # Keepalive does not run while bytes to a dead peer are unacknowledged.
             patience = max(DEAD_AFTER, int(write_timeout) + 1)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * patience)
 
 
 class SocketState(NamedTuple):
-    """What the system knows of a TCP connection."""
+    """The state of a TCP connection in the system."""
 
-    #: Whether nothing can be sent any more: the other side has reset it, or does not exist.
+    #: Whether nothing can be sent any more: the peer has reset the connection, or is gone.
     hung_up: bool
-    #: Seconds since anything came from the other side's system, acknowledgements too.
+    #: Seconds since the last data or acknowledgement from the peer's system.
     unheard: float
 
 
-#: Where Linux has them in ``struct tcp_info`` (linux/tcp.h): the state as the first byte, and
-#: milliseconds since the last data and the last acknowledgement arrived.
+#: The fields used of Linux's ``struct tcp_info`` (linux/tcp.h): the state in the first byte, and
+#: the milliseconds since the last data and since the last acknowledgement.
 _TCP_INFO = struct.Struct("=B51xII")
 _TCP_CLOSE = 7
 
 
 def state_of(connection: object) -> SocketState | None:
-    """How a TCP connection is; None where the system does not tell, or it is closed here."""
+    """The state of a TCP connection; None if the system does not tell, or its socket is closed."""
     option = getattr(socket, "TCP_INFO", None)
     if option is None or not isinstance(connection, socket.socket):
         return None
@@ -87,7 +91,7 @@ def state_of(connection: object) -> SocketState | None:
 
 
 def has_unread(connection: object) -> bool:
-    """Whether the system holds bytes that came over a connection and were not read."""
+    """Whether the system holds received bytes of a connection that were not read yet."""
     if not isinstance(connection, socket.socket):
         return False
     try:
@@ -98,7 +102,7 @@ def has_unread(connection: object) -> bool:
 
 
 def take_error(connection: object) -> int:
-    """The error of a socket that nobody was told yet, as ``errno``; 0 if there is none."""
+    """Take the pending error of a socket, an ``errno``; 0 if there is none."""
     if not isinstance(connection, socket.socket):
         return 0
     try:
@@ -108,9 +112,9 @@ def take_error(connection: object) -> int:
 
 
 def close_with(transport: Any, line: bytes) -> bool:
-    """Send ``line`` over a new connection, and close it; returns whether that is done already.
+    """Send ``line`` over a new connection and close it; returns whether it is closed already.
 
-    It is, where there is a socket: whoever is turned away holds no descriptor until the next
+    A TCP or Unix connection is closed at once, so that its file descriptor is free before the next
     turn of the reactor's loop.
     """
     if isinstance(transport, tcp.Connection):
@@ -124,7 +128,7 @@ def close_with(transport: Any, line: bytes) -> bool:
 
 
 def descriptor_limit() -> int:
-    """How many files and connections this process can have open."""
+    """The number of files and connections that this process can have open."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return sys.maxsize if limit == resource.RLIM_INFINITY else limit
 
@@ -132,11 +136,15 @@ def descriptor_limit() -> int:
 def accept_while_possible(
     port: Any, clock: Any, paused: Callable[[], object], pause: float = PAUSE
 ) -> None:
-    """Have ``port``, of Twisted, accept nobody while there is no file descriptor.
+    """Have a listener accept no connection while no file descriptor is free.
 
-    It would close the newcomers without a word, with lines in the log for each; or, if its last
-    descriptor is taken too, try again without a rest. So they wait in the queue of the system.
-    ``paused`` is called each time that happens, not more often than every ``pause`` seconds.
+    Twisted alone would close new connections silently, with log lines for each, or, without its
+    reserve descriptor, try to accept without a pause. With this, they wait in the system's queue.
+
+    :param port: Twisted's listening port; other kinds than TCP and Unix are left as they are.
+    :param clock: provides IReactorTime.
+    :param paused: called at each pause.
+    :param pause: seconds of a pause.
     """
     if not isinstance(port, tcp.Port):
         return
@@ -149,7 +157,7 @@ def accept_while_possible(
     def accept_if_possible() -> None:
         free = _free_descriptor()
         if free is not None:
-            # What it may accept at once is not more than there are descriptors, in all likelihood.
+            # Twisted should not try to accept more connections than there are free descriptors.
             port.numberAccepts = max(1, min(port.numberAccepts, descriptor_limit() - free))
             accept()
         else:
@@ -161,7 +169,7 @@ def accept_while_possible(
 
 
 def _free_descriptor() -> int | None:
-    """The number that the next file or connection would get, 0 if that cannot be known."""
+    """The number of the next file descriptor; None if none is free, 0 if that is unknown."""
     try:
         number = os.open(os.devnull, os.O_RDONLY)
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Telnet commands among the bytes: taken out, answered where an answer is waited for.
+"""Takes telnet commands out of the received bytes, and answers those that need an answer.
 
-Pure: bytes in, bytes and signals out. Rules from RFC 854 (commands), RFC 1143 (never answer
-an option that needs no answer) and RFC 860 (TIMING-MARK). No option is ever agreed to. The cost
-is linear in the bytes, and low for commands that are repeated.
+Pure: bytes in, bytes and signals out. The rules are from RFC 854 (commands), RFC 1143 (never
+answer an option that needs no answer) and RFC 860 (TIMING-MARK). The filter never agrees to an
+option. Its time is linear in the bytes, and low for repeated commands.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _DONT, _DO, _WONT, _WILL, _SB = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA
 _EL, _EC, _AYT, _IP = 0xF8, 0xF7, 0xF6, 0xF4
 TIMING_MARK = 0x06
 
-#: Bytes of a subnegotiation; none that we would need has more.
+#: Bytes of a subnegotiation, at most; the usual ones are shorter.
 SUBNEGOTIATION_LIMIT = 512
 
-#: Commands that cost as much as a line.
+#: The number of commands that together cost as much as one line.
 COMMANDS_A_LINE = 64
 
 
@@ -40,38 +40,39 @@ _SIGNALS = {
 
 #: Commands of two bytes without an effect here, such as NOP and the data mark (DM).
 _NO_EFFECT = re.compile(rb"(?:\xff[^\xf4\xf6-\xf8\xfa-\xff])+")
-#: WONT and DONT, which need no answer as no option is ever agreed to.
+#: WONT and DONT, which need no answer because the filter never agrees to an option.
 _UNANSWERED = re.compile(rb"(?:\xff[\xfc\xfe].)+", re.DOTALL)
 #: WILL and DO, which ask for an answer.
 _OFFERS = re.compile(rb"(?:\xff[\xfb\xfd].)+", re.DOTALL)
-#: A doubled IAC within a subnegotiation is the byte itself, and ends nothing.
+#: A doubled IAC within a subnegotiation is the byte 0xFF, and does not end it.
 _SUBNEGOTIATION = re.compile(rb"\xff\xfa(?:[^\xff]|\xff[^\xf0])*\xff\xf0")
 
 
 class SubnegotiationTooLong(Exception):
-    """The other side began a subnegotiation and does not end it."""
+    """A subnegotiation has more than :data:`SUBNEGOTIATION_LIMIT` bytes."""
 
 
 class TelnetFilter:
     """Takes the telnet commands out of one connection's bytes.
 
-    The byte 0xFF never occurs in UTF-8: without one, and with :attr:`inside` false, bytes
-    need not go through here.
+    The byte 0xFF never occurs in UTF-8. So while :attr:`inside` is false, bytes without 0xFF need
+    no filter.
     """
 
     def __init__(self) -> None:
-        self._command = b""  # the beginning of one that is not complete
+        self._command = b""  # the beginning of an incomplete command
         self._refused: set[tuple[int, int]] = set()
         self._taken = 0
 
     @property
     def inside(self) -> bool:
-        """Whether the bytes so far end within a command."""
+        """Whether the last bytes ended within a command."""
         return bool(self._command)
 
     def feed(self, data: bytes) -> tuple[list[bytes | Signal], bytes]:
-        """The text and the signals among ``data``, in their order, and what to answer.
+        """Filter ``data``, the next bytes of the connection.
 
+        :returns: the text and the signals in their order, and the bytes to answer.
         :raises SubnegotiationTooLong: the connection should be closed.
         """
         found: list[bytes | Signal] = []
@@ -107,12 +108,16 @@ class TelnetFilter:
         return found, bytes(answer)
 
     def take_cost(self) -> int:
-        """How many lines the commands since the last call are worth to flood control."""
+        """The cost of the commands since the last call, in lines, for flood control."""
         lines, self._taken = divmod(self._taken, COMMANDS_A_LINE)
         return lines
 
     def _run(self, data: bytes, at: int, answer: bytearray) -> int:
-        """Take commands of one kind that follow each other, however many; returns their end."""
+        """Take a run of commands of one kind from ``data``; returns the index of its end.
+
+        :param at: the index of the first command.
+        :param answer: gets the answers.
+        """
         run = _NO_EFFECT.match(data, at)
         if run is not None:
             self._taken += (run.end() - at) // 2
@@ -126,8 +131,7 @@ class TelnetFilter:
         return run.end()
 
     def _refuse(self, offers: bytes, answer: bytearray) -> None:
-        # Each timing mark is waited for; any other option is refused once, so that no loop
-        # can arise.
+        # A client waits for each timing mark; any other option is refused once, to avoid loops.
         refused = self._refused
         for offer in zip(offers[1::3], offers[2::3], strict=True):
             verb, option = offer
@@ -136,7 +140,7 @@ class TelnetFilter:
                 answer += bytes((IAC, _WONT if verb == _DO else _DONT, option))
 
     def _length(self, data: bytes, at: int) -> int:
-        """Bytes of the command at ``at``; 0 if it is not complete."""
+        """The length of the command at index ``at``, in bytes; 0 if it is incomplete."""
         left = len(data) - at
         if left < 2:
             return 0

@@ -1,11 +1,10 @@
-"""Whether the other side of a connection is still there, where neither a read nor a write tells.
+"""Finds peers that are gone when neither a read nor a write of the connection shows it.
 
-A connection that is held is not read, and so its end goes unnoticed: a few times a second it is
-looked for. Meanwhile a held connection is read a little further, so that a request to drop what
-waits is found behind it. And a peer whose system is gone without a word is found by the time
-since anything was heard from it: keepalive and retransmission each have a limit of their own in
-the system, and one begins when the other is nearly over, so that together they take twice as
-long.
+A held connection is not read, so its end would go unnoticed: this module checks its socket twice
+per second. It also lets a held connection read a little further, to find a request to cancel
+behind the waiting lines. And it finds a peer whose system has died by the seconds since its last
+packet: the system's own limits, of keepalive and of retransmission, can follow each other and
+together take twice as long. This module must not know sessions or lines.
 """
 
 from __future__ import annotations
@@ -17,32 +16,32 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from twisted_chat.net.sockets import DEAD_AFTER, state_of, take_error
 
-#: Seconds from one look at the connections that are held to the next.
+#: Seconds between two looks at the held connections.
 LOOK_INTERVAL = 0.5
 
-#: Looks in which every connection has its turn to be asked when it was heard from.
+#: Looks within which every open connection is checked once for its peer's silence.
 ROUND = 8
 
-#: Seconds without a sign of life after which a peer is gone. Keepalive has asked it five times by
-#: then; with the time of a round, it is found within :data:`DEAD_AFTER`.
+#: Seconds of silence after which a peer counts as gone. Keepalive has sent it five probes by then.
+#: With the time of a round, a dead peer is found within :data:`DEAD_AFTER`.
 UNHEARD_LIMIT = DEAD_AFTER - 5
 
 
 class Watched(Protocol):
-    """A connection, as it is watched."""
+    """A connection that can be watched."""
 
     @property
     def handle(self) -> object:
-        """Its socket; anything else if it has none."""
+        """The connection's socket; any other object if it has none."""
 
     def look_ahead(self) -> None:
-        """Read a little further, if that is bounded."""
+        """Read a little further, within the limit of bytes to read ahead."""
 
     def hung_up(self, error: int) -> None:
-        """Nothing can be sent any more. ``error`` is the system's, if nobody was told yet, or 0."""
+        """Close: nothing can be sent any more. ``error`` is the pending ``errno``, or 0."""
 
     def vanished(self) -> None:
-        """The other side's system has been silent for too long."""
+        """Cut off the peer: its system has been silent for too long."""
 
 
 class Watch:
@@ -55,22 +54,22 @@ class Watch:
         self._timer: IDelayedCall | None = None
 
     def open(self, connection: Watched) -> None:
-        """There is a new connection."""
+        """Watch a new connection for its peer's silence."""
         if state_of(connection.handle) is not None:
             self._open[connection] = None
             self._set_timer()
 
     def hold(self, connection: Watched) -> None:
-        """It is not read any more."""
+        """Watch ``connection`` for its end too: it is held, and not read any more."""
         self._held[connection] = None
         self._set_timer()
 
     def release(self, connection: Watched) -> None:
-        """It is read again."""
+        """Stop watching ``connection`` for its end: it is read again."""
         self._held.pop(connection, None)
 
     def close(self, connection: Watched) -> None:
-        """It is gone."""
+        """Stop watching ``connection``, which is gone."""
         self._held.pop(connection, None)
         self._open.pop(connection, None)
         if not (self._held or self._open) and self._timer is not None:

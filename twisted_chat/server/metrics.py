@@ -21,7 +21,8 @@ from twisted.internet.interfaces import IDelayedCall
 
 from twisted_chat import __version__
 from twisted_chat.core.changes import Failed, Outcome, Saved
-from twisted_chat.journal.group_commit import QUEUE_LIMIT, GroupCommitJournal
+from twisted_chat.core.journal import Journal
+from twisted_chat.journal.group_commit import QUEUE_LIMIT
 from twisted_chat.net.connection import ChatFactory
 from twisted_chat.net.outbox import Outbox
 from twisted_chat.net.pages import TEXT, Content, Pages
@@ -41,7 +42,7 @@ _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 class _Looked(Collector):
     """The figures that can be looked up, on the reactor's thread."""
 
-    def __init__(self, factory: ChatFactory, journal: GroupCommitJournal) -> None:
+    def __init__(self, factory: ChatFactory, journal: Journal) -> None:
         self._factory = factory
         self._journal = journal
 
@@ -81,7 +82,7 @@ def _counter(name: str, help: str, value: float) -> Metric:
 class Metrics:
     """All figures of one service. ``journal.measured`` becomes ours."""
 
-    def __init__(self, reactor: Any, factory: ChatFactory, journal: GroupCommitJournal) -> None:
+    def __init__(self, reactor: Any, factory: ChatFactory, journal: Journal) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_Looked(factory, journal))
         ProcessCollector(registry=self.registry)

@@ -38,6 +38,7 @@ from twisted_chat.core.errors import (
     TLSMissing,
     WrongSetting,
 )
+from twisted_chat.core.journal import Journal
 from twisted_chat.core.names import ALWAYS_RESERVED, Reserved
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.journal.group_commit import GroupCommitJournal
@@ -120,7 +121,7 @@ class ChatService(Service):
         """With ``read_again``, which raises :class:`CannotStart`, SIGHUP has the settings read
         again. ``notifier`` tells the service manager how we are.
         """
-        self._journal = GroupCommitJournal(
+        self._journal: Journal = GroupCommitJournal(
             partial(Store, settings.database, settings.durability),
             reactor.callFromThread,
             partial(reactor.callLater, 0),

@@ -1,1 +1,1 @@
-"""The log in SQLite: its files, its schema, its rows."""
+"""The log in SQLite: its files, its schema, its rows. It must not know queues or sessions."""

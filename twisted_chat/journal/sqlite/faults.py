@@ -1,4 +1,4 @@
-"""What goes wrong in SQLite, as Python tells it."""
+"""The exceptions by which Python reports SQLite's faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SQLITE_FAULTS = (sqlite3.Error, MemoryError, UnicodeDecodeError)
 
 
 def reason_of(fault: object) -> str:
-    """Why it failed, in SQLite's words, for one of :data:`SQLITE_FAULTS`."""
+    """The reason of ``fault``, one of :data:`SQLITE_FAULTS`, in SQLite's words."""
     if isinstance(fault, UnicodeDecodeError):
         return fault.object.decode(errors="backslashreplace")
     if isinstance(fault, MemoryError):

@@ -1,7 +1,7 @@
-"""The files of a database: for their owner alone, held by one server, and still in their place.
+"""The files of a database: private to their owner, locked by one server, and still in their place.
 
-Nothing here opens the database itself while SQLite has it open: closing any other descriptor of
-that file would drop the locks that SQLite holds on it (SQLite, "How To Corrupt", section 2.2).
+This module must not open the database itself while SQLite has it open: closing any other descriptor
+of that file would drop SQLite's locks on it (SQLite, "How To Corrupt", section 2.2).
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from contextlib import suppress
 from twisted_chat.core.errors import DatabaseInUse, DatabaseUnusable
 from twisted_chat.i18n.language import N_
 
-#: What SQLite keeps beside a database, by what is added to its name.
+#: The suffixes of the files that SQLite keeps beside a database.
 COMPANIONS = ("-wal", "-shm", "-journal")
 
-#: Mode of a file that its owner alone can read and write.
+#: The mode of a file that only its owner can read and write.
 PRIVATE = 0o600
 
-#: Why nothing is saved once a file of the database is not in its place any more.
+#: Why nothing is saved once a file of the database is no longer in its place.
 MISPLACED = N_("the database was deleted or replaced while the server was running")
 
-#: Why nothing is saved once the database is as large as it may be.
+#: Why nothing is saved once the database has its maximum size.
 CEILING_REACHED = N_("the database has reached the size that --max-database allows")
 
 _log = logging.getLogger(__name__)
 
 
 def make_private(path: str) -> bool:
-    """Make a file at ``path`` that its owner alone can read, whatever the umask is; returns
-    whether it was made. One that exists already is left as it is, but for others' rights to it.
+    """Create a file at ``path`` that only its owner can read and write, whatever the umask is.
 
-    SQLite gives the files beside a database the rights that the database has.
+    Returns whether it was created. If it exists already, only other users' rights are removed.
+    SQLite gives the files beside a database the database's rights.
 
-    :raises OSError: it cannot be made.
+    :raises OSError: it cannot be created.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
@@ -44,14 +44,14 @@ def make_private(path: str) -> bool:
         tighten(path)
         return False
     try:
-        os.fchmod(descriptor, PRIVATE)  # the umask can have taken some of the owner's rights
+        os.fchmod(descriptor, PRIVATE)  # the umask may have removed rights of the owner
     finally:
         os.close(descriptor)
     return True
 
 
 def tighten(path: str) -> None:
-    """Take from everybody but its owner the rights to the file at ``path``, if there is one."""
+    """Remove the rights of everybody but the owner to the file at ``path``, if it exists."""
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
         if not mode & 0o077:
@@ -66,26 +66,27 @@ def tighten(path: str) -> None:
 
 
 class Lock:
-    """Holds a database for this process, until :meth:`release` or the end of the process.
+    """Locks a database for this process, until :meth:`release` or the end of the process.
 
-    A file beside the database, removed on release. Whoever finds that the file which they have
-    locked is not the one at its path any more begins again: so never two hold it.
+    The lock is on a file beside the database, which is removed on release. A process that has
+    locked a file which is no longer at that path tries again, so that no two processes hold the
+    lock.
     """
 
     def __init__(self, path: str) -> None:
         """Lock the database at ``path``.
 
-        :raises DatabaseInUse: another process has.
-        :raises DatabaseUnusable: there can be no file beside it.
+        :raises DatabaseInUse: another process has locked it.
+        :raises DatabaseUnusable: the file beside it cannot be created or written.
         """
-        # By its real path: a link to the database is the same database.
+        # The real path, as a link to the database is the same database.
         self._path = f"{os.path.realpath(path)}.lock"
         try:
             while True:
                 self._descriptor = self._open(path)
                 if _identity(self._path) == _identity(self._descriptor):
                     break
-                os.close(self._descriptor)  # it was released, and removed, a moment ago
+                os.close(self._descriptor)  # another process released and removed it just now
             try:
                 os.fchmod(self._descriptor, PRIVATE)
                 os.ftruncate(self._descriptor, 0)
@@ -109,38 +110,38 @@ class Lock:
 
     @property
     def is_held(self) -> bool:
-        """Whether the file that is locked is still the one that another server would try."""
+        """Whether the locked file is still at the path at which another server would try."""
         return _identity(self._path) == _identity(self._descriptor)
 
     def release(self) -> None:
-        """Let another process have the database, and leave no file."""
+        """Release the lock, and remove its file."""
         if self.is_held:
             with suppress(OSError):
-                os.unlink(self._path)  # before the lock ends: afterwards it may be somebody else's
+                os.unlink(self._path)  # before the lock ends: later it may be another process's
         os.close(self._descriptor)
 
 
 class Place:
-    """Where the files of an open database are: whether those at their paths are still the same.
+    """Finds out whether the files at the paths of an open database are still the same.
 
-    What is written to a file that was deleted or replaced is gone when the process ends.
+    Data written to a file that was deleted or replaced is lost when the process ends.
     """
 
     def __init__(self, database: str) -> None:
-        """For the database with the real path ``database``, which a connection has open."""
+        """``database`` is the real path; a connection must have it open."""
         self._paths = (database, *(f"{database}{suffix}" for suffix in ("-wal", "-shm")))
         self._identities = self._look()
 
     def is_kept(self) -> bool:
-        """Whether every file is where it was. It takes a few microseconds."""
+        """Whether every file is still in its place. This takes a few microseconds."""
         return self._look() == self._identities
 
     def log_was_replaced(self) -> bool:
-        """Whether another file has the place of the write-ahead log."""
+        """Whether another file is in the place of the write-ahead log."""
         return _identity(self._paths[1]) not in (self._identities[1], None)
 
     def remove_companions(self) -> None:
-        """Remove what SQLite kept beside the database, where it is still what was there."""
+        """Remove SQLite's files beside the database that are still in their place."""
         for path, identity in list(zip(self._paths, self._identities, strict=True))[1:]:
             if _identity(path) == identity:
                 with suppress(OSError):
@@ -151,7 +152,7 @@ class Place:
 
 
 def log_size(database: str) -> int:
-    """Bytes of the write-ahead log of the database with the real path ``database``."""
+    """Bytes of the write-ahead log of the database with the real path ``database``; 0 if none."""
     try:
         return os.stat(f"{database}-wal").st_size
     except OSError:
@@ -159,7 +160,7 @@ def log_size(database: str) -> int:
 
 
 def _identity(file: str | int) -> tuple[int, int] | None:
-    """What tells a file from every other one, whatever it is called; None if it is not there."""
+    """Device and inode of a path or a descriptor, which identify the file; None if not found."""
     try:
         status = os.stat(file)
     except OSError:

@@ -1,7 +1,7 @@
-"""What keeps a log from taking entries that SQLite would take: its files are gone, or too large.
+"""Keeps entries from being written to files that are out of their place, or have the maximum size.
 
-It is asked before each group is written, on the writer thread; the log of the server is told once
-of what is wrong, and once when that is over.
+The guard is asked before each group is written, on the writer thread. It logs each obstacle once,
+and once when it is over. It must not know SQL.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from typing import Protocol
 from twisted_chat.core.changes import Draft
 from twisted_chat.journal.sqlite.files import CEILING_REACHED, MISPLACED
 
-#: Bytes of the database, more or less, that an entry needs besides its text, and for each
-#: character of the text: in the table and its indexes, in the search index, in the log of writes.
+#: Approximate bytes that an entry needs besides its text, and for each character of its text, in
+#: the table and its indexes, the search index and the write-ahead log.
 ENTRY_BYTES = 500
 CHARACTER_BYTES = 4
 
-#: A text has at most so many characters.
+#: The most characters of a text.
 _LONGEST = 4096
 
-#: Parts of the ceiling at which the operator is told; and below which that begins anew.
+#: Parts of the maximum size at which warnings are logged; the part below which that begins again.
 WARNINGS = (0.8, 0.9)
 QUIET = 0.75
 
-#: Part of the ceiling that must be free before the operator is told that it is over.
+#: The part of the maximum size that must be free before entries count as saved again.
 ROOM = 0.01
 
-#: Seconds from one attempt to make the write-ahead log shorter to the next.
+#: Seconds between two attempts to shorten the write-ahead log.
 SHORTENING_INTERVAL = 0.1
 
-#: Seconds for which a size that nobody limits is good enough.
+#: Seconds between two measurements of a size that is not limited.
 SIZE_INTERVAL = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 class Guarded(Protocol):
-    """What is asked of a :class:`twisted_chat.journal.sqlite.store.Store`."""
+    """The part of a :class:`twisted_chat.journal.sqlite.store.Store` that the guard uses."""
 
     path: str
 
@@ -54,27 +54,32 @@ class Guarded(Protocol):
 
 
 class Guard:
-    """Of one open log. ``clock`` gives seconds that never go backwards."""
+    """The guard of one open log.
+
+    :param store: the log.
+    :param clock: returns seconds that never go backwards.
+    :param most: the maximum size in bytes; 0 is no limit.
+    """
 
     def __init__(
         self, store: Guarded, clock: Callable[[], float] = time.monotonic, *, most: int = 0
     ) -> None:
         self._store = store
         self._clock = clock
-        #: Bytes that the database may have; 0 is any number. It can change at any time.
+        #: The maximum size in bytes; 0 is no limit. It can change at any time.
         self.most = most
-        #: Bytes that it had at last.
+        #: The size in bytes when it was last measured.
         self.size = store.size()
-        #: Why nothing is saved now; empty if there is nothing. In English.
+        #: Why nothing is saved now, in English; "" if entries are saved.
         self.obstacle = ""
         self._warned = 0.0
         self._shortened = -SHORTENING_INTERVAL
         self._measured = clock()
 
     def allows(self, drafts: Sequence[Draft]) -> tuple[int, str]:
-        """How many of ``drafts`` can be written, the first ones; and if none, why not.
+        """How many of ``drafts``, from the first, can be written; and the reason if it is none.
 
-        Some need less space than is assumed: after those that are allowed, others may fit too.
+        Drafts may need less space than assumed: ask again for the rest after writing those.
         """
         if not self._is_in_place():
             self._stop(
@@ -98,7 +103,7 @@ class Guard:
         return allowed, ""
 
     def look(self) -> None:
-        """See whether an obstacle is gone: entries were removed, say, or more is allowed."""
+        """Find out whether an obstacle is over, for example because entries were removed."""
         self.size = self._store.size()
         if self._space() < _needed(_LONGEST):
             self._store.shorten_log()
@@ -111,7 +116,7 @@ class Guard:
 
     def _go_on(self) -> None:
         if self.obstacle == CEILING_REACHED and self._space() < self.most * ROOM:
-            return  # a short line may find a place, but hardly the next
+            return  # there may be space for a short entry, but hardly for the next
         if self.obstacle:
             self.obstacle = ""
             _log.warning("messages are saved again")

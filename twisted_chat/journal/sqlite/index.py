@@ -1,7 +1,7 @@
-"""The search index in SQLite: filled in steps behind the commits, made anew where it is damaged.
+"""The search index in SQLite: filled in steps behind the commits, and made anew if it is damaged.
 
-All that is in it can be made again of the entries. So whatever is wrong with it stops neither
-commits nor the removal of old entries. Blocking; it belongs to the writer's connection.
+It can always be made anew from the entries. So its damage stops neither commits nor the removal of
+old entries. Blocking; it belongs to the writer's connection.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 from twisted_chat.journal import search
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 
-#: The table of FTS5, and those in which FTS5 keeps what is in it (SQLite, "FTS5", section 9).
+#: The FTS5 table, and the tables in which FTS5 keeps its contents (SQLite, "FTS5", section 9).
 TABLE = "entry_text"
 SHADOWS = tuple(f"{TABLE}_{name}" for name in ("data", "idx", "content", "docsize", "config"))
 
-#: As in file 2 of the schema, which does not change any more.
+#: The same statement as in file 2 of the schema, which does not change any more.
 _CREATE = (
     "CREATE VIRTUAL TABLE entry_text USING fts5 (\n"
     "    room, text, content = '', tokenize = 'ascii'\n)"
@@ -28,16 +28,16 @@ _CREATE_INDEXED = (
     "CREATE TABLE indexed (entry INTEGER NOT NULL, version INTEGER NOT NULL DEFAULT 0)"
 )
 
-#: Bytes of texts after which a step of the index ends: a step takes about 50 ms at most.
+#: Bytes of texts after which a step of the index ends; a step takes at most about 50 ms.
 STEP_BYTES = 200_000
 
-#: What SQLite says when it is not the index that fails.
+#: Parts of SQLite's messages for faults that are not the index's.
 _SURROUNDINGS = ("locked", "full", "I/O", "readonly", "memory", "interrupted", "unable to open")
 
 _INSERT = "INSERT INTO entry_text (rowid, room, text) VALUES (?, ?, ?)"
 _DELETE = "INSERT INTO entry_text (entry_text, rowid, room, text) VALUES ('delete', ?, ?, ?)"
 
-#: As bytes: what is damaged may not be UTF-8, and must not hold up the rest.
+#: Texts as bytes: a damaged text that is not UTF-8 must not keep the rest from being indexed.
 _NEXT = """
     SELECT id, room, CAST(text AS BLOB) FROM entry WHERE id > ? ORDER BY id LIMIT ?
 """
@@ -46,15 +46,15 @@ _log = logging.getLogger(__name__)
 
 
 class IndexDamaged(Exception):
-    """The index is not what it must be; the reason is SQLite's."""
+    """The index is damaged; the argument is the reason, in SQLite's words."""
 
 
 @contextmanager
 def using_index() -> Iterator[None]:
-    """Inside, what fails is the index, unless it is the disk or a lock.
+    """A context in which SQLite's faults count as damage of the index, but for disk and locks.
 
-    :raises IndexDamaged: it is the index.
-    :raises sqlite3.Error: it is not.
+    :raises IndexDamaged: the index is damaged.
+    :raises sqlite3.Error: the disk, a lock or the like is at fault.
     """
     try:
         yield
@@ -65,7 +65,11 @@ def using_index() -> Iterator[None]:
 
 
 class SearchIndex:
-    """The index behind ``connection``; ``transaction()`` is a context that is one transaction."""
+    """The search index of a database.
+
+    :param connection: the writer's connection.
+    :param transaction: ``transaction()`` is a context manager for one transaction.
+    """
 
     def __init__(
         self,
@@ -74,15 +78,15 @@ class SearchIndex:
     ) -> None:
         self._connection = connection
         self._transaction = transaction
-        #: How often it was made anew since the start.
+        #: The number of times that the index was made anew since the start.
         self.made_anew = 0
-        #: Whether the last step ended before all was indexed.
+        #: Whether the last step may have left entries that are not indexed.
         self.has_more = False
 
     def prepare(self) -> None:
-        """Make the index anew if other rules for words made it, or if it cannot be read.
+        """Make the index anew if it has tokens by other rules, or if it cannot be read.
 
-        :raises sqlite3.Error: it could not be.
+        :raises sqlite3.Error: that failed.
         """
         try:
             with using_index():
@@ -97,7 +101,7 @@ class SearchIndex:
             self._connection.execute("UPDATE indexed SET version = ?", (search.VERSION,))
 
     def behind(self) -> int:
-        """How many entries are not in the index."""
+        """The number of entries that are not in the index."""
         try:
             position, _ = self._state()
         except IndexDamaged:
@@ -106,7 +110,7 @@ class SearchIndex:
         return int(count)
 
     def percent(self) -> int:
-        """How much of the log is in the index, in percent."""
+        """The part of the log that is in the index, in percent."""
         try:
             position, _ = self._state()
         except IndexDamaged:
@@ -115,9 +119,9 @@ class SearchIndex:
         return int(100 * position // last)
 
     def bring_on(self, limit: int) -> int:
-        """Index up to ``limit`` more entries, or fewer if they are long; returns how many.
+        """Index up to ``limit`` more entries, or fewer if they are long; returns their number.
 
-        :raises sqlite3.Error: nothing was done.
+        :raises sqlite3.Error: no entry was indexed.
         """
         try:
             return self._step(limit)
@@ -146,17 +150,20 @@ class SearchIndex:
         return len(rows)
 
     def forget(self, room: int, texts: Sequence[tuple[int, Any]]) -> None:
-        """Take entries of ``room``, of each its id and text, out of the index; in a transaction.
+        """Remove entries from the index, within a transaction.
 
+        :param room: the id of their room.
+        :param texts: the id and the text of each entry.
         :raises IndexDamaged: the transaction must be rolled back, and the index made anew.
         """
         position, _ = self._state()
         self._write(_DELETE, [_document(id, room, text) for id, text in texts if id <= position])
 
     def make_anew(self, reason: str | None) -> None:
-        """Empty the index, whatever is in it; the steps will fill it. ``reason`` is the damage.
+        """Empty the index; later steps fill it again.
 
-        :raises sqlite3.Error: it is as it was.
+        :param reason: the damage, for the server's log; None if the rules for tokens have changed.
+        :raises sqlite3.Error: the index was not changed.
         """
         if reason is None:
             _log.warning("the search index is made anew, by new rules for words")
@@ -173,7 +180,7 @@ class SearchIndex:
     def _drop(self) -> None:
         try:
             self._connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
-        except SQLITE_FAULTS:  # FTS5 must read it before it can drop it
+        except SQLITE_FAULTS:  # FTS5 cannot drop a table that it cannot read
             self._connection.execute("PRAGMA writable_schema = ON")
             try:
                 self._connection.execute("DELETE FROM sqlite_schema WHERE name = ?", (TABLE,))
@@ -185,15 +192,15 @@ class SearchIndex:
     def _write(self, statement: str, rows: Sequence[tuple[int, str, str]]) -> None:
         with using_index():
             self._connection.executemany(statement, rows)
-            # FTS5 keeps what is new in memory until here: what fails, fails here and not in the
-            # commit, where nobody would know what has failed.
+            # FTS5 keeps new rows in memory. A savepoint makes it write them, so that a fault shows
+            # here, and not in the commit, where it could not be told from other faults.
             self._connection.execute("SAVEPOINT written")
             self._connection.execute("RELEASE written")
 
     def _state(self) -> tuple[int, int]:
-        """The id of the last entry in the index, and the rules that made it.
+        """The id of the last entry in the index, and the version of the rules for its tokens.
 
-        :raises IndexDamaged: that is not known.
+        :raises IndexDamaged: they cannot be read.
         """
         with using_index():
             row = self._connection.execute("SELECT entry, version FROM indexed").fetchone()
@@ -208,6 +215,6 @@ class SearchIndex:
 
 
 def _document(id: int, room: int, text: object) -> tuple[int, str, str]:
-    """An entry as it is indexed."""
+    """The row of the index for an entry."""
     given = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
     return id, search.room_token(room), search.segmented(given)

@@ -1,4 +1,7 @@
-"""The rows of those who can come back after a restart of the server. Blocking."""
+"""The rows of people who can come back after a restart of the server. Blocking.
+
+This module must not know for how long they are kept.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,9 @@ _Ignored = tuple[tuple[str, str], ...]
 def write(
     connection: sqlite3.Connection, people: Iterable[KeptPerson], forgotten: Iterable[bytes]
 ) -> None:
-    """Within a transaction: write ``people``, and remove the authors ``forgotten``.
+    """Write ``people``, and remove those with the author keys ``forgotten``.
 
-    :raises sqlite3.Error: nothing was done.
+    :raises sqlite3.Error: the caller must roll its transaction back.
     """
     rows = [
         (
@@ -40,7 +43,10 @@ def write(
 
 
 def read(connection: sqlite3.Connection) -> list[KeptPerson]:
-    """All of them; a row that cannot be understood is left out."""
+    """All people; rows that cannot be decoded are left out.
+
+    :raises sqlite3.Error: the table cannot be read.
+    """
     found = []
     for author, code, nickname, language, timestamps, rooms, ignored in connection.execute(_SELECT):
         try:

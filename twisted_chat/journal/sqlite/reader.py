@@ -1,4 +1,7 @@
-"""Reading what is committed, in a connection that cannot write. Blocking, and without threads."""
+"""Reads committed entries, over a connection that cannot write. Blocking, and without threads.
+
+The exception is a log in memory, which has only one connection.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from twisted_chat.core.journal import Found
 from twisted_chat.journal import search
 from twisted_chat.journal.sqlite.index import using_index
 
-#: Snippets after which a search pauses, and for how many seconds: so the reactor's thread need not
-#: wait until the interpreter takes its lock away from the one that searches.
+#: Snippets after which a search pauses, and the seconds of the pause: so the reactor's thread need
+#: not wait until the interpreter takes its lock from the search thread.
 PAUSE_EVERY = 10
 PAUSE = 0.0002
 
@@ -41,13 +44,16 @@ _SELECT = """
 
 
 class Reader:
-    """Runs of entries, oldest first."""
+    """Reads runs of entries, oldest first, and searches them.
+
+    With ``shared``, the connection is not closed. All methods may raise :class:`sqlite3.Error`.
+    """
 
     def __init__(self, connection: sqlite3.Connection, shared: bool = False) -> None:
         self._connection = connection
         self._shared = shared
-        #: A thread holds it while it reads, if another one may close the log meanwhile: to close a
-        #: connection that runs a statement crashes the interpreter.
+        #: A thread must hold it while it reads if another thread may close the reader: closing a
+        #: connection while it runs a statement crashes the interpreter.
         self.in_use = threading.Lock()
 
     def after(self, room: str, after: int, through: int, limit: int) -> list[Entry]:
@@ -66,8 +72,10 @@ class Reader:
         return _entries(room, rows)[::-1]
 
     def common(self, positions: Mapping[str, int], end: float) -> dict[str, int]:
-        """How much of what a client saw, up to ``positions``, is the same here: the number of the
-        last such entry of each room, where ``end`` is what :meth:`.Runs.common` says.
+        """For each room, the number of the last entry that this log and a client have in common.
+
+        :param positions: for each room, the number of the last entry that the client saw.
+        :param end: the result of :meth:`.Runs.common`.
         """
         return {room: self._common(room, number, end) for room, number in positions.items()}
 
@@ -79,7 +87,7 @@ class Reader:
             return 0
         id, base, last = row
         if number <= base:
-            return number  # all that is kept comes after it
+            return number  # all entries that are kept come after it
 
         def is_common(number: int) -> bool:
             entry = self._connection.execute(
@@ -89,7 +97,7 @@ class Reader:
 
         if number <= last and (end == math.inf or is_common(number)):
             return number
-        # The last number for which that holds is from low on, and before high.
+        # Bisect: the last common number is low or more, and less than high.
         low, high = base, min(number, last + 1)
         while high - low > 1:
             middle = (low + high) // 2
@@ -104,9 +112,10 @@ class Reader:
         without: Collection[bytes] = (),
         hidden: Collection[str] = (),
     ) -> list[Entry]:
-        """The latest ``limit`` entries that hold all of ``words``, the latest first, but for those
-        of the authors ``without`` and those in the rooms ``hidden``.
+        """The latest ``limit`` entries that contain all of ``words``, the latest first.
 
+        :param room: the only room to search; None: all rooms but those in ``hidden``.
+        :param without: author keys whose entries are left out.
         :raises IndexDamaged: the index cannot be read.
         """
         id = None
@@ -122,7 +131,7 @@ class Reader:
         values: list[str | bytes] = [*without]
         if hidden:
             conditions += _NOT_IN
-            values.append(json.dumps([*hidden]))  # there may be more than SQLite has variables
+            values.append(json.dumps([*hidden]))  # there may be more rooms than SQLite's variables
         with using_index():
             found = self._connection.execute(
                 _FOUND.format(conditions), (wanted, *values, limit)
@@ -140,7 +149,7 @@ class Reader:
         without: Collection[bytes] = (),
         hidden: Collection[str] = (),
     ) -> Found:
-        """What :meth:`search` gives, with a snippet of each entry."""
+        """The result of :meth:`search`, with a snippet of each entry."""
         entries = self.search(words, room, limit, without, hidden)
         snippet = search.snippets(words)
         snippets = []
@@ -151,11 +160,11 @@ class Reader:
         return Found(tuple(entries), tuple(snippets))
 
     def interrupt(self) -> None:
-        """End a search that runs on another thread: it raises :class:`sqlite3.OperationalError`."""
+        """Make a search that runs on another thread raise :class:`sqlite3.OperationalError`."""
         self._connection.interrupt()
 
     def close(self) -> None:
-        """Close the connection; one that is in use stays open."""
+        """Close the connection, unless it is in use."""
         if self._shared or not self.in_use.acquire(blocking=False):
             return
         try:

@@ -1,7 +1,7 @@
-"""The log in SQLite: open, write a group, read a run. Blocking, and without threads of its own.
+"""The log in SQLite: opens it, writes groups, removes old entries. Blocking, and without threads.
 
-One connection writes; readers open their own, read-only. (A second connection that writes
-or checkpoints could meet SQLite's WAL-reset bug, fixed in 3.51.3.)
+One connection writes; readers open read-only connections. (A second connection that writes or
+checkpoints could hit SQLite's WAL-reset bug, fixed in 3.51.3.)
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ from twisted_chat.journal.sqlite.upgrade import (
 Durability = Literal["full", "normal"]
 MEMORY = ":memory:"
 
-#: Pages of the write-ahead log (16 MB) after which it is written back into the database. Under
-#: load, SQLite's own 1000 cost a quarter of the throughput.
+#: Pages of the write-ahead log (16 MB) after which it is written back into the database. SQLite's
+#: default, 1000, costs a quarter of the throughput under load.
 CHECKPOINT = 4000
 
-#: Rooms of which the last number and hash are kept in memory.
+#: The most rooms whose last number and hash are kept in memory.
 HEADS_KEPT = 10_000
 
-#: Seconds that one attempt waits for another process that holds the database locked.
+#: Seconds that one attempt waits while another process holds the database locked.
 BUSY_TIMEOUT = 1.0
 
 _INSERT = """
     INSERT INTO entry (room, number, time, kind, nickname, text, client_id, message_id, hash)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-#: Statements that insert so many rows, the largest first.
+#: Statements to insert several rows, each after its number of rows; the largest first.
 _INSERTS = tuple(
     (size, _INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?, ?)" * (size - 1)) for size in (1000, 100, 10, 1)
 )
@@ -66,7 +66,7 @@ _SELECT_MESSAGE = """
     WHERE client_id = ? AND message_id = ? AND message_id IS NOT NULL
 """
 
-#: A room, with who set its topic as long as that is known.
+#: A room's record, with the nickname that set its topic as long as that entry is kept.
 _ROOM = """
     SELECT name, base, last, topic, CASE WHEN topic = '' THEN '' ELSE coalesce(
         (SELECT nickname FROM entry WHERE entry.room = room.id AND kind = 'topic'
@@ -74,7 +74,7 @@ _ROOM = """
     FROM room
 """
 
-#: What makes a message that comes again known: its author and message id.
+#: The author key and the message id, by which a message that is sent again is recognised.
 MessageKey = tuple[bytes | None, str | None]
 
 _log = logging.getLogger(__name__)
@@ -86,12 +86,12 @@ class _Head(msgspec.Struct):
     id: int
     number: int
     hash: bytes
-    #: The topic that was set in the group at hand, if any.
+    #: The topic that the current group sets, if any.
     topic: str | None = None
 
 
 class _Run(NamedTuple):
-    """A run that begins, and the tokens of those that are forgotten for it."""
+    """The run that begins, and the tokens of the old runs to remove with it."""
 
     row: tuple[bytes, int]
     superfluous: list[bytes]
@@ -101,10 +101,10 @@ class Store:
     """The write connection of one database, and the factory of its readers."""
 
     def __init__(self, path: str, durability: Durability = "full") -> None:
-        """Open the database at ``path``, made if it does not exist; :data:`MEMORY` keeps nothing.
+        """Open the database at ``path``, or create it; with :data:`MEMORY`, nothing is on disk.
 
-        :raises CannotStart: it cannot be opened, is not ours, is newer than this program, or
-            another process serves it.
+        :raises CannotStart: it cannot be opened, is another program's or a newer version's, or is
+            served by another process.
         """
         self.path = path
         self._lock: files.Lock | None = None
@@ -118,13 +118,13 @@ class Store:
                 self._lock = files.Lock(path)
                 self._make_private()
             self._connection = opened.enter_context(closing(_connect(path, durability)))
-            self._heads: dict[str, _Head] = {}  # the last ones used, the latest last
+            self._heads: dict[str, _Head] = {}  # by room, the last used one last
             self.search_index = SearchIndex(self._connection, self._transaction)
             self._prepare_index()
             self.begin_run()
             if not self.in_memory:
                 self._place = files.Place(self._real_path)
-                # Where the files are not ours any more, it holds what is there: see close.
+                # It keeps SQLite from removing files that have taken the place of ours: see close.
                 self._holder = opened.enter_context(closing(self._open_holder()))
             opened.pop_all()
         except BaseException as error:
@@ -136,23 +136,23 @@ class Store:
 
     @property
     def in_memory(self) -> bool:
-        """Whether there is only the one connection, so that readers take turns with the writer."""
+        """Whether there is only one connection, so that readers take turns with the writer."""
         return self.path == MEMORY
 
     def rooms(self) -> list[RoomState]:
-        """The rooms in which anything is kept, with the numbers that are kept and their topic."""
+        """The records of the rooms in which any entry is kept."""
         rows = self._connection.execute(f"{_ROOM} WHERE base < last ORDER BY id")
         return [RoomState(*row) for row in rows]
 
     def room(self, name: str) -> RoomState | None:
-        """What is known of a room, also of one in which nothing is kept any more."""
+        """The record of the room ``name``, even if no entry in it is kept any more."""
         row = self._connection.execute(f"{_ROOM} WHERE name = ?", (name,)).fetchone()
         return None if row is None else RoomState(*row)
 
     def begin_run(self) -> None:
-        """A server starts with this log: clients that knew it earlier can tell.
+        """Begin a run (:mod:`twisted_chat.journal.runs`), as a server starts with this log.
 
-        If that cannot be written now, as the disk is full, it is with the first entries.
+        If it cannot be written now, as when the disk is full, the first group writes it.
         """
         rows = self._connection.execute("SELECT token, entry FROM run ORDER BY number").fetchall()
         (identity,) = self._connection.execute("SELECT identity FROM log").fetchone()
@@ -160,7 +160,7 @@ class Store:
         if not all(isinstance(token, bytes) and isinstance(entry, int) for token, entry in rows):
             raise sqlite3.DatabaseError("the table of its runs is damaged")
         run = (os.urandom(TOKEN_SIZE), max([last] + [entry for _, entry in rows[-1:]]))
-        #: The runs of this log: see :mod:`twisted_chat.journal.runs`.
+        #: The runs of this log, up to the present one.
         self.runs = Runs(identity, [*rows, run])
         self._unwritten_run: _Run | None = _Run(run, superfluous([*rows, run]))
         with suppress(sqlite3.OperationalError):
@@ -173,16 +173,16 @@ class Store:
         )
 
     def commit(self, drafts: Sequence[Draft]) -> list[Saved | Failed]:
-        """Write ``drafts`` in one transaction; on return, those that are saved are on disk.
+        """Write ``drafts`` in one transaction; on return, the saved ones are on disk.
 
-        A draft whose client id and message id are known is not written again.
+        A draft is not written again if the log has an entry with its author and message id.
 
-        :raises sqlite3.Error: none of them is.
+        :raises sqlite3.Error: none of them was saved.
         """
         try:
             return self._write(drafts, None)
         except sqlite3.IntegrityError:
-            # Some message has come before: rare, so that only then each is looked up.
+            # A message was sent again. That is rare, so that drafts are looked up only then.
             return self._write(drafts, self._known(drafts))
 
     def _write(
@@ -222,8 +222,8 @@ class Store:
         return outcomes
 
     def _insert(self, rows: Sequence[tuple[int, Entry]]) -> None:
-        """Insert entries, each with its room's id, in few statements: each statement costs a turn
-        of the interpreter's lock.
+        """Insert entries, each after its room's id, in few statements: each statement releases and
+        takes the interpreter's lock once.
         """
         start = 0
         for size, statement in _INSERTS:
@@ -245,7 +245,7 @@ class Store:
                 start += size
 
     def _known(self, drafts: Sequence[Draft]) -> dict[MessageKey, Entry]:
-        """The entries that some of ``drafts`` were saved as earlier."""
+        """The entries as which some of ``drafts`` were saved earlier."""
         known = {}
         for draft in drafts:
             key = (draft.author, draft.message_id)
@@ -256,7 +256,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All or nothing of what is done inside is on disk afterwards."""
+        """A context for one transaction: afterwards, all its changes are on disk, or none are."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -267,40 +267,40 @@ class Store:
             raise
 
     def people(self) -> list[KeptPerson]:
-        """Those who are kept.
+        """The people who can come back.
 
         :raises sqlite3.Error: they cannot be read.
         """
         return people.read(self._connection)
 
     def keep(self, kept: Iterable[KeptPerson], forgotten: Iterable[bytes]) -> None:
-        """Write those who are ``kept``, and remove the authors ``forgotten``.
+        """Write the people ``kept``, and remove those with the author keys ``forgotten``.
 
-        :raises sqlite3.Error: nothing was done.
+        :raises sqlite3.Error: nothing was changed.
         """
         with self._transaction():
             people.write(self._connection, kept, forgotten)
 
     def unindexed(self) -> int:
-        """How many entries are not in the search index yet."""
+        """The number of entries that are not in the search index yet."""
         return self.search_index.behind()
 
     def index(self, limit: int) -> int:
-        """Bring the search index on by up to ``limit`` entries; returns by how many.
+        """Index up to ``limit`` more entries for searches; returns their number.
 
-        :raises sqlite3.Error: nothing was done.
+        :raises sqlite3.Error: no entry was indexed.
         """
         return self.search_index.bring_on(limit)
 
     def remove_before(self, room: str, time: int, limit: int) -> tuple[int, bool]:
-        """Remove the oldest entries of ``room``, up to ``limit``, that are from before ``time``;
-        returns the last number that is gone, and whether more are left.
+        """Remove up to ``limit`` of the oldest entries of ``room`` that are from before ``time``;
+        returns the number of the last removed entry (0: none), and whether more may be left.
 
-        An entry is no newer than those after it, whatever its time says: the clock was wrong
-        then. The last entry of the log stays, as the ids of entries must go on; of a room in which
-        nothing is left, the record stays, with the last number and hash, which go on too.
+        If an older entry has a later time than a newer one, the clock was wrong, and the earlier
+        time counts. The last entry of the log stays, as the ids of entries must continue. So does
+        the record of an empty room, as its numbers and hashes must continue.
 
-        :raises sqlite3.Error: nothing was done.
+        :raises sqlite3.Error: nothing was removed.
         """
         known = self._known_head(room)
         if known is None:
@@ -325,16 +325,16 @@ class Store:
         except IndexDamaged as damage:
             self.search_index.make_anew(str(damage))
             last = self._remove(head.id, old)
-        # A page a step: execute() would take the first one only.
-        with suppress(*SQLITE_FAULTS):  # the entries are gone; the space can wait for the next time
+        # Each row of this pragma frees one page, and execute() would stop after the first.
+        with suppress(*SQLITE_FAULTS):  # the entries are gone; the space can be freed next time
             self._connection.executescript(f"PRAGMA incremental_vacuum({4 * limit})")
         return last, len(old) == limit
 
     def _has_older(self, head: _Head, time: int, step: int) -> bool:
-        """Whether some entry behind the oldest ``step`` ones of a room is from before ``time``.
+        """Whether an entry behind the oldest ``step`` ones of a room is from before ``time``.
 
-        Not all are looked at: each time twice as far on. So many wrong times are passed over sooner
-        or later, and one at once.
+        Only some entries are examined, in steps that double. So one wrong time does not hold up the
+        removal at all, and a long run of wrong times only for a while.
         """
         (number,) = self._connection.execute(
             "SELECT base FROM room WHERE id = ?", (head.id,)
@@ -349,7 +349,7 @@ class Store:
         return False
 
     def has_before(self, time: int) -> bool:
-        """Whether :meth:`remove_before` would remove anything, from whichever room."""
+        """Whether :meth:`remove_before` would remove any entry, in any room."""
         row = self._connection.execute(
             "SELECT 1 FROM room JOIN entry ON entry.room = room.id AND entry.number = room.base + 1"
             " WHERE entry.time < ? AND entry.id < (SELECT max(id) FROM entry) LIMIT 1",
@@ -358,8 +358,8 @@ class Store:
         return row is not None
 
     def clock_seen(self, now: int) -> int:
-        """The last time at which the clock was believed. Where that is not known: the time of the
-        newest entry, or else ``now``.
+        """The last time at which the clock was believed; if that is unknown, the time of the newest
+        entry, but ``now`` at most; without entries, ``now``. All in microseconds since 1970 UTC.
         """
         row = self._connection.execute("SELECT seen FROM clock").fetchone()
         if row is None:
@@ -369,9 +369,9 @@ class Store:
         return now if row is None else int(row[0])
 
     def see_clock(self, now: int) -> None:
-        """The clock is believed when it says ``now``.
+        """Save that the clock was believed when it said ``now``.
 
-        :raises sqlite3.Error: that is not kept.
+        :raises sqlite3.Error: that was not saved.
         """
         with self._transaction():
             if self._connection.execute("UPDATE clock SET seen = max(seen, ?)", (now,)).rowcount:
@@ -379,7 +379,7 @@ class Store:
             self._connection.execute("INSERT INTO clock VALUES (?)", (now,))
 
     def _remove(self, room: int, old: Sequence[tuple[Any, ...]]) -> int:
-        """Remove the rows ``old``, which are the oldest of ``room``; returns the last number."""
+        """Remove the rows ``old``, the oldest of ``room``; returns the number of the last."""
         *_, (_, last, _, _, last_hash) = old
         with self._transaction():
             self.search_index.forget(room, [(id, text) for id, _, _, text, _ in old])
@@ -394,7 +394,7 @@ class Store:
         return int(last)
 
     def reader(self) -> Reader:
-        """A reader of what is committed; for use on one thread at a time.
+        """A reader of the committed entries, for use on one thread at a time.
 
         :raises sqlite3.Error: it cannot be opened.
         """
@@ -408,15 +408,15 @@ class Store:
         return reader
 
     def copy(self) -> Store:
-        """A log in memory that is as this one is now, as if a backup of it was put back."""
+        """A copy of this log in memory, with a new run, as if a backup was put back."""
         copied = Store(MEMORY)
         self._connection.backup(copied._connection)
         copied.begin_run()
         return copied
 
     def close(self) -> None:
-        """Close the database, the readers too, and leave one file: all that is in the write-ahead
-        log is written back, unless another program, or a reader on another thread, reads it.
+        """Close the database and its readers, and leave one file: the write-ahead log is written
+        back, unless another program, or a reader on another thread, is reading.
         """
         readers, self._readers = self._readers, []
         for reader in readers:
@@ -428,12 +428,12 @@ class Store:
             self._write_back()
             self._connection.close()
         else:
-            # Our database, wherever it is now, gets what is in our log: beside a database that took
-            # its place, SQLite would take the log for that one's.
+            # Write our log back into our database, wherever that is now: SQLite would use the log
+            # for the database that is in its place now.
             if not self._place.log_was_replaced() and self._write_back():
                 self._place.remove_companions()
-            # The last connection that can write removes the log by its name, whose ever that is by
-            # now. So it must not be the last one: the holder can only read.
+            # If the last connection to close can write, it removes the log by its name, even if it
+            # is another database's now. So the last one is the holder, which can only read.
             self._connection.close()
             self._holder.close()
         self._release()
@@ -442,15 +442,13 @@ class Store:
         connection = sqlite3.connect(
             read_only(self.path), uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT
         )
-        connection.execute("SELECT count(*) FROM log").fetchone()  # from here on, it holds a lock
+        connection.execute("SELECT count(*) FROM log").fetchone()  # now it holds a lock
         return connection
 
     def is_in_place(self) -> bool:
-        """Whether the files at their paths are those that are written, and no other server can
-        take them; for a database that is a file.
-        """
+        """Whether this store still writes and locks the files at its paths; only if on disk."""
         assert self._lock is not None
-        if not self._lock.is_held:  # somebody has tidied up
+        if not self._lock.is_held:  # somebody has removed the lock's file
             try:
                 lock = files.Lock(self.path)
             except CannotStart:
@@ -467,7 +465,7 @@ class Store:
         return int(pages * page_size + log)
 
     def shorten_log(self) -> None:
-        """Write the write-ahead log back into the database, unless somebody reads."""
+        """Write the write-ahead log back into the database, unless a reader is reading."""
         with suppress(*SQLITE_FAULTS):
             self._connection.execute("PRAGMA busy_timeout = 0")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -475,7 +473,7 @@ class Store:
 
     def _write_back(self) -> bool:
         """Write the write-ahead log back into the database; returns whether all of it is."""
-        with suppress(*SQLITE_FAULTS):  # whatever it is: the next start will read the log
+        with suppress(*SQLITE_FAULTS):  # after any fault, the next start reads the log
             busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 _log.warning(
@@ -490,11 +488,11 @@ class Store:
     def _prepare_index(self) -> None:
         try:
             self.search_index.prepare()
-        except SQLITE_FAULTS as error:  # people can talk all the same
+        except SQLITE_FAULTS as error:  # the chat works without searches
             _log.error("the search index cannot be made: %s", reason_of(error))
 
     def _make_private(self) -> None:
-        """Before SQLite opens it: so nobody else could read it for a moment either."""
+        """Remove other users' rights before SQLite opens the files: nobody else ever reads them."""
         try:
             self._made = files.make_private(self._real_path)  # a link may lead to nothing yet
         except OSError as error:
@@ -505,7 +503,7 @@ class Store:
             files.tighten(backup_of(self.path, version))
 
     def _head(self, room: str) -> _Head:
-        """A copy of the end of a room's log, to be kept if the transaction succeeds."""
+        """A copy of the room's head, kept if the transaction succeeds; a new room is inserted."""
         known = self._known_head(room)
         if known is not None:
             return _Head(known.id, known.number, known.hash)
@@ -530,7 +528,7 @@ class Store:
     def _release(self) -> None:
         if self._made:
             with suppress(OSError):
-                if not os.path.getsize(self._real_path):  # it was made, but came to nothing
+                if not os.path.getsize(self._real_path):  # it was created, but never written
                     os.unlink(self._real_path)
         if self._lock is not None:
             self._lock.release()
@@ -547,7 +545,7 @@ def _next_entry(head: _Head, draft: Draft) -> Entry:
 
 
 def _again(draft: Draft, entry: Entry) -> Saved | Failed:
-    """What becomes of ``draft``, whose message id is that of ``entry``."""
+    """The outcome of ``draft``, whose author and message id are those of ``entry``."""
     if (entry.room, entry.kind, entry.text) == (draft.room, draft.kind, draft.text):
         return Saved(draft, entry, fresh=False)
     return Failed(draft, IdReused(id=draft.message_id))
@@ -572,7 +570,7 @@ def _connect(path: str, durability: Durability) -> sqlite3.Connection:
 
 
 def _look(path: str) -> None:
-    """Check without writing: what is refused is left as it is, its write-ahead log too."""
+    """Check the database without writing: if it is refused, all its files are left as they are."""
     if not os.path.exists(path):
         return
     if not os.path.isfile(path):
@@ -580,7 +578,7 @@ def _look(path: str) -> None:
         raise DatabaseUnusable(path=path, reason=reason)
     uri = read_only(path)
     if not os.path.exists(f"{os.path.realpath(path)}-wal"):
-        uri += "&immutable=1"  # or else it would make one, and leave it
+        uri += "&immutable=1"  # otherwise SQLite would create one, and leave it
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)
     try:
         _check_ours(connection, path)

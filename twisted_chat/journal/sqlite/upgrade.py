@@ -1,7 +1,7 @@
-"""The schema, and how a database comes to have it: made new, or brought on from an older version.
+"""Gives a database the present schema: creates it, or upgrades it from an older version.
 
-Each version is a numbered SQL file; a few have a step of Python, for what SQL cannot do. A version
-is one transaction: a database has it or has not. What there is already is copied first.
+Each version is a numbered SQL file; a few also have a step in Python, for changes that SQL cannot
+make. Each version is one transaction. An older database is backed up first.
 """
 
 from __future__ import annotations
@@ -25,31 +25,32 @@ from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 #: ``PRAGMA application_id`` of our databases: the ASCII letters "Chat".
 APPLICATION_ID = 0x43686174
 
-#: ``PRAGMA auto_vacuum``: space that is free can be given back in steps.
+#: ``PRAGMA auto_vacuum``: free space can be given back to the file system in steps.
 INCREMENTAL = 2
 
-#: Entries that are rewritten at one go.
+#: Entries that are rewritten in one step.
 STEP = 1000
 
 _log = logging.getLogger(__name__)
 
-#: What the lines of the log about an upgrade are known by.
+#: The field of the server's log by which programs recognise lines about an upgrade.
 _UPGRADED = {"event": "upgraded"}
 
 
 def schema_scripts() -> list[str]:
-    """The schema's numbered files, in order."""
+    """The texts of the schema's numbered files, in order."""
     folder = resources.files("twisted_chat.journal.sqlite") / "schema"
     names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
     return [(folder / name).read_text(encoding="utf-8") for name in names]
 
 
 def upgrade(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the schema of the database at ``path`` up to date: each numbered file, once.
+    """Execute the numbered files that the database at ``path`` does not have yet.
 
-    What there is already is backed up first, beside the database.
+    An older database is backed up first, beside the database.
 
     :raises BackupFailed: it cannot be backed up; nothing was changed.
+    :raises sqlite3.Error: an upgrade failed; the database has the version before it.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     scripts = schema_scripts()
@@ -65,7 +66,7 @@ def upgrade(connection: sqlite3.Connection, path: str) -> None:
             extra=_UPGRADED,
         )
         _back_up(connection, path, backup)
-        # What is overwritten or was removed earlier must not be found in the file afterwards.
+        # Overwritten or removed data, such as client ids, must not stay in the file's free space.
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
         connection.execute("VACUUM")
@@ -84,7 +85,7 @@ def upgrade(connection: sqlite3.Connection, path: str) -> None:
     if version:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA secure_delete = OFF")
-        # Of each: an upgrade that was killed has left a copy of which nothing was told.
+        # All versions: an upgrade that was killed may have left a copy and not logged it.
         for copy in (backup_of(path, number) for number in range(1, version + 1)):
             if os.path.exists(copy):
                 _log.warning(
@@ -97,7 +98,7 @@ def upgrade(connection: sqlite3.Connection, path: str) -> None:
 
 
 def backup_of(path: str, version: int) -> str:
-    """Where an upgrade puts a copy of a database that has this ``version``."""
+    """The path of the backup of a database with this ``version``."""
     return f"{path}.backup-{version}"
 
 
@@ -110,16 +111,16 @@ def _back_up(connection: sqlite3.Connection, path: str, backup: str) -> None:
     except (OSError, *SQLITE_FAULTS) as error:
         for half in (backup, f"{backup}-journal") if made else ():
             with suppress(OSError):
-                os.unlink(half)  # it would only take the space that the next attempt needs
+                os.unlink(half)  # it would take the space that the next attempt needs
         reason = error.strerror if isinstance(error, OSError) else reason_of(error)
         raise BackupFailed(path=path, reason=reason) from error
 
 
 def _hide_client_ids(connection: sqlite3.Connection) -> None:
-    """Put author keys in the place of client ids, and chain the entries again.
+    """Replace client ids by author keys, and chain the entries again.
 
-    The old chain is verified on the way. A hash that does not fit in it stays as it is, so that it
-    does not fit in the new one either: what was damaged before can still be found.
+    The old chain is verified on the way. A hash that does not fit in the old chain is left as it is
+    and does not fit in the new chain either, so that earlier damage can still be found.
     """
     connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     try:
@@ -160,9 +161,9 @@ def _rewrite(connection: sqlite3.Connection, room: int, name: str, base_hash: by
 def _fits(previous: bytes, content: tuple[Any, ...], hash: bytes) -> bool:
     try:
         return link(previous, *content) == hash
-    except (TypeError, UnicodeEncodeError):  # of another type than it must be, or not UTF-8
+    except (TypeError, UnicodeEncodeError):  # a damaged value: of a wrong type, or not UTF-8
         return False
 
 
-#: What is done after the schema's file of that number, in the same transaction.
+#: The steps in Python, by the number of the schema's file after which they run, in its transaction.
 _STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {3: _hide_client_ids}
