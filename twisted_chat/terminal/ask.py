@@ -1,4 +1,4 @@
-"""A question to the person at the terminal, before there is a conversation."""
+"""A question to the person at the terminal, before the conversation begins."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-#: Bytes of an answer that are read; longer ones are none.
+#: Bytes of an answer that are read, at most.
 _ANSWER = 1024
 
 STDIN = 0
 
 
 def ask(reactor: Any, question: str) -> Deferred[str]:
-    """Show ``question``, and fire with the line that is typed, or with nothing at its end.
+    """Ask a question; fires with the typed line, which is empty if the input has ended.
 
     :param reactor: provides IReactorFromThreads.
+    :param question: the text to show before the answer.
     """
     answered: Deferred[str] = Deferred()
 

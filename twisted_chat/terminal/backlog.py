@@ -1,4 +1,7 @@
-"""Backlogs: a room's last entries, read on joining and shown before newer ones."""
+"""Backlogs: the last entries of a room, read on joining and shown before newer ones.
+
+This module must not know the terminal.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,9 @@ class Backlogs:
         count: int,
     ) -> None:
         """
+        :param client: reads the entries.
+        :param display: makes the lines.
+        :param rooms: hold the lines of rooms, and show them.
         :param ask: makes the request of ``/more`` for earlier entries.
         :param count: entries that are shown of each room; 0 for none.
         """
@@ -50,7 +56,7 @@ class Backlogs:
         return is_one
 
     def load(self, room: Room, last: int) -> None:
-        """Read the entries of ``room`` up to number ``last``; newer lines are held meanwhile."""
+        """Read the entries of ``room`` up to number ``last``; hold its newer lines meanwhile."""
         if not self._entries or not last or len(self._asked) >= ROOMS:
             return
         room.is_loading = True
@@ -89,7 +95,11 @@ class Backlogs:
         self._client.ask(request).addCallbacks(show, failed)
 
     def _count_unread(self, room: Room, more: int, lines: Sequence[Line]) -> None:
-        """Count the entries since the person last read the room, also in an earlier run."""
+        """Add the entries that the person has not read yet to the unread ones of ``room``.
+
+        :param more: the number of unread entries before ``lines``.
+        :param lines: the unread lines of the backlog.
+        """
         if room.tab.name != self._display.room:
             fresh = [line for line in lines if line.kind in ("said", "act") and not line.own]
             room.tab.unread += more + len(fresh)

@@ -1,4 +1,4 @@
-"""The rows around what is typed: the bar below it, and what stands before and above it. Pure."""
+"""The rows around the typed line: the prompt, unsent lines above it, the bar below it. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.terminal.colours import clip, width
 from twisted_chat.terminal.view import Tab, Talk
 
-#: Lines that wait for the server, shown above the prompt.
+#: Lines waiting for the server that are shown above the prompt, at most.
 WAITING_SHOWN = 3
 
 MORE_WAITING = N_("… and {count} more")
@@ -27,7 +27,7 @@ NEXT_ATTEMPT = N_("offline, next attempt in {seconds} s")
 
 
 class Part(NamedTuple):
-    """A part of the bar. Where there is no room for all, those of the highest rank go first."""
+    """A part of the bar. If not all parts fit, those with the highest rank are left out first."""
 
     text: str
     rank: int
@@ -36,12 +36,12 @@ class Part(NamedTuple):
 
 GAP = "  "
 
-#: A topic of which fewer columns could be shown is left out.
+#: Columns of a shortened topic, at least; with fewer, the topic is left out.
 _SHORTEST_TOPIC = 8
 
 
 def bar(talk: Talk, columns: int) -> list[Part]:
-    """The parts of the bar that have room in so many ``columns``, in their order."""
+    """The parts of the bar that fit into ``columns`` columns, in their order."""
     parts = fit([*_current(talk), *_state(talk), *_others(talk)], columns)
     tab = talk.tabs.get(talk.room or "")
     room = columns - _width(parts) - len(GAP)
@@ -51,7 +51,7 @@ def bar(talk: Talk, columns: int) -> list[Part]:
 
 
 def fit(parts: Sequence[Part], columns: int) -> list[Part]:
-    """Those of ``parts`` that have room together; of the last one, as much as has."""
+    """The parts that fit together; a single part that does not fit is shortened."""
     kept = list(parts)
     while len(kept) > 1 and _width(kept) > columns:
         kept.remove(max(reversed(kept), key=lambda part: part.rank))
@@ -112,7 +112,7 @@ def _numbered(talk: Talk, tab: Tab) -> str:
 
 
 def prompt(talk: Talk, columns: int) -> str:
-    """What stands before what is typed; it leaves room for that."""
+    """The text before the typed line, short enough to leave room for that line."""
     if talk.prompt is not None:
         return f"{visible(talk.prompt)} "
     room = "" if talk.room is None else f"#{visible(talk.room)}"
@@ -120,7 +120,7 @@ def prompt(talk: Talk, columns: int) -> str:
 
 
 def waiting(talk: Talk, columns: int) -> list[str]:
-    """The last of the lines that wait for the server, one a row."""
+    """One row for each of the last lines that wait for the server."""
     more = len(talk.waiting) - WAITING_SHOWN
     rows = [f"… {visible(line)}" for line in talk.waiting[-WAITING_SHOWN:]]
     if more > 0:

@@ -1,8 +1,8 @@
-"""What a person takes for one character, of whatever many code points: a grapheme cluster. Pure.
+"""Grapheme clusters: code points that a person takes for one character. Pure.
 
-Unicode says where one ends (UAX 29); wcwidth has the rules. How many columns a terminal gives
-to one of several code points is known of no two terminals: an emoji of a family can be two or
-eight. Where the place of the cursor depends on it, only its first code point is shown.
+The rules are those of Unicode (UAX 29), by wcwidth. Terminals differ in the number of columns for a
+cluster of several code points: an emoji of a family can take two or eight. Where the cursor's place
+depends on it, only the first code point is shown.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Iterator
 
 from wcwidth import iter_graphemes
 
-#: From the first to the last of the letters that flags are made of, and what 0 stands for: A.
+#: The regional indicator letters A to Z, of which flags are made.
 _FLAGS = range(0x1F1E6, 0x1F200)
 
 
 def clusters(text: str) -> Iterator[str]:
-    """``text``, taken apart."""
+    """The clusters of ``text``."""
     return iter(text) if text.isascii() else iter_graphemes(text)
 
 
 def before(text: str, at: int) -> int:
-    """How many code points of the line of ``text`` before ``at`` are one character."""
+    """The number of code points of the character before the index ``at`` of ``text``."""
     start = text.rfind("\n", 0, at) + 1
     if start >= at:
         return min(at, 1)  # a line break, if there is one
@@ -33,16 +33,16 @@ def before(text: str, at: int) -> int:
 
 
 def after(text: str, at: int) -> int:
-    """How many code points of ``text`` after ``at`` are one character."""
+    """The number of code points of the character at the index ``at`` of ``text``."""
     end = text.find("\n", at)
     rest = text[at:] if end < 0 else text[at : max(end, at + 1)]
     return len(next(clusters(rest), ""))
 
 
 def simple(cluster: str) -> str:
-    """``cluster`` as all terminals show it in as many columns.
+    """``cluster`` in a form for which all terminals use the same number of columns.
 
-    Letters keep their signs and marks; of an emoji, the first code point; of a flag, its letters.
+    A letter keeps its marks; an emoji becomes its first code point; a flag becomes its letters.
     """
     if len(cluster) == 1 or unicodedata.category(cluster[0])[0] in "LM":
         return cluster
@@ -52,5 +52,5 @@ def simple(cluster: str) -> str:
 
 
 def simplified(text: str) -> str:
-    """``text`` with all its characters :func:`simple`."""
+    """``text`` with each cluster in its :func:`simple` form."""
     return text if text.isascii() else "".join(map(simple, clusters(text)))

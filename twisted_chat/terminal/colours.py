@@ -1,6 +1,6 @@
-"""How lines look on a terminal: what it can show, a colour for each nickname, a line as text.
+"""The look of lines: a terminal's abilities, a colour for each nickname, a painted line, widths.
 
-Pure, and it must not know where the text is written, nor what a line is there for.
+Pure. This module must not know where the text is written.
 """
 
 from __future__ import annotations
@@ -20,30 +20,33 @@ Background = Literal["dark", "light"]
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What a terminal can show. ``colours`` is 0 for none, 16 or 256."""
+    """The abilities of a terminal. ``colours`` is 16, 256, or 0 for none."""
 
     colours: Literal[0, 16, 256] = 256
     background: Background = "dark"
-    #: Whether it wraps anew what it shows when it becomes narrower.
+    #: Whether it wraps the shown text anew when it becomes narrower.
     reflows: bool = True
 
 
 def usable(
     environment: Mapping[str, str], *, input_is_terminal: bool, output_is_terminal: bool
 ) -> bool:
-    """Whether a prompt can stay at the bottom, with lines appearing above it.
+    """Whether the terminal can keep a prompt at the bottom, with new lines above it.
 
-    Where it cannot (a pipe, ``TERM=dumb``), lines are written one below the other.
+    If it cannot (a pipe, ``TERM=dumb``), lines are written one below the other.
     """
     term = environment.get("TERM", "")
     return input_is_terminal and output_is_terminal and term not in ("", "dumb", "unknown")
 
 
 def look(environment: Mapping[str, str], background: Background | None = None) -> Look:
-    """What the environment says about the terminal; ``background`` if the person knows better.
+    """The abilities of the terminal, by its environment variables.
 
-    No colour with a NO_COLOR that is not empty (https://no-color.org). COLORFGBG, which some
+    A NO_COLOR that is not empty switches colours off (https://no-color.org). COLORFGBG, which some
     terminals set, ends with the number of the background's colour.
+
+    :param environment: the environment variables.
+    :param background: the configured background; None to use COLORFGBG.
     """
     return Look(
         _colours(environment), background or _background(environment), _reflows(environment)
@@ -59,14 +62,17 @@ def _colours(environment: Mapping[str, str]) -> Literal[0, 16, 256]:
 
 
 def _reflows(environment: Mapping[str, str]) -> bool:
-    """Most terminals do. xterm, the console and GNU screen do not; within them, tmux does."""
+    """Whether the terminal wraps text anew.
+
+    Most do. xterm, the Linux console and GNU screen do not, but tmux within them does.
+    """
     if environment.get("TMUX"):
         return True
     others = environment.get("XTERM_VERSION") or environment.get("STY")
     return not others and environment.get("TERM") != "linux"
 
 
-#: Of the sixteen colours, white and the bright ones but for dark grey.
+#: The light ones of the sixteen colours: white, and the bright ones except for dark grey.
 _LIGHT_COLOURS = {"7", *map(str, range(9, 16))}
 
 
@@ -77,12 +83,12 @@ def _background(environment: Mapping[str, str]) -> Background:
 
 # -- nicknames --------------------------------------------------------------------------------
 
-#: Colours that can be read and told apart; none is red, which errors have.
+#: Colours that are readable and distinct. None is red, the colour of errors.
 PALETTES: Mapping[tuple[int, Background], tuple[int, ...]] = {
     (16, "dark"): (2, 3, 5, 6, 10, 11, 12, 13, 14),
     (16, "light"): (2, 4, 5, 6),
-    # Of xterm's cube, with a contrast of 4.5 (WCAG 2.1) on a background that is not quite
-    # black, or not quite white.
+    # From xterm's colour cube, with a contrast of at least 4.5 (WCAG 2.1) on a background that is
+    # nearly black, or nearly white.
     (256, "dark"): (
         *(34, 35, 37, 39, 46, 48, 70, 71, 74, 87),
         *(118, 120, 136, 141, 173, 201, 202, 205, 220, 228),
@@ -98,7 +104,10 @@ _MAGENTA = 5
 
 
 def nickname_colour(nickname: str, look: Look) -> int | None:
-    """The number of its colour, the same at every start and on every machine; None for none."""
+    """The number of the nickname's colour, or None without colours.
+
+    It is the same in every run and on every machine.
+    """
     if not look.colours:
         return None
     palette = PALETTES[look.colours, look.background]
@@ -115,9 +124,14 @@ _REVERSE = "7"
 
 
 def paint(line: Line, look: Look, columns: int, *, timestamps: bool) -> str:
-    """``line`` for a terminal of so many ``columns``, without a line break at its end.
+    """``line`` as text for a terminal, without a line break at its end.
 
-    The only escape sequences in it are SGR ones, and nothing depends on the colours alone.
+    Its only escape sequences are SGR (ECMA-48), and no meaning depends on the colours alone.
+
+    :param line: the line.
+    :param look: the abilities of the terminal.
+    :param columns: the width of the terminal.
+    :param timestamps: whether to show the line's time.
     """
     if line.kind == "mark":
         return _styled(rule(visible(line.text), columns), _DIM)
@@ -147,9 +161,9 @@ def _body(line: Line, text: str, look: Look) -> str:
 
 
 def _split(line: Line, text: str) -> tuple[str, str, str]:
-    """``text`` before, in and after the nickname that it is from."""
+    """The parts of ``text`` before, in and after the sender's nickname."""
     name = visible(line.nickname or "")
-    before = "* " if line.kind == "act" else "["  # the room's name may be the same
+    before = "* " if line.kind == "act" else "["  # the name alone could match the room's name
     found = text.find(before + name)
     if not name or found < 0:
         return text, "", ""
@@ -158,17 +172,17 @@ def _split(line: Line, text: str) -> tuple[str, str, str]:
 
 
 def local_time(microseconds: int | None) -> str:
-    """``HH:MM`` where the person is; nothing for a time that there is none of."""
+    """``HH:MM`` in the person's time zone; empty for None or a time that cannot be shown."""
     if microseconds is None:
         return ""
     try:
         return time.strftime("%H:%M", time.localtime(microseconds / 1_000_000))
-    except (OverflowError, ValueError, OSError):  # a hostile server's
+    except (OverflowError, ValueError, OSError):  # from a hostile server
         return ""
 
 
 def rule(text: str, columns: int) -> str:
-    """A line across the width with ``text`` in it. The last column stays free."""
+    """A rule across the terminal with ``text`` in it. The last column stays free."""
     head = clip(f"── {text} " if text else "", columns - 1)
     return head + "─" * (columns - 1 - width(head))
 
@@ -190,12 +204,12 @@ def _styled(text: str, *codes: str) -> str:
 
 
 def width(text: str) -> int:
-    """The columns that ``text`` takes on a terminal."""
+    """The number of columns that ``text`` takes on a terminal."""
     return len(text) if text.isascii() else sum(max(0, wcwidth(c)) for c in text)
 
 
 def clip(text: str, columns: int) -> str:
-    """As much of ``text`` as has room in ``columns``, with an ellipsis if it is not all."""
+    """``text``, shortened with an ellipsis if it takes more than ``columns`` columns."""
     if width(text) <= columns:
         return text
     taken, used = 0, 1

@@ -1,4 +1,4 @@
-"""The commands that the client has beside those of the server."""
+"""The commands of the client, in addition to those of the server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted_chat.i18n.language import N_
 
 
 class More(Request, frozen=True):
-    """Show the next page of the history or the search that was shown last."""
+    """Show the next page of the last shown history or search."""
 
 
 MORE = Command(
@@ -26,7 +26,7 @@ def table() -> Table:
 
 
 def parse(line: bytes) -> Request:
-    """The request that ``line`` makes.
+    """Parse a typed line to a request.
 
     :raises Refusal: see :func:`twisted_chat.dialects.text.parse`.
     """
@@ -34,12 +34,12 @@ def parse(line: bytes) -> Request:
 
 
 def is_legal(request: Request, state: State) -> bool:
-    """Whether ``request``, one that can be typed, can be made in this state of a conversation."""
+    """Whether ``request``, the result of :func:`parse`, can be made in ``state``."""
     return state in table().by_request[type(request)].states
 
 
 def as_typed(line: str) -> str | None:
-    """What to type so that ``line`` is said; None if there is no way."""
+    """The text to type so that ``line`` is sent as a message; None if that is impossible."""
     if line.strip() == text.LEAVE:
         return None
     return f"/{line}" if line.startswith("/") else line

@@ -1,6 +1,6 @@
-"""What the Tab key offers: nicknames, rooms, commands and their arguments.
+"""Completion with the Tab key: nicknames, rooms, commands and their arguments.
 
-Pure. It must not know the keyboard, nor where its candidates are shown.
+Pure. This module must not know the keyboard, or where candidates are shown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twisted_chat.terminal.view import Tab
 
 
 class Known(NamedTuple):
-    """What candidates are made of: the rooms one is in, the current one, oneself."""
+    """The names for candidates: the person's rooms, the current room, and their nickname."""
 
     tabs: Mapping[str, Tab]
     room: str | None
@@ -28,9 +28,9 @@ class Known(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """What can stand in place of the last ``length`` characters before the cursor.
+    """Candidates to replace the last ``length`` characters before the cursor.
 
-    Each candidate ends with what comes before the next word.
+    Each candidate ends with the separator before the next word.
     """
 
     length: int
@@ -38,10 +38,10 @@ class Completion(NamedTuple):
 
     @property
     def common(self) -> str:
-        """What all the candidates begin with."""
+        """The common beginning of all candidates."""
         if not self.candidates:
             return ""
-        # The first and the last in order differ the most.
+        # The first and the last in alphabetical order differ the most.
         first, last = min(self.candidates), max(self.candidates)
         same = (one == other for one, other in zip(first, last, strict=False))
         return first[: sum(takewhile(bool, same))]
@@ -51,7 +51,7 @@ _SWITCH = {"en": ("on", "off"), "pt_BR": ("ligar", "desligar")}
 
 
 def complete(before: str, known: Known) -> Completion:
-    """What the text ``before`` the cursor can go on with; the likeliest come first."""
+    """The candidates for the last word of ``before``, the text before the cursor; best first."""
     start = max(before.rfind(" "), before.rfind("\t")) + 1
     word = before[start:]
     if before.startswith("/") and not before.startswith("//"):
@@ -81,7 +81,7 @@ def _text(word: str, known: Known, after_nickname: str = " ") -> Iterable[str]:
 
 
 def _commands(slash: str, word: str, language: str) -> Iterable[str]:
-    """Names in the person's language; those of the other one only where none of them fits."""
+    """Names of commands in the person's language, or in any language if none of them fits."""
     typed = commands.table().typed
     mine = [(command.name(language), command) for command in typed]
     others = [(name, command) for command in typed for name in command.names]
@@ -115,7 +115,7 @@ def _matching(word: str, names: Iterable[str], after: str = " ") -> Iterator[str
     return (visible(name) + after for name in names if _fold(name).startswith(key))
 
 
-#: What can stand first after a command's name, by what that is.
+#: Finds candidates for a command's first argument, by the kind of the argument.
 _FIRST: dict[Argument, Callable[[str, Known], Iterable[str]]] = {
     Argument.PERSON: lambda word, known: _matching(word, _everybody(known)),
     Argument.ROOM: _rooms,
@@ -127,6 +127,6 @@ _FIRST: dict[Argument, Callable[[str, Known], Iterable[str]]] = {
 
 
 def _fold(word: str) -> str:
-    """Without case and accents, which are easily left out."""
+    """``word`` without case and accents, which people often leave out."""
     decomposed = unicodedata.normalize("NFD", word.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c))

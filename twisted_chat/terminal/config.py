@@ -1,10 +1,10 @@
-"""The configuration of the person at the client, and where their files are.
+"""The configuration of the person at the client, and the paths of their files.
 
-One TOML file, which the person writes and the client adds a name or a server to; both places as
-the XDG Base Directory Specification has them. Everything here blocks: it is for before the
-reactor runs, or for a thread.
+The configuration is one TOML file, which the person writes; the client only adds a nickname or a
+server to it. The paths follow the XDG Base Directory Specification. Every function blocks, so it is
+called before the reactor runs, or in a thread.
 
-It must not know what the settings do, nor what a state holds.
+This module must not know what the settings do, or the contents of a state.
 """
 
 from __future__ import annotations
@@ -31,34 +31,35 @@ from twisted_chat.i18n.language import N_
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
-#: Our folder below those of the specification.
+#: The client's folder in the base folders of the specification.
 FOLDER = "twisted-chat"
 
-#: The most characters that a host or a nickname takes of a file's name: most file systems take
-#: 255 bytes, and SQLite and the lock add a few.
+#: Characters of a host or a nickname in a file's name, at most: most file systems allow 255 bytes,
+#: and SQLite and the lock add a few.
 NAME_LIMIT = 120
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be configured, with its defaults."""
+    """The settings, with their defaults."""
 
-    #: The name to take.
+    #: The person's nickname.
     nickname: str | None = None
-    #: The name to take on one server, by ``HOST:PORT``.
+    #: The nicknames on single servers, by ``HOST:PORT``.
     nicknames: Mapping[str, str] = msgspec.field(default_factory=dict)
-    #: ``[tls:]HOST[:PORT]``, as :func:`~twisted_chat.client.address.parse_address` reads it.
+    #: ``[tls:]HOST[:PORT]``, for :func:`~twisted_chat.client.address.parse_address`.
     server: str | None = None
-    #: A file of the authorities that may sign the server's certificate, instead of the system's.
+    #: A PEM file with the authorities that may sign the server's certificate, instead of the
+    #: system's.
     ca: str | None = None
-    #: Whether the terminal's bell rings when one's name is said.
+    #: Whether the terminal's bell rings when a message mentions the person.
     bell: bool = True
     #: Whether lines are shown with their time.
     timestamps: bool = True
-    #: What colours are on; None is to find out.
+    #: The background of the terminal; None to find out.
     background: Literal["dark", "light"] | None = None
 
 
-#: What is said of a value that is not one.
+#: The values that a refusal says are expected, by setting.
 _EXPECTED = {
     "nickname": N_("a nickname in quotes"),
     "nicknames": N_('[nicknames] with "HOST:PORT" = "NAME"'),
@@ -96,35 +97,35 @@ class CannotRemember(Refusal):
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
-    """Where the configuration is, if there is one.
+    """The path of the configuration, which may not exist.
 
-    :raises NoHome: nothing in ``environ`` tells.
+    :raises NoHome: ``environ`` has no usable home directory.
     """
     return _base(environ, "XDG_CONFIG_HOME", ".config") / FOLDER / "client.toml"
 
 
 def state_path(environ: Mapping[str, str], host: str, port: int, nickname: str) -> Path:
-    """Where :class:`~twisted_chat.client.FileState` keeps what is of this server and name.
+    """The path of the :class:`~twisted_chat.client.FileState` of a nickname on a server.
 
-    :raises NoHome: nothing in ``environ`` tells.
+    :raises NoHome: ``environ`` has no usable home directory.
     """
     base = _base(environ, "XDG_STATE_HOME", ".local", "state")
-    # In the DNS, case makes no difference (RFC 4343).
+    # Case makes no difference in the DNS (RFC 4343).
     return base / FOLDER / f"{_file_name(host.lower())}_{port}" / f"{_file_name(nickname)}.db"
 
 
 def pin_path(environ: Mapping[str, str], host: str, port: int) -> Path:
-    """Where the fingerprint of the certificate of a server is kept, if it was pinned.
+    """The path of the pinned fingerprint of a server's certificate, which may not exist.
 
-    :raises NoHome: nothing in ``environ`` tells.
+    :raises NoHome: ``environ`` has no usable home directory.
     """
     return state_path(environ, host, port, "").with_name("certificate")
 
 
 def read_pin(path: Path) -> str | None:
-    """The fingerprint that is kept at ``path``, if one is.
+    """Read the fingerprint at ``path``; None if the file does not exist.
 
-    :raises CannotStart: it cannot be read.
+    :raises CannotStart: the file cannot be read, or contains no fingerprint.
     """
     try:
         return parse_fingerprint(path.read_text("ascii"))
@@ -135,9 +136,9 @@ def read_pin(path: Path) -> str | None:
 
 
 def keep_pin(path: Path, fingerprint: str) -> None:
-    """Keep ``fingerprint`` at ``path``, for its owner alone.
+    """Write ``fingerprint`` into the file at ``path``, which only its owner can read.
 
-    :raises CannotRemember: the file is as it was.
+    :raises CannotRemember: the file cannot be written, and is unchanged.
     """
     try:
         _replace(path, f"{fingerprint}\n".encode())
@@ -146,9 +147,9 @@ def keep_pin(path: Path, fingerprint: str) -> None:
 
 
 def read(path: Path) -> Config:
-    """What is configured at ``path``; without that file, the defaults.
+    """Read the configuration at ``path``; without that file, the defaults.
 
-    :raises CannotStart: it cannot be read, or something in it is not known or not valid.
+    :raises CannotStart: the file cannot be read, or has an unknown setting or an invalid value.
     """
     try:
         table = tomllib.loads(_text(path))
@@ -162,40 +163,41 @@ def read(path: Path) -> Config:
 
 
 def remember(path: Path, **values: str) -> None:
-    """Put ``nickname`` or ``server`` into the file, which is made if there is none.
+    """Write settings into the file at ``path``, which is made if it does not exist.
 
-    All else in it stays as the person wrote it. Whenever this is interrupted, the file is the
-    old one or the new one.
+    The rest of the file stays as the person wrote it. If this is interrupted, the file has either
+    its old or its new contents.
 
-    :raises CannotRemember: the file is as it was.
+    :param values: ``nickname`` or ``server``.
+    :raises CannotRemember: the file cannot be written, and is unchanged.
     """
     _change(path, lambda document: document.update(values))
 
 
 def _change(path: Path, change: Callable[[TOMLDocument], object]) -> None:
-    import tomlkit  # of the extra "terminal": only who remembers something needs it
+    import tomlkit  # of the extra "terminal", and needed only here
     from tomlkit.exceptions import TOMLKitError
 
     try:
         document = tomlkit.parse(_text(path) if path.exists() else "")
         change(document)
-        # What a link points to is replaced, not the link.
+        # The file that a link points to is replaced, not the link.
         _replace(Path(os.path.realpath(path)), tomlkit.dumps(document).encode())
     except (OSError, ValueError, TOMLKitError) as error:
         raise CannotRemember(path=visible(str(path)), reason=_reason(error)) from error
 
 
 def remember_name(path: Path, server: str, nickname: str) -> None:
-    """Put the ``nickname`` of one ``server`` into the file, as :func:`remember` does.
+    """Write the nickname on one server into the file at ``path``, as :func:`remember` does.
 
-    :raises CannotRemember: the file is as it was.
+    :raises CannotRemember: the file cannot be written, and is unchanged.
     """
     _change(path, lambda document: document.setdefault("nicknames", {}).update({server: nickname}))
 
 
 def _base(environ: Mapping[str, str], variable: str, *default: str) -> Path:
     given = environ.get(variable, "")
-    if os.path.isabs(given):  # the specification has others ignored
+    if os.path.isabs(given):  # the specification says to ignore relative paths
         return Path(given)
     home = environ.get("HOME") or os.path.expanduser("~")
     if not os.path.isabs(home):
@@ -204,7 +206,7 @@ def _base(environ: Mapping[str, str], variable: str, *default: str) -> Path:
 
 
 def _file_name(text: str) -> str:
-    """``text`` as a part of a file's name that no other text has."""
+    """A part of a file's name for ``text``, which no other text has."""
     name = quote(text, safe="", errors="surrogatepass")
     if name.startswith("."):
         name = f"%2E{name[1:]}"
@@ -216,12 +218,12 @@ def _file_name(text: str) -> str:
 
 
 def _text(path: Path) -> str:
-    # With the line breaks that it has, and without the mark that some editors put first.
+    # Keeps the line breaks, and drops the byte order mark that some editors write first.
     return path.read_bytes().decode("utf-8-sig")
 
 
 def _reason(error: Exception) -> str:
-    """In one line, and without the path that is told anyway."""
+    """The reason of ``error`` in one line, without the path."""
     return visible((isinstance(error, OSError) and error.strerror) or str(error))
 
 
@@ -243,7 +245,7 @@ def _check(path: Path, key: str, value: Any) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Make ``data`` all of the file at ``path``, at once."""
+    """Replace the contents of the file at ``path`` with ``data``, atomically."""
     private_folder(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

@@ -88,13 +88,15 @@ class Conversation:
         happened: Callable[[Event], None] | None = None,
     ) -> None:
         """
+        :param client: the client, which is not started yet.
+        :param reactor: provides IReactorTime.
         :param language: ``en`` or ``pt_BR``.
         :param timestamps: whether lines are shown with their time.
-        :param backlog: entries that are shown on joining a room.
-        :param hold: lines of other rooms are shown when the person switches there, not at once.
-        :param echoes: the terminal shows typed lines itself, so they are not shown again.
-        :param interactive: a person sees the refusals, and can choose another nickname.
-        :param dates: a line tells the date wherever that changes.
+        :param backlog: the number of entries that are shown on joining a room.
+        :param hold: whether lines of other rooms are held until the person switches there.
+        :param echoes: whether the terminal shows typed lines itself, so that they are not repeated.
+        :param interactive: whether a person reads refusals, and can choose another nickname.
+        :param dates: whether a line shows the date where it changes.
         :param happened: called with every event.
         """
         #: Fires with the exit status at the end.
@@ -102,7 +104,7 @@ class Conversation:
         self.connection: Connection = "connecting"
         #: Called when no more lines will be shown.
         self.when_closing: Callable[[], None] = _nothing
-        #: Why there is no connection, in English, if there never was one.
+        #: Why the client could not connect, in English; empty if it was connected once.
         self.failure = ""
         self._client = client
         self._reactor = reactor
@@ -126,10 +128,10 @@ class Conversation:
         self._has_been_in = False
         #: Whether the person was told that there is no connection.
         self._has_told_lost = False
-        #: Why this side rejected the last connection, as the person was told.
+        #: The last shown reason why the client rejected a connection, as for its certificate.
         self._not_trusted: str | None = None
         self._is_leaving = False
-        #: Why the server refuses the nickname on reconnecting, as the person was told last.
+        #: The last shown reason why the server refuses the nickname on reconnecting.
         self._kept_out_by = ""
         self._waiting_to_type: list[Deferred[None]] = []
         self._has_entered = False
@@ -140,7 +142,7 @@ class Conversation:
         self._when_answered: Deferred[None] | None = None
 
     def start(self) -> None:
-        """Connect."""
+        """Start the client, which connects."""
         self._client.listen(self._happened, dealt_with=False)
         self._client.startService()
 
@@ -225,8 +227,8 @@ class Conversation:
         self.view.refresh()
 
     def leave(self) -> None:
-        """Leave when all messages are saved, or :data:`SAVE_TIMEOUT` is over; if called again, at
-        once.
+        """Leave when all messages are saved, or after :data:`SAVE_TIMEOUT`; a second call leaves
+        at once.
         """
         if self._is_leaving:
             self._no_answer()
@@ -243,7 +245,7 @@ class Conversation:
             self._wait_for_answers(timeout)
 
     def ready(self) -> Deferred[None]:
-        """Fires when the next line can be typed."""
+        """Fires when the conversation can take the next line of the input."""
         waiting: Deferred[None] = Deferred()
         waiting.addCallback(lambda _: self._client.ready())
         self._waiting_to_type.append(waiting)
@@ -278,7 +280,7 @@ class Conversation:
         self.name_typed = visible(name.strip())
         self._client.introduce(self.name_typed)
 
-    # -- what happens -------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------
 
     def _happened(self, event: Event) -> None:
         if self._tell_all is not None:
@@ -317,14 +319,14 @@ class Conversation:
             self._has_told_lost = True
             if (
                 self._echoes and self._interactive and event.refusal is None
-            ):  # as in the paper; it comes back all the same
+            ):  # the words of the paper, although the client will reconnect
                 self._display.notice(LOST_TO_A_PERSON, plain=True)
             else:
                 reason = self._display.translate(event.reason)
                 self._display.notice(LOST, reason=reason, plain=True)
 
     def _is_refused_anew(self, event: Disconnected) -> bool:
-        """Whether this side rejected the connection, for another reason than the last time."""
+        """Whether the client rejected the connection, for another reason than the last time."""
         was, self._not_trusted = self._not_trusted, event.reason if event.refusal else None
         return event.refusal is not None and event.reason != was
 
@@ -369,7 +371,7 @@ class Conversation:
         if room is None:
             return
         if not is_new:
-            if event.id is not None:  # the answer to /join; else it comes of a reconnection
+            if event.id is not None:  # the answer to /join, and no effect of a reconnection
                 self._display.show(event)
             return
         kept = self._client.kept
@@ -432,7 +434,7 @@ class Conversation:
         self.view.alert()
 
     def _show_delivered(self, event: Told) -> None:
-        # The server does not repeat the text: the request has it.
+        # The server's event lacks the text, but the request has it.
         asked = self._client.asked(event.id)
         if isinstance(asked, Tell):
             told = Told("", event.recipient, asked.text, event.time, own=True)
@@ -519,7 +521,7 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-#: Events that are not only shown.
+#: The methods for events that need more than being shown.
 _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     Connected: Conversation._connected,
     PresenceSummary: Conversation._crowd,
@@ -531,7 +533,7 @@ _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     LanguageShown: Conversation._silent,
     Left: Conversation._left,
     LogReplaced: Conversation._log_replaced,
-    NotSent: Conversation._silent,  # they wait again, and are sent
+    NotSent: Conversation._silent,  # the client sends these messages again by itself
     PeopleListed: Conversation._people_listed,
     Pong: Conversation._silent,
     Receipt: Conversation._receipt,

@@ -1,6 +1,6 @@
-"""Where the date changes between the lines that a person is shown. Pure.
+"""Lines with the date, between lines of different days. Pure.
 
-Dates and times are those of the person's zone, everywhere in the client.
+All dates and times in the client are in the person's time zone.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from twisted_chat.terminal.view import Line
 
 
 class Days:
-    """Remembers the date of the line that was shown last."""
+    """Remembers the date of the last shown line."""
 
     def __init__(self, now: float) -> None:
-        """``now`` is in seconds since 1970 UTC: lines of that day need no date at first."""
+        """``now``, in seconds since 1970, UTC, gives the day whose first lines need no date."""
         self._day = _day(now)
 
     def with_dates(self, lines: Iterable[Line]) -> Iterator[Line]:
-        """``lines``, and before each first one of another day, a line with its date."""
+        """``lines``, with a line for the date before the first line of each new day."""
         for line in lines:
             if line.time is not None:
                 day = _day(line.time / 1_000_000)

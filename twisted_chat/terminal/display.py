@@ -1,6 +1,7 @@
 """The lines for a person: events as the text dialect renders them, and the client's own notices.
 
-A :class:`.view.View` shows the lines. It must not know the requests, nor which lines are held.
+A :class:`.view.View` shows the lines. This module must not know how requests are made, or which
+lines are held.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ class Display:
 
     def __init__(self, language: str, *, hold: bool, days: Days | None) -> None:
         """
-        :param hold: the caller holds the lines of other rooms than the current one; if not, they
-            are shown with the room's name in front.
-        :param days: adds a line with the date wherever that changes; None for no such lines.
+        :param language: ``en`` or ``pt_BR``.
+        :param hold: whether the caller holds the lines of all rooms but the current one; if not,
+            those lines are shown with the room's name in front.
+        :param days: adds a line with the date where the date changes; None for no such lines.
         """
         self.language = language
         self.hold = hold
@@ -53,7 +55,7 @@ class Display:
     # -- lines --------------------------------------------------------------------------------
 
     def lines(self, kind: LineKind, event: Event) -> list[Line]:
-        """``event`` as the server would show it."""
+        """The lines of ``event``, as the server would show it."""
         room: str | None = getattr(event, "room", None)
         prefixed = not self.hold and room is not None and room != self.room
         style = Style(self.language, prefixed=prefixed, local=True)
@@ -61,7 +63,7 @@ class Display:
         return [Line(text=text, kind=kind, room=room) for text in lines]
 
     def entry(self, entry: Entry) -> Line:
-        """An entry of a room's log."""
+        """The line of an entry of a room's log."""
         own = entry.nickname == self.nickname
         (line,) = self.lines("act" if entry.kind == "act" else "said", entry)
         if entry.kind == "topic":
@@ -79,14 +81,14 @@ class Display:
         )
 
     def old_entry(self, entry: Entry) -> Line:
-        """An entry from before the person joined: with its date, where lines have no times."""
+        """The line of an entry from before the person joined; with its date if not ``hold``."""
         line = self.entry(entry)
         if self.hold:
             return line
         return msgspec.structs.replace(line, text=self.lines("said", Replayed(entry))[0].text)
 
     def mark(self, text: str, room: str) -> Line:
-        """A mark above new lines, or above those of another room."""
+        """A mark above new lines, or above the lines of another room."""
         return Line(text=text, kind="mark", room=room)
 
     def _is_named_in(self, text: str) -> bool:
@@ -97,7 +99,7 @@ class Display:
     # -- shown at once ------------------------------------------------------------------------
 
     def put(self, lines: Sequence[Line]) -> None:
-        """Show ``lines``, and the date where it changes."""
+        """Show ``lines``, with the date where it changes."""
         self.view.show(lines if self._days is None else list(self._days.with_dates(lines)))
 
     def show(self, event: Event) -> None:
@@ -131,7 +133,12 @@ class Display:
         )
 
     def notice(self, sentence: str, *, plain: bool = False, **details: object) -> None:
-        """Show a notice of the client, in brackets; ``plain``: it has its own."""
+        """Show a notice of the client, in brackets.
+
+        :param sentence: the English sentence, marked for translation.
+        :param plain: whether the sentence has its own brackets.
+        :param details: the values of the sentence's fields.
+        """
         shown = {
             name: visible(value) if isinstance(value, str) else value
             for name, value in details.items()

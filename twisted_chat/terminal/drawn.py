@@ -1,6 +1,6 @@
-"""The rows that prompt_toolkit drew, and where they are after the terminal has been resized.
+"""The rows that prompt_toolkit has drawn, and their place after the terminal was resized.
 
-It must not know what they show, nor how they are erased.
+This module must not know the contents of the rows, or how they are erased.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from prompt_toolkit.layout.screen import Char, Screen
 
 
 class Drawn(NamedTuple):
-    """Where the cursor is among the rows that were drawn: what a resize needs to know."""
+    """The place of the cursor among the drawn rows, as a resize needs it."""
 
+    #: The columns of the terminal.
     columns: int
-    #: The width of each row above that of the cursor.
+    #: The used columns of each row above the row of the cursor.
     above: Sequence[int]
-    #: The column of the cursor; behind all that is in its row, that of the last character: where
-    #: a row is just full then, terminals leave the cursor at its end.
+    #: The column of the cursor, but at most that of the last character in its row: if a row is
+    #: exactly full after a resize, terminals leave the cursor at its end.
     x: int
 
     def rows_more(self, columns: int) -> int:
-        """How many rows higher it begins after the terminal has wrapped it anew, if narrower."""
+        """The rows that the terminal adds above the cursor if it becomes narrower and wraps anew."""
         if columns >= self.columns:
             return 0
         return sum(max(0, row - 1) // columns for row in self.above) + self.x // columns
@@ -36,5 +37,5 @@ def drawn(screen: Screen, cursor: Point, columns: int) -> Drawn:
 
 
 def _used(row: Mapping[int, Char]) -> int:
-    """How many columns of a row are drawn."""
+    """The number of used columns of a row."""
     return max((x + cell.width for x, cell in row.items() if cell.char != " "), default=0)

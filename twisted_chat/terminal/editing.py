@@ -1,7 +1,7 @@
-"""The line that is being typed, in prompt_toolkit: completion, its display, the editing keys.
+"""The line that the person is typing, in prompt_toolkit: completion, display, editing keys.
 
-A cluster (:mod:`.clusters`) is shown, erased and passed over as one character. It must not know the
-rest of the terminal.
+A cluster (:mod:`.clusters`) is shown, erased and passed over as one character. This module must not
+know the rest of the terminal.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def known(talk: Talk) -> Known:
 
 
 class TabKey(Completer):
-    """Offers what :mod:`twisted_chat.terminal.completion` finds."""
+    """Offers the candidates of :mod:`twisted_chat.terminal.completion`."""
 
     def __init__(self, talk: Talk) -> None:
         self._talk = talk
@@ -42,7 +42,7 @@ class TabKey(Completer):
 
 
 class Simplified(Processor):
-    """Shows what is typed so that every terminal has the cursor where it is drawn."""
+    """Shows the typed line in a form that has the cursor in the same column on all terminals."""
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         fragments = transformation_input.fragments
@@ -50,7 +50,7 @@ class Simplified(Processor):
             return Transformation(fragments)
         exploded = explode_text_fragments(fragments)
         shown: StyleAndTextTuples = []
-        places: list[int] = []  # where each code point is shown
+        places: list[int] = []  # the index at which each code point is shown
         at = 0
         for cluster in clusters(fragment_list_to_text(exploded)):
             text = simple(cluster)
@@ -77,7 +77,7 @@ def make_visible(buffer: Buffer) -> None:
 
 
 def add_character_keys(keys: KeyBindings, buffer: Buffer) -> None:
-    """Add the keys that erase or pass over a character of ``buffer``, while that is edited."""
+    """Add the keys that erase or pass over a character of ``buffer`` while it has the focus."""
 
     def erase_before(event: KeyPressEvent) -> None:
         for _ in range(event.arg):

@@ -1,7 +1,7 @@
-"""The packages of ``pip install 'twisted-chat[terminal]'``, and what the client is without them.
+"""The optional packages of ``pip install 'twisted-chat[terminal]'``.
 
-``connect`` works without: lines stand below one another, as with ``--plain``, and nothing is
-written into the person's configuration. ``send``, ``tail`` and the library never need them.
+Without them, ``connect`` shows lines one below the other, as with ``--plain``, and writes nothing
+into the person's configuration. ``send``, ``tail`` and the library never need them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from twisted_chat.console.programs import program
 from twisted_chat.i18n.language import N_, catalogue
 
-#: What the prompt at the bottom of the terminal needs, and what writes the configuration.
+#: The packages for the prompt at the bottom of the terminal, and for writing the configuration.
 PACKAGES = ("prompt_toolkit", "tomlkit")
 
 MISSING = N_(
@@ -21,10 +21,10 @@ MISSING = N_(
 
 
 def is_installed() -> bool:
-    """Whether all of them are there."""
+    """Whether all of these packages are installed."""
     return all(find_spec(name) is not None for name in PACKAGES)
 
 
 def how_to_install(language: str) -> str:
-    """One line that tells what is missing, and the command that installs it."""
+    """One line about the missing packages, with the command that installs them."""
     return catalogue(language).gettext(MISSING).format(pip=program("pip"))

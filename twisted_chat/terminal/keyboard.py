@@ -1,6 +1,6 @@
-"""What is typed: bytes of a file descriptor, made into lines.
+"""Reads lines from a file descriptor, such as that of a terminal.
 
-It must not know what becomes of the lines.
+This module must not know what the lines are for.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import os
 from codecs import BOM_UTF8
 from collections.abc import Callable
 
-#: No server takes a longer line: what lies beyond, in bytes, is not kept.
+#: Bytes of an unfinished line that are kept: no server takes a longer line.
 LINE_LIMIT = 65536
 
 
 class LineSplitter:
-    """Makes lines of pieces that end anywhere, also amid a character.
+    """Makes lines of pieces that may end anywhere, even within a character.
 
-    A byte order mark, with which files begin that some editors wrote, is no part of the first.
+    It drops a byte order mark at the beginning of the input, which some editors write.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class LineSplitter:
         self._has_begun = False
 
     def feed(self, data: bytes) -> list[str]:
-        """The lines that are complete with ``data``, without their LF or CRLF.
+        """The lines that end in ``data``, without their LF or CRLF.
 
         Bytes that are not UTF-8 become lone surrogates (``surrogateescape``), so that the line
         can be refused instead of being sent altered.
@@ -35,7 +35,7 @@ class LineSplitter:
         return [self._decode(line) for line in lines]
 
     def end(self) -> list[str]:
-        """What stood after the last line break, if anything did."""
+        """The text after the last line break, as a line, if there is any."""
         rest, self._partial = self._partial, b""
         return [self._decode(rest)] if rest else []
 
@@ -49,13 +49,17 @@ class LineSplitter:
 def read_lines(
     descriptor: int, typed: Callable[[list[str]], None], ended: Callable[[], None]
 ) -> None:
-    """Read until the input ends. Blocks: this is for a thread of its own.
+    """Read until the input ends. Blocks, so it needs a thread of its own.
 
-    A plain ``os.read``: the lock of a Python file, held by a thread that waits for input,
-    aborts the interpreter at its exit.
+    It uses ``os.read``: the lock of a Python file, held by a thread that waits for input, would
+    abort the interpreter at its exit.
+
+    :param descriptor: the file descriptor.
+    :param typed: called with the lines of each piece of input.
+    :param ended: called at the end of the input.
     """
     with contextlib.suppress(OSError):
-        os.set_blocking(descriptor, True)  # another program may have left it otherwise
+        os.set_blocking(descriptor, True)  # another program may have left it non-blocking
     splitter = LineSplitter()
     while data := _read(descriptor):
         typed(splitter.feed(data))
@@ -66,5 +70,5 @@ def read_lines(
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 65536)
-    except OSError:  # there is no input, or the terminal is gone
+    except OSError:  # the input was closed, or the terminal is gone
         return b""

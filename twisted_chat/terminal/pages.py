@@ -1,4 +1,7 @@
-"""History and search results by pages: ``/more`` shows the next one."""
+"""Pages of history and of search results; ``/more`` shows the next one.
+
+This module must not know how requests are sent.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ MORE_FOUND = N_("/more shows more results.")
 
 
 class Pages:
-    """The history or search that was shown last."""
+    """The last shown history or search."""
 
     def __init__(self, display: Display, ask: Callable[[Request], None]) -> None:
         self._display = display
@@ -42,7 +45,7 @@ class Pages:
             self.next = lambda: self._ask(ReadHistory(event.room, count, before))
 
     def show_found(self, event: SearchShown) -> None:
-        """Show the first page of the results, which have all come."""
+        """Show the first page of search results; the event has the results of all pages."""
         found = list(zip(event.entries, event.snippets, strict=True))
         self._display.show(_found(event.words, found[:SEARCH_DEFAULT]))
         rest = found[SEARCH_DEFAULT:]
@@ -53,5 +56,5 @@ class Pages:
 
 
 def _found(words: str, found: Sequence[tuple[Entry, str]]) -> SearchShown:
-    """Search results, of pairs of an entry and its snippet."""
+    """Search results made of pairs of an entry and its snippet."""
     return SearchShown(words, tuple(entry for entry, _ in found), tuple(cut for _, cut in found))

@@ -1,6 +1,7 @@
 """The plain terminal: lines in, lines out. For scripts, screen readers and simple terminals.
 
-:class:`PlainView` writes what is to be shown; :func:`read_input` passes on what is typed.
+:class:`PlainView` writes the lines to show; :func:`read_input` passes typed lines on. This module
+must not know the meaning of lines.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ STDIN = 0
 class PlainView:
     """A :class:`.view.View` on ``screen``.
 
-    ``interactive``: a person sees what they type, and types behind a question.
+    With ``interactive``, the terminal echoes typed lines, and a person types behind a question.
     """
 
     def __init__(self, talk: Conversation, screen: Screen, *, interactive: bool) -> None:
@@ -58,20 +59,20 @@ class PlainView:
         """A bell would disturb those who listen to the screen."""
 
     def typed(self, line: str) -> None:
-        """A person typed ``line``, and the terminal echoed it."""
+        """Pass on ``line``, which a person has typed and the terminal has echoed."""
         self._prompt = None
         self._screen.typed(enter=True)
         self._talk.typed(line)
 
     def interrupted(self) -> None:
-        """Ctrl-C was pressed, or the process is to end."""
+        """Leave the chat: Ctrl-C was pressed, or a signal asks the process to end."""
         if self._interactive:
             self._screen.typed(enter=False)  # the terminal has echoed ^C
         self._talk.leave()
 
 
 class SilentView:
-    """A :class:`.view.View` for a program that reads the events: what is wrong goes to stderr."""
+    """A :class:`.view.View` for a program that reads events: it writes only errors, to stderr."""
 
     def __init__(self, talk: Conversation) -> None:
         self._talk = talk
@@ -82,22 +83,22 @@ class SilentView:
                 print(f"twisted-chat: {line.text}", file=sys.stderr)
 
     def refresh(self) -> None:
-        """There is nothing else."""
+        """Show nothing: a program needs no prompt."""
 
     def alert(self) -> None:
-        """Nor a bell."""
+        """Ring no bell."""
 
     def typed(self, line: str) -> None:
-        """The program sent ``line``."""
+        """Pass on ``line`` of the program."""
         self._talk.typed(line)
 
     def interrupted(self) -> None:
-        """The process is to end."""
+        """Leave the chat: a signal asks the process to end."""
         self._talk.leave()
 
 
 def read_input(reactor: Any, talk: Conversation, view: PlainView | SilentView) -> None:
-    """Read standard input on a thread of its own, no faster than the server takes it."""
+    """Read standard input in a thread of its own, no faster than the server takes the lines."""
 
     def typed(lines: list[str]) -> None:
         for line in lines:
@@ -114,5 +115,5 @@ def read_input(reactor: Any, talk: Conversation, view: PlainView | SilentView) -
     def end() -> None:
         talk.ready().addCallback(lambda _: talk.finish(ANSWER_TIMEOUT))
 
-    descriptor = STDIN if sys.stdin else -1  # the number of a closed one may be in use
+    descriptor = STDIN if sys.stdin else -1  # another file may have a closed stdin's number
     threading.Thread(target=read_lines, args=(descriptor, typed, ended), daemon=True).start()

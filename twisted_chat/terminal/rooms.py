@@ -1,6 +1,6 @@
 """A person's rooms: the people in them, and the lines that wait until the person switches there.
 
-It must not know the server, nor how lines are made.
+This module must not know the server, or how lines are made.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from twisted_chat.terminal.display import Display
 from twisted_chat.terminal.pages import Pages
 from twisted_chat.terminal.view import Line, Tab
 
-#: Lines that are held of a room that is not the current one. If there are more, the oldest are left
-#: out: the room's history has them.
+#: Lines held for a room that is not the current one, at most. The oldest of any more are left out:
+#: the room's history has them.
 HELD = 1000
 
 #: Approximate bytes of the held lines of all rooms together.
 HELD_SIZE = 2**23
 
-#: Nicknames of a room that are known for completion.
+#: Nicknames of a room that completion knows, at most.
 PEOPLE = 500
 
-#: Rooms that are shown; servers allow fewer.
+#: Rooms that are shown, at most; servers allow fewer.
 ROOMS = 100
 
 NOT_SHOWN = N_("not shown here: {n}; /history shows them")
@@ -39,28 +39,29 @@ class Room:
 
     def __init__(self, name: str) -> None:
         self.tab = Tab(name)
-        #: Lines that are shown when the room becomes the current one, or its backlog has come.
+        #: Lines to show when the room becomes the current one, or when its backlog has come.
         self.held: list[Line] = []
-        #: The number of lines that were left out.
+        #: The number of held lines that were left out.
         self.left_out = 0
+        #: Whether the backlog is still to come.
         self.is_loading = False
-        #: The number of the last entry that was shown in an earlier run of the client.
+        #: The number of the last entry shown in an earlier run of the client.
         self.seen: int | None = None
-        #: The last entry that was not shown yet.
+        #: The last of the entries that were not shown yet; None if all were shown.
         self.unread: Entry | None = None
-        #: What ``/more`` does after the held lines have been shown.
+        #: The effect of ``/more`` after the held lines have been shown; None if there is none.
         self.more: Callable[[], None] | None = None
 
-    # -- who is there -------------------------------------------------------------------------
+    # -- people -------------------------------------------------------------------------------
 
     def enter(self, event: Entered) -> None:
-        """The person has joined, or reconnected."""
+        """Take the topic and people of the room: the person has joined it, or reconnected."""
         self.tab.topic = event.topic
         self.tab.people = list(event.people[:PEOPLE])
         self.tab.count = event.people_count + 1
 
     def spoke(self, nickname: str, own: str | None) -> None:
-        """Completion offers ``nickname`` first from now on, unless it is the person's ``own``."""
+        """Offer ``nickname`` first in completion, unless it is the person's ``own``."""
         people = self.tab.people
         if nickname in people:
             people.remove(nickname)
@@ -69,7 +70,12 @@ class Room:
             del people[PEOPLE:]
 
     def come(self, names: Iterable[str], count: int, own: str | None) -> None:
-        """``count`` people joined, ``names`` among them."""
+        """Add people who joined.
+
+        :param names: some or all of their nicknames.
+        :param count: their number.
+        :param own: the person's own nickname, which completion does not offer.
+        """
         self.tab.count += count
         people = self.tab.people
         new = dict.fromkeys(name for name in islice(names, PEOPLE) if name != own)
@@ -77,17 +83,22 @@ class Room:
         del people[PEOPLE:]
 
     def go(self, names: Iterable[str], count: int) -> None:
-        """``count`` people left, ``names`` among them."""
+        """Remove ``count`` people who left; ``names`` has some or all of their nicknames."""
         gone = frozenset(names)
         self.tab.people = [name for name in self.tab.people if name not in gone]
         self.tab.count = max(1, self.tab.count - count)
 
     def rename(self, old: str, new: str) -> None:
-        """Somebody, who may be in the room, has another nickname."""
+        """Replace the nickname ``old``, if it is in the room."""
         self.tab.people = [new if name == old else name for name in self.tab.people]
 
     def list_people(self, people: Iterable[str], count: int, own: str | None) -> None:
-        """``count`` people are in the room, ``people`` among them."""
+        """Take a list of the room's people.
+
+        :param people: some or all of their nicknames.
+        :param count: their number.
+        :param own: the person's own nickname, which completion does not offer.
+        """
         self.tab.count = count
         known = [name for name in people if name != own]
         self.tab.people = [*dict.fromkeys([*self.tab.people, *known])][:PEOPLE]
@@ -97,7 +108,11 @@ class Rooms:
     """The rooms of one person, in the order of joining."""
 
     def __init__(self, display: Display, pages: Pages, dealt_with: Callable[[Entry], None]) -> None:
-        """:param dealt_with: called with the last entry that the person has seen of a room."""
+        """
+        :param display: shows lines, and knows the current room.
+        :param pages: gets the next page of a room's backlog.
+        :param dealt_with: called with the last entry that the person has seen of a room.
+        """
         self._display = display
         self._pages = pages
         self._dealt_with = dealt_with
@@ -132,14 +147,17 @@ class Rooms:
     def called(self, text: str) -> str:
         """The name of the room that ``text`` stands for, in the server's spelling if it is known.
 
-        :raises Refusal: it is no name for a room.
+        :raises Refusal: ``text`` is not valid as the name of a room.
         """
         return room_among(text, self._rooms)
 
     # -- coming and going ---------------------------------------------------------------------
 
     def enter(self, event: Entered) -> Room | None:
-        """The person is in a room, newly or still. Returns it; None if there are too many."""
+        """Add a room, or update it after a reconnection.
+
+        :returns: the room; None if there are too many.
+        """
         is_new = event.room not in self._rooms
         if is_new and len(self._rooms) >= ROOMS:
             return None
@@ -155,7 +173,7 @@ class Rooms:
         return room
 
     def leave(self, name: str) -> None:
-        """The person has left a room; if it was the current one, the last joined becomes it."""
+        """Remove a room; if it was the current one, the last joined room takes its place."""
         left = self._rooms.pop(name, None)
         if left is not None:
             self._leave_out(left, len(left.held))
@@ -183,17 +201,20 @@ class Rooms:
         if tabs:
             self.switch(max(tabs, key=lambda tab: tab.mentioned).name)
 
-    # -- who is there -------------------------------------------------------------------------
+    # -- people -------------------------------------------------------------------------------
 
     def joined(self, event: Joined) -> None:
-        """Somebody came into a room."""
+        """Add a person to a room, and show that they joined."""
         room = self.get(event.room)
         if room is not None:
             room.come([event.nickname], 1, self._display.nickname)
         self._move(event)
 
     def left(self, event: Left) -> None:
-        """Somebody left a room, or the chat, which is told in one shared room only."""
+        """Remove a person from a room, or from all rooms if they left the chat, and show that.
+
+        If a person leaves the chat, the server sends the event for one shared room only.
+        """
         room = self.get(event.room)
         if room is not None:
             room.go([event.nickname], 1)
@@ -204,7 +225,7 @@ class Rooms:
         self._move(event)
 
     def crowd(self, event: PresenceSummary) -> None:
-        """Many came into a room at once, or left it."""
+        """Add or remove the people of a summary, and show it."""
         room = self.get(event.room)
         if room is not None and event.joined:
             room.come(event.people, event.count, self._display.nickname)
@@ -215,7 +236,7 @@ class Rooms:
     def _move(self, event: Joined | Left | PresenceSummary) -> None:
         room = self.get(event.room)
         if room is not None and not (self._display.hold and event.room != self._display.room):
-            # In other rooms, nobody wants to read it afterwards.
+            # Nobody wants to read such notices later, on switching to the room.
             self.put(room, self._display.lines("notice", event))
 
     # -- held lines ---------------------------------------------------------------------------
@@ -225,7 +246,7 @@ class Rooms:
         return room.is_loading or (self._display.hold and room.tab.name != self._display.room)
 
     def put(self, room: Room, lines: Sequence[Line]) -> None:
-        """Show lines of a room, or hold them until it becomes the current one."""
+        """Show lines of a room, or hold them as long as :meth:`is_held`."""
         if not self.is_held(room):
             self._display.put(lines)
             return
@@ -245,14 +266,14 @@ class Rooms:
         self._held_size += sum(map(_size, lines))
 
     def read(self, room: Room, entry: Entry) -> None:
-        """``entry`` has been shown, or is held: then it is still new in the client's next run."""
+        """Note that ``entry`` was shown or held; a held one is still new in the next run."""
         if self.is_held(room):
             room.unread = entry
         else:
             self._dealt_with(entry)
 
     def show_held(self, room: Room) -> None:
-        """Show the held lines of the current room, unless its backlog is still to come."""
+        """Show the held lines of a room and mark it as read, unless its backlog is to come."""
         if room.is_loading:
             return
         room.tab.unread = 0
@@ -279,5 +300,5 @@ class Rooms:
 
 
 def _size(line: Line) -> int:
-    """Approximate bytes of a line, which is stored as a whole and in parts."""
+    """The approximate bytes of a line, whose text is stored as a whole and in parts."""
     return 500 + 2 * len(line.text)

@@ -1,4 +1,7 @@
-"""``twisted-chat connect``: the client put together, on a terminal or between pipes."""
+"""The program ``twisted-chat connect``: makes the client, for a terminal or between pipes.
+
+``send`` and ``tail`` use its functions too. It must not know how lines are made or drawn.
+"""
 
 from __future__ import annotations
 
@@ -64,29 +67,30 @@ TRUST = (
     N_("If the server's operator confirms it, type yes to trust it from now on:"),
 )
 
-#: What trusts a certificate.
+#: The answers that trust a certificate.
 YES = ("yes", "y", "sim", "s")
 
 STDIN, STDOUT = 0, 1
 
-#: Exit status: it could not begin.
+#: The exit status if the program could not begin.
 CANNOT_BEGIN = 2
 
-#: The file of one's own identity on a server; it is no nickname. Another one is under its name.
+#: The file name of the person's usual identity on a server, which is not a valid nickname. The file
+#: of any other identity has its nickname.
 _OWN = "@"
 
 
 class Security(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says about TLS: each of these asks for it."""
+    """The options of the command line for TLS; any of them switches TLS on."""
 
     tls: bool = False
     ca: str | None = None
-    #: As :func:`.trust.parse_fingerprint` gives it.
+    #: The fingerprint, in the form of :func:`.trust.parse_fingerprint`.
     pin: str | None = None
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says."""
+    """The options of the command line of ``connect``."""
 
     address: Address | None = None
     security: Security = Security()
@@ -96,15 +100,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Which server, as whom, and where that is kept."""
+    """The server, the person's identity there, and the files of both."""
 
     server: Address
     trust: Trust
-    #: Where its certificate is kept, once it was pinned.
+    #: The file for the pinned fingerprint of the server's certificate.
     pin_file: Path
     nickname: str | None
-    #: Whether it is the person's own identity there, and not one that was asked for.
+    #: Whether the identity is the person's usual one, and not one that ``--nick`` asks for.
     is_own: bool
+    #: The file of the client's state.
     state: Path
 
     @property
@@ -113,7 +118,7 @@ class Place(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What the server is called in the configuration."""
+        """The name of the server in the configuration."""
         return server_key(self.server)
 
 
@@ -124,9 +129,15 @@ def find_place(
     configured: Config,
     environ: Mapping[str, str],
 ) -> Place:
-    """What the command line leaves open is as configured.
+    """Choose the server and the identity: the command line takes precedence over the configuration.
 
-    :raises Refusal: what is configured is not an address, or there is no place for a state.
+    :param address: the server of the command line; None for the configured one.
+    :param security: the options of the command line for TLS.
+    :param nick: the nickname of the command line; None for the configured one.
+    :param configured: the configuration.
+    :param environ: the environment variables.
+    :raises Refusal: the configured address is invalid, there is no home directory for the files, or
+        the pinned fingerprint cannot be read.
     """
     host, port, is_secure = address or parse_address(configured.server or DEFAULT_HOST)
     is_secure |= security.tls or security.ca is not None or security.pin is not None
@@ -146,12 +157,12 @@ def find_place(
 
 
 def server_key(server: Address) -> str:
-    """A server as the configuration names it: the same over TLS and without."""
+    """The name of a server in the configuration, which is the same with TLS and without."""
     return format_address(server.host.lower(), server.port)
 
 
 def _trust(security: Security, configured: Config, pin_file: Path) -> Trust:
-    """What was asked for now counts more than what is configured, and that more than a pin."""
+    """The trusted certificates: by the command line, else the configuration, else a stored pin."""
     if security.pin is not None:
         return Trust(pin=security.pin)
     ca = security.ca or configured.ca
@@ -161,11 +172,11 @@ def _trust(security: Security, configured: Config, pin_file: Path) -> Trust:
 
 
 def complain(text: str) -> None:
-    """Tell in one line what is wrong, apart from what is said; on a terminal, broken at blanks."""
+    """Write ``text`` to standard error on one line; on a terminal, wrapped at spaces."""
     line = f"twisted-chat: {text}"
-    if sys.stderr is None:  # print would take standard output
+    if sys.stderr is None:  # print would write to standard output instead
         return
-    with contextlib.suppress(OSError):  # the exit status tells it, too
+    with contextlib.suppress(OSError):  # the exit status reports the failure too
         if sys.stderr.isatty():
             columns = os.get_terminal_size(sys.stderr.fileno()).columns
             line = wrap(line, columns, 2).replace(ROW_END, "\n")
@@ -173,7 +184,7 @@ def complain(text: str) -> None:
 
 
 def log_to(path: Path) -> None:
-    """Defects are for a developer to read, and not over what a person types."""
+    """Write logged errors into the file ``path``, so that they do not cover the typed line."""
     observers: list[ILogObserver] = []
     with contextlib.suppress(OSError):
         stream = path.open("a", encoding="utf-8")
@@ -183,12 +194,12 @@ def log_to(path: Path) -> None:
 
 
 def is_interactive() -> bool:
-    """Whether there is a person at a terminal."""
+    """Whether standard input and output are a terminal."""
     return os.isatty(STDIN) and os.isatty(STDOUT)
 
 
 def wants_window(options: Options, environ: Mapping[str, str]) -> bool:
-    """Whether the terminal is to have a prompt at its bottom. That needs an asyncio reactor."""
+    """Whether to show a prompt at the bottom of the terminal, which needs an asyncio reactor."""
     return (
         not (options.plain or options.json)
         and usable(
@@ -199,16 +210,19 @@ def wants_window(options: Options, environ: Mapping[str, str]) -> bool:
 
 
 def prepare_streams() -> None:
-    """What cannot be written in the terminal's encoding is written as something else."""
+    """Have characters that the terminal's encoding lacks written as question marks."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # else it was closed, and is None
+        if isinstance(stream, TextIOWrapper):  # a closed stream is None
             stream.reconfigure(errors="replace")
 
 
 def run_reactor(reactor: Any, main: Callable[[], Coroutine[Any, Any, int]], language: str) -> int:
-    """Run ``reactor`` until ``main``, which gives an exit status, has ended; returns that.
+    """Run ``reactor`` until ``main`` has ended; returns the exit status.
 
-    A refusal is told in one line.
+    :param reactor: the reactor to run.
+    :param main: returns the exit status; if it raises a :class:`.Refusal`, the refusal is written
+        to standard error in one line, and the status is :data:`CANNOT_BEGIN`.
+    :param language: the language of that line.
     """
     outcome: list[int | Failure] = []
 
@@ -228,7 +242,7 @@ def run_reactor(reactor: Any, main: Callable[[], Coroutine[Any, Any, int]], lang
 
 
 def leave_on_signals(reactor: Any, leave: Callable[[], object]) -> None:
-    """Who presses Ctrl-C leaves in good order; who cannot wait for that presses it again."""
+    """Call ``leave`` on Ctrl-C or a signal that ends a process; a second one ends it at once."""
 
     def interrupt(number: int, _: object) -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -239,7 +253,7 @@ def leave_on_signals(reactor: Any, leave: Callable[[], object]) -> None:
 
 
 def run(reactor: Any, options: Options, language: str, environ: Mapping[str, str]) -> int:
-    """Connect and run ``reactor`` until it is over; returns the exit status."""
+    """Connect, and run ``reactor`` until the person has left; returns the exit status."""
     prepare_streams()
     try:
         path = config.config_path(environ)
@@ -262,7 +276,7 @@ class Connect:
         path: Path,
         configured: Config,
     ) -> None:
-        """:raises Refusal: what is configured cannot be."""
+        """:raises Refusal: see :func:`find_place`."""
         self._reactor = reactor
         self._options = options
         self._language = language
@@ -275,13 +289,13 @@ class Connect:
         self._client: ChatClient
         self._conversation: Conversation
         self._window: Window | None = None
-        #: Where events are printed, for a program.
+        #: The screen for events as JSON; None if a person reads lines.
         self._output: Screen | None = None
-        #: Where lines or events are printed.
+        #: The screen for lines or events; None in a window.
         self._screen: Screen | None = None
 
     async def run(self) -> int:
-        """Until the person has left; returns the exit status."""
+        """Run until the person has left; returns the exit status."""
         window = wants_window(self._options, self._environ)
         if is_interactive() and not self._options.json and not extra.is_installed():
             complain(extra.how_to_install(self._language))
@@ -312,15 +326,15 @@ class Connect:
             complain(translate(CANNOT_CONNECT).format(address=self._place.address, reason=reason))
         if self._screen is not None and self._screen.error is not None:
             other, sentence = why_not(self._screen.error, self._language)
-            if sentence:  # or else nobody reads it, and one has left in good order
+            if sentence:  # empty if only the reader of a pipe has gone, which is no error
                 complain(sentence)
                 status = status or other
         return status
 
     async def _make_trusted(self) -> None:
-        """Ask the person about a certificate that nobody vouches for, the first time.
+        """Pin a certificate: that of ``--pin``, or an unknown one after asking the person.
 
-        :raises CertificateUnknown: they do not trust it.
+        :raises CertificateUnknown: the person does not trust the certificate.
         """
         place = self._place
         if not place.server.tls:
@@ -339,11 +353,14 @@ class Connect:
             self._place = msgspec.structs.replace(place, trust=Trust(pin=pin))
             try:
                 await deferToThread(config.keep_pin, place.pin_file, pin)
-            except Refusal as refusal:  # one is asked again, then
+            except Refusal as refusal:  # the person will be asked again the next time
                 complain(refusal.sentence(self._language))
 
     async def _certificate_unknown(self) -> CertificateUnknown | None:
-        """Whether it is: a server that is not there now is told about later."""
+        """Try to connect; returns the refusal of the certificate if it is unknown, else None.
+
+        Other failures are ignored, because the client will report them.
+        """
         place = self._place
         endpoint = server_endpoint(self._reactor, place.server, place.trust, self._language)
         try:
@@ -356,7 +373,7 @@ class Connect:
         return None
 
     async def _open(self) -> Kept:
-        """Make a client, and open its state."""
+        """Make a client and open its state: in memory, if the file cannot be used."""
         self._client = self._make_client(FileState(self._reactor, self._place.state))
         try:
             return await self._client.open()
@@ -364,7 +381,7 @@ class Connect:
             if not self._place.is_own:
                 raise
             complain(catalogue(self._language).gettext(ALONE))
-        except StateUnusable as refusal:  # one can talk all the same
+        except StateUnusable as refusal:  # the person can chat without the file
             complain(refusal.sentence(self._language))
         self._client = self._make_client(MemoryState())
         return await self._client.open()
@@ -376,7 +393,7 @@ class Connect:
             server_endpoint(self._reactor, place.server, place.trust, self._language),
             place.nickname,
             state=state,
-            # A person is shown the last lines instead, and where the new ones begin.
+            # A person gets a backlog instead, with a mark where the new lines begin.
             catch_up=not is_interactive(),
             insist=False,
             language=self._language,
@@ -392,9 +409,9 @@ class Connect:
             self._remember(self._conversation.name_typed)
 
     def _remember(self, nickname: str | None) -> None:
-        """The name that the person typed is theirs on this server; what that says is not."""
+        """Write the nickname that the person typed for this server into the configuration."""
         server = self._place.key
-        if not extra.is_installed():  # which was told at the beginning
+        if not extra.is_installed():  # the person was told so at the beginning
             return
         if nickname is not None and server not in self._config.nicknames:
             nicknames = {**self._config.nicknames, server: nickname}
@@ -407,7 +424,7 @@ class Connect:
         complain(cast("Refusal", failure.value).sentence(self._language))
 
     async def _in_window(self, kept: Kept, conversation: Conversation) -> None:
-        from twisted_chat.terminal.window import Window  # what it needs takes a while to import
+        from twisted_chat.terminal.window import Window  # slow to import, and optional
 
         log_to(self._place.state.with_name("client.log"))
         window = self._window = conversation.view = Window(

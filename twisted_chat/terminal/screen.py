@@ -1,6 +1,6 @@
-"""What is shown: text for a stream that people or programs read.
+"""Writes text to a stream that people or programs read.
 
-It must not know what the text means.
+This module must not know the meaning of the text.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import TextIO
 
 
 class Screen:
-    """Writes to ``stream`` at once. When it cannot any more, ``gone`` is called, once, and
-    ``error`` says why.
+    """Writes to a stream at once.
+
+    When a write fails, ``gone`` is called, only once, and :attr:`error` is the reason.
     """
 
     def __init__(self, stream: TextIO, gone: Callable[[], None]) -> None:
@@ -21,7 +22,7 @@ class Screen:
         self._amid_line = False
 
     def prompt(self, text: str) -> None:
-        """Show ``text`` and a space; what is typed stands behind it."""
+        """Show ``text`` and a space, behind which the person types."""
         self._write(f"{text} ")
         self._amid_line = True
 
@@ -31,11 +32,11 @@ class Screen:
         self._write(f"{text}\n")
 
     def typed(self, enter: bool) -> None:
-        """The terminal has echoed something; ``enter`` is whether a line break was the last."""
+        """Note that the terminal has echoed input; ``enter`` is whether it ended with Enter."""
         self._amid_line = not enter
 
     def end_line(self) -> None:
-        """Go to the beginning of a line."""
+        """Go to the beginning of a line, if the screen is not there yet."""
         if self._amid_line:
             self._amid_line = False
             self._write("\n")

@@ -1,4 +1,7 @@
-"""``twisted-chat send`` and ``twisted-chat tail``: a message out, or all that is said in."""
+"""The programs ``twisted-chat send`` and ``twisted-chat tail``: send messages, or print them.
+
+They need no terminal. This module must not know how a connection is kept.
+"""
 
 from __future__ import annotations
 
@@ -70,20 +73,21 @@ class SomebodyElse(CannotStart):
     )
 
 
-#: The room that is meant where none is named.
+#: The room to use if the command line names none.
 LOBBY = "lobby"
 
 _RESERVED = Reserved(ALWAYS_RESERVED)
 
-#: Seconds between two attempts to be somebody whom another process is at the moment.
+#: Seconds between two attempts to use an identity that another process is using.
 _IN_USE_RETRY = 0.1
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``send`` says: each text is a message; None stands for the lines of standard input.
+    """The options of ``send``.
 
-    ``id`` names the first of them, and :func:`numbered` the others, so that each is said once,
-    however often this is run. ``timeout`` is in seconds, for each message.
+    Each of ``texts`` is a message; None stands for the lines of standard input. ``id`` is the id of
+    the first message, and :func:`numbered` makes the ids of the others, so that each is saved once,
+    however often the command runs. ``timeout`` is in seconds, for each message.
     """
 
     texts: Sequence[str] | None
@@ -96,7 +100,10 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tailing(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``tail`` prints: what is said in ``rooms``, after the number ``since`` of each."""
+    """The options of ``tail``, which prints the entries of ``rooms`` after the number ``since``.
+
+    If ``since`` is None, it prints only new entries.
+    """
 
     rooms: Sequence[str] = ()
     since: int | None = None
@@ -107,13 +114,13 @@ class Tailing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def messages(text: str) -> list[str]:
-    """The messages that ``text`` makes: one a line, and none of a blank line among others."""
+    """The messages of ``text``: one for each line that is not blank, or ``text`` if all are."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return [line for line in lines if line.strip()] or [text]
 
 
 def numbered(id: str, number: int) -> str:
-    """The id of message ``number``, from 1, of those that are sent under ``id``."""
+    """The id of the message ``number``, counted from 1, of several with the common ``id``."""
     if number == 1:
         return id
     further = f"{id}.{number}"
@@ -123,14 +130,14 @@ def numbered(id: str, number: int) -> str:
 
 
 def send(reactor: Any, sending: Sending, language: str, environ: Mapping[str, str]) -> int:
-    """Say something, and wait until it is saved; returns the exit status."""
+    """Run ``send``: send the messages and wait until they are saved; returns the exit status."""
 
     async def main() -> int:
         saying = Deferred.fromCoroutine(_send(reactor, sending, language, environ))
         leave_on_signals(reactor, saying.cancel)
         try:
             return await saying
-        except CancelledError:  # nothing was being said
+        except CancelledError:  # interrupted while no message was being sent
             return INTERRUPTED
 
     prepare_streams()
@@ -140,14 +147,14 @@ def send(reactor: Any, sending: Sending, language: str, environ: Mapping[str, st
 async def _send(reactor: Any, sending: Sending, language: str, environ: Mapping[str, str]) -> int:
     place = _find_place(sending, environ)
     name = place.nickname or _user()
-    # The state is held so that nobody else is the same person meanwhile; nothing is kept
-    # in it, as a script that is told of a failure may say the same again.
+    # The open state keeps other processes from using the same client id. No message is stored in
+    # it, because a script that fails may send the same message again.
     state = FileState(reactor, place.state)
     try:
         client_id: str | None = await _own(reactor, state, name, sending.timeout)
     except StateUnusable:
         if sending.id is not None:
-            raise  # the server knows a message again by its sender, too
+            raise  # the server recognises a repeated message by its client id too
         client_id = None
     client = _client(reactor, place, name, MemoryState(client_id), language, [sending.room])
     client.startService()
@@ -159,7 +166,7 @@ async def _send(reactor: Any, sending: Sending, language: str, environ: Mapping[
 
 
 def tail(reactor: Any, tailing: Tailing, language: str, environ: Mapping[str, str]) -> int:
-    """Print what is said until it is interrupted; returns the exit status."""
+    """Run ``tail``: print messages until a signal ends it; returns the exit status."""
 
     async def main() -> int:
         place = _find_place(tailing, environ)
@@ -179,11 +186,11 @@ def tail(reactor: Any, tailing: Tailing, language: str, environ: Mapping[str, st
 
 
 def _user() -> str:
-    """Who runs this, for a name; root's is one that no server gives."""
+    """The name of the user who runs the program, or "script" if it cannot be a nickname."""
     try:
         user = getpass.getuser()
         _RESERVED.check(nickname(user))
-    except (KeyError, OSError, Refusal):  # nobody whom the system knows, or no name of anybody
+    except (KeyError, OSError, Refusal):  # unknown to the system, invalid, or reserved as "root" is
         return "script"
     return user
 
@@ -208,9 +215,10 @@ def _client(
 
 
 async def _own(reactor: Any, state: FileState, name: str, timeout: float) -> str:
-    """The client id, once no other process has it.
+    """Open ``state`` and return its client id, once no other process uses it.
 
-    :raises StateUnusable: it can be kept nowhere.
+    :raises SomebodyElse: another process still uses it after ``timeout`` seconds.
+    :raises StateUnusable: the state cannot be stored.
     """
     deadline = reactor.seconds() + timeout
     while True:
@@ -280,13 +288,13 @@ async def _texts(reactor: Any, sending: Sending) -> AsyncIterator[str]:
 
 
 class _Lines:
-    """The lines of standard input as they come, read no faster than they are taken."""
+    """The lines of standard input as they come, read no faster than :meth:`next` takes them."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._queue: DeferredQueue[str | None] = DeferredQueue()
         self._taken: Deferred[None] | None = None
-        descriptor = STDIN if sys.stdin else -1  # the number of a closed one may be in use
+        descriptor = STDIN if sys.stdin else -1  # another file may have a closed stdin's number
         reading = threading.Thread(
             target=read_lines, args=(descriptor, self._read, self._ended), daemon=True
         )
@@ -300,13 +308,13 @@ class _Lines:
         return self._queue.get()
 
     def _read(self, lines: list[str]) -> None:
-        """On the thread that reads."""
+        """Pass lines to the reactor's thread, and wait until they are taken. Blocks."""
         blockingCallFromThread(self._reactor, self._offer, lines)  # type: ignore[arg-type]
 
     def _offer(self, lines: list[str]) -> Deferred[None]:
         for line in lines:
             self._queue.put(line)
-        if not lines or self._queue.waiting:  # nothing is left
+        if not lines or self._queue.waiting:  # all lines are taken
             return succeed(None)
         self._taken = Deferred()
         return self._taken

@@ -1,7 +1,7 @@
 """A person's requests: the client passes them to the server, or does them itself.
 
-It does those of which the server cannot know: the display, unsent messages, the next page. It must
-not know how the server's answers are shown.
+The client does the requests that concern only itself: the display, unsent messages, the next page.
+This module must not know how the server's answers are shown.
 """
 
 from __future__ import annotations
@@ -72,6 +72,10 @@ class Typed:
         moved: Callable[[], None],
     ) -> None:
         """
+        :param client: sends the requests.
+        :param display: shows refusals and notices.
+        :param rooms: the person's rooms.
+        :param pages: shows the next page.
         :param leave: called when the person wants to leave the chat.
         :param moved: called when the server has answered a request to join or leave a room.
         """
@@ -81,10 +85,10 @@ class Typed:
         self._pages = pages
         self._leave = leave
         self._moved = moved
-        #: Whether lines are shown with their time, and whether the numbers of saved ones are shown.
+        #: Whether lines are shown with their time, and whether receipts are shown.
         self.timestamps = False
         self.receipts = False
-        #: The sender of the last private message, by their present nickname, and whether they left.
+        #: The present nickname of the last private message's sender, and whether they have left.
         self._correspondent: str | None = None
         self._is_correspondent_gone = False
         self._has_been_in = False
@@ -93,26 +97,26 @@ class Typed:
         self._ids: set[str] = set()
 
     def welcomed(self) -> None:
-        """The server has accepted the nickname."""
+        """Note that the server has accepted the nickname."""
         self._has_been_in = True
         self._has_told_away = False
 
     def on_private_message(self, sender: str) -> None:
-        """``/reply`` goes to ``sender`` from now on."""
+        """Send ``/reply`` to ``sender`` from now on."""
         self._correspondent = sender
         self._is_correspondent_gone = False
 
     def on_rename(self, event: Renamed) -> None:
-        """``/reply`` follows the person."""
+        """Send ``/reply`` to the new nickname, if the sender has changed theirs."""
         if event.old == self._correspondent and not event.own:
             self._correspondent = event.new
 
     def on_departure(self, names: Collection[str]) -> None:
-        """These people have left the chat: ``/reply`` goes to nobody who takes their nickname."""
+        """Refuse ``/reply`` if its person has left with ``names``: another may take the name."""
         self._is_correspondent_gone |= self._correspondent in names
 
     def takes_back(self, id: str | None) -> bool:
-        """Whether the message with this id, which has come back, was typed here."""
+        """Whether the entry with this message id was typed here; True only once for each id."""
         is_typed = id in self._ids
         if is_typed:
             self._ids.discard(str(id))
@@ -121,7 +125,7 @@ class Typed:
     def do(self, request: Request) -> None:
         """Do ``request``, or pass it to the server.
 
-        :raises Refusal: it cannot be done.
+        :raises Refusal: the request cannot be done.
         """
         answer = _ANSWERS.get(type(request))
         if answer is not None:
@@ -146,9 +150,9 @@ class Typed:
             self._display.notice(AWAY)
 
     def say(self, request: Say) -> None:
-        """Send a message to the current room, or to the one that the person is moving to.
+        """Send a message to the current room, or to the room that the person is moving to.
 
-        :raises InNoRoom: there is none.
+        :raises InNoRoom: the person is in no room.
         """
         room = self._going_to()
         if room is None and self._has_been_in:
@@ -158,7 +162,7 @@ class Typed:
         self.ask(Say(request.text, room, request.kind, id=id))
 
     def _waiting(self) -> int:
-        """The number of messages that the server has not saved."""
+        """The number of messages that the server has not saved yet."""
         return sum(text_of(request) is not None for request in self._client.waiting)
 
     # -- rooms --------------------------------------------------------------------------------
@@ -169,7 +173,11 @@ class Typed:
         return next((room for room in rooms if room is not None), None)
 
     def _here(self, room: str | None = None) -> str:
-        """The name of a room in which the person is; by default, of the one they are moving to."""
+        """The name of ``room``, one of the person's rooms; None for the one they are moving to.
+
+        :raises NotInRoom: the person is not in ``room``.
+        :raises InNoRoom: ``room`` is None, and the person is in no room.
+        """
         if room is not None:
             name = self._rooms.called(room)
             if name not in self._rooms:
@@ -198,7 +206,7 @@ class Typed:
         self._move_by(Leave(room))
 
     def _move_by(self, request: Join | Leave) -> None:
-        """Join or leave a room: the lines that follow are for the room in which that ends."""
+        """Join or leave a room; further lines are for the room in which the person will be then."""
         self._rooms.moves += 1
 
         def done(result: object) -> None:
@@ -236,7 +244,7 @@ class Typed:
             raise NoSuchPerson(name=self._correspondent)  # somebody else may have that name now
         self.ask(Tell(self._correspondent, request.text))
 
-    # -- what was said ------------------------------------------------------------------------
+    # -- the log ------------------------------------------------------------------------------
 
     def _history(self, request: ReadHistory) -> None:
         self.ask(ReadHistory(self._any_room(request.room), request.limit, request.before))
@@ -287,7 +295,7 @@ class Typed:
         self._leave()
 
 
-#: Requests that are not passed to the server as they are.
+#: The requests that are not passed to the server unchanged.
 _ANSWERS: dict[type[Request], Callable[[Typed, Any], None]] = {
     Cancel: Typed._cancel,
     ChooseName: Typed._choose_name,

@@ -1,7 +1,7 @@
-"""The two sides of a terminal, as interfaces.
+"""The interfaces between a conversation and a terminal.
 
-:class:`View` is the terminal as the conversation sees it; :class:`Talk` is the conversation as
-a terminal sees it.
+:class:`View` is the terminal, as the conversation uses it; :class:`Talk` is the conversation, as a
+terminal uses it. This module must not know any implementation of them.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from typing import Literal, Protocol
 
 import msgspec
 
-#: ``said``: in a room, by somebody; ``act``: ``/me``; ``private``: to one person only; ``notice``:
-#: by the server or the client; ``error``: something was not done; ``mark``: what follows is new,
-#: or of another room.
+#: ``said``: a message in a room; ``act``: a message with ``/me``; ``private``: a private message;
+#: ``notice``: a notice of the server or the client; ``error``: a refusal; ``mark``: a rule above
+#: lines that are new, or of another room or day.
 LineKind = Literal["said", "act", "private", "notice", "error", "mark"]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One line to be shown. All its texts are safe to show on a terminal.
+    """One line to show. All its texts are safe to show on a terminal.
 
-    ``text`` is all of it, as the text dialect has it: ``[Ana]: oi``. ``nickname`` is whose line
-    it is, and ``body`` what stands behind that. ``time`` is in microseconds since 1970 UTC.
+    ``text`` is the whole line, as in the text dialect: ``[Ana]: oi``. ``nickname`` is the sender,
+    ``body`` is the text of the message, and ``number`` is its sequence number in the log of
+    ``room``. ``time`` is in microseconds since 1970, UTC.
     """
 
     text: str
@@ -33,7 +34,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     number: int | None = None
     #: Whether the person wrote it.
     own: bool = False
-    #: Whether somebody else mentions the person in it, or it is a private message to them.
+    #: Whether it is another person's message that mentions the person, or a private one to them.
     mentions: bool = False
 
 
@@ -45,18 +46,18 @@ class Tab(msgspec.Struct):
     #: The known nicknames, the last speaker first; and the number of people.
     people: list[str] = msgspec.field(default_factory=list)
     count: int = 0
-    #: Messages that were not shown, as another room is the current one.
+    #: The number of messages that were not shown yet, because another room is the current one.
     unread: int = 0
-    #: Whether one of them mentions the person.
+    #: Whether one of the unread messages mentions the person.
     mentioned: bool = False
 
 
-#: ``offline``: there is no connection, and the next attempt comes by itself.
+#: With ``offline``, there is no connection, and the client will try again by itself.
 Connection = Literal["connecting", "online", "offline"]
 
 
 class View(Protocol):
-    """Where lines are shown. Called on the reactor's thread."""
+    """Shows lines. Called on the reactor's thread."""
 
     def show(self, lines: Sequence[Line]) -> None:
         """Show lines below all earlier ones."""
@@ -65,11 +66,14 @@ class View(Protocol):
         """Read :class:`Talk` again: something other than lines has changed."""
 
     def alert(self) -> None:
-        """Somebody mentioned the person: ring the bell, if that is configured."""
+        """Ring the bell, if that is configured: a message mentions the person."""
 
 
 class Talk(Protocol):
-    """What a view can ask, and what it tells. On the reactor's thread, like all here."""
+    """The conversation that a view shows, and to which it passes the person's input.
+
+    Used on the reactor's thread.
+    """
 
     connection: Connection
 
@@ -83,11 +87,11 @@ class Talk(Protocol):
 
     @property
     def timestamps(self) -> bool:
-        """Whether lines are shown with their time (local)."""
+        """Whether lines are shown with their time, in the person's time zone."""
 
     @property
     def language(self) -> str:
-        """``en`` or ``pt_BR``."""
+        """The person's language: ``en`` or ``pt_BR``."""
 
     @property
     def tabs(self) -> Mapping[str, Tab]:
@@ -107,13 +111,13 @@ class Talk(Protocol):
 
     @property
     def prompt(self) -> str | None:
-        """A question that the next line answers, such as the one for a name; often None."""
+        """The question that the next typed line answers, such as for a nickname; usually None."""
 
     def typed(self, line: str) -> None:
-        """A line was typed and Enter pressed."""
+        """Do what the typed ``line`` says: the person has pressed Enter."""
 
     def pasted(self, lines: Sequence[str]) -> None:
-        """Lines were pasted and are to be said as they are, in their order: none is a command."""
+        """Send pasted lines as messages, in their order; none of them is a command."""
 
     def switch(self, room: str) -> None:
         """Make ``room``, one of the person's rooms, the current one, and show its new lines."""
@@ -125,4 +129,4 @@ class Talk(Protocol):
         """Switch to a room with unread messages, first to one that mentions the person."""
 
     def leave(self) -> None:
-        """Leave the chat, as ``sair``."""
+        """Leave the chat, as the line ``sair`` does."""

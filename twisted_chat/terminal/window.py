@@ -1,8 +1,8 @@
 """The terminal of a person: a prompt at the bottom, and lines that appear above it.
 
 :class:`Window` is a :class:`twisted_chat.terminal.view.View`. It runs on asyncio's loop, which
-Twisted's asyncio reactor shares, and writes to the terminal's own scrollback. It must not know
-the network, nor what the lines mean, nor where history and drafts are kept.
+Twisted's asyncio reactor shares, and writes to the terminal's own scrollback. This module must not
+know the network, the meaning of lines, or where history and drafts are stored.
 """
 
 from __future__ import annotations
@@ -66,23 +66,23 @@ from twisted_chat.terminal.editing import (
 from twisted_chat.terminal.view import Line, Talk
 from twisted_chat.terminal.wrapping import ROW_END, hanging, rows, wrap
 
-#: Seconds for which lines are gathered, to be written together.
+#: Seconds during which lines are collected, to be written together.
 GATHERING = 0.03
 
-#: Lines that are written in one turn of the loop; between two of them, keys are answered.
+#: Lines written in one turn of the loop, at most; keys are handled between two turns.
 PIECE = 200
 
-#: Lines that wait to be written from which on the window is busy.
+#: Lines that wait to be written, at which the window is no longer ready.
 QUEUE_LIMIT = 1000
 
-#: The last lines, kept to be drawn again.
+#: The number of last lines that are kept to be drawn again.
 KEPT = 200
 
-#: Seconds between two bells, at least; and for which a second Ctrl-C leaves.
+#: Seconds between two bells, at least; and seconds in which a second Ctrl-C leaves.
 BELL_INTERVAL = 2.0
 LEAVING_TIME = 2.0
 
-#: Rows of the half-typed line.
+#: Rows of the unfinished line, at most.
 INPUT_ROWS = 6
 
 HOW_TO_LEAVE = N_("Press Ctrl-C again to leave. Your line is kept.")
@@ -107,7 +107,7 @@ _DEPTHS = {0: ColorDepth.DEPTH_1_BIT, 16: ColorDepth.DEPTH_4_BIT, 256: ColorDept
 
 
 def _ignore(_: str) -> None:
-    """Keep nothing."""
+    """Store nothing."""
 
 
 # -- the terminal -----------------------------------------------------------------------------
@@ -118,11 +118,11 @@ class _Terminal(Vt100_Output):
 
     @property
     def responds_to_cpr(self) -> bool:
-        return False  # we need not know where the cursor is, and answers would mix with the keys
+        return False  # the cursor's place is not needed, and answers would mix with the keys
 
     def erase_down(self) -> None:
-        # From the screen's very first place, tmux takes it for a new screen, and would put
-        # prompt and bar into its history: so the first column is erased by itself.
+        # An erasure from the first column of the first row looks like a new screen to tmux, which
+        # would put prompt and bar into its history. So the first column is erased separately.
         self.write_raw("\x1b[C\x1b[J\x1b[D\x1b[K")
 
 
@@ -130,7 +130,7 @@ class _Terminal(Vt100_Output):
 
 
 class Window:
-    """A person's terminal, from :meth:`run` to :meth:`close`. All on the loop's thread."""
+    """A person's terminal, from :meth:`run` to :meth:`close`. Used on the loop's thread."""
 
     _log = Logger()
 
@@ -148,11 +148,16 @@ class Window:
         input: Input | None = None,
     ) -> None:
         """
-        :param history: the lines typed before, oldest first; ``remember`` is given each new one.
-        :param draft: what was half typed when the person left; ``keep_draft`` is given
-            what is half typed when they leave again, perhaps nothing.
-        :param output: where to write, the terminal of standard output if None.
-        :param input: where keys come from, the terminal of standard input if None.
+        :param talk: the conversation.
+        :param look: the abilities of the terminal.
+        :param history: the lines typed before, oldest first.
+        :param remember: called with each new line of the history.
+        :param draft: the unfinished line of the last time.
+        :param keep_draft: called with the unfinished line, which may be empty, when it changes and
+            when the person leaves.
+        :param bell: whether :meth:`alert` rings the bell.
+        :param output: the terminal to write to; None for that of standard output.
+        :param input: the terminal to read keys from; None for that of standard input.
         """
         self._talk = talk
         self._look = look
@@ -170,8 +175,8 @@ class Window:
         self._closed = False
         self._over = False
         self._leave_again_until = -math.inf
-        #: Whether what is being edited was pasted as several lines: it is text, whatever it looks
-        #: like; and what stood there before.
+        #: Whether the edited text was pasted as several lines, so that none of them is a command;
+        #: and the text before the paste.
         self._is_pasted = "\n" in draft
         self._before_paste = Document()
         self._discarded_until = -math.inf
@@ -215,7 +220,7 @@ class Window:
             self._tick = self._loop.call_later(1.0, self._count_down)
 
     def _count_down(self) -> None:
-        """The bar tells the seconds until the next attempt to connect."""
+        """Update the seconds until the next attempt to connect, which the bar shows."""
         self._tick = None
         self.refresh()
 
@@ -227,21 +232,21 @@ class Window:
 
     @property
     def ready(self) -> bool:
-        """Whether it keeps up with what it is shown. If not, read nothing more for a while."""
+        """Whether the window keeps up with its lines; if not, the caller should pause."""
         return len(self._queue) < QUEUE_LIMIT
 
     def when_ready(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` once it keeps up: at once, if it does now."""
+        """Call ``callback`` once the window is ready: at once, if it is now."""
         if self.ready:
             callback()
         else:
             self._when_ready.append(callback)
 
     async def run(self) -> None:
-        """Show the prompt until :meth:`close`, or until there is no terminal any more.
+        """Show the prompt until :meth:`close`, or until the terminal is gone.
 
-        For Twisted: ``Deferred.fromFuture(asyncio.ensure_future(window.run()))``.
-        What fails meanwhile goes to the log, not to the screen.
+        For Twisted: ``Deferred.fromFuture(asyncio.ensure_future(window.run()))``. Errors in the
+        loop go to the log, and not to the screen.
         """
         loop = self._loop = asyncio.get_running_loop()
         previous = loop.get_exception_handler()
@@ -262,7 +267,7 @@ class Window:
             loop.set_exception_handler(previous)
 
     def leave(self) -> None:
-        """Leave the chat; a second time, without waiting for anything."""
+        """Leave the chat; a second call does not wait for unsaved messages."""
         if not self._leaving:
             self._leaving = True
             self._save_draft()
@@ -273,7 +278,7 @@ class Window:
             self._keep_draft(self._buffer.text)
 
     def close(self) -> None:
-        """Write what is still to be shown, take the prompt away, and let :meth:`run` end."""
+        """Let :meth:`run` erase the prompt, write the remaining lines, and end."""
         self._closed = True
         if self._app.is_running and not self._app.is_done:
             self._app.exit()
@@ -304,12 +309,12 @@ class Window:
         self._output.write_raw("".join(f"{self._paint(line)}\r\n" for line in piece))
 
     def _drain(self) -> None:
-        """Write all that is left, below what was written."""
+        """Write all remaining lines, below the earlier ones."""
         while self._queue:
             self._write_piece()
             try:
                 self._output.flush()
-            except OSError:  # there is no terminal any more, nor anybody who reads
+            except OSError:  # the terminal is gone
                 self._queue.clear()
 
     def _erase(self) -> None:
@@ -317,7 +322,7 @@ class Window:
         self._after_resize()
 
     def _render(self) -> None:
-        # In this turn of the loop, so that the prompt does not blink.
+        # Rendered in this turn of the loop, so that the prompt does not blink.
         if self._app.is_running and not self._app.is_done:
             with set_app(self._app):
                 self._app.renderer.render(self._app, self._app.layout)
@@ -330,7 +335,7 @@ class Window:
             self._drawn = drawn(screen, cursor, self._columns())
 
     def _after_resize(self) -> None:
-        """Erase the rows that prompt_toolkit does not know of, as the terminal made them."""
+        """Erase the rows that the terminal has added, of which prompt_toolkit does not know."""
         rows = self._drawn.rows_more(self._columns()) if self._look.reflows else 0
         self._drawn = Drawn(self._columns(), (), 0)
         if rows:
@@ -338,7 +343,7 @@ class Window:
             self._output.erase_down()
 
     def _draw_again(self) -> None:
-        """All of the screen, from its first row, without scrolling anything out of it."""
+        """Draw the whole screen again, from its first row, without scrolling."""
         size = self._output.get_size()
         screen = self._app.renderer.last_rendered_screen
         room = size.rows - (screen.height if screen else 1)
@@ -443,7 +448,7 @@ class Window:
         return fragments
 
     def _message(self) -> str | None:
-        """What is more important than the bar at the moment."""
+        """The message that takes the place of the bar at the moment; None if there is none."""
         if time.monotonic() < self._leave_again_until:
             return self._translate(HOW_TO_LEAVE)
         if time.monotonic() < self._discarded_until:
@@ -485,7 +490,7 @@ class Window:
             self._talk.switch(rooms[place])
 
     def _lines(self) -> list[str]:
-        """What is typed, by lines; several were pasted."""
+        """The lines of the edited text that are not blank; there are several after a paste."""
         return [line for line in self._buffer.text.split("\n") if line.strip()]
 
     def _enter(self, event: KeyPressEvent) -> None:
@@ -494,7 +499,7 @@ class Window:
             self._say_pasted(lines)
             return
         if not lines and self._talk.prompt is not None:
-            lines = [""]  # it may be an answer
+            lines = [""]  # the answer to the prompt may be empty
         self._buffer.reset()
         for line in lines:
             if self._talk.prompt is None:
@@ -502,7 +507,7 @@ class Window:
             self._talk.typed(line)
 
     def _say_pasted(self, lines: list[str]) -> None:
-        if self._talk.prompt is not None:  # one line answers it; the others are still there
+        if self._talk.prompt is not None:  # the first line answers the prompt; the others stay
             answer, *others = lines
             self._buffer.document = Document("\n".join(others))
             self._talk.typed(answer)
@@ -527,7 +532,7 @@ class Window:
             buffer.complete_next()
             return
         found = complete(buffer.document.current_line_before_cursor, known(self._talk))
-        # At once: what is typed next must stand behind it.
+        # Inserted at once, because the next typed character must stand behind it.
         if len(found.common) > found.length or len(found.candidates) == 1:
             buffer.delete_before_cursor(found.length)
             buffer.insert_text(found.common)
@@ -542,7 +547,7 @@ class Window:
         self._buffer.insert_text(text)
 
     def _discard(self) -> None:
-        """What was pasted is not to be said; what was typed before stays."""
+        """Discard the pasted lines, and restore the text before the paste."""
         self._is_pasted = False
         self._buffer.document = self._before_paste
         self._before_paste = Document()

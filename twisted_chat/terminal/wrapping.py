@@ -1,6 +1,6 @@
-"""Lines that are longer than the terminal is wide, broken at blanks. Pure.
+"""Wraps lines that are longer than the terminal is wide, at spaces. Pure.
 
-It must not know what a line means; of escape sequences, it knows that they take no columns.
+This module must not know the meaning of a line; escape sequences take no columns.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import re
 
 from twisted_chat.terminal.colours import width
 
-#: With fewer columns, breaking is left to the terminal.
+#: Columns below which the terminal itself breaks lines.
 NARROWEST = 20
 
-#: What separates the rows of one line.
+#: Separates the rows of one line.
 ROW_END = "\r\n"
 
-# ECMA-48, SGR; blanks; and what has neither.
+# An SGR sequence (ECMA-48), spaces, or a piece with neither of them.
 _PIECES = re.compile(r"\x1b\[[0-9;]*m| +|[^ \x1b]+|\x1b")
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -26,17 +26,21 @@ def plain(painted: str) -> str:
 
 
 def wrap(painted: str, columns: int, indent: int) -> str:
-    """``painted`` in rows of at most ``columns``, the second and all others indented.
+    """Wrap a line at spaces; its rows are separated by :data:`ROW_END`.
 
-    A row is broken at a blank. A word that has no room in any row, such as a long address, is left
-    in one piece, so that it can be copied.
+    A word that fits into no row, such as a long address, stays in one piece, so that it can be
+    copied.
+
+    :param painted: the line, which may have SGR sequences.
+    :param columns: the columns of a row, at most.
+    :param indent: the indent of all rows but the first, in columns.
     """
     if columns < NARROWEST or width(plain(painted)) <= columns:
         return painted
     indent = min(indent, _deepest(columns))
     rows: list[str] = []
-    row, used = "", 0  # the row that is being filled, and its columns
-    word, size, blanks = "", 0, ""  # what comes next, and the blanks before it
+    row, used = "", 0  # the row that is being filled, and its used columns
+    word, size, blanks = "", 0, ""  # the next word, its columns, and the spaces before it
 
     def take() -> None:
         nonlocal row, used, word, size, blanks
@@ -65,17 +69,19 @@ def wrap(painted: str, columns: int, indent: int) -> str:
 
 
 def _deepest(columns: int) -> int:
-    """The deepest indent: at 80 columns, that of the table of ``/help``."""
+    """The deepest indent, in columns; with 80 columns, it is that of the table of ``/help``."""
     return columns // 2 + 5
 
 
 def rows(painted: str, columns: int) -> int:
-    """How many rows it takes."""
+    """The number of rows that ``painted`` takes on a terminal."""
     return sum(max(1, -(-width(plain(row)) // columns)) for row in painted.split(ROW_END))
 
 
 def hanging(text: str, columns: int) -> int:
-    """The indent of the second row: below the second column of a table, or else two columns."""
+    """The indent of the second row, in columns: that of a table's second column, or two more than
+    the line's own.
+    """
     table = re.match(r"( +\S.*?  +)\S", text)
     if table and width(table[1]) <= _deepest(columns):
         return width(table[1])
