@@ -24,7 +24,7 @@ class Drawn(NamedTuple):
     x: int
 
     def rows_more(self, columns: int) -> int:
-        """The rows that the terminal adds above the cursor if it becomes narrower and wraps anew."""
+        """The rows that a terminal adds above the cursor when it is narrower and wraps anew."""
         if columns >= self.columns:
             return 0
         return sum(max(0, row - 1) // columns for row in self.above) + self.x // columns
