@@ -30,8 +30,8 @@ from benchmarks.delivery.work import Measured, Work
 #: Bytes read from one client at once, at most.
 _PIECE = 1 << 18
 
-#: Seconds of silence after which the clients count as told of all who joined. In rooms of up to
-#: _LARGE clients, the server's time to coalesce such notices is added in proportion.
+#: Seconds without notices after which all clients count as told of each other. The server may
+#: coalesce notices: that time is added in full from _LARGE clients on, below them in proportion.
 _QUIET = 0.3
 _LARGE = 1000
 

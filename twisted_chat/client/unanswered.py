@@ -113,7 +113,7 @@ class Outgoing:
         self.request = request
         #: The Deferreds that fire with the answer.
         self.answers: list[Deferred[Any]] = []
-        #: Whether the request may be sent: it is no message, or the state has stored it or cannot.
+        #: Whether it may be sent: it is no message, or the state has stored it or failed to.
         self.is_kept = True
         #: Whether it is stored with the prefix :data:`_MAY_BE_SENT`.
         self.is_marked = False

@@ -22,7 +22,7 @@ from zope.interface import implementer
 #: Seconds that the proxy has to send the header.
 HEADER_TIMEOUT = 5.0
 
-#: Bytes of the shortest header but one: a proxy sends _UNKNOWN for a connection of its own.
+#: Bytes that every header has, except for _UNKNOWN, which a proxy sends for its own connections.
 SHORTEST = 16
 _UNKNOWN = b"PROXY UNKNOWN\r\n"
 

@@ -15,7 +15,7 @@ from twisted_chat.i18n.language import N_, catalogue
 
 
 class Foreign(enum.Enum):
-    """A protocol that this server does not speak on its listeners for chat."""
+    """A protocol other than the chat's."""
 
     HTTP = "http"
     TLS = "tls"
