@@ -44,23 +44,26 @@ def arrived(positions: Positions, connection: Link) -> Positions:
 class Leaver(Speaker):
     """A person who can leave and come back."""
 
+    # Few sessions set these. CPython shares the keys of instances with up to 30 attributes; beyond
+    # that, each session would take 1 kB more.
+    _absence: object = None
+    #: The source that counts this person as away.
+    _absent_from: Source | None = None
+    #: Dropped lines, not counting those of which the person was shown the number.
+    _not_sent = 0
+    #: Whether the connection is lost, and the loss is handled after the present request.
+    _loss_waits = False
+    #: The session of the same person that has taken over this connection.
+    _successor: Leaver | None = None
+
     def __init__(self, chat: Chat, connection: Link, language: str) -> None:
         super().__init__(chat, connection, language)
         self._state = State.CHOOSING
         self._keeps_client_id = False
-        self._absence: object = None
-        #: The source that counts this person as away.
-        self._absent_from: Source | None = None
         #: The last entry of each room that had arrived, when this was last computed.
         self._positions: Positions = {}
         #: Tells whether the newest code has arrived; until then, the previous code is valid too.
         self._code_arrived: Callable[[], bool] | None = None
-        #: Dropped lines, not counting those of which the person was shown the number.
-        self._not_sent = 0
-        #: Whether the connection is lost, and the loss is handled after the present request.
-        self._loss_waits = False
-        #: The session of the same person that has taken over this connection.
-        self._successor: Leaver | None = None
 
     # -- the record that is kept ---------------------------------------------------------------
 
