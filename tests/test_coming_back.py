@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 from twisted.internet.task import Clock
 
-from tests.support.fakes import NOON, Visitor, World
+from tests.support.fakes import NOON, Visitor, World, code_of
 from tests.support.programs import ANA, BIA, numbers, of, program
 from twisted_chat.core import catch_up
 from twisted_chat.core.author import author_key
@@ -578,10 +578,6 @@ def test_a_client_id_is_nobodys_before_hello_is_answered_with_welcome() -> None:
 
 
 # -- people -------------------------------------------------------------------------------------
-
-
-def code_of(visitor: Visitor) -> str:
-    return visitor.session.code
 
 
 def test_a_person_is_told_a_code_and_gets_exactly_the_lines_that_they_missed() -> None:

@@ -6,16 +6,12 @@ import re
 
 import pytest
 
-from tests.support.fakes import Visitor, World
+from tests.support.fakes import Visitor, World, code_of
 from twisted_chat.core import reading
 from twisted_chat.core.events import HistoryShown, IgnoredListed
 from twisted_chat.core.ignoring import IGNORED_LIMIT
 from twisted_chat.core.requests import Hello, Ignore, ReadHistory
 from twisted_chat.core.room import LARGE
-
-
-def code_of(visitor: Visitor) -> str:
-    return visitor.session.code
 
 
 def test_ignoring_follows_the_person_and_not_the_name() -> None:

@@ -11,16 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fakes import Visitor, World
+from tests.support.fakes import Visitor, World, code_of
 from tests.support.phones import phones
 from tests.support.processes import PATIENCE, Server
 from twisted_chat.core.changes import Change, Keep
 from twisted_chat.core.identities import hash_code
 from twisted_chat.journal.sqlite.store import MEMORY, Store
-
-
-def code_of(visitor: Visitor) -> str:
-    return visitor.session.code
 
 
 def killed(world: World) -> World:

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from twisted.internet.task import Clock
 
-from tests.support.fakes import NO_RATE, Visitor, World
+from tests.support.fakes import NO_RATE, Visitor, World, code_of
 from tests.support.nodes import Nodes
 from twisted_chat.core import changes
 from twisted_chat.core.changes import Change, Draft, Enter, announcement
-from twisted_chat.core.events import Acknowledged, Entry, Replaced, Told, Welcomed
+from twisted_chat.core.events import Acknowledged, Entry, Replaced, Told
 from twisted_chat.core.names import nickname
 from twisted_chat.core.requests import ChooseName, Hello, Join, Quit, Say
 from twisted_chat.core.sources import Sources
@@ -42,11 +42,6 @@ def from_elsewhere(world: World) -> Visitor:
     visitor = Visitor(world)
     visitor.connection.source = Sources(lambda: NO_RATE, Clock()).open("198.51.100.7").source
     return visitor
-
-
-def code_of(visitor: Visitor) -> str:
-    welcomes = [event for event in visitor.connection.events if isinstance(event, Welcomed)]
-    return welcomes[-1].code
 
 
 def test_of_a_hundred_claims_from_two_nodes_one_wins_on_both() -> None:

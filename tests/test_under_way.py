@@ -11,13 +11,13 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from tests.support.fakes import NO_RATE, Visitor, World
+from tests.support.fakes import NO_RATE, Visitor, World, code_of
 from tests.support.logs import InternalErrors
 from tests.support.nodes import Nodes, view
 from tests.support.protocol import Client, House
 from twisted_chat.core import sources
 from twisted_chat.core.errors import NotSaved
-from twisted_chat.core.events import Refused, Welcomed
+from twisted_chat.core.events import Refused
 from twisted_chat.core.requests import ChooseName, Hello, Join, Leave, Quit, Resume, Say
 from twisted_chat.core.sources import Sources
 
@@ -29,10 +29,6 @@ def no_internal_error() -> Iterator[None]:
     errors = InternalErrors()
     yield
     errors.check()
-
-
-def code_of(visitor: Visitor) -> str:
-    return [e for e in visitor.connection.events if isinstance(e, Welcomed)][-1].code
 
 
 def names(world: World) -> list[str]:

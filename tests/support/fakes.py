@@ -10,7 +10,7 @@ from itertools import count
 from twisted.internet.task import Clock
 
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import Entry, Event, Refused, Replayed, Style
+from twisted_chat.core.events import Entry, Event, Refused, Replayed, Style, Welcomed
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.people import Person
 from twisted_chat.core.profile import PERSON, PROGRAM, Profile
@@ -182,6 +182,11 @@ class Visitor:
     def sees(self) -> list[str]:
         """The lines that were shown since the last look."""
         return self.connection.lines()
+
+
+def code_of(visitor: Visitor) -> str:
+    """The code to come back with that ``visitor`` was shown last."""
+    return [event.code for event in visitor.connection.events if isinstance(event, Welcomed)][-1]
 
 
 def _nothing() -> None: ...
