@@ -19,7 +19,6 @@ from twisted_chat.terminal.config import (
     WrongValue,
     config_path,
     read,
-    remember,
     remember_name,
     state_path,
 )
@@ -232,13 +231,13 @@ def test_what_cannot_be_read_is_told(path: Path) -> None:
 
 
 def test_what_is_remembered_is_read(path: Path) -> None:
-    remember(path, nickname='Zoé "Z" \\', server="chat.example:50001")
-    assert read(path) == Config(nickname='Zoé "Z" \\', server="chat.example:50001")
+    remember_name(path, "chat.example:50001", 'Zoé "Z" \\')
+    assert read(path) == Config(nicknames={"chat.example:50001": 'Zoé "Z" \\'})
 
 
 def test_the_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "twisted-chat" / "client.toml"
-    remember(path, nickname="Ana")
+    remember_name(path, "h:1", "Ana")
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert path.parent.parent.stat().st_mode & 0o777 == 0o700
@@ -246,25 +245,21 @@ def test_the_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_what_the_person_wrote_stays(path: Path) -> None:
-    write(path, '# mine\nbell   =  false # quiet\n\nnickname = "Ana" # me\n# the end\n')
-    remember(path, nickname="Zoé", server="h:1")
-    text = path.read_text()
-    assert text.startswith('# mine\nbell   =  false # quiet\n\nnickname = "Zoé" # me\n# the end\n')
-    assert read(path) == Config(nickname="Zoé", server="h:1", bell=False)
+    before = (
+        '# mine\nbell   =  false # quiet\n\n[nicknames] # ours\n"h:1" = "Ana" # me\n# the end\n'
+    )
+    write(path, before)
+    remember_name(path, "h:1", "Zoé")
+    assert path.read_text() == before.replace("Ana", "Zoé")
+    assert read(path) == Config(nicknames={"h:1": "Zoé"}, bell=False)
 
 
 @pytest.mark.parametrize("before", ["bell = false", "# only this", "bell = false\r\n# x\r\n"])
 def test_a_setting_is_added_on_a_line_of_its_own(path: Path, before: str) -> None:
     write(path, before)
-    remember(path, nickname="Ana")
+    remember_name(path, "h:1", "Ana")
     assert path.read_bytes().startswith(before.encode())
-    assert read(path).nickname == "Ana"
-
-
-def test_a_table_of_another_version_stays_behind_what_is_added(path: Path) -> None:
-    write(path, "bell = true\n\n[keys]\nswitch = 1\n")
-    remember(path, nickname="Ana")
-    assert 'nickname = "Ana"' in path.read_text().split("[keys]")[0]
+    assert read(path).nicknames == {"h:1": "Ana"}
 
 
 def test_a_linked_file_stays_a_link(path: Path, tmp_path: Path) -> None:
@@ -274,16 +269,16 @@ def test_a_linked_file_stays_a_link(path: Path, tmp_path: Path) -> None:
     real.chmod(0o644)
     path.parent.mkdir()
     path.symlink_to(real)
-    remember(path, nickname="Ana")
+    remember_name(path, "h:1", "Ana")
     assert path.is_symlink()
-    assert read(real) == Config(nickname="Ana", bell=False)
+    assert read(real) == Config(nicknames={"h:1": "Ana"}, bell=False)
     assert real.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_broken_file_is_not_overwritten(path: Path) -> None:
     write(path, "bell = maybe")
     with pytest.raises(CannotRemember) as refused:
-        remember(path, nickname="Ana")
+        remember_name(path, "h:1", "Ana")
     assert str(path) in str(refused.value)
     assert path.read_text() == "bell = maybe"
 
@@ -291,7 +286,7 @@ def test_a_broken_file_is_not_overwritten(path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotRemember) as refused:
-        remember(tmp_path / "file" / "client.toml", nickname="Ana")
+        remember_name(tmp_path / "file" / "client.toml", "h:1", "Ana")
     for language in ("en", "pt_BR"):
         assert refused.value.sentence(language).isprintable()
 
@@ -306,7 +301,7 @@ def test_an_interrupted_write_leaves_the_old_file(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CannotRemember, match="No space left on device"):
-        remember(path, nickname="Ana")
+        remember_name(path, "h:1", "Ana")
     assert path.read_text() == "bell = false"
     assert list(path.parent.iterdir()) == [path]
 
@@ -315,8 +310,8 @@ def test_a_mark_at_the_beginning_of_the_file_is_no_part_of_it(tmp_path: Path) ->
     path = tmp_path / "client.toml"
     path.write_bytes(b'\xef\xbb\xbfserver = "example.org"  # mine\r\n')
     assert read(path).server == "example.org"
-    remember(path, nickname="Ana")
-    assert read(path) == Config(server="example.org", nickname="Ana")
+    remember_name(path, "h:1", "Ana")
+    assert read(path) == Config(server="example.org", nicknames={"h:1": "Ana"})
     assert b"# mine\r\n" in path.read_bytes()
 
 

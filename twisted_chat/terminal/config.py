@@ -1,7 +1,7 @@
 """The configuration of the person at the client, and the paths of their files.
 
-The configuration is one TOML file, which the person writes; the client only adds a nickname or a
-server to it. The paths follow the XDG Base Directory Specification. Every function blocks, so it is
+The configuration is one TOML file, which the person writes; the client only adds nicknames to
+it. The paths follow the XDG Base Directory Specification. Every function blocks, so it is
 called before the reactor runs, or in a thread.
 
 This module must not know what the settings do, or the contents of a state.
@@ -13,10 +13,10 @@ import hashlib
 import os
 import tempfile
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -27,9 +27,6 @@ from twisted_chat.client.trust import parse_fingerprint
 from twisted_chat.core.characters import find_unsafe, visible
 from twisted_chat.core.errors import CannotStart, Refusal, WrongSetting
 from twisted_chat.i18n.language import N_
-
-if TYPE_CHECKING:
-    from tomlkit import TOMLDocument
 
 #: The client's folder in the base folders of the specification.
 FOLDER = "twisted-chat"
@@ -162,37 +159,25 @@ def read(path: Path) -> Config:
     return Config(**table)
 
 
-def remember(path: Path, **values: str) -> None:
-    """Write settings into the file at ``path``, which is made if it does not exist.
+def remember_name(path: Path, server: str, nickname: str) -> None:
+    """Write the nickname on one server into the file at ``path``, which is made if it does not
+    exist.
 
     The rest of the file stays as the person wrote it. If this is interrupted, the file has either
     its old or its new contents.
 
-    :param values: ``nickname`` or ``server``.
     :raises CannotRemember: the file cannot be written, and is unchanged.
     """
-    _change(path, lambda document: document.update(values))
-
-
-def _change(path: Path, change: Callable[[TOMLDocument], object]) -> None:
     import tomlkit  # of the extra "terminal", and needed only here
     from tomlkit.exceptions import TOMLKitError
 
     try:
         document = tomlkit.parse(_text(path) if path.exists() else "")
-        change(document)
+        document.setdefault("nicknames", {}).update({server: nickname})
         # The file that a link points to is replaced, not the link.
         _replace(Path(os.path.realpath(path)), tomlkit.dumps(document).encode())
     except (OSError, ValueError, TOMLKitError) as error:
         raise CannotRemember(path=visible(str(path)), reason=_reason(error)) from error
-
-
-def remember_name(path: Path, server: str, nickname: str) -> None:
-    """Write the nickname on one server into the file at ``path``, as :func:`remember` does.
-
-    :raises CannotRemember: the file cannot be written, and is unchanged.
-    """
-    _change(path, lambda document: document.setdefault("nicknames", {}).update({server: nickname}))
 
 
 def _base(environ: Mapping[str, str], variable: str, *default: str) -> Path:
