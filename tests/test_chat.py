@@ -13,7 +13,7 @@ from tests.support.fakes import Visitor, World
 from twisted_chat.core import catch_up
 from twisted_chat.core.catch_up import CATCH_UP_SECONDS, FEED_SECONDS, PAGE
 from twisted_chat.core.changes import Draft, announcement
-from twisted_chat.core.commands import TABLE, State
+from twisted_chat.core.commands import TABLE, Phase
 from twisted_chat.core.errors import ControlCharacter, NameInvalid, Refusal, UnknownCommand
 from twisted_chat.core.events import Entered, Entry, LinesSkipped, Replayed
 from twisted_chat.core.ignoring import IGNORED_LIMIT
@@ -202,7 +202,7 @@ def test_every_request_is_answered_in_every_state(request_type: type[Request]) -
     world = World()
     early = Visitor(world)
     early.ask(request_type(**fields))
-    legal_early = State.CHOOSING in TABLE.by_request[request_type].states
+    legal_early = Phase.CHOOSING in TABLE.by_request[request_type].phases
     assert ("name-first" in early.connection.refusals()) is not legal_early
     (later,) = world.enter("Ana")
     later.ask(request_type(**fields))

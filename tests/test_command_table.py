@@ -11,7 +11,7 @@ import pytest
 from tests.support.fakes import Visitor, World
 from tests.support.protocol import HELLO, House
 from twisted_chat.core import commands
-from twisted_chat.core.commands import CHATTING, TABLE, Argument, Command, Form, State, Table
+from twisted_chat.core.commands import CHATTING, TABLE, Argument, Command, Form, Phase, Table
 from twisted_chat.core.errors import UnknownCommand
 from twisted_chat.core.events import HelpShown, Style
 from twisted_chat.core.flood import Rate
@@ -38,7 +38,7 @@ class Wave(Request, frozen=True):
 WAVE = Command(
     request=Wave,
     handler="_are_you_there",
-    states=CHATTING,
+    phases=CHATTING,
     cost=3,
     names=("wave", "acenar"),
     form=Form.WORD,
@@ -78,8 +78,8 @@ def test_every_request_has_one_row() -> None:
 @pytest.mark.parametrize("row", TABLE.rows, ids=lambda row: str(row.request.__name__))
 def test_a_row_is_whole(row: Command) -> None:
     assert callable(getattr(Session, row.handler))
-    assert row.states
-    assert State.CLOSED not in row.states
+    assert row.phases
+    assert Phase.CLOSED not in row.phases
     assert row.cost >= 1
     assert bool(row.names) is bool(row.help)
     assert bool(row.arguments) is (row.form is not Form.NOTHING)

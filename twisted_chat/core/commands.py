@@ -1,6 +1,6 @@
 """The one table of requests, with a row for each.
 
-The session reads the states and the answering method from a row, flood control the cost, and JSON
+The session reads the phases and the answering method from a row, flood control the cost, and JSON
 Lines the type. The text dialect, its help, the client's completion and ``docs/commands.rst`` use
 the rest. A new request needs a class in :mod:`twisted_chat.core.requests`, a method of the session,
 and a row here.
@@ -52,8 +52,8 @@ from twisted_chat.i18n.language import LANGUAGES, N_, catalogue
 WORD_LIMIT = 32
 
 
-class State(enum.Enum):
-    """The state of a session: see :mod:`twisted_chat.core.session`."""
+class Phase(enum.Enum):
+    """The phase of a session: see :mod:`twisted_chat.core.session`."""
 
     CHOOSING = enum.auto()
     #: The client has chosen a nickname, which the chat has not accepted yet.
@@ -62,9 +62,9 @@ class State(enum.Enum):
     CLOSED = enum.auto()
 
 
-CHOOSING = frozenset({State.CHOOSING})
-CHATTING = frozenset({State.CHATTING})
-ALWAYS = CHOOSING | CHATTING | {State.ENTERING}
+CHOOSING = frozenset({Phase.CHOOSING})
+CHATTING = frozenset({Phase.CHATTING})
+ALWAYS = CHOOSING | CHATTING | {Phase.ENTERING}
 
 
 class Form(enum.Enum):
@@ -97,12 +97,12 @@ class Argument(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One row: a request, its legal states, its cost and its names.
+    """One row: a request, its legal phases, its cost and its names.
 
     :param request: the class of the request.
     :param handler: the method of the session that answers it; empty for a command of a client,
         which never reaches a session.
-    :param states: the states in which it is legal; in any other state it is refused.
+    :param phases: the phases in which it is legal; in any other phase it is refused.
     :param cost: tokens of flood control. Each line takes one token before it is parsed; the rest
         of the cost is taken after the answer, and the lines behind it wait.
     :param json: its ``type`` in JSON Lines; empty if programs cannot send it.
@@ -117,7 +117,7 @@ class Command:
 
     request: type[Request]
     handler: str = ""
-    states: frozenset[State] = CHATTING
+    phases: frozenset[Phase] = CHATTING
     cost: int = 1
     json: str = ""
     names: tuple[str, ...] = ()
@@ -249,7 +249,7 @@ TABLE = Table(
         Command(
             request=ChooseName,
             handler="_choose_name",
-            states=ALWAYS,
+            phases=ALWAYS,
             json="nick",
             names=("nick", "apelido"),
             form=Form.WORD,
@@ -316,7 +316,7 @@ TABLE = Table(
         Command(
             request=Resume,
             handler="_resume",
-            states=CHOOSING,
+            phases=CHOOSING,
             names=("resume", "retomar"),
             form=Form.WORD,
             arguments=N_("CODE"),
@@ -325,7 +325,7 @@ TABLE = Table(
         Command(
             request=SetLanguage,
             handler="_set_language",
-            states=ALWAYS,
+            phases=ALWAYS,
             json="language",
             names=("lang", "idioma"),
             form=Form.OPTIONAL_WORD,
@@ -336,7 +336,7 @@ TABLE = Table(
         Command(
             request=SetTimestamps,
             handler="_set_timestamps",
-            states=ALWAYS,
+            phases=ALWAYS,
             names=("timestamps", "horarios"),
             form=Form.SWITCH,
             first=Argument.SWITCH,
@@ -346,7 +346,7 @@ TABLE = Table(
         Command(
             request=ListLimits,
             handler="_list_limits",
-            states=ALWAYS,
+            phases=ALWAYS,
             json="limits",
             names=("limits", "limites"),
             help=N_("Show the limits of this server."),
@@ -354,14 +354,14 @@ TABLE = Table(
         Command(
             request=Cancel,
             handler="_cancel",
-            states=ALWAYS,
+            phases=ALWAYS,
             names=("cancel", "cancelar"),
             help=N_("Drop your lines that are still waiting to be sent."),
         ),
         Command(
             request=Help,
             handler="_help",
-            states=ALWAYS,
+            phases=ALWAYS,
             names=("help", "ajuda"),
             form=Form.OPTIONAL_WORD,
             first=Argument.COMMAND,
@@ -371,14 +371,14 @@ TABLE = Table(
         Command(
             request=Quit,
             handler="_quit",
-            states=ALWAYS,
+            phases=ALWAYS,
             json="quit",
             names=("quit", "sair", "exit"),
             help=N_("Leave the chat."),
         ),
-        Command(request=Hello, handler="_hello", states=CHOOSING, json="hello"),
-        Command(request=Ping, handler="_ping", states=ALWAYS, json="ping"),
-        Command(request=AreYouThere, handler="_are_you_there", states=ALWAYS),
-        Command(request=Interrupt, handler="_interrupt", states=ALWAYS),
+        Command(request=Hello, handler="_hello", phases=CHOOSING, json="hello"),
+        Command(request=Ping, handler="_ping", phases=ALWAYS, json="ping"),
+        Command(request=AreYouThere, handler="_are_you_there", phases=ALWAYS),
+        Command(request=Interrupt, handler="_interrupt", phases=ALWAYS),
     )
 )

@@ -15,7 +15,7 @@ from functools import partial
 
 from twisted_chat.core.changes import KeptPerson
 from twisted_chat.core.chat import Chat
-from twisted_chat.core.commands import State
+from twisted_chat.core.commands import Phase
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Goodbye, NothingWaits, NotSent, Replaced, ServerStopping
 from twisted_chat.core.link import Link, NoConnection
@@ -58,7 +58,7 @@ class Leaver(Speaker):
 
     def __init__(self, chat: Chat, connection: Link, language: str) -> None:
         super().__init__(chat, connection, language)
-        self._state = State.CHOOSING
+        self._phase = Phase.CHOOSING
         self._keeps_client_id = False
         #: The last entry of each room that had arrived, when this was last computed.
         self._positions: Positions = {}
@@ -68,9 +68,9 @@ class Leaver(Speaker):
     # -- the record that is kept ---------------------------------------------------------------
 
     def kept(self) -> KeptPerson | None:
-        if self._state is State.ENTERING:
+        if self._phase is Phase.ENTERING:
             return None  # the chat has not accepted the nickname yet
-        if self._state is not State.CLOSED:
+        if self._phase is not Phase.CLOSED:
             self._positions = arrived(self._chat.positions(self), self._connection)
         code = self._chat.identities.newest_code(self)
         if code is None:
@@ -134,13 +134,13 @@ class Leaver(Speaker):
         """
         if self._under_way:
             self._postponed.append(self.ended)
-        elif self._state is State.CHATTING and self._keeps_client_id:
+        elif self._phase is Phase.CHATTING and self._keeps_client_id:
             self._chat.barrier(self._connection.close)  # then the grace period begins
-        elif self._state is State.CHATTING:
+        elif self._phase is Phase.CHATTING:
             self._depart()
-        elif self._state is State.CHOOSING:
+        elif self._phase is Phase.CHOOSING:
             self._connection.close()
-            self._state = State.CLOSED
+            self._phase = Phase.CLOSED
 
     def connection_lost(self, connection: Link) -> Callable[[], None] | None:
         """``connection`` was lost or closed.
@@ -157,7 +157,7 @@ class Leaver(Speaker):
         self._code_arrived = None
         self._connection = NoConnection(connection.source)
         self._chat.away(self)
-        if self._state is State.CHATTING and self._keeps_client_id:
+        if self._phase is Phase.CHATTING and self._keeps_client_id:
             self._absence = absence = object()
             over = partial(self._absence_over, absence)
             self._absent_from = self.source
@@ -187,14 +187,14 @@ class Leaver(Speaker):
         return grace_is_over
 
     def goes_on_elsewhere(self) -> None:
-        if self._state is State.ENTERING:
+        if self._phase is Phase.ENTERING:
             return  # this session is the one with which they come back
         self._chat.identities.let_go(self)
         self._chat.keeper.let_go(self)
         self._absence = None
         self._come_from_absence()
-        if self._state is not State.CLOSED:
-            self._state = State.CLOSED
+        if self._phase is not Phase.CLOSED:
+            self._phase = Phase.CLOSED
             self._chat.registry.remove(self)
             self.lines_dropped(self._connection.drop_lines())
             self.show(Replaced())
@@ -215,9 +215,9 @@ class Leaver(Speaker):
     # -- the person leaves ---------------------------------------------------------------------
 
     def _go(self) -> None:
-        if self._state is State.CHATTING:
+        if self._phase is Phase.CHATTING:
             self._depart()
-        self._state = State.CLOSED
+        self._phase = Phase.CLOSED
         self._chat.registry.remove(self)
 
     def _depart(self) -> None:
@@ -230,7 +230,7 @@ class Leaver(Speaker):
             self._positions = self._chat.positions(self)
         is_known = self._can_come_back(source)
         self._chat.leave(self, lambda _: connection.close(), keeps_name=is_known)
-        self._state = State.CLOSED
+        self._phase = Phase.CLOSED
         if is_known:
             self._count_as_absent(source)
 
@@ -250,13 +250,13 @@ class Leaver(Speaker):
 
     def _quit(self, request: Quit) -> None:
         self._connection.hold()  # lines after /quit are dropped, and counted for the person
-        if self._state is State.CHATTING:
+        if self._phase is Phase.CHATTING:
             self._chat.audit("left", self.address, self.nickname.text)
             self._chat.identities.forget(self)
             self._chat.leave(self, lambda _: self._say_goodbye())
         else:
             self._say_goodbye()
-        self._state = State.CLOSED
+        self._phase = Phase.CLOSED
 
     def _say_goodbye(self) -> None:
         self.lines_dropped(self._connection.drop_lines())
@@ -265,13 +265,13 @@ class Leaver(Speaker):
         self._connection.close()
 
     def dismiss(self) -> None:
-        if self._state is State.CHATTING:
+        if self._phase is Phase.CHATTING:
             self._chat.audit("left", self.address, self.nickname.text)
-        self._state = State.CLOSED
+        self._phase = Phase.CLOSED
         self.lines_dropped(self._connection.drop_lines())
         self.show(ServerStopping(not self._chat.log_lasts, self._has_lost))
         self._connection.close()
 
     @property
     def is_leaving(self) -> bool:
-        return self._state is State.CLOSED
+        return self._phase is Phase.CLOSED

@@ -1,7 +1,7 @@
-"""One person's session: its states, and how it answers each request.
+"""One person's session: its phases, and how it answers each request.
 
-The states are choosing (a nickname), entering, chatting, closed. The table of
-:mod:`twisted_chat.core.commands` says in which states a request is legal, and which method answers
+The phases are choosing (a nickname), entering, chatting, closed. The table of
+:mod:`twisted_chat.core.commands` says in which phases a request is legal, and which method answers
 it. A session must not know bytes, dialects or the reactor: it gets requests, shows events, and uses
 only the few methods of :class:`Connection`.
 """
@@ -17,7 +17,7 @@ from twisted_chat.core import commands
 from twisted_chat.core.author import author_key
 from twisted_chat.core.changes import KeptPerson
 from twisted_chat.core.chat import Chat
-from twisted_chat.core.commands import State
+from twisted_chat.core.commands import Phase
 from twisted_chat.core.errors import AlreadyHere, NameFirst, Refusal, TooManyRooms, UnknownCode
 from twisted_chat.core.events import Replaced
 from twisted_chat.core.ignoring import IgnoreList
@@ -80,19 +80,19 @@ class Session(Leaver):
     @property
     def has_name(self) -> bool:
         """Whether the client has a nickname, waits for an answer, or is done with this session."""
-        return self._state is not State.CHOOSING or self._under_way > 0
+        return self._phase is not Phase.CHOOSING or self._under_way > 0
 
     def handle(self, request: Request) -> None:
         """Do what ``request`` asks, or show why it is refused."""
-        if self._state is State.CLOSED:
+        if self._phase is Phase.CLOSED:
             return
-        choosing = self._state is State.CHOOSING and not self.profile.introduces_itself
+        choosing = self._phase is Phase.CHOOSING and not self.profile.introduces_itself
         if choosing and isinstance(request, Say):
             request = ChooseName(request.text)
         command = commands.TABLE.by_request[type(request)]
         try:
-            if self._state not in command.states:
-                raise AlreadyHere() if self._state is State.CHATTING else NameFirst()
+            if self._phase not in command.phases:
+                raise AlreadyHere() if self._phase is Phase.CHATTING else NameFirst()
             getattr(self, command.handler)(request)
         except Refusal as refusal:
             self.refuse(refusal, request.id)
@@ -104,7 +104,7 @@ class Session(Leaver):
         texts must not be blank.
         """
         room = self.current
-        if self._state is not State.CHATTING or room is None:
+        if self._phase is not Phase.CHATTING or room is None:
             return False
         if not {request.room for request in requests} <= {None, room.name}:
             return False
@@ -129,9 +129,9 @@ class Session(Leaver):
         name = nickname(request.name)
         if name.folded != self.nickname.folded:  # a nickname that became reserved may be kept
             self._chat.reserved.check(name)
-        if self._state is State.CHOOSING and self.profile.introduces_itself:
+        if self._phase is Phase.CHOOSING and self.profile.introduces_itself:
             raise NameFirst()  # programs choose their first nickname with hello
-        if self._state is State.CHATTING:
+        if self._phase is Phase.CHATTING:
             before = self.nickname.text
 
             def renamed() -> None:
@@ -154,7 +154,7 @@ class Session(Leaver):
 
         def come_in(common: Mapping[str, int]) -> None:
             try:
-                if self._state is State.CHOOSING:
+                if self._phase is Phase.CHOOSING:
                     replaced = {room for room, number in seen.items() if common[room] < number}
                     self._come_in(request, name, common, replaced)
             except Refusal as refusal:
@@ -232,8 +232,8 @@ class Session(Leaver):
             self.code = self._chat.identities.add_code(self)
 
         def take_back() -> None:
-            if self._state is State.ENTERING:
-                self._state = State.CHOOSING
+            if self._phase is Phase.ENTERING:
+                self._phase = Phase.CHOOSING
             self._chat.identities.forget_client(self)
             self.client_id, self.author = given
             self._keeps_client_id = False
@@ -246,7 +246,7 @@ class Session(Leaver):
             entered()
 
         self._keeps_client_id = client_id is not None
-        self._state = State.ENTERING
+        self._phase = Phase.ENTERING
         try:
             self._ask_chat(
                 partial(self._chat.enter, self, name, positions, resumed=resumed),
@@ -259,10 +259,10 @@ class Session(Leaver):
             raise
 
     def _has_entered(self, client_id: bytes | None) -> None:
-        if self._state is State.CLOSED:  # the server is stopping
+        if self._phase is Phase.CLOSED:  # the server is stopping
             self._chat.leave(self, nobody)
             return
-        self._state = State.CHATTING
+        self._phase = Phase.CHATTING
         self._chat.audit("named", self.address, self.nickname.text)
         if client_id is None and not self.profile.resumes_by_number:
             self._chat.keeper.save(self, self.kept())
@@ -348,7 +348,7 @@ class Session(Leaver):
         def over(is_taken: bool) -> None:
             if is_taken:
                 self._successor = other
-                self._state = State.CLOSED
+                self._phase = Phase.CLOSED
                 self._chat.registry.remove(self)
             end()
 
@@ -392,7 +392,7 @@ class Session(Leaver):
             back()
             over(False)
 
-        if self._state is State.CLOSED:
+        if self._phase is Phase.CLOSED:
             self._positions = arrived(self._positions, replaced)
             self._come_in_again(id, done, refused)
             return
@@ -413,11 +413,11 @@ class Session(Leaver):
         self, id: str | None, done: Callable[[], None], refused: Callable[[], None]
     ) -> None:
         def entered() -> None:
-            self._state = State.CHATTING
+            self._phase = Phase.CHATTING
             done()
 
         def stay_away() -> None:
-            self._state = State.CLOSED
+            self._phase = Phase.CLOSED
             self._chat.registry.remove(self)
             refused()
             source = self._absent_from or self.source
@@ -426,7 +426,7 @@ class Session(Leaver):
 
         self._chat.registry.add(self)
         self._chat.identities.back(self)
-        self._state = State.ENTERING
+        self._phase = Phase.ENTERING
         enter = partial(self._chat.enter, self, self.nickname, self._positions, resumed=True)
         try:
             self._ask_chat(enter, id, entered, stay_away)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twisted_chat.core import commands
-from twisted_chat.core.commands import Command, State, Table
+from twisted_chat.core.commands import Command, Phase, Table
 from twisted_chat.core.requests import Request
 from twisted_chat.dialects import text
 from twisted_chat.i18n.language import N_
@@ -33,9 +33,9 @@ def parse(line: bytes) -> Request:
     return text.parse(line, table())
 
 
-def is_legal(request: Request, state: State) -> bool:
-    """Whether ``request``, the result of :func:`parse`, can be made in ``state``."""
-    return state in table().by_request[type(request)].states
+def is_legal(request: Request, phase: Phase) -> bool:
+    """Whether ``request``, the result of :func:`parse`, can be made in ``phase``."""
+    return phase in table().by_request[type(request)].phases
 
 
 def as_typed(line: str) -> str | None:

@@ -18,7 +18,7 @@ from twisted_chat.client.client import ChatClient
 from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Receipt
 from twisted_chat.client.state import MemoryState
 from twisted_chat.core.characters import visible
-from twisted_chat.core.commands import State
+from twisted_chat.core.commands import Phase
 from twisted_chat.core.errors import NameFirst, NotSaved, Refusal
 from twisted_chat.core.events import (
     Acknowledged,
@@ -267,7 +267,7 @@ class Conversation:
         request = commands.parse(line.encode("utf-8", "surrogateescape"))
         if self._asks_for_name and isinstance(request, Say):
             request = ChooseName(request.text)
-        if self._asks_for_name and not commands.is_legal(request, State.CHOOSING):
+        if self._asks_for_name and not commands.is_legal(request, Phase.CHOOSING):
             raise NameFirst()
         if self._asks_for_name and isinstance(request, ChooseName):
             self._introduce(request.name)
