@@ -15,7 +15,7 @@ from tests.support.writer import draft as say
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
-from twisted_chat.core.changes import Join, Ordered, RoomState
+from twisted_chat.core.changes import JoinRooms, Ordered, RoomState
 from twisted_chat.core.events import Entered, Welcomed
 from twisted_chat.journal.sqlite import store
 from twisted_chat.journal.sqlite.store import MEMORY, Store
@@ -71,7 +71,7 @@ def test_the_ends_of_rooms_that_are_kept_in_memory_are_bounded(
 
 def test_a_journal_finds_a_room_in_its_turn(path: Path) -> None:
     setup = Setup(str(path))
-    join = Join(b"a" * 16, ("cinema",), 1)
+    join = JoinRooms(b"a" * 16, ("cinema",), 1)
     setup.journal.submit((join, say("one", room="cinema"), join))
     setup.loop.run_until(lambda: len(setup.loop.outcomes) == 3)
     setup.journal.submit((join,))

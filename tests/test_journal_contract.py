@@ -17,7 +17,7 @@ from twisted_chat.core.changes import (
     Draft,
     Failed,
     Group,
-    Join,
+    JoinRooms,
     Keep,
     KeptPerson,
     Ordered,
@@ -158,7 +158,7 @@ def test_the_sender_of_a_draft_comes_back_with_it(log: Log) -> None:
 
 
 def test_who_comes_into_rooms_learns_what_the_log_knows_of_them(log: Log) -> None:
-    join = Join(b"a" * 16, ("lobby", "cinema"), 1)
+    join = JoinRooms(b"a" * 16, ("lobby", "cinema"), 1)
     _, first = submit(log, draft("one"), join)
     (second,) = submit(log, join)
     assert isinstance(first, Ordered)

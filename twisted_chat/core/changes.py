@@ -70,7 +70,7 @@ class Rename(msgspec.Struct, frozen=True, tag=True):
     request: int
 
 
-class Join(msgspec.Struct, frozen=True, tag=True):
+class JoinRooms(msgspec.Struct, frozen=True, tag=True):
     """``person`` joins ``rooms``."""
 
     person: bytes
@@ -78,7 +78,7 @@ class Join(msgspec.Struct, frozen=True, tag=True):
     request: int
 
 
-class Leave(msgspec.Struct, frozen=True, tag=True):
+class LeaveRoom(msgspec.Struct, frozen=True, tag=True):
     """``person`` leaves ``room``."""
 
     person: bytes
@@ -105,7 +105,7 @@ class Forget(msgspec.Struct, frozen=True, tag=True):
     person: bytes
 
 
-class Tell(msgspec.Struct, frozen=True, tag=True):
+class TellPerson(msgspec.Struct, frozen=True, tag=True):
     """``person`` sends a private message to ``recipient`` (an author key), nicknamed ``name``.
 
     ``time`` is in microseconds since 1970 UTC.
@@ -120,7 +120,7 @@ class Tell(msgspec.Struct, frozen=True, tag=True):
 
 
 class Answered(msgspec.Struct, frozen=True, tag=True):
-    """The outcome of the :class:`Tell` that ``node`` submitted for ``request``."""
+    """The outcome of the :class:`TellPerson` that ``node`` submitted for ``request``."""
 
     node: str
     request: int
@@ -184,11 +184,11 @@ class NodeGone(msgspec.Struct, frozen=True, tag=True):
 Applied = (
     Enter
     | Rename
-    | Join
-    | Leave
+    | JoinRooms
+    | LeaveRoom
     | Depart
     | Forget
-    | Tell
+    | TellPerson
     | Answered
     | Announce
     | Barrier
@@ -253,7 +253,7 @@ class Group(msgspec.Struct, frozen=True):
 
 def rooms_opened(change: Change) -> tuple[str, ...]:
     """The names of the rooms that somebody enters with ``change``."""
-    return change.rooms if isinstance(change, (Enter, Join)) else ()
+    return change.rooms if isinstance(change, (Enter, JoinRooms)) else ()
 
 
 def announcement(text: str, room: str | None = None) -> Announce:

@@ -24,11 +24,11 @@ from twisted_chat.core.changes import (
     Enter,
     Forget,
     Group,
-    Join,
-    Leave,
+    JoinRooms,
+    LeaveRoom,
     Rename,
     RoomState,
-    Tell,
+    TellPerson,
 )
 from twisted_chat.core.errors import (
     LineTooLong,
@@ -231,7 +231,7 @@ class Chat:
             self._arrivals.start(person, cursor, at, id)
         if others:
             request = self._expect(Waiting(answer, person, others, id))
-            self._submit(Join(person.author, tuple(others), request))
+            self._submit(JoinRooms(person.author, tuple(others), request))
         return bool(others)
 
     def join(self, person: Person, room: str, answer: Answer, id: str | None = None) -> None:
@@ -245,14 +245,14 @@ class Chat:
             self._check_rooms(len(person.cursors) + 1)
             person.source.count_new_rooms(self._check_new_rooms(person, (name,)))
         request = self._expect(Waiting(answer, person, {name: None}, id, goes_there=True))
-        self._submit(Join(person.author, (name,), request))
+        self._submit(JoinRooms(person.author, (name,), request))
 
     def leave_room(self, person: Person, room: Room, answer: Answer, id: str | None = None) -> None:
         """Take ``person`` out of ``room``. If it was their current room, the room that they joined
         last becomes the current one.
         """
         request = self._expect(Waiting(answer, person, {}, id))
-        self._submit(Leave(person.author, room.name, request))
+        self._submit(LeaveRoom(person.author, room.name, request))
 
     def leave(self, person: Person, answer: Answer, *, keeps_name: bool = False) -> None:
         """Take ``person`` out of the chat after all their messages; show them no more entries."""
@@ -351,7 +351,7 @@ class Chat:
             raise NotReading(name=recipient.name)
         request = self._expect(Waiting(answer, person, {}, id))
         told = recipient.author, recipient.name, text, self._clock()
-        self._submit(Tell(person.author, *told, request))
+        self._submit(TellPerson(person.author, *told, request))
 
     def announce(self, announcement: Announce) -> None:
         """Submit an announcement by the server, to everybody or to one room."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from twisted_chat.core.changes import Tell
+from twisted_chat.core.changes import TellPerson
 from twisted_chat.core.errors import NoSuchPerson, NotConfirmed, NotReading, Refusal
 from twisted_chat.core.events import Told
 from twisted_chat.core.people import Anybody, Person
@@ -33,10 +33,10 @@ class PrivateMessages:
         self,
         sender: Anybody,
         recipient: Person,
-        tell: Tell,
+        message: TellPerson,
         answer: Callable[[Refusal | None], None],
     ) -> None:
-        """Show the message ``tell`` of ``sender`` to ``recipient``, who is connected here.
+        """Show ``message`` of ``sender`` to ``recipient``, who is connected here.
 
         ``answer`` is called with None once the message has arrived, or with the reason why it was
         not shown or may not have arrived.
@@ -54,7 +54,7 @@ class PrivateMessages:
             # The sender may answer an earlier message, whose confirmation must be shown first.
             for shown in tuple(self._unconfirmed.get((recipient.author, sender.author), ())):
                 self._confirm((recipient.author, sender.author), shown, name)
-            shown = recipient.show_surely(Told(sender.name, name, tell.text, tell.time))
+            shown = recipient.show_surely(Told(sender.name, name, message.text, message.time))
             pair = sender.author, recipient.author
             self._unconfirmed.setdefault(pair, {})[shown] = answer
             self._confirm(pair, shown, name, iter(LOOKS))

@@ -25,14 +25,14 @@ from twisted_chat.core.changes import (
     Depart,
     Enter,
     Forget,
-    Join,
+    JoinRooms,
     Keep,
-    Leave,
+    LeaveRoom,
     NodeGone,
     Removed,
     Rename,
     RoomState,
-    Tell,
+    TellPerson,
 )
 from twisted_chat.core.errors import NoSuchPerson, NotConfirmed, NotInRoom, NotReading, Refusal
 from twisted_chat.core.events import Announced, Entry, Renamed, RoomLeft, Told
@@ -62,6 +62,18 @@ class Waiting(NamedTuple):
     id: str | None = None
     resumed: bool = False
     goes_there: bool = False
+
+
+class _Submission(NamedTuple):
+    """What belongs to a change besides the change itself.
+
+    ``node`` submitted it; ``waiting`` is the request of this node that waits for it, if there is
+    one; ``rooms`` has the log's records of the rooms that it opens, by name.
+    """
+
+    node: str
+    waiting: Waiting | None
+    rooms: Mapping[str, RoomState]
 
 
 class State:
@@ -128,16 +140,15 @@ class State:
         waiting = None if isinstance(change, Answered) else self.waiting.pop(request, None)
         refusal = None
         try:
-            _CARRY_OUT[type(change)](self, change, node, rooms, waiting)
+            _APPLY[type(change)](self, change, _Submission(node, waiting, rooms))
         except Refusal as error:
             refusal = error
         finally:
             if waiting is not None:
                 waiting.answer(refusal)
 
-    def _enter(
-        self, change: Enter, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
+    def _apply_enter(self, change: Enter, submission: _Submission) -> None:
+        node, waiting, rooms = submission
         person: Anybody
         if waiting is not None and waiting.person is not None:
             person = waiting.person
@@ -196,10 +207,9 @@ class State:
             old.goes_on_elsewhere()
         return positions
 
-    def _rename(
-        self, change: Rename, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
-        person = self._of(node, change.person)
+    def _apply_rename(self, change: Rename, submission: _Submission) -> None:
+        waiting = submission.waiting
+        person = self._of(submission.node, change.person)
         if person is None:
             return
         old, new = person.name, change.nickname.text
@@ -217,9 +227,8 @@ class State:
         if waiting is not None and not isinstance(person, Elsewhere):
             person.show(Renamed(old, new, own=True, id=waiting.id))
 
-    def _join(
-        self, change: Join, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
+    def _apply_join_rooms(self, change: JoinRooms, submission: _Submission) -> None:
+        node, waiting, rooms = submission
         person = self._of(node, change.person)
         if person is None:
             return
@@ -240,10 +249,9 @@ class State:
                 else:
                     self._arrivals.moved(person, cursor, waiting.id)
 
-    def _leave(
-        self, change: Leave, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
-        person = self._of(node, change.person)
+    def _apply_leave_room(self, change: LeaveRoom, submission: _Submission) -> None:
+        waiting = submission.waiting
+        person = self._of(submission.node, change.person)
         if person is None:
             return
         if change.room not in person.cursors:
@@ -265,10 +273,8 @@ class State:
             person.show(RoomLeft(room.name, current, waiting.id))
         self._tidy(room)
 
-    def _depart(
-        self, change: Depart, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
-        person = self._of(node, change.person)
+    def _apply_depart(self, change: Depart, submission: _Submission) -> None:
+        person = self._of(submission.node, change.person)
         if person is None:
             return
         if change.keeps_name:
@@ -294,16 +300,16 @@ class State:
             self._moments.changed(room, person)
             self._tidy(room)
 
-    def _forget(
-        self, change: Forget, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
+    def _apply_forget(self, change: Forget, submission: _Submission) -> None:
         self._departed.pop(change.person, None)
         self._registry.drop(change.person)
 
-    def _tell(
-        self, change: Tell, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
-        person, recipient = self._of(node, change.person), self.people.get(change.recipient)
+    def _apply_tell_person(self, change: TellPerson, submission: _Submission) -> None:
+        waiting = submission.waiting
+        person, recipient = (
+            self._of(submission.node, change.person),
+            self.people.get(change.recipient),
+        )
         if recipient is None:
             raise NoSuchPerson(name=change.name)
         if person is None:
@@ -313,7 +319,7 @@ class State:
             told = Told(person.name, change.name, change.text, change.time, own=True, id=waiting.id)
             answer = partial(_confirm, waiting.person, told)
         else:
-            answer = partial(self._answer, node, change.request)
+            answer = partial(self._answer, submission.node, change.request)
         if not isinstance(recipient, Elsewhere):
             for cursor in person.cursors.values():
                 room = cursor.room
@@ -328,17 +334,13 @@ class State:
         outcome = _OUTCOMES[type(refusal)]
         self._submit((Answered(node, request, outcome),))
 
-    def _answered(
-        self, change: Answered, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
+    def _apply_answered(self, change: Answered, submission: _Submission) -> None:
         if change.node == self._node and change.request in self._told:
             _, answer, name = self._told.pop(change.request)
             refusal = _REFUSALS[change.outcome]
             answer(None if refusal is None else refusal(name=name))
 
-    def _announce(
-        self, change: Announce, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
+    def _apply_announce(self, change: Announce, submission: _Submission) -> None:
         announced = Announced(change.text, change.room)
         if change.room is not None:
             room = self.rooms.get(self._called(change.room))
@@ -349,26 +351,18 @@ class State:
             if not isinstance(person, Elsewhere) and (person.outlet.ready or person.away):
                 person.show_surely(announced)
 
-    def _barrier(
-        self, change: Barrier, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
+    def _apply_barrier(self, change: Barrier, submission: _Submission) -> None:
         """Do nothing: a barrier matters only by its place in the order."""
 
-    def _removed(
-        self, change: Removed, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
+    def _apply_removed(self, change: Removed, submission: _Submission) -> None:
         if not self.rooms.removed(change.room, change.last):
             self.room_names.remove(change.room)
 
-    def _keep(
-        self, change: Keep, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
-        if node != self._node:
+    def _apply_keep(self, change: Keep, submission: _Submission) -> None:
+        if submission.node != self._node:
             self._keeper.learn(change)
 
-    def _node_gone(
-        self, change: NodeGone, node: str, rooms: Mapping[str, RoomState], waiting: Waiting | None
-    ) -> None:
+    def _apply_node_gone(self, change: NodeGone, submission: _Submission) -> None:
         for person in tuple(self.people.values()):
             if isinstance(person, Elsewhere) and person.node == change.node:
                 self._take_out(person)
@@ -471,18 +465,18 @@ _REFUSALS: dict[str, Any] = {
 }
 
 #: The method that carries out each kind of change.
-_CARRY_OUT: dict[type, Callable[..., None]] = {
-    Announce: State._announce,
-    Answered: State._answered,
-    Barrier: State._barrier,
-    Depart: State._depart,
-    Enter: State._enter,
-    Forget: State._forget,
-    Join: State._join,
-    Keep: State._keep,
-    Leave: State._leave,
-    NodeGone: State._node_gone,
-    Removed: State._removed,
-    Rename: State._rename,
-    Tell: State._tell,
+_APPLY: dict[type, Callable[..., None]] = {
+    Announce: State._apply_announce,
+    Answered: State._apply_answered,
+    Barrier: State._apply_barrier,
+    Depart: State._apply_depart,
+    Enter: State._apply_enter,
+    Forget: State._apply_forget,
+    JoinRooms: State._apply_join_rooms,
+    Keep: State._apply_keep,
+    LeaveRoom: State._apply_leave_room,
+    NodeGone: State._apply_node_gone,
+    Removed: State._apply_removed,
+    Rename: State._apply_rename,
+    TellPerson: State._apply_tell_person,
 }
