@@ -642,7 +642,7 @@ def test_a_slow_reader_waits_as_a_cursor_and_misses_nothing() -> None:
     assert entries(bia) == []
     assert len(caio.sees()) == TAIL * 3
     bia.connection.ready = True
-    bia.session.resume()
+    bia.session.on_ready()
     ana.types("last")  # said while the log is being read
     assert entries(bia) == list(range(1, TAIL * 3 + 2))
     ana.types("live")
@@ -659,7 +659,7 @@ def test_only_what_was_said_before_a_person_came_is_marked_as_old() -> None:
     bia.types("Bia")
     ana.types("4", "5")
     bia.connection.ready = True
-    bia.session.resume()
+    bia.session.on_ready()
     shown = [e for e in bia.connection.events if isinstance(e, Replayed | Entry)]
     assert [isinstance(e, Replayed) for e in shown] == [True] * 3 + [False] * 2
 
@@ -671,12 +671,12 @@ def test_a_slow_reader_that_stops_again_goes_on_where_it_was() -> None:
     ana.types(*(str(n) for n in range(PAGE * 2)))
     for _ in range(6):
         bia.connection.ready = True
-        bia.session.resume()
+        bia.session.on_ready()
         bia.connection.ready = False
         world.journal.run()
         ana.types("more")
     bia.connection.ready = True
-    bia.session.resume()
+    bia.session.on_ready()
     world.journal.run()
     assert entries(bia) == list(range(1, PAGE * 2 + 7))
 
@@ -693,7 +693,7 @@ def test_a_reader_that_is_far_behind_is_told_what_it_skips(
         ana.session.handle(_parse(str(n)))
     world.journal.run()
     bia.connection.ready = True
-    bia.session.resume()
+    bia.session.on_ready()
     world.journal.run()
     (skipped,) = (e for e in bia.connection.events if isinstance(e, LinesSkipped))
     assert (skipped.first, skipped.last) == (1, total - limit)
@@ -712,7 +712,7 @@ def test_a_reader_skips_nothing_up_to_the_limit_and_a_page(
     total = limit + PAGE + more
     ana.types(*(str(n) for n in range(total)))
     bia.connection.ready = True
-    bia.session.resume()
+    bia.session.on_ready()
     world.journal.run()
     skipped = [e for e in bia.connection.events if isinstance(e, LinesSkipped)]
     last = PAGE + 1 if more else 0
@@ -732,7 +732,7 @@ def test_a_slow_readers_own_lines_are_not_shown_to_it_later() -> None:
     bia.types("mine")
     ana.types("hers")
     bia.connection.ready = True
-    bia.session.resume()
+    bia.session.on_ready()
     world.journal.run()
     assert bia.sees() == ["[Ana]: hers"]
 
@@ -994,7 +994,7 @@ def test_who_is_ignored_is_so_under_another_name_also_if_nobody_reads_of_it() ->
     ana.connection.ready = False
     bia.types("/nick Bela")
     ana.connection.ready = True
-    ana.session.resume()
+    ana.session.on_ready()
     bia.types("secret")
     assert not any("secret" in line for line in ana.sees())
 
@@ -1018,7 +1018,7 @@ def test_a_large_room_does_not_run_away_from_most_of_its_readers() -> None:
     assert speaker.connection.holds == 1
     for person in people[1:20]:
         person.connection.ready = True
-        person.session.resume()
+        person.session.on_ready()
         world.journal.run()
     assert speaker.connection.holds == 0
 

@@ -155,7 +155,7 @@ def test_who_is_behind_and_joins_a_room_again_is_told_how_far_it_was_shown() -> 
     ana.ask(Join("lobby"))
     assert [entered.last for entered in of(ana, Entered)] == [0, 0]
     ana.connection.ready = True
-    ana.session.resume()
+    ana.session.on_ready()
     world.journal.run()
     assert numbers(ana) == [1, 2]
     ana.ask(Join("lobby"))
@@ -308,7 +308,7 @@ def test_whoever_catches_up_from_the_disk_is_shown_all_and_told_of_nothing_else(
     ana = Visitor(world, program=True)
     ana.session.handle(Hello("Ana", ANA, None, {"lobby": 1}))
     caio.connection.ready = True
-    caio.session.resume()
+    caio.session.on_ready()
     assert len(world.journal.reads) > 0
     world.journal.run()
     assert numbers(ana) == list(range(2, total + 1))
@@ -322,7 +322,7 @@ def test_whoever_leaves_a_room_while_its_log_is_read_for_them_is_shown_nothing_o
     caio.connection.ready = False
     bia.types(*(str(n) for n in range(3 * TAIL)))
     caio.connection.ready = True
-    caio.session.resume()
+    caio.session.on_ready()
     caio.session.handle(Leave())
     world.journal.step()  # they have left, and the log is read after that
     world.journal.run()
@@ -423,7 +423,7 @@ def test_a_log_that_cannot_be_read_while_catching_up() -> None:
     world.journal.step()
     world.journal.broken = "disk I/O error"
     caio.connection.ready = True
-    caio.session.resume()
+    caio.session.on_ready()
     world.journal.run()
     assert ana.connection.refusals() == ["history-unavailable"]
     assert ana.connection.closed

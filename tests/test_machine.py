@@ -99,7 +99,7 @@ class ChatMachine(RuleBasedStateMachine):
         for program in self.programs:
             if program.visitor is not None:
                 program.visitor.connection.ready = True
-                program.visitor.session.resume()
+                program.visitor.session.on_ready()
         self.commit()
         for number in CLIENTS:
             self.connect(number)
@@ -172,7 +172,7 @@ class ChatMachine(RuleBasedStateMachine):
         visitor = self.programs[number].visitor
         if visitor is not None:
             visitor.connection.ready = True
-            visitor.session.resume()
+            visitor.session.on_ready()
 
     @rule(number=client_numbers, grace_is_over=st.booleans())
     def drop(self, number: int, grace_is_over: bool) -> None:

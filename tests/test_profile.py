@@ -217,7 +217,7 @@ def test_never_skips(profile: Profile, on: bool, monkeypatch: pytest.MonkeyPatch
     for number in range(200):
         ana.ask(Say(f"line {number}"))
     bia.connection.ready = True
-    bia.session.resume()
+    bia.session.on_ready()
     world.journal.run()
     assert len(of(bia, LinesSkipped)) == (0 if on else 1)
     assert (len(said(bia)) == 200) is on
@@ -235,7 +235,7 @@ def test_never_skips_what_cannot_be_read_at_the_moment(profile: Profile, on: boo
         ana.ask(Say(f"line {number}"))
     world.journal.broken = "disk I/O error"
     bia.connection.ready = True
-    bia.session.resume()
+    bia.session.on_ready()
     world.journal.run()
     assert bia.connection.refusals() == ["history-unavailable"]
     assert bia.connection.closed is on

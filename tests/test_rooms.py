@@ -220,5 +220,5 @@ def test_deliveries_are_the_entries_that_connections_took() -> None:
     ana.types("three")
     assert world.chat.deliveries - before == 2 * 3 + 1
     bia.connection.ready = True
-    bia.session.resume()
+    bia.session.on_ready()
     assert world.chat.deliveries - before == 2 * 3 + 2

@@ -308,7 +308,7 @@ def test_entries_that_are_read_for_who_has_left_are_shown_when_they_come_back() 
         bia.session.handle(Say(f"line {number}"))
         world.journal.run()
     ana.connection.ready = True
-    ana.session.resume()
+    ana.session.on_ready()
     ana.session.ended()
     reads, world.journal.reads = world.journal.reads, []
     for read in reads:

@@ -71,7 +71,7 @@ class Arrivals:
         room = cursor.room
         cursor.position = self.starting_point(person, room, position)
         if position is not None and position > room.last:
-            person.replaced.add(room.name)
+            person.replaced_logs.add(room.name)
         self.moved(person, cursor, id)
         if person.profile.wants_replay:
             cursor.replay_through = room.last
@@ -105,8 +105,8 @@ class Arrivals:
         limits = self._settings.limits
         others = tuple(islice(room.presence.roster(room.members, person), limits.page))
         people_count = room.presence.roster_size(room.members, person)
-        replaced = room.name in person.replaced
-        person.replaced.discard(room.name)
+        replaced = room.name in person.replaced_logs
+        person.replaced_logs.discard(room.name)
         person.show(
             Entered(
                 room.name,

@@ -65,7 +65,7 @@ class CatchUp:
         if len(room.waiting) == 1:
             self._call_later(CATCH_UP_SECONDS, partial(self._release_senders, room))
 
-    def resume(self, person: Person) -> None:
+    def advance_all(self, person: Person) -> None:
         """The outlet of ``person`` is ready for more: move the cursors that are not live."""
         for cursor in tuple(person.cursors.values()):
             if cursor not in cursor.room.live:

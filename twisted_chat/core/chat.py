@@ -447,9 +447,9 @@ class Chat:
         """Show ``person`` their rooms in their present style and over their present connection."""
         self._state.restyle(person)
 
-    def resume(self, person: Person) -> None:
+    def on_ready(self, person: Person) -> None:
         """The connection of ``person`` is ready for more: move the cursors that had to wait."""
-        self._catch_up.resume(person)
+        self._catch_up.advance_all(person)
 
     def away(self, person: Person) -> None:
         """``person`` has lost the connection: no sender waits for this reader any more."""

@@ -159,10 +159,10 @@ class Leaver(Speaker):
         self._chat.away(self)
         if self._phase is Phase.CHATTING and self._keeps_client_id:
             self._absence = absence = object()
-            over = partial(self._absence_over, absence)
+            end_absence = partial(self._end_absence, absence)
             self._absent_from = self.source
-            self._absent_from.add_absent(self, over)
-            return over
+            self._absent_from.add_absent(self, end_absence)
+            return end_absence
         self._go()
         self._positions = arrived(self._positions, connection)
         self._chat.keeper.save(self, self.kept())
@@ -170,17 +170,17 @@ class Leaver(Speaker):
 
     def _lose_later(self, connection: Link) -> Callable[[], None]:
         """Handle the loss of ``connection`` after the request that waits for its answer."""
-        over: list[Callable[[], None] | None] = []
+        after_grace: list[Callable[[], None] | None] = []  # one, once the loss is handled
 
         def lose() -> None:
             self._loss_waits = False
-            over.append(self.connection_lost(connection))
+            after_grace.append(self.connection_lost(connection))
 
         def grace_is_over() -> None:
-            if not over:
+            if not after_grace:
                 self._postponed.append(grace_is_over)
-            elif over[0] is not None:
-                over[0]()
+            elif after_grace[0] is not None:
+                after_grace[0]()
 
         self._loss_waits = True
         self._postponed.append(lose)
@@ -200,7 +200,7 @@ class Leaver(Speaker):
             self.show(Replaced())
             self._connection.close()
 
-    def _absence_over(self, absence: object) -> None:
+    def _end_absence(self, absence: object) -> None:
         """The grace period is over, or too many people of the same source are away: leave."""
         if self._absence is absence:
             self._absence = None

@@ -36,7 +36,7 @@ class Person(Member, Hashable, Protocol):
     #: The author key, a hash of the client id: it identifies the person in the log.
     author: bytes
     #: Rooms whose log is not the one that this program saw, as long as it was not told so.
-    replaced: set[str]
+    replaced_logs: set[str]
     #: The code with which a person comes back.
     code: str
     #: The kind of client that they use.

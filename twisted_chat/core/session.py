@@ -69,7 +69,7 @@ class Session(Leaver):
         self.client_id = os.urandom(16)
         self.author = author_key(self.client_id)
         self.code = ""
-        self.replaced: set[str] = set()
+        self.replaced_logs: set[str] = set()
         self.profile = PERSON
         self.cursors: dict[str, Cursor] = {}
         self.current: Room | None = None
@@ -115,9 +115,9 @@ class Session(Leaver):
         self._put_drafts(room, len(requests))
         return True
 
-    def resume(self) -> None:
+    def on_ready(self) -> None:
         """Go on showing entries, as the connection is ready for more."""
-        self._chat.resume(self)
+        self._chat.on_ready(self)
 
     def restyle(self) -> None:
         """Use the connection's new way of rendering from now on."""
@@ -155,8 +155,8 @@ class Session(Leaver):
         def come_in(common: Mapping[str, int]) -> None:
             try:
                 if self._phase is Phase.CHOOSING:
-                    replaced = {room for room, number in seen.items() if common[room] < number}
-                    self._come_in(request, name, common, replaced)
+                    replaced_logs = {room for room, at in seen.items() if common[room] < at}
+                    self._come_in(request, name, common, replaced_logs)
             except Refusal as refusal:
                 self.refuse(refusal, request.id)
             finally:
@@ -173,19 +173,19 @@ class Session(Leaver):
         return self._chat.identities.by_client(author_key(bytes.fromhex(client)))
 
     def _come_in(
-        self, request: Hello, name: Nickname, resume: Mapping[str, int], replaced: set[str]
+        self, request: Hello, name: Nickname, resume: Mapping[str, int], replaced_logs: set[str]
     ) -> None:
         """Answer ``hello``: a new person joins the chat, or one who is here comes back.
 
         :param resume: for each room, the number of the last entry that the program has seen.
-        :param replaced: rooms whose logs are not those that the program saw.
+        :param replaced_logs: rooms whose logs are not those that the program saw.
         """
         client_id = None if request.client is None else bytes.fromhex(request.client)
         other = None if request.client is None else self._known(request.client)
         language = match(request.language or "") or self.language
         if other is None:
             self._chat.reserved.check(name)
-            self.replaced = replaced
+            self.replaced_logs = replaced_logs
             self._ignore_too(request.ignored or {})
             self._set_style(language, timestamps=False)
             positions: dict[str, int | None] = dict(resume)
@@ -203,7 +203,7 @@ class Session(Leaver):
         if other._under_way:
             self._wait_for(other, request)
             return
-        other.replaced |= replaced
+        other.replaced_logs |= replaced_logs
         other._ignore_too(request.ignored or {})
         self._hand_over_to(other, resume, request.id)
         other._set_style(language, timestamps=False)
@@ -345,15 +345,15 @@ class Session(Leaver):
         """
         end = self._begin()
 
-        def over(is_taken: bool) -> None:
-            if is_taken:
+        def finished(is_taken_over: bool) -> None:
+            if is_taken_over:
                 self._successor = other
                 self._phase = Phase.CLOSED
                 self._chat.registry.remove(self)
             end()
 
         try:
-            other.take_over(self._connection, positions, id, over)
+            other.take_over(self._connection, positions, id, finished)
         except Refusal:
             end()
             raise
@@ -363,41 +363,41 @@ class Session(Leaver):
         connection: Connection,
         positions: Positions,
         id: str | None,
-        over: Callable[[bool], None],
+        finished: Callable[[bool], None],
     ) -> None:
         """Go on over ``connection``; the previous connection is told so and closed.
 
         :param positions: for each room, the number of the last entry that a program has seen.
         :param id: the id of the request.
-        :param over: called with True, or with False if somebody else holds the nickname now.
+        :param finished: called with True, or with False if somebody else holds the nickname now.
         :raises Refusal: there are too many rooms.
         """
         self._forget_last_code()
-        replaced, self._connection = self._connection, connection
+        previous, self._connection = self._connection, connection
         code = self.code
         if code:
             self.code = self._chat.identities.add_code(self)
 
         def back() -> None:
-            self._connection = replaced
+            self._connection = previous
             if code:
                 self._chat.identities.take_code_back(self)
                 self.code = code
 
         def done() -> None:
-            self._has_taken_over(connection, replaced)
-            over(True)
+            self._has_taken_over(connection, previous)
+            finished(True)
 
         def refused() -> None:
             back()
-            over(False)
+            finished(False)
 
         if self._phase is Phase.CLOSED:
-            self._positions = arrived(self._positions, replaced)
+            self._positions = arrived(self._positions, previous)
             self._come_in_again(id, done, refused)
             return
         if not self.profile.resumes_by_number:
-            positions = arrived(self._chat.positions(self), replaced)
+            positions = arrived(self._chat.positions(self), previous)
         end = self._begin()
         try:
             is_under_way = self._chat.come_back(self, positions, lambda _: end(), id)
@@ -434,7 +434,7 @@ class Session(Leaver):
             stay_away()
             raise
 
-    def _has_taken_over(self, connection: Connection, replaced: Connection) -> None:
+    def _has_taken_over(self, connection: Connection, previous: Connection) -> None:
         """Adopt ``connection``. If it has broken off by now, the loss is handled afterwards."""
         if connection.is_there:
             self._code_was_shown()
@@ -444,14 +444,14 @@ class Session(Leaver):
         connection.adopt(self)
         self._chat.audit("resumed", self.address, self.nickname.text)
         if not connection.is_there:
-            self._not_sent += replaced.drop_lines()
+            self._not_sent += previous.drop_lines()
         elif self.profile.deduplicates:
             # The program sends unacknowledged messages again.
-            self.lines_dropped(replaced.drop_lines())
+            self.lines_dropped(previous.drop_lines())
         else:
-            connection.put_lines(replaced.take_lines())
+            connection.put_lines(previous.take_lines())
         if connection.is_there:
             self._tell_not_sent()
         self._chat.keeper.save(self, self.kept())
-        replaced.show((Replaced(),), self._style)
-        replaced.close()
+        previous.show((Replaced(),), self._style)
+        previous.close()

@@ -202,11 +202,11 @@ class ChatProtocol(LineReceiver):
         self._closing = True
         self.allowance.close()
         self._outbox.lost()
-        over = self.session.connection_lost(self)
+        end_absence = self.session.connection_lost(self)
         self.session.lines_dropped(self._not_sent + self._forget_lines())
         self._incoming.stop()
-        if over is not None:
-            self.factory.reactor.callLater(self.factory.reconnect_grace, over)
+        if end_absence is not None:
+            self.factory.reactor.callLater(self.factory.reconnect_grace, end_absence)
         self.factory.disconnected(self, self._address)
 
     # -- bytes in -----------------------------------------------------------------------------
@@ -542,7 +542,7 @@ class ChatProtocol(LineReceiver):
         if self._outbox.ready:
             self.factory.slow_readers.stop(self)
             self._release_outbox()
-            self.session.resume()
+            self.session.on_ready()
         else:
             # The lines of a client that does not read must wait, or answers would pile up.
             self._release_outbox = self.hold()
