@@ -64,7 +64,8 @@ class Welcomed(Event, frozen=True):
     ``motd`` is the operator's message of the day, by lines. ``rooms`` has, for each of the client's
     rooms, the ``last`` of its :class:`Entered`. The client can come back with ``client_id`` (16
     bytes) or ``code``; ``resumed`` if it has just done so. ``limits`` are those of this server.
-    ``log`` identifies the log: a program keeps it for its next :class:`.Hello`.
+    ``log`` identifies the log: a program keeps it for its next :class:`.Hello`. ``account`` is the
+    number of the client's account; 0 for a guest.
     """
 
     nickname: str
@@ -76,6 +77,7 @@ class Welcomed(Event, frozen=True):
     limits: Limits = DEFAULTS
     id: str | None = None
     log: str = ""
+    account: int = 0
 
 
 class Entered(Event, frozen=True):
@@ -100,6 +102,88 @@ class Entered(Event, frozen=True):
     until_stop: bool = False
     replaced: bool = False
     topic_by: str = ""
+
+
+class SecretAsked(Event, frozen=True):
+    """The nickname ``name`` belongs to an account: the client's next line is the secret.
+    """
+
+    name: str
+
+
+class Registered(Event, frozen=True):
+    """The client's nickname belongs to its ``account`` now, whose number this is."""
+
+    nickname: str
+    account: int
+    id: str | None = None
+
+
+class PasswordSet(Event, frozen=True):
+    """The password of the client's account was set."""
+
+    id: str | None = None
+
+
+class TokenMade(Event, frozen=True):
+    """A token was made, which is shown only once. ``rooms`` are those to which it is limited."""
+
+    label: str
+    token: str
+    rooms: tuple[str, ...] = ()
+    id: str | None = None
+
+
+class TokenRevoked(Event, frozen=True):
+    """The token or device ``label`` was revoked."""
+
+    label: str
+    id: str | None = None
+
+
+class CodeMade(Event, frozen=True):
+    """A code was made with which another device of the person comes in within ``minutes``."""
+
+    nickname: str
+    code: str
+    minutes: int
+    id: str | None = None
+
+
+class Device(Message, frozen=True):
+    """A row of :class:`DevicesListed`: a token or device of the account, or a connection without.
+
+    ``connections`` is the number of present connections with it, ``this`` whether the client's is
+    one of them. ``made`` is the time in microseconds since 1970 UTC, or 0.
+    """
+
+    label: str
+    kind: str
+    connections: int
+    this: bool = False
+    made: int = 0
+    rooms: tuple[str, ...] = ()
+
+
+class DevicesListed(Event, frozen=True):
+    """The devices, tokens and other connections of the client's account."""
+
+    devices: tuple[Device, ...]
+    id: str | None = None
+
+
+class Marked(Event, frozen=True):
+    """The person has read ``room`` up to entry ``number``, on another of their connections."""
+
+    room: str
+    number: int
+
+
+class Unregistered(Event, frozen=True):
+    """The client's account ``nickname`` is closed; the connection closes next."""
+
+    nickname: str
+    id: str | None = None
 
 
 class RoomLeft(Event, frozen=True):

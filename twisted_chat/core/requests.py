@@ -32,6 +32,9 @@ class Hello(Request, frozen=True):
     same person. ``resume`` has the number of the last entry that it saw in each room, and ``log``
     is the ``log`` of the :class:`.Welcomed` with which it saw them. ``ignored`` has a name for each
     person whom it ignores, by the ``person`` of :class:`.Ignoring`.
+
+    For an account, one of ``password``, ``token`` and ``code`` proves that it may have the
+    nickname.
     """
 
     nickname: str
@@ -40,6 +43,9 @@ class Hello(Request, frozen=True):
     resume: dict[str, int] = msgspec.field(default_factory=dict)
     log: str = ""
     ignored: dict[str, str] | None = None
+    password: str | None = None
+    token: str | None = None
+    code: str | None = None
 
 
 class Resume(Request, frozen=True):
@@ -194,3 +200,62 @@ class Cancel(Request, frozen=True):
 
 class Quit(Request, frozen=True):
     """Leave the chat; the connection closes."""
+
+
+# -- accounts ---------------------------------------------------------------------------------
+
+
+class Register(Request, frozen=True):
+    """Register the present nickname: the guest becomes an account with this password."""
+
+    password: str
+
+
+class SetPassword(Request, frozen=True):
+    """Set the password of the account."""
+
+    password: str
+
+
+class ListDevices(Request, frozen=True):
+    """List the connections, devices and tokens of the account."""
+
+
+class AddDevice(Request, frozen=True):
+    """Ask for a code, valid once and for ten minutes, with which another device comes in."""
+
+
+class NewToken(Request, frozen=True):
+    """Ask for a token called ``label``, limited to ``rooms`` if there are any.
+
+    With ``device``, it is for the client itself to keep in place of the password.
+    """
+
+    label: str
+    rooms: tuple[str, ...] = ()
+    device: bool = False
+
+
+class RevokeToken(Request, frozen=True):
+    """Revoke the token or device called ``label``; connections that used it are closed."""
+
+    label: str
+
+
+class LogOut(Request, frozen=True):
+    """Leave, and revoke this device's token; with ``everywhere``, those of all devices."""
+
+    everywhere: bool = False
+
+
+class Unregister(Request, frozen=True):
+    """Close the account. ``nickname`` is its nickname, typed as a confirmation."""
+
+    nickname: str
+
+
+class Mark(Request, frozen=True):
+    """The person has read ``room`` up to entry ``seq``."""
+
+    room: str
+    seq: int
