@@ -19,7 +19,7 @@ from typing import Literal
 import msgspec
 from msgspec import structs
 
-from twisted_chat.core.errors import NameOwned, TooManyNames
+from twisted_chat.core.account_errors import NameOwned, TooManyNames
 from twisted_chat.core.names import Nickname
 
 #: Nicknames that one account has had and that stay reserved for it, besides the present one.

@@ -138,10 +138,6 @@ class NameReserved(Refusal):
     template = N_("The name {name} is reserved on this server. Please choose another.")
 
 
-class NameOwned(NameReserved):
-    template = N_("The name {name} belongs to an account, or is too similar to one that does.")
-
-
 class NameTaken(Refusal):
     code = "name-taken"
     template = N_("The name {name} is taken. Please choose another.")
@@ -157,112 +153,6 @@ class NameKept(NameTaken):
 class NameTooSimilar(Refusal):
     code = "name-too-similar"
     template = N_("The name {name} is too similar to {other}. Please choose another.")
-
-
-# -- accounts ---------------------------------------------------------------------------------
-
-
-class WrongSecret(Refusal):
-    code = "wrong-secret"
-    template = N_("That is not right. Type a name to try again, or choose another name.")
-
-
-class AccountDisabled(Refusal):
-    code = "account-disabled"
-    template = N_("The account {name} is disabled. Ask the operator of this server about it.")
-
-
-class AccountEnded(Refusal):
-    """The connections of an account are closed: it was closed, or logged out elsewhere."""
-
-    code = "logged-out"
-    template = N_("You are logged out.")
-
-
-class NameClaimed(Refusal):
-    code = "name-claimed"
-    template = N_(
-        "The name {name} belongs to an account now. Connect again and choose another name."
-    )
-
-
-class RegistrationClosed(Refusal):
-    code = "registration-closed"
-    template = N_("Names cannot be registered on this server.")
-
-
-class RegistrationByInvitation(RegistrationClosed):
-    template = N_("Only the operator of this server can make accounts: ask for an invitation.")
-
-
-class GuestsNotAllowed(Refusal):
-    code = "no-guests"
-    template = N_("Only people with an account can talk on this server.")
-
-
-class SecretNeedsTLS(Refusal):
-    code = "insecure-connection"
-    template = N_(
-        "This connection is not encrypted, so passwords and tokens are not accepted over it."
-    )
-
-
-class PasswordTooShort(Refusal):
-    code = "password-too-short"
-    template = N_("That password is too short: it needs at least {limit} characters.")
-
-
-class PasswordTooLong(Refusal):
-    code = "password-too-long"
-    template = N_("That password is too long: the limit is {limit} bytes.")
-
-
-class TooBusyForSecrets(Refusal):
-    code = "too-busy"
-    template = N_("Too many people are logging in at the moment. Please try again in a while.")
-
-
-class NoAccount(Refusal):
-    code = "no-account"
-    template = N_("You have no account here. /register PASSWORD makes one for your name.")
-
-
-class HasAccount(Refusal):
-    code = "has-account"
-    template = N_("You have an account already.")
-
-
-class NoSuchToken(Refusal):
-    code = "no-such-token"
-    template = N_("You have no token or device called {label}. /devices lists them.")
-
-
-class TokenExists(Refusal):
-    code = "token-exists"
-    template = N_("You have a token or device called {label} already.")
-
-
-class TooManyTokens(Refusal):
-    code = "too-many-tokens"
-    template = N_("You have {limit} tokens and devices, which is the limit. Revoke one of them.")
-
-
-class TooManyNames(Refusal):
-    code = "too-many-names"
-    template = N_(
-        "Your account has had {limit} other names, which is the limit. You can go back to one of"
-        " them."
-    )
-
-
-class NotTheName(Refusal):
-    code = "not-the-name"
-    template = N_("To close your account for ever, type {usage}")
-
-
-class NoSuchAccount(Refusal):
-    code = "no-such-account"
-    template = N_("There is no account called {name}.")
 
 
 # -- people and rooms -------------------------------------------------------------------------
@@ -440,13 +330,6 @@ class LogRefusal(Refusal):
 class NotSaved(LogRefusal):
     code = "not-saved"
     template = N_("This line was not saved and nobody saw it: {text} ({reason})")
-
-
-class AccountNotSaved(LogRefusal):
-    code = "account-not-saved"
-    template = N_(
-        "This holds now, but could not be saved ({reason}). The server goes on trying."
-    )
 
 
 class IdReused(Refusal):

@@ -105,8 +105,7 @@ class Entered(Event, frozen=True):
 
 
 class SecretAsked(Event, frozen=True):
-    """The nickname ``name`` belongs to an account: the client's next line is the secret.
-    """
+    """The nickname ``name`` belongs to an account: the client's next line is the secret."""
 
     name: str
 

@@ -32,9 +32,6 @@ class Hello(Request, frozen=True):
     same person. ``resume`` has the number of the last entry that it saw in each room, and ``log``
     is the ``log`` of the :class:`.Welcomed` with which it saw them. ``ignored`` has a name for each
     person whom it ignores, by the ``person`` of :class:`.Ignoring`.
-
-    For an account, one of ``password``, ``token`` and ``code`` proves that it may have the
-    nickname.
     """
 
     nickname: str
@@ -43,9 +40,6 @@ class Hello(Request, frozen=True):
     resume: dict[str, int] = msgspec.field(default_factory=dict)
     log: str = ""
     ignored: dict[str, str] | None = None
-    password: str | None = None
-    token: str | None = None
-    code: str | None = None
 
 
 class Resume(Request, frozen=True):
