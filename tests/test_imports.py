@@ -17,10 +17,11 @@ PACKAGE = "twisted_chat"
 #: A row of the table of modules.
 ROW = re.compile(r"^``([\w/]+(?:\.py|/))``  ", re.MULTILINE)
 
-#: These know nothing of one another nor of anything of ours.
+#: These know nothing of one another nor of anything of ours, except the callback that does nothing.
 STAND_FREE = (
     "i18n.compile",
     "core.author",
+    "core.callbacks",
     "core.characters",
     "core.flood",
     "core.identities",
@@ -177,7 +178,7 @@ def test_the_package_imports_nothing_that_is_not_installed(module: str) -> None:
 
 @pytest.mark.parametrize("module", STAND_FREE)
 def test_a_free_module_imports_nothing_of_ours(module: str) -> None:
-    assert ours(imported_by(module)) == set()
+    assert ours(imported_by(module)) <= {"core.callbacks"}
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_chat.client import ChatClient, Event, Receipt, Refused
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.changes import announcement
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry
@@ -255,7 +256,7 @@ class ChatServer:
         life = self._running()
         self._life = None
         life.housekeeping.stop()
-        life.chat.stop(_nothing)
+        life.chat.stop(nothing)
         self.settle()
         self._drop_all()
 
@@ -351,10 +352,6 @@ def _nickname(wire: _Wire) -> str:
     protocol = getattr(wire.protocol, "wrappedProtocol", wire.protocol)  # wrapped in TLS, or plain
     assert isinstance(protocol, ChatProtocol)
     return protocol.session.name
-
-
-def _nothing() -> None:
-    """The callback of :meth:`ChatServer.stop`, which does not wait."""
 
 
 def _opened(refusal: Refusal | None) -> None:

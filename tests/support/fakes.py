@@ -9,6 +9,7 @@ from itertools import count
 
 from twisted.internet.task import Clock
 
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry, Event, Refused, Replayed, Style, Welcomed
 from twisted_chat.core.limits import Limits
@@ -60,7 +61,7 @@ class FakeConnection:
         self.arrives = True
         self.holds = 0
         #: Called when nothing holds the requests any more.
-        self.released: Callable[[], None] = _nothing
+        self.released: Callable[[], None] = nothing
         self.wrong_codes = 0
         self.events: list[Event] = []
         self._bytes = b""
@@ -187,9 +188,6 @@ class Visitor:
 def code_of(visitor: Visitor) -> str:
     """The code to come back with that ``visitor`` was shown last."""
     return [event.code for event in visitor.connection.events if isinstance(event, Welcomed)][-1]
-
-
-def _nothing() -> None: ...
 
 
 def _opened(refusal: Refusal | None) -> None:

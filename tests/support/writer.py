@@ -7,6 +7,7 @@ from itertools import count
 from queue import SimpleQueue
 from typing import Any
 
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.changes import Barrier, Draft, Group, Ordered, Outcome, Removed, Saved
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry
@@ -17,9 +18,6 @@ from twisted_chat.journal.sqlite.store import Store
 
 def draft(text: str, room: str = "lobby", *, message_id: str | None = None, time: int = 0) -> Draft:
     return Draft(room, time, "say", "Ana", text, b"c" * 16, message_id)
-
-
-def _nothing() -> None: ...
 
 
 class Loop:
@@ -37,7 +35,7 @@ class Loop:
         self.outcomes.extend(group.outcomes)
         for outcome in group.outcomes:
             if isinstance(outcome, Ordered) and isinstance(outcome.change, Barrier):
-                self.waiting.pop(outcome.change.request, _nothing)()
+                self.waiting.pop(outcome.change.request, nothing)()
 
     def run_until(self, condition: Callable[[], bool]) -> None:
         while not condition():

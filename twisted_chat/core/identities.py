@@ -13,6 +13,8 @@ from collections.abc import Callable, Hashable
 from hashlib import sha256
 from typing import Generic, TypeVar
 
+from twisted_chat.core.callbacks import nothing
+
 PersonT = TypeVar("PersonT", bound=Hashable)
 
 #: The characters of codes: no vowels, so that no words arise, and no ``l``, ``0`` or ``1``.
@@ -22,14 +24,6 @@ _ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 #: guesses one of many codes.
 GROUPS = 5
 GROUP = 4
-
-
-def _nothing() -> None:
-    """The default callback: does nothing."""
-
-
-def _nobody(person: object) -> None:
-    """The default callback for a person: does nothing."""
 
 
 class Identities(Generic[PersonT]):
@@ -42,7 +36,7 @@ class Identities(Generic[PersonT]):
     def __init__(self, window: float, clock: Callable[[], float]) -> None:
         self.window = window
         #: Called with each person who had a code and is forgotten.
-        self.on_forget: Callable[[PersonT], None] = _nobody
+        self.on_forget: Callable[[PersonT], None] = nothing
         self.clock = clock
         self._by_client: dict[bytes, PersonT] = {}
         self._by_code: dict[bytes, PersonT] = {}
@@ -97,7 +91,7 @@ class Identities(Generic[PersonT]):
         """Whether ``code`` is the newest code of ``person``."""
         return self._codes.get(person, [b""])[-1] == hash_code(code)
 
-    def gone(self, person: PersonT, forgotten: Callable[[], None] = _nothing) -> bool:
+    def gone(self, person: PersonT, forgotten: Callable[[], None] = nothing) -> bool:
         """Start the window of ``person``, who has lost the connection and left.
 
         Returns whether they can come back. If so, ``forgotten()`` is called when they no longer
@@ -115,7 +109,7 @@ class Identities(Generic[PersonT]):
 
     def forget(self, person: PersonT) -> None:
         """Forget the codes and the client id of ``person``, who cannot come back any more."""
-        _, forgotten = self._gone.pop(person, (0, _nothing))
+        _, forgotten = self._gone.pop(person, (0, nothing))
         codes = self._codes.pop(person, None)
         for code in codes or ():
             del self._by_code[code]

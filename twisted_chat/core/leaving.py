@@ -16,17 +16,12 @@ from functools import partial
 from twisted_chat.core.changes import KeptPerson
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.commands import Phase
-from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Goodbye, NothingWaits, NotSent, Replaced, ServerStopping
 from twisted_chat.core.link import Link, NoConnection
 from twisted_chat.core.people import Positions
 from twisted_chat.core.requests import Cancel, Quit
 from twisted_chat.core.sources import Source
 from twisted_chat.core.talking import Speaker
-
-
-def nobody(refusal: Refusal | None) -> None:
-    """The ``answer`` for a change whose outcome nobody waits for: does nothing."""
 
 
 def arrived(positions: Positions, connection: Link) -> Positions:

@@ -15,13 +15,14 @@ from typing import Protocol
 
 from twisted_chat.core import commands
 from twisted_chat.core.author import author_key
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.changes import KeptPerson
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.commands import Phase
 from twisted_chat.core.errors import AlreadyHere, NameFirst, Refusal, TooManyRooms, UnknownCode
 from twisted_chat.core.events import Replaced
 from twisted_chat.core.ignoring import IgnoreList
-from twisted_chat.core.leaving import Leaver, arrived, nobody
+from twisted_chat.core.leaving import Leaver, arrived
 from twisted_chat.core.limits import TEXT_LIMIT
 from twisted_chat.core.link import Link
 from twisted_chat.core.names import Nickname, nickname
@@ -29,7 +30,6 @@ from twisted_chat.core.people import Person, Positions
 from twisted_chat.core.profile import PERSON
 from twisted_chat.core.requests import ChooseName, Hello, Request, Resume, Say
 from twisted_chat.core.room import Cursor, Room
-from twisted_chat.core.talking import nothing
 from twisted_chat.i18n.language import match
 
 #: Wrong codes of ``/resume`` after which the connection is closed: the client is guessing.
@@ -260,7 +260,7 @@ class Session(Leaver):
 
     def _has_entered(self, client_id: bytes | None) -> None:
         if self._phase is Phase.CLOSED:  # the server is stopping
-            self._chat.leave(self, nobody)
+            self._chat.leave(self, nothing)
             return
         self._phase = Phase.CHATTING
         self._chat.audit("named", self.address, self.nickname.text)

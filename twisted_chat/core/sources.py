@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from itertools import islice
 
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.errors import (
     Refusal,
     ServerFull,
@@ -77,10 +78,6 @@ def source_of(host: str) -> str:
         network = ipaddress.IPv6Address(int(address) >> host_bits << host_bits)
         return f"{network}/{_NETWORK_BITS}"
     return str(address)
-
-
-def _nobody() -> None:
-    """Called for an allowance that does not wait."""
 
 
 class Source:
@@ -238,7 +235,7 @@ class Allowance:
         self._waiting = False
         #: A number that orders the waiting allowances; -1 if this one does not wait.
         self.place = -1
-        self._wake: Callable[[], None] = _nobody
+        self._wake: Callable[[], None] = nothing
         #: The time of the last token. It begins with now, so that a new connection has no advantage
         #: over a waiting one.
         self.served = sources.clock.seconds()
@@ -281,7 +278,7 @@ class Allowance:
         """Give up the waiting line: ``wake`` is not called any more."""
         if self._waiting:
             self._waiting = False
-            self._wake = _nobody
+            self._wake = nothing
             self._flow.leave(self)
 
     def close(self) -> None:
@@ -312,7 +309,7 @@ class Allowance:
     def grant(self) -> None:
         self._waiting = False
         self._paid = True
-        wake, self._wake = self._wake, _nobody
+        wake, self._wake = self._wake, nothing
         wake()
 
 

@@ -11,16 +11,13 @@ from functools import partial
 
 from msgspec import structs
 
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.chat import Answer, Chat
 from twisted_chat.core.errors import BadRequest, NobodyToAnswer, NoSuchPerson, Refusal
 from twisted_chat.core.link import Link
 from twisted_chat.core.questions import Asker
 from twisted_chat.core.requests import Join, Leave, Reply, Request, Say, Tell, Topic
 from twisted_chat.core.room import Room
-
-
-def nothing() -> None:
-    """The callback if there is nothing to do."""
 
 
 class Speaker(Asker):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.changes import (
     Change,
     Draft,
@@ -120,7 +121,7 @@ class GroupCommitJournal:
         self._group_limit = GROUP_LEAST
         self._late: list[Change | _Behind] = []
         self._waiting_for_space: list[Callable[[], None]] = []
-        self._stopped: Callable[[], None] = _nothing
+        self._stopped: Callable[[], None] = nothing
 
     def open(
         self,
@@ -550,10 +551,6 @@ def _failed(group: Sequence[Change | _Behind], reason: str) -> Sequence[Outcome]
     drafts = (item for item in group if isinstance(item, Draft))
     failed = (Failed(one, NotSaved(text=one.text[:EXCERPT], reason=reason)) for one in drafts)
     return _in_order(group, failed)
-
-
-def _nothing() -> None:
-    """The callback before :meth:`GroupCommitJournal.stop`."""
 
 
 def _nobody(group: Group) -> None:

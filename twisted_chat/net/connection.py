@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_chat.core import commands
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.errors import InternalError, LineTooLong, LoginDeadlineMissed, Refusal
 from twisted_chat.core.events import Event, NotSent, Refused, Style
 from twisted_chat.core.limits import TEXT_LIMIT
@@ -79,7 +80,7 @@ class ChatProtocol(LineReceiver):
         self._holds = 0
         self._end_told = False
         self.busy = False
-        self._release_outbox: Callable[[], None] = _nothing
+        self._release_outbox: Callable[[], None] = nothing
         self._greeting: IDelayedCall | None = None
 
     # -- the connection comes and goes --------------------------------------------------------
@@ -180,7 +181,7 @@ class ChatProtocol(LineReceiver):
             self.readConnectionLost()  # over TLS, the transport has not called it before
         self._gone = True
         self._release_outbox()
-        self._release_outbox = _nothing
+        self._release_outbox = nothing
         self._outbox.lost()
         if self._ended and self._incoming.has_work and not self._closing:
             # The peer had sent everything before the connection was lost: handle all of it.
@@ -560,10 +561,6 @@ class ChatProtocol(LineReceiver):
                 "[CUT OFF] {peer} did not read, and more than {limit} bytes were waiting for it."
             )
             self._cut_off("hard-limit", sentence, limit=limit)
-
-
-def _nothing() -> None:
-    """Release nothing: the outbox holds nothing."""
 
 
 class ChatFactory(SharedFactory):

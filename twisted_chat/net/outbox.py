@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.rendered import Rendered
 
 #: Bytes assumed to be unacknowledged where the system does not tell: as many as a transport holds
@@ -107,7 +108,7 @@ class Outbox:
         self._broken = False
         #: The ``errno`` of that failure; 0 before.
         self.error = 0
-        handle = getattr(transport, "getHandle", _nothing)()
+        handle = getattr(transport, "getHandle", nothing)()
         #: Whether TLS is between the outbox and the socket.
         self.is_encrypted = handle is not None and not isinstance(handle, socket.socket)
         self._socket: socket.socket | None = handle if isinstance(handle, socket.socket) else None
@@ -393,7 +394,3 @@ def _limit_unsent(connection: socket.socket) -> None:
 
 def _yes() -> bool:
     return True
-
-
-def _nothing() -> None:
-    """Stand in for ``getHandle`` of a transport without one."""

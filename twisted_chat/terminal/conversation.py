@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted_chat.client.client import ChatClient
 from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Receipt
 from twisted_chat.client.state import MemoryState
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.characters import visible
 from twisted_chat.core.commands import Phase
 from twisted_chat.core.errors import NameFirst, NotSaved, Refusal
@@ -103,7 +104,7 @@ class Conversation:
         self.ended: Deferred[int] = Deferred()
         self.connection: Connection = "connecting"
         #: Called when no more lines will be shown.
-        self.when_closing: Callable[[], None] = _nothing
+        self.when_closing: Callable[[], None] = nothing
         #: Why the client could not connect, in English; empty if it was connected once.
         self.failure = ""
         self._client = client
@@ -515,10 +516,6 @@ class Conversation:
             self._timer.cancel()
         if when is not None:
             when.callback(None)
-
-
-def _nothing() -> None:
-    """Do nothing."""
 
 
 #: The methods for events that need more than being shown.

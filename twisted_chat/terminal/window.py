@@ -48,6 +48,7 @@ from prompt_toolkit.widgets import CompletionsToolbar, SearchToolbar
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.characters import visible
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.terminal.bar import GAP, bar, prompt, waiting
@@ -106,10 +107,6 @@ _STYLE = Style.from_dict(
 _DEPTHS = {0: ColorDepth.DEPTH_1_BIT, 16: ColorDepth.DEPTH_4_BIT, 256: ColorDepth.DEPTH_8_BIT}
 
 
-def _ignore(_: str) -> None:
-    """Store nothing."""
-
-
 # -- the terminal -----------------------------------------------------------------------------
 
 
@@ -140,9 +137,9 @@ class Window:
         *,
         look: Look,
         history: Sequence[str] = (),
-        remember: Callable[[str], None] = _ignore,
+        remember: Callable[[str], None] = nothing,
         draft: str = "",
-        keep_draft: Callable[[str], None] = _ignore,
+        keep_draft: Callable[[str], None] = nothing,
         bell: bool = True,
         output: Output | None = None,
         input: Input | None = None,
