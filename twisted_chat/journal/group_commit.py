@@ -115,7 +115,7 @@ class GroupCommitJournal:
         self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
         self._readers = Readers(lambda: self._store.reader(), call_from_thread)
         # The following attributes belong to the chat's thread.
-        self._apply: Callable[[Group], None] = _nobody
+        self._apply: Callable[[Group], None] = _not_open
         self._outstanding = 0
         self._waking = False
         self._group_limit = GROUP_LEAST
@@ -553,5 +553,5 @@ def _failed(group: Sequence[Change | _Behind], reason: str) -> Sequence[Outcome]
     return _in_order(group, failed)
 
 
-def _nobody(group: Group) -> None:
+def _not_open(group: Group) -> None:
     raise AssertionError("the journal was not started")

@@ -109,7 +109,7 @@ class MemoryJournal:
         self._next_turn = soon
         self._is_due = False
         self._has_ended = False
-        self._apply: Callable[[Group], None] = _nobody
+        self._apply: Callable[[Group], None] = _not_open
         self.log.journals.append(self)
 
     @property
@@ -286,5 +286,5 @@ def _late(changes: Sequence[Change]) -> list[Outcome]:
     ]
 
 
-def _nobody(group: Group) -> None:
+def _not_open(group: Group) -> None:
     raise AssertionError("the journal was not opened")
