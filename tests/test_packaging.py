@@ -21,6 +21,7 @@ SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
 
 #: What a package is called where it is imported, unless as it is installed.
 IMPORTED = {
+    "argon2-cffi": {"argon2"},
     "pyopenssl": {"OpenSSL"},
     "prometheus-client": {"prometheus_client"},
     "precis-i18n": {"precis_i18n"},

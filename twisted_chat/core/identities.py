@@ -7,23 +7,15 @@ This module must not know what a person is. Everything here runs on one thread.
 
 from __future__ import annotations
 
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from hashlib import sha256
 from typing import Generic, TypeVar
 
 from twisted_chat.core.callbacks import nothing
+from twisted_chat.core.codes import new_code
 
 PersonT = TypeVar("PersonT", bound=Hashable)
-
-#: The characters of codes: no vowels, so that no words arise, and no ``l``, ``0`` or ``1``.
-_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
-
-#: Groups in a code, and characters in each group. A code has 95 random bits: enough that nobody
-#: guesses one of many codes.
-GROUPS = 5
-GROUP = 4
 
 
 class Identities(Generic[PersonT]):
@@ -61,16 +53,14 @@ class Identities(Generic[PersonT]):
         The previous code is valid until :meth:`forget_last_code`, as the new one may get lost on
         its way to the client.
         """
-        letters = [secrets.choice(_ALPHABET) for _ in range(GROUPS * GROUP)]
-        code = hash_code("".join(letters))
+        text = new_code()
+        code = hash_code(text)
         earlier = self._codes.setdefault(person, [])
         for old in earlier[:-1]:
             del self._by_code[old]
         self._codes[person] = [*earlier[-1:], code]
         self._by_code[code] = person
-        return "-".join(
-            "".join(letters[start : start + GROUP]) for start in range(0, len(letters), GROUP)
-        )
+        return text
 
     def forget_last_code(self, person: PersonT) -> None:
         """Make all codes of ``person`` but the newest invalid."""
