@@ -32,6 +32,9 @@ class Owner:
     def answer_telnet(self, data: bytes) -> None:
         self.told.append(data)
 
+    def echo_changed(self) -> None:
+        self.told.append("echo")
+
     def end_foreign(self, foreign: Foreign) -> None:
         self.told.append(foreign)
 

@@ -59,6 +59,9 @@ class FakeConnection:
         self.unread = 0
         self.adopted: Session | None = None
         self.arrives = True
+        #: Whether what is typed is hidden; whether the client would do so.
+        self.hides = False
+        self.can_hide = True
         self.holds = 0
         #: Called when nothing holds the requests any more.
         self.released: Callable[[], None] = nothing
@@ -101,6 +104,10 @@ class FakeConnection:
 
     def arrival(self) -> Callable[[], bool]:
         return lambda: self.arrives
+
+    def hide_typing(self, hide: bool, told: Callable[[bool], None] = nothing) -> None:
+        self.hides = hide and self.can_hide
+        told(self.hides)
 
     def wrong_code(self) -> None:
         self.wrong_codes += 1

@@ -105,9 +105,13 @@ class Entered(Event, frozen=True):
 
 
 class SecretAsked(Event, frozen=True):
-    """The nickname ``name`` belongs to an account: the client's next line is the secret."""
+    """The nickname ``name`` belongs to an account: the client's next line is the secret.
+
+    ``hidden``: the client does not show what is typed.
+    """
 
     name: str
+    hidden: bool = False
 
 
 class Registered(Event, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Protocol
 
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.events import Event, Style
 from twisted_chat.core.rendered import Rendered
 from twisted_chat.core.room import Outlet, Rendering
@@ -41,6 +42,14 @@ class Link(Protocol):
 
     def hold(self) -> Callable[[], None]:
         """Handle no requests until the returned function is called."""
+
+    def hide_typing(self, hide: bool, told: Callable[[bool], None] = nothing) -> None:
+        """Have the client hide what is typed until the next line has come, or until ``hide`` is
+        False.
+
+        ``told`` is called with whether the client does so: now, or when it has answered. Until
+        then, no line is handled.
+        """
 
     def arrival(self) -> Callable[[], bool]:
         """A function that returns whether all bytes sent until now have arrived at the peer.
@@ -90,6 +99,9 @@ class NoConnection:
 
     def arrival(self) -> Callable[[], bool]:
         raise AssertionError("nothing is sent to somebody who is away")
+
+    def hide_typing(self, hide: bool, told: Callable[[bool], None] = nothing) -> None:
+        told(False)
 
     def wrong_code(self) -> None: ...
 

@@ -7,7 +7,6 @@ from which this service grew. This module must not know bytes or line ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import structs
@@ -59,7 +58,12 @@ from twisted_chat.core.events import (
 )
 from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT
 from twisted_chat.core.requests import SetTimestamps
+from twisted_chat.dialects.account_words import RENDERERS as ABOUT_ACCOUNTS
 from twisted_chat.dialects.display import shown
+from twisted_chat.dialects.sentences import notice as _notice
+from twisted_chat.dialects.sentences import some as _some
+from twisted_chat.dialects.sentences import translate as _translate
+from twisted_chat.dialects.sentences import when as _when
 from twisted_chat.i18n.language import N_, catalogue
 
 #: The most nicknames in a notice of several people who joined or left at once.
@@ -68,35 +72,14 @@ CROWD_NAMES = 3
 #: Lines of history that a notice suggests to ask for if the page is not full.
 SHORT_PAGE = 20
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def lines(events: Sequence[Event], style: Style) -> list[str]:
     """``events`` as lines, without their line ends."""
     return [line for event in events for line in RENDERERS[type(event)](event, style)]
 
 
-def _translate(style: Style, sentence: str, **details: object) -> str:
-    """``sentence`` in the language of ``style``; unsafe characters in ``details`` are replaced."""
-    shown = {
-        name: visible(value) if isinstance(value, str) else value for name, value in details.items()
-    }
-    return catalogue(style.language).gettext(sentence).format(**shown)
-
-
-def _notice(style: Style, sentence: str, **details: object) -> str:
-    """A line of the server in the language of ``style``."""
-    server = _translate(style, N_("SERVER"))  # inside the f-string, extraction would miss it
-    return f"[{server}]: {_translate(style, sentence, **details)}"
-
-
 def _prefix(room: str, style: Style) -> str:
     return f"#{visible(room)} " if style.prefixed else ""
-
-
-def _when(time: int, style: Style) -> datetime:
-    when = _EPOCH + timedelta(microseconds=time)
-    return when.astimezone() if style.local else when
 
 
 def _spoken(entry: Entry, style: Style) -> str:
@@ -228,13 +211,6 @@ def _people_listed(event: PeopleListed, style: Style) -> list[str]:
     people = _some(event.people, event.people_count, style)
     sentence = N_("In #{room} ({n}): {people}.")
     return [_notice(style, sentence, room=event.room, n=event.people_count, people=people)]
-
-
-def _some(people: Sequence[str], count: int, style: Style) -> str:
-    names = ", ".join(people)
-    if count > len(people):
-        names += " " + _translate(style, N_("and {n} more"), n=count - len(people))
-    return names
 
 
 def _topic_shown(event: TopicShown, style: Style) -> list[str]:
@@ -484,6 +460,7 @@ def _server_stopping(event: ServerStopping, style: Style) -> list[str]:
 
 #: The function that words each kind of event.
 RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
+    **ABOUT_ACCOUNTS,
     Acknowledged: _acknowledged,
     EntriesRemoved: _entries_removed,
     LimitsShown: _limits_shown,

@@ -35,13 +35,14 @@ from twisted_chat.core.errors import InternalError, LineTooLong, LoginDeadlineMi
 from twisted_chat.core.events import Event, NotSent, Refused, Style
 from twisted_chat.core.limits import TEXT_LIMIT
 from twisted_chat.core.rendered import Rendered, first_missing
-from twisted_chat.core.requests import Request, Say
+from twisted_chat.core.requests import AreYouThere, Request, Say
 from twisted_chat.core.session import Session
 from twisted_chat.core.sources import Source
 from twisted_chat.dialects.base import Dialect, DialectRendering, rendering
 from twisted_chat.i18n.language import N_
 from twisted_chat.net import sniff
 from twisted_chat.net.closing import Closing
+from twisted_chat.net.hidden_line import HiddenLine
 from twisted_chat.net.incoming import Incoming
 from twisted_chat.net.outbox import Outbox
 from twisted_chat.net.pacing import Pacing
@@ -69,6 +70,9 @@ class ChatProtocol(LineReceiver):
 
     #: The source or the server is at its connection limit; the client was told, and has no session.
     _rejected = False
+
+    #: The line that is being typed, if the session wants it hidden.
+    _hidden_line: HiddenLine | None = None
 
     def __init__(self) -> None:
         self._ended = False
@@ -201,6 +205,7 @@ class ChatProtocol(LineReceiver):
     def _finish(self) -> None:
         """Give up the connection, which is gone, and any lines that still wait."""
         self._closing = True
+        self.hide_typing(False)
         self.allowance.close()
         self._outbox.lost()
         end_absence = self.session.connection_lost(self)
@@ -290,6 +295,8 @@ class ChatProtocol(LineReceiver):
         item = self._incoming.pop()
         if item is None:
             return
+        if self._hidden_line is not None and not isinstance(item, AreYouThere):
+            self.hide_typing(False)
         dialect = self._incoming.spoken
         if isinstance(item, Request):
             if dialect.filters_telnet:  # or else a telnet key came before the dialect was known
@@ -382,6 +389,10 @@ class ChatProtocol(LineReceiver):
     def answer_telnet(self, data: bytes) -> None:
         self._outbox.deliver(Rendered(data))
 
+    def echo_changed(self) -> None:
+        if self._hidden_line is not None:
+            self._hidden_line.answered()
+
     def end_foreign(self, foreign: Foreign) -> None:
         """Answer a client of another protocol and close: none of its bytes become text."""
         self._stop_greeting()
@@ -437,6 +448,16 @@ class ChatProtocol(LineReceiver):
         sentence = N_("[WRONG CODE] {peer} gave a /resume code that nobody has.")
         self.factory.say(sentence, event="wrong-code", peer=self._address)
 
+    def hide_typing(self, hide: bool, told: Callable[[bool], None] = nothing) -> None:
+        if self._hidden_line is not None:
+            self._hidden_line.end()
+            self._hidden_line = None
+        if hide:
+            clock, release = self.factory.reactor, self.hold()
+            self._hidden_line = HiddenLine(clock, self._incoming, told, release)
+        else:
+            told(False)
+
     def adopt(self, session: Session) -> None:
         session.address = self._address
         self.session = session
@@ -479,6 +500,7 @@ class ChatProtocol(LineReceiver):
         if dropped:
             self.show((NotSent(dropped),), self.session.style)
         self._closing = True
+        self.hide_typing(False)
         self.factory.watch.release(self)
         self.factory.slow_readers.stop(self)
         self._close.begin()

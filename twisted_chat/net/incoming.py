@@ -14,6 +14,7 @@ know transports or sessions: it calls its :class:`Owner`, which does.
 
 from __future__ import annotations
 
+import re
 from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ from typing import Protocol, cast
 
 from twisted_chat.core.requests import AreYouThere, Cancel, Interrupt, Request
 from twisted_chat.dialects.base import Dialect, choose
+from twisted_chat.net.echo import Echo
 from twisted_chat.net.sniff import UNDECIDED, Foreign, recognise
 from twisted_chat.net.telnet import Signal, SubnegotiationTooLong, TelnetFilter
 
@@ -40,6 +42,16 @@ _REQUESTS: dict[Signal, Request] = {
 
 _CANCEL = Cancel()
 
+#: Keys that edit a line while it is hidden, as control characters: a client that sends each key at
+#: once does not edit the line itself. Backspace, Delete, Ctrl-U and Ctrl-C.
+_KEYS = {
+    b"\x08": Signal.ERASE_CHARACTER,
+    b"\x7f": Signal.ERASE_CHARACTER,
+    b"\x15": Signal.ERASE_LINE,
+    b"\x03": Signal.INTERRUPT,
+}
+_AT_KEYS = re.compile(rb"([\x03\x08\x15\x7f])")
+
 #: A waiting item: a line; a request made with a telnet key; or None, which stands for work that is
 #: done already but costs as much as a line.
 Item = bytes | Request | None
@@ -57,6 +69,9 @@ class Owner(Protocol):
     def answer_telnet(self, data: bytes) -> None:
         """Send ``data``, the answer to telnet commands."""
 
+    def echo_changed(self) -> None:
+        """Note that the client has answered whether it hides what is typed."""
+
     def end_foreign(self, foreign: Foreign) -> None:
         """End the connection: the client speaks another protocol."""
 
@@ -70,6 +85,7 @@ class _Nobody:
     def speak(self, dialect: Dialect) -> None: ...
     def line_ends_changed(self) -> None: ...
     def answer_telnet(self, data: bytes) -> None: ...
+    def echo_changed(self) -> None: ...
     def end_foreign(self, foreign: Foreign) -> None: ...
     def end_telnet(self) -> None: ...
 
@@ -134,9 +150,29 @@ class Incoming:
         """The number of waiting items; all bytes that are not split yet count as one."""
         return len(self.lines) + bool(self.raw)
 
+    @property
+    def echo(self) -> Echo:
+        """Whether the client shows what is typed, as far as it is known."""
+        return self._telnet.echo
+
+    @property
+    def may_be_telnet(self) -> bool:
+        """Whether the client is a telnet client, or ends its lines as one does.
+
+        To others, such as netcat, telnet commands would be characters to show.
+        """
+        is_crlf = self._splitter.crlf
+        return self.spoken.filters_telnet and (self._telnet.is_telnet or is_crlf)
+
     def count(self, data: bytes) -> int:
         """The number of lines that end in ``data``, which is dropped."""
         return self._splitter.count(data)
+
+    def hide_typing(self, hide: bool) -> None:
+        """Want the client to hide what is typed, or to show it."""
+        offer = self._telnet.hide_typing(hide)
+        if offer:
+            self._owner.answer_telnet(offer)
 
     # -- bytes in -----------------------------------------------------------------------------
 
@@ -196,13 +232,16 @@ class Incoming:
         return data
 
     def _frame(self, data: bytes) -> None:
-        """Filter and split ``data``; only :data:`TELNET_SLICE` bytes if it has telnet commands."""
+        """Filter and split ``data``; only :data:`TELNET_SLICE` bytes if it may have many keys."""
         if self._first is not None and not self._telnet.inside:
             self._recognise(data.partition(b"\xff")[0])
-        if not self.spoken.filters_telnet or (b"\xff" not in data and not self._telnet.inside):
+        if not self.spoken.filters_telnet or not (
+            b"\xff" in data or self._telnet.inside or self._telnet.echo is Echo.HIDDEN
+        ):
             self._split(data)
             return
         data, self.raw = data[:TELNET_SLICE], data[TELNET_SLICE:]
+        before = self._telnet.echo
         try:
             found, answer = self._telnet.feed(data)
         except SubnegotiationTooLong:
@@ -210,13 +249,17 @@ class Incoming:
             return
         if answer:
             self._owner.answer_telnet(answer)
+        if self._telnet.echo is not before:
+            self._owner.echo_changed()
         self.lines.extend([None] * self._telnet.take_cost())
         for item in found:
-            if isinstance(item, bytes):
-                self._split(item)
-            else:
+            if not isinstance(item, bytes):
                 self._decide()
                 self._press(item)
+            elif self._telnet.echo is Echo.HIDDEN:
+                self._edit(item)
+            else:
+                self._split(item)
 
     def _press(self, key: Signal) -> None:
         if key is Signal.ERASE_CHARACTER:
@@ -228,6 +271,14 @@ class Incoming:
                 self._splitter.erase_line()
                 self.cancels += 1
             self.lines.append(_REQUESTS[key])
+
+    def _edit(self, data: bytes) -> None:
+        """Split ``data``, in which control characters edit the line."""
+        for piece in filter(None, _AT_KEYS.split(data)):
+            if piece in _KEYS:
+                self._press(_KEYS[piece])
+            else:
+                self._split(piece)
 
     def _split(self, data: bytes) -> None:
         if self._first is not None:

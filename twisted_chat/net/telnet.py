@@ -2,13 +2,16 @@
 
 Pure: bytes in, bytes and signals out. The rules are from RFC 854 (commands), RFC 1143 (never
 answer an option that needs no answer) and RFC 860 (TIMING-MARK). The filter never agrees to an
-option. Its time is linear in the bytes, and low for repeated commands.
+option of the client; it offers one itself, ECHO, while a secret is typed (:mod:`.echo`). Its time
+is linear in the bytes, and low for repeated commands.
 """
 
 from __future__ import annotations
 
 import enum
 import re
+
+from twisted_chat.net.echo import ECHO, Echo, Move, move
 
 IAC = 0xFF
 _DONT, _DO, _WONT, _WILL, _SB = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA
@@ -40,7 +43,7 @@ _SIGNALS = {
 
 #: Commands of two bytes without an effect here, such as NOP and the data mark (DM).
 _NO_EFFECT = re.compile(rb"(?:\xff[^\xf4\xf6-\xf8\xfa-\xff])+")
-#: WONT and DONT, which need no answer because the filter never agrees to an option.
+#: WONT and DONT, which need no answer, except those that answer an offer of the filter.
 _UNANSWERED = re.compile(rb"(?:\xff[\xfc\xfe].)+", re.DOTALL)
 #: WILL and DO, which ask for an answer.
 _OFFERS = re.compile(rb"(?:\xff[\xfb\xfd].)+", re.DOTALL)
@@ -58,6 +61,11 @@ class TelnetFilter:
     The byte 0xFF never occurs in UTF-8. So while :attr:`inside` is false, bytes without 0xFF need
     no filter.
     """
+
+    #: The state of the option ECHO.
+    echo = Echo.SHOWN
+    #: Whether the client has sent a telnet command, so that it is a telnet client.
+    is_telnet = False
 
     def __init__(self) -> None:
         self._command = b""  # the beginning of an incomplete command
@@ -98,7 +106,9 @@ class TelnetFilter:
             self._taken += 1
             if command == IAC:
                 text.append(IAC)
-            elif command in _SIGNALS:
+                continue
+            self.is_telnet = True
+            if command in _SIGNALS:
                 if text:
                     found.append(bytes(text))
                     text.clear()
@@ -106,6 +116,14 @@ class TelnetFilter:
         if text:
             found.append(bytes(text))
         return found, bytes(answer)
+
+    def hide_typing(self, hide: bool) -> bytes:
+        """Want the client to hide what is typed, or to show it; returns the bytes to send.
+
+        :attr:`echo` tells whether it does, once it has answered.
+        """
+        self.echo, offer = move(self.echo, Move.HIDE if hide else Move.SHOW)
+        return offer
 
     def take_cost(self) -> int:
         """The cost of the commands since the last call, in lines, for flood control."""
@@ -121,20 +139,33 @@ class TelnetFilter:
         run = _NO_EFFECT.match(data, at)
         if run is not None:
             self._taken += (run.end() - at) // 2
+            self.is_telnet = True
             return run.end()
         run = _UNANSWERED.match(data, at) or _OFFERS.match(data, at)
         if run is None:
             return at
         self._taken += (run.end() - at) // 3
+        self.is_telnet = True
+        if self.echo is not Echo.SHOWN:
+            self._take_answers(run[0], answer)
         if data[at + 1] in (_DO, _WILL):
             self._refuse(run[0], answer)
         return run.end()
+
+    def _take_answers(self, run: bytes, answer: bytearray) -> None:
+        """Take the client's answers to the offer to echo among the commands of ``run``."""
+        for verb, option in zip(run[1::3], run[2::3], strict=True):
+            if option == ECHO and verb in (_DO, _DONT):
+                self.echo, offer = move(self.echo, Move.DO if verb == _DO else Move.DONT)
+                answer += offer
 
     def _refuse(self, offers: bytes, answer: bytearray) -> None:
         # A client waits for each timing mark; any other option is refused once, to avoid loops.
         refused = self._refused
         for offer in zip(offers[1::3], offers[2::3], strict=True):
             verb, option = offer
+            if offer == (_DO, ECHO) and self.echo is not Echo.SHOWN:
+                continue  # it answers an offer, and needs no answer
             if option == TIMING_MARK or offer not in refused:
                 refused.add(offer)
                 answer += bytes((IAC, _WONT if verb == _DO else _DONT, option))

@@ -1,0 +1,144 @@
+"""The wording of events about accounts, as lines of the text dialect. Pure.
+
+This module must not know bytes or line ends, nor how a secret is made or checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted_chat.core.characters import visible
+from twisted_chat.core.events import (
+    CodeMade,
+    Device,
+    DevicesListed,
+    Event,
+    Marked,
+    PasswordSet,
+    Registered,
+    SecretAsked,
+    Style,
+    TokenMade,
+    TokenRevoked,
+    Unregistered,
+)
+from twisted_chat.dialects.sentences import notice, translate, when
+from twisted_chat.i18n.language import N_
+
+#: What each kind of :class:`.Device` is called; a device is not called anything.
+_KINDS = {
+    "token": N_("token"),
+    "password": N_("came in with the password"),
+    "code": N_("code that is not used yet"),
+    "certificate": N_("certificate"),
+    "key": N_("SSH key"),
+}
+
+
+def _secret_asked(event: SecretAsked, style: Style) -> list[str]:
+    sentence = N_(
+        "{name} has an account. Password (visible while you type), or an empty line for another"
+        " name:"
+    )
+    if event.hidden:
+        sentence = N_("{name} has an account. Password, or an empty line for another name:")
+    return [translate(style, sentence, name=event.name)]
+
+
+def _registered(event: Registered, style: Style) -> list[str]:
+    sentence = N_("The name {name} is yours now. Next time, choose it and type your password.")
+    return [notice(style, sentence, name=event.nickname)]
+
+
+def _password_set(event: PasswordSet, style: Style) -> list[str]:
+    return [notice(style, N_("Your new password is valid from now on."))]
+
+
+def _token_made(event: TokenMade, style: Style) -> list[str]:
+    label, rooms = event.label, ", ".join(f"#{room}" for room in event.rooms)
+    sentence = N_("With it, a program comes in without your password. It is shown only now.")
+    if rooms:
+        sentence = N_(
+            "With it, a program comes in without your password, but only to {rooms}. It is shown"
+            " only now."
+        )
+    return [
+        notice(style, N_("The token {label}: {token}"), label=label, token=event.token),
+        notice(style, sentence, rooms=rooms),
+    ]
+
+
+def _token_revoked(event: TokenRevoked, style: Style) -> list[str]:
+    sentence = N_("{label} is revoked. Its connections are closed.")
+    return [notice(style, sentence, label=event.label)]
+
+
+def _code_made(event: CodeMade, style: Style) -> list[str]:
+    ask = N_(
+        "On the other device, choose the name {name} and type this code instead of the password:"
+        " {code}"
+    )
+    limit = N_("It is valid once, within the next {minutes} minutes.")
+    return [
+        notice(style, ask, name=event.nickname, code=event.code),
+        notice(style, limit, minutes=event.minutes),
+    ]
+
+
+def _devices_listed(event: DevicesListed, style: Style) -> list[str]:
+    if not event.devices:
+        return [notice(style, N_("You have no devices or tokens."))]
+    width = max(len(visible(device.label)) for device in event.devices)
+    lines = [notice(style, N_("Your devices and tokens:"))]
+    for device in event.devices:
+        about = ", ".join(_about(device, style))
+        lines.append(f"  {visible(device.label):<{width}}  {about}".rstrip())
+    return lines
+
+
+def _about(device: Device, style: Style) -> list[str]:
+    """What is to be said of one device, piece by piece."""
+    about = []
+    if device.kind in _KINDS:
+        about.append(translate(style, _KINDS[device.kind]))
+    if device.rooms:
+        rooms = ", ".join(f"#{room}" for room in device.rooms)
+        about.append(translate(style, N_("only for {rooms}"), rooms=rooms))
+    if device.made:
+        day = f"{when(device.made, style):%Y-%m-%d}"
+        about.append(translate(style, N_("since {day}"), day=day))
+    if device.this:
+        about.append(translate(style, N_("this connection")))
+    elif device.connections:
+        about.append(translate(style, N_("connected now")))
+    if device.connections > 1:
+        about.append(translate(style, N_("connections: {n}"), n=device.connections))
+    return about
+
+
+def _unregistered(event: Unregistered, style: Style) -> list[str]:
+    sentence = N_(
+        "Your account {name} is closed. Nobody else can take the name, and it cannot be opened"
+        " again. Goodbye!"
+    )
+    return [notice(style, sentence, name=event.nickname)]
+
+
+def _marked(event: Marked, style: Style) -> list[str]:
+    sentence = N_("On another device, you have read #{room} up to number {number}.")
+    return [notice(style, sentence, room=event.room, number=event.number)]
+
+
+#: The function that words each kind of event.
+RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
+    CodeMade: _code_made,
+    DevicesListed: _devices_listed,
+    Marked: _marked,
+    PasswordSet: _password_set,
+    Registered: _registered,
+    SecretAsked: _secret_asked,
+    TokenMade: _token_made,
+    TokenRevoked: _token_revoked,
+    Unregistered: _unregistered,
+}
