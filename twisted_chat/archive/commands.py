@@ -29,7 +29,7 @@ from twisted_chat.dialects import wording
 from twisted_chat.i18n.language import N_, catalogue
 
 #: Ends of the names of the files that belong to a database besides the file itself.
-_COMPANIONS = ("", "-wal", "-shm", "-journal", ".lock")
+_COMPANIONS = ("", "-wal", "-shm", "-journal", ".lock", ".control")
 
 #: The byte order mark, by which spreadsheets know UTF-8.
 BOM = "\ufeff"

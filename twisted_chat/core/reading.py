@@ -63,6 +63,14 @@ class Reading:
             return room_name(text)
         return name
 
+    def existing(self, text: str) -> str | None:
+        """The name of the room that ``text`` means, also a hidden one; None if there is none.
+
+        :raises Refusal: ``text`` is not a valid name.
+        """
+        name = self.room_called(text)
+        return name if name in self._rooms else None
+
     def visible(self, person: Person, positions: Positions) -> Positions:
         """The ``positions`` in rooms that ``person`` may see."""
         hidden = self.permissions.hidden_from(person)

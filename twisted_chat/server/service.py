@@ -40,15 +40,18 @@ from twisted_chat.core.errors import (
 )
 from twisted_chat.core.journal import Journal
 from twisted_chat.core.names import ALWAYS_RESERVED, Reserved
+from twisted_chat.core.operator import Operator
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.journal.group_commit import GroupCommitJournal
-from twisted_chat.journal.sqlite.store import Store
+from twisted_chat.journal.sqlite.store import MEMORY, Store
 from twisted_chat.net.addresses import Address
 from twisted_chat.net.peer import describe
 from twisted_chat.net.proxy_protocol import ProxiedFactory
 from twisted_chat.net.sockets import accept_while_possible
 from twisted_chat.server.audit import AuditLog
 from twisted_chat.server.build import Housekeeping, build_chat, build_factory
+from twisted_chat.server.control import Control, ControlUnavailable
+from twisted_chat.server.control_socket import path_of
 from twisted_chat.server.settings import LIMITS, LISTEN, SETTINGS, Settings
 from twisted_chat.server.systemd import ALIVE, READY, STOPPING, Notifier
 
@@ -151,6 +154,7 @@ class ChatService(Service):
             trusted_networks=settings.trusted_networks,
         )
         self._housekeeping = Housekeeping(self._chat, reactor)
+        self._control = Control(reactor, Operator(self._chat, self._operated).handle)
         self._reactor = reactor
         self._settings = settings
         self._read_again = read_again
@@ -192,6 +196,7 @@ class ChatService(Service):
             self._fail(refusal)
         super().startService()
         self._housekeeping.start()
+        self._listen_to_operators()
         for port in self._ports:
             self._say(
                 "listening",
@@ -203,6 +208,21 @@ class ChatService(Service):
         if self._read_again is not None:
             self._hang_up = signal.signal(signal.SIGHUP, self._hung_up)
         self._reactor.callWhenRunning(self._tell_ready)
+
+    def _listen_to_operators(self) -> None:
+        """The log is open, so no other server serves the database and has this socket."""
+        if self._settings.database == MEMORY:
+            return
+        try:
+            self._control.start(path_of(self._settings.database))
+        except ControlUnavailable as error:
+            sentence = error.sentence(self.factory.language)
+            self.factory.log.error("{sentence}", event="no-control", sentence=sentence)
+
+    def _operated(self, action: str, name: str) -> None:
+        """An operator's request was carried out."""
+        self._chat.audit("operator", "", name, action=action)
+        self._say("operator", N_("[OPERATOR] {action} {name}"), action=action, name=name)
 
     def _open_audit(self, path: str) -> None:
         """Here, and not earlier: the process has forked and has its own user by now."""
@@ -241,6 +261,7 @@ class ChatService(Service):
         super().stopService()
         self._notifier.tell(STOPPING)
         self._housekeeping.stop()
+        self._control.stop()
         saved = self.factory.handle_all(HANDLING_TIMEOUT).addCallback(self._save)
         closed = gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
         return (
@@ -275,6 +296,7 @@ class ChatService(Service):
 
     def _end(self, _: None) -> Deferred[None]:
         """Until now, it can be seen from outside that the service stops."""
+        self._control.end()
         if self._alive.running:
             self._alive.stop()
         if self._metrics is not None:

@@ -525,6 +525,21 @@ def load(given: Mapping[str, str | list[str]], config: str | None) -> Settings:
     return Settings(**values)
 
 
+def load_database(given: str | None, config: str | None) -> str:
+    """The path of the database: ``given``, or that of the TOML file ``config``, or the default.
+
+    The other settings of the file are not checked: they may be valid for the server only.
+
+    :raises CannotStart: the file cannot be read, or the path is not valid.
+    """
+    (setting,) = (setting for setting in SETTINGS if setting.name == "database")
+    text: str | list[str] | None = given
+    if text is None and config is not None:
+        text = _read_file(config).get(setting.name)
+    database: str = _value(setting, setting.default if text is None else text)
+    return database
+
+
 def _read_file(path: str) -> dict[str, str | list[str]]:
     try:
         table = tomllib.loads(read_text(Path(path)))

@@ -1,0 +1,1 @@
+"""An operator's commands: they ask the running server, over its socket beside the database."""
