@@ -42,8 +42,9 @@ from benchmarks.journal_load import (
 from tests.support.processes import PATIENCE
 from twisted_chat.core.events import Entry
 from twisted_chat.journal.chain import link
+from twisted_chat.journal.sqlite.opening import Durability
 from twisted_chat.journal.sqlite.reader import Reader
-from twisted_chat.journal.sqlite.store import Durability, Store
+from twisted_chat.journal.sqlite.store import Store
 
 #: The checkout whose programs are run.
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,8 +111,8 @@ def walk_chains(database: Path) -> int:
         rooms = connection.execute("SELECT id, name, base_hash FROM room").fetchall()
         for room, name, hash in rooms:
             for *content, expected in connection.execute(
-                "SELECT number, time, kind, nickname, text, client_id, message_id, hash"
-                " FROM entry WHERE room = ? ORDER BY number",
+                "SELECT number, time, kind, nickname, text, coalesce(salt, author), message_id,"
+                " hash FROM entry WHERE room = ? ORDER BY number",
                 (room,),
             ):
                 hash = link(hash, name, *content)

@@ -18,7 +18,8 @@ from typing import Any
 
 from tests.support.processes import PATIENCE, free_port, start_twistd
 from twisted_chat.core.changes import Draft
-from twisted_chat.journal.sqlite.store import Durability, Store
+from twisted_chat.journal.sqlite.opening import Durability
+from twisted_chat.journal.sqlite.store import Store
 
 TEXT = "x" * 64
 ACK = b'"type":"ack"'
@@ -308,6 +309,6 @@ def draft(room: str, count: int, text: str) -> Draft:
         "say",
         "Bot",
         text,
-        b"c" * 16,
+        -3,
         str(count),
     )

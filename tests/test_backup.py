@@ -33,7 +33,7 @@ START = 1_795_463_820_000_000
 
 def fill(store: Store, entries: int, room: str = "lobby") -> None:
     store.commit(
-        [Draft(room, START, "say", "Ana", f"line {n} " * 20, None, None) for n in range(entries)]
+        [Draft(room, START, "say", "Ana", f"line {n} " * 20, 0, None) for n in range(entries)]
     )
 
 

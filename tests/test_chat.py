@@ -423,7 +423,7 @@ def test_a_room_from_before_is_found_by_all_its_names() -> None:
     store = Store(":memory:")
     old = "i\u0307zmi\u0307r"  # what İZMİR was folded to
     rooms = (old, "izmir", "straße", "z\u0300\u0301\u0302")
-    store.commit([Draft(room, 1, "say", "Rui", "hello", None, None) for room in rooms])
+    store.commit([Draft(room, 1, "say", "Rui", "hello", 0, None) for room in rooms])
     world = World(store=store)
     (ana,) = world.enter("Ana")
     ana.types("/join İZMİR", f"/join {old}", "/join Strasse", "/join z\u0300\u0301\u0302")

@@ -226,7 +226,7 @@ class Server:
     def acknowledges(self, request: Request, number: int = 1) -> None:
         assert isinstance(request, (Say, Topic))
         room, text = request.room or "lobby", request.text or ""
-        saved = Entry(room, number, 5, "say", "Ana", text, None, request.id, b"")
+        saved = Entry(room, number, 5, "say", "Ana", text, 0, request.id, b"")
         self.says(Acknowledged((saved,)))
 
     def fails_to_save(self, request: Request) -> None:
@@ -303,7 +303,7 @@ def failure_of(deferred: Deferred[Any]) -> BaseException:
 
 
 def said(number: int, room: str = "lobby", text: str = "oi") -> Entry:
-    return Entry(room, number, 5, "say", "Bia", text, None, None, b"")
+    return Entry(room, number, 5, "say", "Bia", text, 0, None, b"")
 
 
 def entered(room: str, last: int = 0) -> Entered:
@@ -540,12 +540,12 @@ ASKED: list[tuple[Request, Event]] = [
     (ListRooms(), RoomsListed((), 0, "q")),
     (Ping(), Pong("q")),
     (ReadHistory("lobby"), HistoryShown("lobby", (said(1),), 1, "q")),
-    (Say("oi"), Acknowledged((Entry("lobby", 1, 5, "say", "Ana", "oi", None, "q", b""),))),
+    (Say("oi"), Acknowledged((Entry("lobby", 1, 5, "say", "Ana", "oi", 0, "q", b""),))),
     (Search("oi"), SearchShown("oi", (), (), "q")),
     (SetLanguage(), LanguageShown("en", (), changed=False)),
     (Tell("Bia", "oi"), Told("Ana", "Bia", "", 5, own=True, id="q")),
     (Topic(None, "lobby"), TopicShown("lobby", "", "q")),
-    (Topic("oi"), Acknowledged((Entry("lobby", 1, 5, "topic", "Ana", "oi", None, "q", b""),))),
+    (Topic("oi"), Acknowledged((Entry("lobby", 1, 5, "topic", "Ana", "oi", 0, "q", b""),))),
     (Unignore("Bia"), Ignoring("Bia", on=False)),
 ]
 

@@ -64,7 +64,7 @@ def test_a_database(database: Path, tmp_path: Path, flips: Flips, kept: float) -
         for finding in Verification(archive, Progress(None, "en")).findings():
             assert len(finding.sentence("en").splitlines()) == 1
     with suppress(DatabaseUnusable), closing(Store(str(path))) as store, suppress(sqlite3.Error):
-        store.commit([Draft("lobby", 1, "say", "Ana", "new", None, None)])
+        store.commit([Draft("lobby", 1, "say", "Ana", "new", 0, None)])
 
 
 @pytest.fixture(scope="session")

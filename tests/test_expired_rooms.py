@@ -71,7 +71,7 @@ def test_the_ends_of_rooms_that_are_kept_in_memory_are_bounded(
 
 def test_a_journal_finds_a_room_in_its_turn(path: Path) -> None:
     setup = Setup(str(path))
-    join = JoinRooms(b"a" * 16, ("cinema",), 1)
+    join = JoinRooms(-1, ("cinema",), 1)
     setup.journal.submit((join, say("one", room="cinema"), join))
     setup.loop.run_until(lambda: len(setup.loop.outcomes) == 3)
     setup.journal.submit((join,))

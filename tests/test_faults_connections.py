@@ -565,13 +565,13 @@ def fill(database: Path) -> None:
         for first in range(0, ENTRIES, 5000):
             store.commit(
                 [
-                    Draft("lobby", n, "say", "Ana", f"palavra {n % 97} e mais", None, None)
+                    Draft("lobby", n, "say", "Ana", f"palavra {n % 97} e mais", 0, None)
                     for n in range(first, first + 5000)
                 ]
             )
         store.commit(
             [
-                Draft(f"sala{n}", 0, "topic", "Ana", f"tópico {n} " * 20, None, None)
+                Draft(f"sala{n}", 0, "topic", "Ana", f"tópico {n} " * 20, 0, None)
                 for n in range(ROOMS)
             ]
         )

@@ -176,7 +176,7 @@ def test_nothing_that_is_sent_steers_a_terminal(
     store = Store(str(tmp_path / "chat.db"))
     store.commit(
         [
-            Draft("lobby", n, kind, f"n{text}n", f"a {text}b", None, f"i{text}")
+            Draft("lobby", n, kind, f"n{text}n", f"a {text}b", 0, f"i{text}")
             for n, text in enumerate(HOSTILE)
             for kind in ("say", "act", "topic")
         ]

@@ -180,7 +180,7 @@ def damage(folder: Path) -> list[str]:
     if not path.exists():
         return []
     with closing(Store(str(path))) as store:
-        store.commit([Draft("lobby", 0, "say", "Ana", "after the cut", None, None)])
+        store.commit([Draft("lobby", 0, "say", "Ana", "after the cut", 0, None)])
     with open_archive(str(path)) as archive:
         findings = Verification(archive, Progress(None, "en")).findings()
         return [finding.sentence("en") for finding in findings]
@@ -358,7 +358,7 @@ def test_garbage_in_the_header_keeps_the_server_from_starting(
 ) -> None:
     database = tmp_path / "chat.db"
     with closing(Store(str(database))) as store:
-        store.commit([Draft("lobby", 0, "say", "Ana", "oi", None, None)])
+        store.commit([Draft("lobby", 0, "say", "Ana", "oi", 0, None)])
     slowest = 0.0
     chance = random.Random(6)
     whole = database.read_bytes()
@@ -386,10 +386,7 @@ def test_every_flipped_bit_in_the_file_of_an_entry_is_found(
     texts = [f"«{n}» " + "o que é dito aqui fica guardado" for n in range(40)]
     with closing(Store(str(database))) as store:
         store.commit(
-            [
-                Draft("lobby", n, "say", "Ana", text, b"c" * 16, f"id{n}")
-                for n, text in enumerate(texts)
-            ]
+            [Draft("lobby", n, "say", "Ana", text, -3, f"id{n}") for n, text in enumerate(texts)]
         )
     whole = database.read_bytes()
     flipped = found = 0

@@ -178,7 +178,7 @@ def test_lists_of_very_many_rooms_delay_nobody(
         for start in range(0, 100_000, 5000):
             store.commit(
                 [
-                    Draft(f"room{n}", time.time_ns() // 1000, "say", "Ana", "x", None, None)
+                    Draft(f"room{n}", time.time_ns() // 1000, "say", "Ana", "x", 0, None)
                     for n in range(start, start + 5000)
                 ]
             )

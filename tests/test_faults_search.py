@@ -103,7 +103,7 @@ class Bystander(threading.Thread):
 
 def fill(folder: Path, texts: Sequence[str]) -> None:
     with closing(Store(str(folder / "chat.db"))) as store:
-        store.commit([Draft("lobby", 1, "say", "Ana", text, None, None) for text in texts])
+        store.commit([Draft("lobby", 1, "say", "Ana", text, 0, None) for text in texts])
         while store.index(1000):
             pass
 

@@ -243,7 +243,7 @@ def test_a_clock_that_is_wrong_removes_nothing_and_keeps_nothing_for_ever(
         for day in range(400):
             ahead = 3650 if day == 10 else 0
             when = today + (ahead + day - 399) * DAY * 1_000_000
-            store.commit([Draft("lobby", when, "say", "Ana", str(day), None, None)])
+            store.commit([Draft("lobby", when, "say", "Ana", str(day), 0, None)])
 
     def kept(*options: str, ahead: int = 0) -> int:
         with Subject(tmp_path, *options, faults={"ahead": ahead * DAY}) as server:

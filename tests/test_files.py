@@ -13,12 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.database_files import foreign, made_by_the_first_version, refusal_of, upgraded
+from tests.support.database_files import (
+    author_in,
+    foreign,
+    made_by_the_first_version,
+    refusal_of,
+    upgraded,
+)
 from tests.support.store import commit, draft, log_of
 from twisted_chat.archive.database import open_archive
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
-from twisted_chat.core.author import author_key
 from twisted_chat.core.errors import BackupFailed, DatabaseInUse
 from twisted_chat.journal.sqlite import files, upgrade
 from twisted_chat.journal.sqlite.store import MEMORY, Store
@@ -175,10 +180,10 @@ def test_an_upgrade_leaves_no_client_id(path: Path) -> None:
     entries = entries[: STEP + 300]
     assert secret in path.read_bytes()
     with closing(Store(str(path))) as store:
-        commit(store, draft("later", author=author_key(b"d" * 16)))
+        commit(store, draft("later", author=-5))
         for file in path.parent.glob("chat.db*"):
             assert (secret in file.read_bytes()) == (file.name == "chat.db.backup-1"), file
-        assert log_of(store)[:-1] == upgraded(entries)
+        assert log_of(store)[:-1] == upgraded(entries, author_in(store))
     with open_archive(str(path)) as archive:
         assert list(Verification(archive, Progress(None, "en")).findings()) == []
 
@@ -207,7 +212,7 @@ def test_an_upgrade_that_breaks_off_changes_nothing(
         with pytest.raises(ZeroDivisionError):
             Store(str(path))
     with closing(Store(str(path))) as store:
-        assert log_of(store) == upgraded(entries)
+        assert log_of(store) == upgraded(entries, author_in(store))
 
 
 # -- one of them after a stop -----------------------------------------------------------------

@@ -7,11 +7,17 @@ import re
 import pytest
 
 from tests.support.fakes import Visitor, World, code_of
+from tests.support.programs import of
+from twisted_chat.client.ignored import IgnoredPeople
 from twisted_chat.core import reading
-from twisted_chat.core.events import HistoryShown, IgnoredListed
-from twisted_chat.core.ignoring import IGNORED_LIMIT
-from twisted_chat.core.requests import Hello, Ignore, ReadHistory
+from twisted_chat.core.author import author_key
+from twisted_chat.core.events import Entry, HistoryShown, IgnoredListed, Ignoring
+from twisted_chat.core.ignoring import IGNORED_LIMIT, author_of
+from twisted_chat.core.requests import Hello, Ignore, ReadHistory, Say, Unignore
 from twisted_chat.core.room import LARGE
+
+#: The client id of a program.
+CLIENT = "0123456789abcdef" * 2
 
 
 def test_ignoring_follows_the_person_and_not_the_name() -> None:
@@ -67,6 +73,30 @@ def test_renames_do_not_fill_the_list() -> None:
     last = f"t{IGNORED_LIMIT + 49}"
     assert ana.types("/ignore") == [f"[SERVER]: You are ignoring: {last}."]
     assert ana.types("/unignore troll") == [f"[SERVER]: You are no longer ignoring {last}."]
+
+
+def test_an_author_key_of_an_earlier_server_still_names_the_person() -> None:
+    world = World()
+    bia, ana = (Visitor(world, program=True) for _ in range(2))
+    bia.ask(Hello("Bia", CLIENT))
+    key = author_key(bytes.fromhex(CLIENT)).hex()
+    ana.ask(Hello("Ana", ignored={key: "Bea"}))
+    bia.ask(Say("oi"))
+    ana.ask(Unignore("Bia"))
+    assert of(ana, Entry) == []
+    assert of(ana, Ignoring) == [Ignoring("Bia", on=False, person=str(bia.session.author))]
+
+
+@pytest.mark.parametrize("text", ["0", "-0", "+1", "01", str(2**63), "1 ", "a" * 33, "A" * 32, ""])
+def test_other_texts_name_nobody(text: str) -> None:
+    assert author_of(text) is None
+
+
+def test_a_client_forgets_a_person_whom_it_knows_by_an_author_key() -> None:
+    ignored = IgnoredPeople()
+    ignored.restore(["ab" * 16 + " Bia", "cd" * 16 + " Caio"])
+    assert ignored.change(Ignoring("Bia", on=False, person="-5"))
+    assert ignored.told() == {"cd" * 16: "Caio"}
 
 
 def test_of_the_people_whom_a_program_ignores_as_many_count_as_a_person_may_ignore() -> None:

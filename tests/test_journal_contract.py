@@ -31,7 +31,7 @@ from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found, Journal
 from twisted_chat.journal.memory import MemoryJournal, MemoryLog
 
-ANA = KeptPerson(b"a" * 16, b"c" * 32, "Ana", "en", False, (("lobby", 1),))
+ANA = KeptPerson(-1, b"c" * 32, "Ana", "en", False, (("lobby", 1),))
 
 
 class Log(Protocol):
@@ -152,13 +152,13 @@ def test_a_message_that_comes_again_has_its_first_place(log: Log) -> None:
 
 
 def test_the_sender_of_a_draft_comes_back_with_it(log: Log) -> None:
-    (outcome,) = submit(log, Draft("lobby", 1, "say", "Ana", "oi", b"a" * 16, None, 7))
+    (outcome,) = submit(log, Draft("lobby", 1, "say", "Ana", "oi", -1, None, 7))
     assert isinstance(outcome, Saved)
     assert outcome.draft.sender == 7
 
 
 def test_who_comes_into_rooms_learns_what_the_log_knows_of_them(log: Log) -> None:
-    join = JoinRooms(b"a" * 16, ("lobby", "cinema"), 1)
+    join = JoinRooms(-1, ("lobby", "cinema"), 1)
     _, first = submit(log, draft("one"), join)
     (second,) = submit(log, join)
     assert isinstance(first, Ordered)
@@ -199,6 +199,17 @@ def test_people_are_kept_and_are_no_outcome_here(log: Log) -> None:
     last = again.again()
     assert list(last.journal.people()) == []
     stop(last)
+
+
+def test_its_secret_is_its_own_and_stays(log: Log) -> None:
+    secret = log.journal.secret
+    assert len(secret) == 32
+    assert secret != bytes(32)
+    stop(log)
+    again = log.again()
+    assert again.journal.secret == secret
+    stop(again)
+    assert Memory().journal.secret != secret
 
 
 def test_what_is_kept_while_the_last_group_is_applied_is_written(log: Log) -> None:

@@ -416,7 +416,7 @@ def test_several_events_are_lines_in_order() -> None:
 
 
 def saved(text: str, number: int, id_: str | None) -> Entry:
-    return Entry("cinema", number, TIME, "say", "Ana", text, b"c" * 16, id_, b"h" * 32)
+    return Entry("cinema", number, TIME, "say", "Ana", text, -3, id_, b"h" * 32)
 
 
 def test_an_entry_is_said_without_what_is_the_author_s_own() -> None:

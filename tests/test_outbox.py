@@ -142,7 +142,7 @@ def line() -> Iterator[Line]:
 
 
 def entry(number: int, said: str = "oi") -> Entry:
-    return Entry("lobby", number, 0, "say", "Ana", said, None, None, b"")
+    return Entry("lobby", number, 0, "say", "Ana", said, 0, None, b"")
 
 
 def shown(events: Sequence[Event]) -> Rendered:

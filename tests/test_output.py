@@ -97,7 +97,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("output") / "chat.db"
     with closing(Store(str(path))) as store:
         line = "é" * 500
-        store.commit([Draft("lobby", 1, "say", "Ana", line, None, None)] * 2000)
+        store.commit([Draft("lobby", 1, "say", "Ana", line, 0, None)] * 2000)
     return path
 
 
@@ -161,7 +161,7 @@ def test_an_output_that_is_closed_is_told(
 def test_tail_loses_nothing_and_says_so_when_it_cannot_print(tmp_path: Path) -> None:
     with closing(Store(str(tmp_path / "chat.db"))) as store:
         line = "é" * 500
-        store.commit([Draft("lobby", 1, "say", "Ana", line, None, None)] * 1000)
+        store.commit([Draft("lobby", 1, "say", "Ana", line, 0, None)] * 1000)
     with Server(tmp_path, "--keep=0") as server:
         command = [sys.executable, "-m", "twisted_chat.cli", "tail", "lobby", "--since=0"]
         command += [f"--server=127.0.0.1:{server.port}"]

@@ -423,7 +423,7 @@ def test_the_log_says_what_the_papers_figure_2_says() -> None:
         house.clock.advance(0)
         house.factory.said(
             ana.protocol.session,
-            Entry("lobby", 1, 0, "say", "Ana", "Olá\nfake", None, None, b""),
+            Entry("lobby", 1, 0, "say", "Ana", "Olá\nfake", 0, None, b""),
         )
         ana.lose()
         house.clock.advance(0)

@@ -47,7 +47,7 @@ from twisted_chat.core.limits import Limits
 from twisted_chat.dialects import jsonl
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.rst").read_text(encoding="utf-8")
-ENTRY = Entry("lobby", 1, 0, "say", "Ana", "oi", None, None, b"")
+ENTRY = Entry("lobby", 1, 0, "say", "Ana", "oi", 0, None, b"")
 
 EVENTS: list[Event] = [
     Acknowledged((ENTRY,)),

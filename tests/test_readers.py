@@ -88,7 +88,7 @@ class Setup:
     def __init__(self, path: Path) -> None:
         self.store = Store(str(path))
         line = " ".join("abc"[n % 3] for n in range(2000))
-        self.store.commit([Draft("lobby", 1, "say", "Ana", line, None, None) for _ in range(3000)])
+        self.store.commit([Draft("lobby", 1, "say", "Ana", line, 0, None) for _ in range(3000)])
         while self.store.index(500):
             pass
         self.answers: SimpleQueue[Any] = SimpleQueue()

@@ -250,20 +250,20 @@ def test_a_name_is_kept_for_the_one_who_went_and_for_its_owner() -> None:
     for client in ("ana", "stranger", "again"):
         registry.add(client)
     ana = nickname("Ana")
-    registry.claim("ana", ana, b"ana", "home")
-    registry.keep("ana", b"ana", "home")
+    registry.claim("ana", ana, 1, "home")
+    registry.keep("ana", 1, "home")
     assert registry.find(ana) is None
     for name in ("Ana", "ANA"):
         with pytest.raises(NameTaken):
-            registry.claim("stranger", nickname(name), b"stranger", "elsewhere")
-    registry.claim("stranger", nickname("Bia"), b"stranger", "elsewhere")
-    registry.claim("ana", ana, b"ana", "elsewhere")
+            registry.claim("stranger", nickname(name), 2, "elsewhere")
+    registry.claim("stranger", nickname("Bia"), 2, "elsewhere")
+    registry.claim("ana", ana, 1, "elsewhere")
     assert registry.find(ana) == "ana"
-    registry.keep("ana", b"ana", "home")
-    registry.claim("again", ana, b"again", "home")
+    registry.keep("ana", 1, "home")
+    registry.claim("again", ana, 3, "home")
     assert registry.find(ana) == "again"
     registry.release("again")
-    registry.claim("stranger", ana, b"stranger", "elsewhere")
+    registry.claim("stranger", ana, 2, "elsewhere")
 
 
 def test_a_name_that_is_kept_no_more_is_free() -> None:
@@ -271,9 +271,9 @@ def test_a_name_that_is_kept_no_more_is_free() -> None:
     registry.add("ana")
     registry.add("stranger")
     for name in ("Ana", "Bia"):
-        registry.claim("ana", nickname(name), b"ana", "home")
-        registry.keep("ana", b"ana", "home")
-    registry.claim("stranger", nickname("Ana"), b"stranger", "elsewhere")
-    registry.drop(b"ana")
-    registry.drop(b"ana")
-    registry.claim("stranger", nickname("Bia"), b"stranger", "elsewhere")
+        registry.claim("ana", nickname(name), 1, "home")
+        registry.keep("ana", 1, "home")
+    registry.claim("stranger", nickname("Ana"), 2, "elsewhere")
+    registry.drop(1)
+    registry.drop(1)
+    registry.claim("stranger", nickname("Bia"), 2, "elsewhere")

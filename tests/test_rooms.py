@@ -182,7 +182,7 @@ def published(*numbers: int, text: str = "x") -> Room:
     """A room in which each of these entries was published as a run of its own."""
     room = Room("lobby")
     for number in numbers:
-        room.publish([Entry("lobby", number, 0, "say", "Ana", text, None, None, b"")], set())
+        room.publish([Entry("lobby", number, 0, "say", "Ana", text, 0, None, b"")], set())
     return room
 
 

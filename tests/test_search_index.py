@@ -15,7 +15,7 @@ from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 
 def draft(text: str, time: int = 1) -> Draft:
-    return Draft("lobby", time, "say", "Ana", text, None, None)
+    return Draft("lobby", time, "say", "Ana", text, 0, None)
 
 
 def commit(store: Store, *drafts: Draft) -> None:

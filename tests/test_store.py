@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from tests.support.database_files import (
     FIRST_SCHEMA,
+    author_in,
     foreign,
     made_by_the_first_version,
     refusal_of,
@@ -34,8 +35,8 @@ from tests.support.store import (
     log_of,
     remove_all_before,
 )
-from twisted_chat.core.author import author_key
-from twisted_chat.core.changes import Draft, Failed, RoomState, Saved
+from twisted_chat.core.author import NOBODY, author_key, guest_number
+from twisted_chat.core.changes import Draft, Failed, KeptPerson, RoomState, Saved
 from twisted_chat.core.errors import (
     BackupFailed,
     CannotStart,
@@ -103,7 +104,7 @@ def test_a_hostile_text_is_only_a_text(memory: Store, text: str) -> None:
             room=hostile,
             kind=st.sampled_from(["say", "act", "topic"]),
             nickname=hostile,
-            author=st.one_of(st.none(), st.binary(min_size=16, max_size=16)),
+            author=st.integers(-(2**62), 2**62),
         ),
         max_size=8,
     )
@@ -208,9 +209,9 @@ def test_a_draft_that_cannot_be_written_fails_its_group_only(memory: Store) -> N
 
 
 def test_a_message_id_is_stored_once_for_each_client(memory: Store) -> None:
-    (first,) = commit(memory, draft(author=b"a" * 16, message_id="m"))
-    (other,) = commit(memory, draft(author=b"b" * 16, message_id="m"))
-    again = draft(author=b"a" * 16, message_id="m")
+    (first,) = commit(memory, draft(author=1, message_id="m"))
+    (other,) = commit(memory, draft(author=-1, message_id="m"))
+    again = draft(author=1, message_id="m")
     assert memory.commit([again]) == [Saved(again, first, fresh=False)]
     assert log_of(memory) == [first, other]
 
@@ -218,7 +219,7 @@ def test_a_message_id_is_stored_once_for_each_client(memory: Store) -> None:
 def test_drafts_without_a_message_id_never_collide(memory: Store) -> None:
     """Nor is there anything else by which one of them would be taken for another."""
     commit(memory, draft("x", message_id="m"))
-    commit(memory, draft("x"), draft("x"), draft("x", author=None), draft("x", author=None))
+    commit(memory, draft("x"), draft("x"), draft("x", author=NOBODY), draft("x", author=NOBODY))
     outcomes = memory.commit([draft("x"), draft("x", message_id="m"), draft("x")])
     assert [isinstance(o, Saved) and o.fresh for o in outcomes] == [True, False, True]
     assert [entry.number for entry in log_of(memory)] == list(range(1, 8))
@@ -314,7 +315,7 @@ def test_the_rest_of_the_group_is_stored_without_a_gap(path: Path) -> None:
                 st.sampled_from(["x", "y"]),
                 st.sampled_from(["lobby", "cinema"]),
                 st.sampled_from([None, "1", "2", "3"]),
-                st.sampled_from([b"a" * 16, b"b" * 16]),
+                st.sampled_from([7, -7]),
             ),
             max_size=5,
         ),
@@ -323,10 +324,10 @@ def test_the_rest_of_the_group_is_stored_without_a_gap(path: Path) -> None:
 )
 @settings(deadline=None)
 def test_any_mixture_of_new_and_known_is_what_a_dictionary_would_say(
-    groups: list[list[tuple[str, str, str | None, bytes]]],
+    groups: list[list[tuple[str, str, str | None, int]]],
 ) -> None:
     """Against a model: a dictionary of messages, and a list for each room."""
-    messages: dict[tuple[bytes, str], Entry] = {}
+    messages: dict[tuple[int, str], Entry] = {}
     logs: dict[str, list[Entry]] = {"lobby": [], "cinema": []}
     with closing(Store(MEMORY)) as store:
         for group in groups:
@@ -335,7 +336,6 @@ def test_any_mixture_of_new_and_known_is_what_a_dictionary_would_say(
                 for text, room, id_, client in group
             ]
             for given_, outcome in zip(drafts, store.commit(drafts), strict=True):
-                assert given_.author is not None
                 key = (given_.author, given_.message_id or "")
                 known = messages.get(key) if given_.message_id else None
                 if known is None:
@@ -1081,22 +1081,43 @@ def test_a_script_that_was_released_is_not_changed() -> None:
 
 
 def test_an_upgrade_keeps_everything_and_makes_it_searchable(path: Path) -> None:
-    entries = upgraded(made_by_the_first_version(path, ["Olá", "Café ☕", "映画を見る"]))
+    made = made_by_the_first_version(path, ["Olá", "Café ☕", "映画を見る"])
     with closing(Store(str(path))) as store:
+        author = author_in(store)
+        entries = upgraded(made, author)
         assert log_of(store) == entries
         assert store.rooms() == [RoomState("lobby", 0, 3, "")]
         assert base_of(store) == (0, START)
-        check_chain(log_of(store))
         assert store.unindexed() == 3
         assert found(store, "cafe") == ["Café ☕"]
         assert found(store, "映画", "lobby") == ["映画を見る"]
-        again = draft("Olá", author=author_key(b"c" * 16), message_id="m1")
+        again = draft("Olá", author=author, message_id="m1")
         assert store.commit([again]) == [Saved(again, entries[0], fresh=False)]
         entries += commit(store, draft("next"))
         assert log_of(store) == entries
-        check_chain(entries)
+        check_chain(entries[-1:], entries[-2].hash)
     assert pragma(path, "user_version") == len(schema_scripts())
     assert pragma(path, "integrity_check") == "ok"
+
+
+def test_an_upgrade_numbers_people_and_whom_they_ignore(path: Path) -> None:
+    ana, bia = author_key(b"a" * 16), author_key(b"b" * 16)
+    row = (ana, b"c" * 32, "Ana", "pt-BR", 1, '[["lobby",3],["cinema",null]]')
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for script in schema_scripts()[:7]:
+            connection.executescript(script)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 7")
+        insert = "INSERT INTO person VALUES (?, ?, ?, ?, ?, ?, ?)"
+        connection.execute(insert, (*row, f'[["{bia.hex()}", "Bia"]]'))
+        connection.execute(insert, (b"damaged", *row[1:], "[[0, 1]]"))
+    with closing(Store(str(path))) as store:
+        rooms = (("lobby", 3), ("cinema", None))
+        ignored = ((guest_number(bia, store.secret), "Bia"),)
+        author = guest_number(ana, store.secret)
+        assert store.people() == [
+            KeptPerson(author, b"c" * 32, "Ana", "pt-BR", True, rooms, ignored)
+        ]
 
 
 def test_an_upgrade_keeps_the_topic(path: Path) -> None:

@@ -154,8 +154,8 @@ def test_a_full_queue_has_space_when_half_of_it_is_free(setup: Setup) -> None:
 def test_people_are_kept_and_forgotten_while_the_server_runs(setup: Setup) -> None:
     """So that who could come back is known after a kill, too; the last word holds."""
     ana, bia = (
-        KeptPerson(author * 16, author * 32, name, "en", False, (("lobby", 7),))
-        for author, name in ((b"a", "Ana"), (b"b", "Bia"))
+        KeptPerson(author, code * 32, name, "en", False, (("lobby", 7),))
+        for author, code, name in ((-1, b"a", "Ana"), (7, b"b", "Bia"))
     )
 
     def kept_after(*changes: Keep) -> list[KeptPerson]:
@@ -185,7 +185,7 @@ def test_whom_the_chat_keeps_when_all_is_delivered_is_kept(tmp_path: Path) -> No
     """Only then it knows what each of them was shown."""
     path = str(tmp_path / "chat.db")
     setup = Setup(path)
-    ana = KeptPerson(b"a" * 16, b"c" * 32, "Ana", "en", False, (("lobby", 7),))
+    ana = KeptPerson(-1, b"c" * 32, "Ana", "en", False, (("lobby", 7),))
     setup.mark(lambda: setup.journal.submit((Keep((ana,), ()),)))
     stopped: list[bool] = []
     setup.journal.stop(lambda: stopped.append(True))

@@ -11,7 +11,7 @@ from twisted_chat.journal.sqlite.store import Store
 START = 1_795_463_820_000_000
 
 
-SECRET = b"not for any eyes"
+AUTHOR = -4_611_686_018_427_387_123
 
 
 #: What the lobby's entries are like; the texts of the others do not matter.
@@ -31,11 +31,11 @@ def fill(store: Store) -> None:
     for place, (kind, nickname, text) in enumerate(LOBBY):
         time = START + place * 86_400_000_000 // 2 + place
         id = f"m{next(ids)}" if place % 2 else None
-        store.commit([Draft("lobby", time, kind, nickname, text, SECRET, id)])
-        store.commit([Draft("cinema", time, "say", "Ana", "gone", SECRET, None)])
+        store.commit([Draft("lobby", time, kind, nickname, text, AUTHOR, id)])
+        store.commit([Draft("cinema", time, "say", "Ana", "gone", AUTHOR, None)])
     late = START * 2
-    store.commit([Draft("cinema", late, "say", "Bia", text, None, None) for text in "789"])
-    store.commit([Draft("empty", START, "say", "Ana", "", SECRET, f"m{next(ids)}")])
+    store.commit([Draft("cinema", late, "say", "Bia", text, 0, None) for text in "789"])
+    store.commit([Draft("empty", START, "say", "Ana", "", AUTHOR, f"m{next(ids)}")])
     while store.index(100):
         pass
     store.remove_before("cinema", late, 100)

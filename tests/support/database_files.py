@@ -13,7 +13,7 @@ import pytest
 from tests.support.store import (
     clock,
 )
-from twisted_chat.core.author import author_key
+from twisted_chat.core.author import NOBODY, author_key, guest_number
 from twisted_chat.core.errors import CannotStart
 from twisted_chat.core.events import Entry, Kind
 from twisted_chat.journal.chain import START, link
@@ -33,6 +33,9 @@ def foreign(path: Path, *statements: str) -> None:
         for statement in statements:
             connection.execute(statement)
 
+
+#: The client id of the author of all entries that the first version made.
+CLIENT_ID = b"c" * 16
 
 #: The schema of the first version, as it is in people's files: here it never changes.
 FIRST_SCHEMA = """
@@ -82,23 +85,28 @@ def made_by_the_first_version(
             (len(contents), START),
         )
         for number, (kind, text) in enumerate(contents, 1):
-            content = ("lobby", number, next(clock), kind, "Ana", text, b"c" * 16, f"m{number}")
-            previous = link(previous, *content)
-            entries.append(Entry(*content, previous))
+            content = (number, next(clock), kind, "Ana", text)
+            message_id = f"m{number}"
+            previous = link(previous, "lobby", *content, CLIENT_ID, message_id)
+            entries.append(Entry("lobby", *content, NOBODY, message_id, previous))
             connection.execute(
                 "INSERT INTO entry (room, number, time, kind, nickname, text, client_id,"
                 " message_id, hash) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*content[1:], previous),
+                (*content, CLIENT_ID, message_id, previous),
             )
     return entries
 
 
-def upgraded(entries: Sequence[Entry]) -> list[Entry]:
-    """``entries`` with author keys in the place of client ids, chained again."""
+def author_in(store: Store) -> int:
+    """The author of the entries that the first version made, in ``store``."""
+    return guest_number(author_key(CLIENT_ID), store.secret)
+
+
+def upgraded(entries: Sequence[Entry], author: int) -> list[Entry]:
+    """``entries`` of ``author``, chained again with the author key in place of the client id."""
     previous, found = START, []
     for entry in entries:
-        assert entry.author is not None
-        again = msgspec.structs.replace(entry, author=author_key(entry.author))
-        previous = link(previous, *msgspec.structs.astuple(again)[:-1])
-        found.append(msgspec.structs.replace(again, hash=previous))
+        content = *msgspec.structs.astuple(entry)[:6], author_key(CLIENT_ID), entry.message_id
+        previous = link(previous, *content)
+        found.append(msgspec.structs.replace(entry, author=author, hash=previous))
     return found

@@ -60,9 +60,9 @@ def run() -> None:
     if "kept" in faults:
         _note_what_is_kept(faults["kept"])
     if "checkpoint" in faults:
-        from twisted_chat.journal.sqlite import store
+        from twisted_chat.journal.sqlite import opening
 
-        store.CHECKPOINT = faults["checkpoint"]
+        opening.CHECKPOINT = faults["checkpoint"]
     from twisted.scripts import twistd
 
     if "gauge" in faults:

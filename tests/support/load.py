@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from twisted_chat.core.author import author_key
+from twisted_chat.core.author import author_key, guest_number
 from twisted_chat.journal.chain import link
 
 #: Seconds between two attempts to connect.
@@ -215,19 +215,20 @@ def check(database: Path, programs: Iterable[Program]) -> list[str]:
         (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
         violations = [] if integrity == "ok" else [f"the database: {integrity}"]
         rows = connection.execute(
-            "SELECT room.name, number, time, kind, nickname, text, client_id, message_id, hash,"
+            "SELECT room.name, number, time, kind, nickname, text, author, message_id, hash,"
             " base_hash FROM entry JOIN room ON room.id = entry.room ORDER BY room.id, number"
         ).fetchall()
+        ((secret,),) = connection.execute("SELECT secret FROM log")
         ends = dict(connection.execute("SELECT name, last FROM room"))
     log: defaultdict[str, list[Stored]] = defaultdict(list)
-    by_id: defaultdict[tuple[str, str], list[Stored]] = defaultdict(list)
+    by_id: defaultdict[tuple[int, str], list[Stored]] = defaultdict(list)
     hashes: dict[str, bytes] = {}
-    rooms: dict[tuple[str, str], str] = {}
+    rooms: dict[tuple[int, str], str] = {}
     for room, number, time, kind, nickname, text, author, id, hash, base_hash in rows:
         entry = Stored(number, time, kind, nickname, text, id)
         log[room].append(entry)
-        by_id[author.hex(), id].append(entry)
-        rooms[author.hex(), id] = room
+        by_id[author, id].append(entry)
+        rooms[author, id] = room
         if number != len(log[room]):
             violations.append(f"{room}: {number} is the entry {len(log[room])}")
         content = (room, number, time, kind, nickname, text, author, id)
@@ -239,27 +240,28 @@ def check(database: Path, programs: Iterable[Program]) -> list[str]:
     ]
     authors = set()
     for program in programs:
+        author = author_of(program, secret)
         violations += program.violations
-        violations += _check_program(program, log, by_id, rooms)
-        authors.add(author_of(program))
+        violations += _check_program(program, author, log, by_id, rooms)
+        authors.add(author)
     violations += [f"nobody said {key}" for key in by_id if key[0] not in authors]
     return violations
 
 
-def author_of(program: Program) -> str:
-    """What the log knows ``program`` by."""
-    return author_key(bytes.fromhex(program.client)).hex()
+def author_of(program: Program, secret: bytes) -> int:
+    """The author of what ``program`` says, in the log with this ``secret``."""
+    return guest_number(author_key(bytes.fromhex(program.client)), secret)
 
 
 def _check_program(
     program: Program,
+    author: int,
     log: Mapping[str, Sequence[Stored]],
-    by_id: Mapping[tuple[str, str], Sequence[Stored]],
-    rooms: Mapping[tuple[str, str], str],
+    by_id: Mapping[tuple[int, str], Sequence[Stored]],
+    rooms: Mapping[tuple[int, str], str],
 ) -> list[str]:
     """Acknowledged is stored, stored is said, each once, in its own order; and the view."""
     wrong = []
-    author = author_of(program)
     last: dict[str, int] = {}
     for id, (room, text) in program.said.items():  # in the order in which it was said
         stored = by_id.get((author, id), ())

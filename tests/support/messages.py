@@ -34,7 +34,7 @@ def entry(
     nickname: str = "Ana",
     time: int = TIME,
 ) -> Entry:
-    return Entry(room, number, time, kind, nickname, text, None, None, b"")
+    return Entry(room, number, time, kind, nickname, text, 0, None, b"")
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:

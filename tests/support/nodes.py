@@ -8,8 +8,8 @@ from tests.support.fakes import Visitor, World
 from twisted_chat.core.changes import NodeGone
 from twisted_chat.journal.memory import MemoryLog
 
-#: Of each room, and of the chat under None, who is there: name and author key.
-View = dict[str | None, list[tuple[str, bytes]]]
+#: Of each room, and of the chat under None, who is there: name and author.
+View = dict[str | None, list[tuple[str, int]]]
 
 
 class Nodes:

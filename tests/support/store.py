@@ -22,7 +22,7 @@ def draft(
     room: str = "lobby",
     kind: Kind = "say",
     nickname: str = "Ana",
-    author: bytes | None = b"c" * 16,
+    author: int = -3,
     message_id: str | None = None,
 ) -> Draft:
     return Draft(room, next(clock), kind, nickname, text, author, message_id)

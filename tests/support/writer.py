@@ -17,7 +17,7 @@ from twisted_chat.journal.sqlite.store import Store
 
 
 def draft(text: str, room: str = "lobby", *, message_id: str | None = None, time: int = 0) -> Draft:
-    return Draft(room, time, "say", "Ana", text, b"c" * 16, message_id)
+    return Draft(room, time, "say", "Ana", text, -3, message_id)
 
 
 class Loop:

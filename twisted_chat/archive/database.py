@@ -27,7 +27,7 @@ from twisted_chat.core.errors import (
 from twisted_chat.core.events import Entry, Kind
 from twisted_chat.i18n.language import N_
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
-from twisted_chat.journal.sqlite.store import BUSY_TIMEOUT
+from twisted_chat.journal.sqlite.opening import BUSY_TIMEOUT
 from twisted_chat.journal.sqlite.upgrade import APPLICATION_ID, schema_scripts
 
 #: The first version of the schema with every column that is read here.
@@ -208,9 +208,7 @@ def _entries(room: str, rows: list[tuple[Any, ...]]) -> list[Entry]:
     except msgspec.ValidationError:
         raise EntryDamaged(room=visible(room), number=_first_damaged(rows)) from None
     return [
-        Entry(
-            room, row.number, row.time, row.kind, row.nickname, row.text, None, row.message_id, b""
-        )
+        Entry(room, row.number, row.time, row.kind, row.nickname, row.text, 0, row.message_id, b"")
         for row in read
     ]
 

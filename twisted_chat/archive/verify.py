@@ -29,11 +29,14 @@ _ROOMS = "SELECT id, name, base, base_hash, last, topic FROM room ORDER BY id"
 # itself: a row that differs from the index is not found. The plus signs keep SQLite from using the
 # index for both.
 _ENTRIES = """
-    SELECT e.id, e.number, e.time, e.kind, e.nickname, e.text, e.client_id, e.message_id, e.hash
+    SELECT e.id, e.number, e.time, e.kind, e.nickname, e.text, {author}, e.message_id, e.hash
     FROM entry AS k INDEXED BY entry_number
     CROSS JOIN entry AS e ON e.id = k.id AND +e.room = k.room AND +e.number = k.number
     WHERE k.room = ? ORDER BY k.number
 """
+#: What the hash of an entry covers as its author: before version 8, and since.
+_AUTHORS = ("e.client_id", "coalesce(e.salt, e.author)")
+
 _STRAYS = """
     SELECT room, number FROM entry
     WHERE NOT EXISTS (SELECT 1 FROM room WHERE room.id = entry.room)
@@ -128,7 +131,8 @@ class Verification:
         room = shown(name)
         set_topic = topic if base else ""  # the entry that set it may no longer be kept
         expected, previous, previous_id = base, base_hash, -math.inf
-        for rows in self._archive.batches(_ENTRIES, id):
+        query = _ENTRIES.format(author=_AUTHORS[self._archive.version() >= 8])
+        for rows in self._archive.batches(query, id):
             if base == last:
                 return RoomDamaged(room=room)  # there should be no further row
             for row_id, number, *content, hash in rows:

@@ -1,6 +1,6 @@
 """The people whom a client ignores, which it sends to the server on each connection.
 
-A person is identified by their author key (:mod:`twisted_chat.core.ignoring`), in hexadecimal. The
+A person is identified by their author (:func:`.author_of`). The
 server hides their messages, and this module must not know how.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from twisted_chat.core.events import Ignoring
-from twisted_chat.core.ignoring import IGNORED_LIMIT, is_author_key
+from twisted_chat.core.ignoring import IGNORED_LIMIT, author_of
 
 #: Characters of all names together in ``hello``: with the rooms, they fit in one line of JSON. If
 #: there are more, each name is cut to :data:`SHORT_NAME` characters.
@@ -26,7 +26,7 @@ class IgnoredPeople:
     def restore(self, kept: Iterable[str]) -> None:
         """Add the people that an earlier run returned from :meth:`kept`."""
         for person, _, name in (item.partition(" ") for item in kept):
-            if is_author_key(person):
+            if author_of(person) is not None:
                 self._names.setdefault(person, name)
 
     def kept(self) -> list[str]:
@@ -34,7 +34,7 @@ class IgnoredPeople:
         return [f"{person} {name}" for person, name in self._names.items()]
 
     def told(self) -> dict[str, str] | None:
-        """The names of the ignored people by author key, for ``hello``; None if there are none."""
+        """The names of the ignored people by author, for ``hello``; None if there are none."""
         if sum(map(len, self._names.values())) <= NAMES_LENGTH:
             return dict(self._names) or None
         return {person: name[:SHORT_NAME] for person, name in self._names.items()}
@@ -42,11 +42,14 @@ class IgnoredPeople:
     def change(self, event: Ignoring) -> bool:
         """Add or remove the person of ``event``.
 
-        :returns: whether the event has a valid author key; without it, nothing changes.
+        :returns: whether the event has a valid author; without it, nothing changes.
         """
-        if not is_author_key(event.person):
+        if author_of(event.person) is None:
             return False
         self._names.pop(event.person, None)
+        for person in [text for text, name in self._names.items() if name == event.nickname]:
+            if isinstance(author_of(person), bytes):  # the same person, as an earlier server called
+                del self._names[person]
         if event.on:
             self._names[event.person] = event.nickname
             if len(self._names) > IGNORED_LIMIT:

@@ -118,7 +118,7 @@ class _Said(_Line, tag="said"):
     def event(self) -> Entry:
         kind = cast("Kind", self.kind)  # an unknown kind is shown as a message
         return Entry(
-            self.room, self.seq, self.time, kind, self.nickname, self.text, None, self.id, b""
+            self.room, self.seq, self.time, kind, self.nickname, self.text, 0, self.id, b""
         )
 
 

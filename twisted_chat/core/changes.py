@@ -7,7 +7,7 @@ that place (:meth:`twisted_chat.core.chat.Chat.apply`). The rules:
   process.
 * Values that depend on a clock, a setting, the network or chance are computed before the
   submission, and the change contains them.
-* ``person`` is an author key (:mod:`twisted_chat.core.author`): it identifies a person on all
+* ``person`` is an author (:mod:`twisted_chat.core.author`): it identifies a person on all
   nodes.
 * Two numbers have a meaning only at the submitting node: ``request`` is the request that waits for
   the answer, ``sender`` is the session to which an entry is acknowledged.
@@ -41,7 +41,7 @@ class Draft(msgspec.Struct, gc=False):
     kind: Kind
     nickname: str
     text: str
-    author: bytes | None
+    author: int
     message_id: str | None
     sender: int = 0
 
@@ -54,7 +54,7 @@ class Enter(msgspec.Struct, frozen=True, tag=True):
     :class:`twisted_chat.core.sources.Source`.
     """
 
-    person: bytes
+    person: int
     nickname: Nickname
     source: str | None
     rooms: tuple[str, ...]
@@ -64,7 +64,7 @@ class Enter(msgspec.Struct, frozen=True, tag=True):
 class Rename(msgspec.Struct, frozen=True, tag=True):
     """``person`` changes the nickname. It is refused if somebody else has the new one."""
 
-    person: bytes
+    person: int
     nickname: Nickname
     source: str | None
     request: int
@@ -73,7 +73,7 @@ class Rename(msgspec.Struct, frozen=True, tag=True):
 class JoinRooms(msgspec.Struct, frozen=True, tag=True):
     """``person`` joins ``rooms``."""
 
-    person: bytes
+    person: int
     rooms: tuple[str, ...]
     request: int
 
@@ -81,7 +81,7 @@ class JoinRooms(msgspec.Struct, frozen=True, tag=True):
 class LeaveRoom(msgspec.Struct, frozen=True, tag=True):
     """``person`` leaves ``room``."""
 
-    person: bytes
+    person: int
     room: str
     request: int
 
@@ -93,7 +93,7 @@ class Depart(msgspec.Struct, frozen=True, tag=True):
     :class:`Forget`.
     """
 
-    person: bytes
+    person: int
     keeps_name: bool
     source: str | None
     request: int
@@ -102,17 +102,17 @@ class Depart(msgspec.Struct, frozen=True, tag=True):
 class Forget(msgspec.Struct, frozen=True, tag=True):
     """``person``, who has left, cannot come back any more: their nickname becomes free."""
 
-    person: bytes
+    person: int
 
 
 class TellPerson(msgspec.Struct, frozen=True, tag=True):
-    """``person`` sends a private message to ``recipient`` (an author key), nicknamed ``name``.
+    """``person`` sends a private message to ``recipient`` (an author), nicknamed ``name``.
 
     ``time`` is in microseconds since 1970 UTC.
     """
 
-    person: bytes
-    recipient: bytes
+    person: int
+    recipient: int
     name: str
     text: str
     time: int
@@ -150,28 +150,28 @@ class Removed(msgspec.Struct, frozen=True, tag=True):
 class KeptPerson(msgspec.Struct, frozen=True):
     """The record of a person who can come back with a code, at any node, also after a restart.
 
-    ``author`` is the author key. ``code`` is the hash of the code. ``rooms`` has each room, the
+    ``code`` is the hash of the code. ``rooms`` has each room, the
     current one first, with the number of the last entry that arrived at the client, or None.
-    ``ignored`` has a pair for each ignored person: the author key in hexadecimal, and a nickname.
+    ``ignored`` has a pair for each ignored person: the author, and a nickname.
     """
 
-    author: bytes
+    author: int
     code: bytes
     nickname: str
     language: str
     timestamps: bool
     rooms: tuple[tuple[str, int | None], ...]
-    ignored: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[tuple[int, str], ...] = ()
 
 
 class Keep(msgspec.Struct, frozen=True, tag=True):
     """Write the records ``people``, each in place of the author's earlier one.
 
-    The records of the author keys in ``forgotten`` are deleted.
+    The records of the authors in ``forgotten`` are deleted.
     """
 
     people: tuple[KeptPerson, ...]
-    forgotten: tuple[bytes, ...] = ()
+    forgotten: tuple[int, ...] = ()
 
 
 class NodeGone(msgspec.Struct, frozen=True, tag=True):

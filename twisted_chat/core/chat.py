@@ -9,11 +9,12 @@ It must not know bytes, dialects or the reactor. Everything here runs on one thr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
 from twisted_chat.core.arrivals import Arrivals, Settings
 from twisted_chat.core.audit import Audit, not_audited
+from twisted_chat.core.author import guest_number
 from twisted_chat.core.catch_up import CatchUp, position_of
 from twisted_chat.core.changes import (
     Announce,
@@ -157,6 +158,13 @@ class Chat:
         self._settings.motd = motd
         self._settings.history_lines = history_lines
         self._settings.keep_days = keep_days
+
+    def guest(self, key: bytes) -> int:
+        """The author of the guest whose client id has the author key ``key``.
+
+        Call this once the log is open.
+        """
+        return guest_number(key, self._journal.secret)
 
     # -- entering, leaving and nicknames ------------------------------------------------------
 
@@ -357,22 +365,6 @@ class Chat:
         """Submit an announcement by the server, to everybody or to one room."""
         self._submit(announcement)
 
-    def common(
-        self, positions: Mapping[str, int], told: str, reply: Callable[[Mapping[str, int]], None]
-    ) -> None:
-        """Call ``reply`` with the number, by room, of the last entry that a program saw and this
-        log has, as :meth:`.Journal.common` does; at once if the log was surely not replaced.
-        """
-
-        def found(result: Mapping[str, int] | Refusal) -> None:
-            # If the log cannot be read, none of the entries is surely the same.
-            reply(dict.fromkeys(positions, 0) if isinstance(result, Refusal) else result)
-
-        if not told or told == self._journal.told or not any(positions.values()):
-            reply(positions)
-        else:
-            self._journal.common(positions, told, found)
-
     # -- asking -------------------------------------------------------------------------------
 
     def person(self, name: str) -> Anybody:
@@ -388,8 +380,8 @@ class Chat:
             raise NoSuchPerson(name=name)
         return found
 
-    def person_known_as(self, author: bytes) -> Anybody | None:
-        """The person in the chat with this author key, or None."""
+    def person_known_as(self, author: int) -> Anybody | None:
+        """The person in the chat with this author, or None."""
         return self._state.people.get(author)
 
     @property

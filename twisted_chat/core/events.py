@@ -39,8 +39,8 @@ class Entry(Event, frozen=True, gc=False):
     """One entry of a room's log, saved.
 
     ``number`` counts from 1 in each room without a gap. ``time`` is in microseconds since 1970 UTC.
-    ``author`` is the author key: 16 bytes, a hash of the client id. ``message_id`` is the author's
-    own name for the message, if any. ``hash`` covers the entry and the one before it.
+    ``author`` is a number: see :mod:`twisted_chat.core.author`. ``message_id`` is the author's own
+    name for the message, if any. ``hash`` covers the entry and the one before it.
     """
 
     room: str
@@ -49,7 +49,7 @@ class Entry(Event, frozen=True, gc=False):
     kind: Kind
     nickname: str
     text: str
-    author: bytes | None
+    author: int
     message_id: str | None
     hash: bytes
 
@@ -419,7 +419,7 @@ class IgnoredListed(Event, frozen=True):
 class Ignoring(Event, frozen=True):
     """The client ignores ``nickname`` now or, if not ``on``, no longer.
 
-    ``person`` is that person's author key in hexadecimal, which does not change with the nickname.
+    ``person`` is that person's author in decimal digits, which does not change with the nickname.
     """
 
     nickname: str

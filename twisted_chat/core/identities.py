@@ -39,13 +39,13 @@ class Identities(Generic[PersonT]):
         #: People who left, the first to leave first: the time in seconds, and the callback.
         self._gone: OrderedDict[PersonT, tuple[float, Callable[[], None]]] = OrderedDict()
 
-    def add_client(self, person: PersonT, author: bytes) -> None:
+    def add_client(self, person: PersonT, key: bytes) -> None:
         """Let ``person``, a program, come back with its client id.
 
-        ``author`` is the author key of the client id.
+        ``key`` is the author key of the client id (:func:`.author_key`).
         """
-        self._clients[person] = author
-        self._by_client[author] = person
+        self._clients[person] = key
+        self._by_client[key] = person
 
     def add_code(self, person: PersonT) -> str:
         """Give ``person`` a new code, such as ``bcdf-ghjk-mnpq-rstv-wxz2``, and return it.
@@ -110,9 +110,9 @@ class Identities(Generic[PersonT]):
 
     def forget_client(self, person: PersonT) -> None:
         """Forget the client id of ``person``, a program."""
-        author = self._clients.pop(person, None)
-        if author is not None and self._by_client.get(author) == person:
-            del self._by_client[author]
+        key = self._clients.pop(person, None)
+        if key is not None and self._by_client.get(key) == person:
+            del self._by_client[key]
 
     def let_go(self, person: PersonT) -> None:
         """Remove ``person``, who has come back as another session, here or at another node.
@@ -124,9 +124,9 @@ class Identities(Generic[PersonT]):
             del self._by_code[code]
         self.forget_client(person)
 
-    def by_client(self, author: bytes) -> PersonT | None:
-        """The person whose client id has the author key ``author``, or None."""
-        return self._by_client.get(author)
+    def by_client(self, key: bytes) -> PersonT | None:
+        """The person whose client id has the author key ``key``, or None."""
+        return self._by_client.get(key)
 
     def by_code(self, code: str) -> PersonT | None:
         """The person with this code, or None; case, hyphens and spaces do not matter."""

@@ -1,6 +1,6 @@
 """Ignore lists: a person is ignored, not a name.
 
-An ignored person is identified by the author key, which does not change with the nickname or the
+An ignored person is identified by the author, which does not change with the nickname or the
 connection. Somebody else who takes the nickname is not ignored. This module must not know which
 events are hidden from whom. Everything here runs on one thread.
 """
@@ -16,12 +16,19 @@ from twisted_chat.core.names import folded
 #: People whom one person can ignore, at most.
 IGNORED_LIMIT = 100
 
+_AUTHOR = re.compile("-?[1-9][0-9]{0,18}")
 _AUTHOR_KEY = re.compile("[0-9a-f]{32}")
 
 
-def is_author_key(text: str) -> bool:
-    """Whether ``text`` has the form of an author key: 16 bytes in hexadecimal, lower case."""
-    return _AUTHOR_KEY.fullmatch(text) is not None
+def author_of(text: str) -> int | bytes | None:
+    """The author that ``text`` names, in decimal digits; None if it names none.
+
+    Clients of an earlier version have an author key in its place, 16 bytes in hexadecimal.
+    """
+    if _AUTHOR.fullmatch(text):
+        author = int(text)
+        return author if -(2**63) <= author < 2**63 else None
+    return bytes.fromhex(text) if _AUTHOR_KEY.fullmatch(text) else None
 
 
 class Ignored:
@@ -29,7 +36,7 @@ class Ignored:
 
     __slots__ = ("__weakref__", "author", "name")
 
-    def __init__(self, author: bytes, name: str) -> None:
+    def __init__(self, author: int, name: str) -> None:
         self.author = author
         self.name = name
 
@@ -38,17 +45,17 @@ class IgnoredPeople:
     """All people whom at least one other person ignores, as long as that lasts."""
 
     def __init__(self) -> None:
-        self._people: WeakValueDictionary[bytes, Ignored] = WeakValueDictionary()
+        self._people: WeakValueDictionary[int, Ignored] = WeakValueDictionary()
 
-    def get(self, author: bytes, name: str) -> Ignored:
-        """The ignored person with the author key ``author``, created as ``name`` if unknown."""
+    def get(self, author: int, name: str) -> Ignored:
+        """The ignored person with the author ``author``, created as ``name`` if unknown."""
         found = self._people.get(author)
         if found is None:
             found = self._people[author] = Ignored(author, name)
         return found
 
-    def called(self, author: bytes, name: str) -> None:
-        """The person with the author key ``author`` changed the nickname to ``name``."""
+    def called(self, author: int, name: str) -> None:
+        """The person with the author ``author`` changed the nickname to ``name``."""
         found = self._people.get(author)
         if found is not None:
             found.name = name
@@ -58,8 +65,8 @@ class IgnoreList:
     """The people whom one person ignores, in the order in which they were added."""
 
     def __init__(self) -> None:
-        #: By author key: the ignored person, and their nickname when they were added.
-        self._people: dict[bytes, tuple[Ignored, str]] = {}
+        #: By author: the ignored person, and their nickname when they were added.
+        self._people: dict[int, tuple[Ignored, str]] = {}
 
     def __len__(self) -> int:
         return len(self._people)

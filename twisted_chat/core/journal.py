@@ -77,6 +77,13 @@ class Journal(Protocol):
     def node(self) -> str:
         """The name of this node in the groups; empty if there is only one node."""
 
+    @property
+    def secret(self) -> bytes:
+        """32 random bytes that belong to the log, the same at all nodes: see :func:`.guest_number`.
+
+        Read it once the log is open. It must not leave the process.
+        """
+
     # -- changes ------------------------------------------------------------------------------
 
     def submit(self, changes: Sequence[Change]) -> None:
@@ -115,7 +122,7 @@ class Journal(Protocol):
         limit: int,
         reply: SearchReader,
         source: Hashable = None,
-        without: Collection[bytes] = (),
+        without: Collection[int] = (),
         hidden: Collection[str] = (),
     ) -> None:
         """Find the newest ``limit`` entries that contain all of ``words``, newest first.
@@ -126,7 +133,7 @@ class Journal(Protocol):
         :param room: the room to search; None for all rooms.
         :param reply: called with the results.
         :param source: searches of the same source run one after the other.
-        :param without: author keys; their entries are left out.
+        :param without: authors; their entries are left out.
         :param hidden: names of rooms; their entries are left out.
         """
 

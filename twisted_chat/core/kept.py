@@ -33,8 +33,8 @@ AT_ONCE = 500
 class Person(Hashable, Protocol):
     """A person with a code, as far as this module knows them."""
 
-    #: The author key.
-    author: bytes
+    #: The author of their entries.
+    author: int
 
     def kept(self) -> KeptPerson | None:
         """The person's present record; None if they have no code, or no accepted nickname yet."""
@@ -52,18 +52,18 @@ class Keeper(Generic[PersonT]):
         self._clock = identities.clock
         identities.on_forget = self.forget
         #: Records from before the start whose person has not come back, by the hash of the code;
-        #: and that hash by author key.
+        #: and that hash by author.
         self._before: dict[bytes, KeptPerson] = {}
-        self._codes_before: dict[bytes, bytes] = {}
+        self._codes_before: dict[int, bytes] = {}
         #: The time, in seconds, at which those records expire.
         self._until = 0.0
-        #: Records that other nodes wrote, by the hash of the code; and that hash by author key.
+        #: Records that other nodes wrote, by the hash of the code; and that hash by author.
         self._elsewhere: dict[bytes, KeptPerson] = {}
-        self._codes_elsewhere: dict[bytes, bytes] = {}
+        self._codes_elsewhere: dict[int, bytes] = {}
         #: The record of each person that was written last.
         self._saved: dict[PersonT, KeptPerson] = {}
         self._changed: dict[PersonT, None] = {}
-        self._forgotten: list[bytes] = []
+        self._forgotten: list[int] = []
         self._round: Iterator[PersonT] = iter(())
 
     def start(self) -> None:
@@ -99,7 +99,7 @@ class Keeper(Generic[PersonT]):
             self._elsewhere[person.code] = person
             self._codes_elsewhere[person.author] = person.code
 
-    def _forget_elsewhere(self, author: bytes) -> None:
+    def _forget_elsewhere(self, author: int) -> None:
         """Forget the record of ``author`` that another node wrote."""
         self._elsewhere.pop(self._codes_elsewhere.pop(author, b""), None)
 

@@ -77,7 +77,7 @@ class Leaver(Speaker):
             self.language,
             self._style.timestamps,
             tuple(self._positions.items()),
-            tuple((person.author.hex(), person.name) for person in self._ignored),
+            tuple((person.author, person.name) for person in self._ignored),
         )
 
     def has_changed(self, code: str) -> bool:

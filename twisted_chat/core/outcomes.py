@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class _News(NamedTuple):
-    """New entries of one room, and the author keys of their authors."""
+    """New entries of one room, and their authors."""
 
     entries: list[Entry]
-    authors: set[bytes | None]
+    authors: set[int]
 
 
 class Outcomes:

@@ -33,8 +33,8 @@ class Person(Member, Hashable, Protocol):
     number: int
     #: 16 bytes, a secret: a program comes back with it.
     client_id: bytes
-    #: The author key, a hash of the client id: it identifies the person in the log.
-    author: bytes
+    #: The author of the person's entries: see :mod:`twisted_chat.core.author`.
+    author: int
     #: Rooms whose log is not the one that this program saw, as long as it was not told so.
     replaced_logs: set[str]
     #: The code with which a person comes back.
@@ -67,7 +67,7 @@ class Person(Member, Hashable, Protocol):
     def refuse(self, refusal: Refusal, id: str | None = None) -> None:
         """Show why the request with this ``id`` was refused."""
 
-    def on_private_message(self, author: bytes, name: str) -> None:
+    def on_private_message(self, author: int, name: str) -> None:
         """Note that ``author``, whose nickname is ``name``, sent this person a private message."""
 
     @property
@@ -84,7 +84,7 @@ class Person(Member, Hashable, Protocol):
         None if they cannot come back with a code.
         """
 
-    def ignores(self, author: bytes | None) -> bool:
+    def ignores(self, author: int) -> bool:
         """Whether this person ignores ``author``."""
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
@@ -115,11 +115,11 @@ class Elsewhere:
     """Somebody whose connection is at another node.
 
     :param node: the name of that node.
-    :param author: the author key.
+    :param author: the author of their entries.
     :param source: the key of their :class:`twisted_chat.core.sources.Source`.
     """
 
-    def __init__(self, node: str, author: bytes, source: str | None) -> None:
+    def __init__(self, node: str, author: int, source: str | None) -> None:
         self.node = node
         self.author = author
         self.source = source

@@ -25,8 +25,8 @@ class PrivateMessages:
 
     def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
         self._call_later = later
-        #: By the author keys of sender and recipient; with the callback that answers the sender.
-        self._unconfirmed: dict[tuple[bytes, bytes], dict[Shown, Callable[[Refusal | None], None]]]
+        #: By the authors of sender and recipient; with the callback that answers the sender.
+        self._unconfirmed: dict[tuple[int, int], dict[Shown, Callable[[Refusal | None], None]]]
         self._unconfirmed = {}
 
     def show(
@@ -61,7 +61,7 @@ class PrivateMessages:
 
     def _confirm(
         self,
-        pair: tuple[bytes, bytes],
+        pair: tuple[int, int],
         shown: Shown,
         name: str,
         looks: Iterator[float] | None = None,

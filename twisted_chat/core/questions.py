@@ -34,7 +34,7 @@ from twisted_chat.core.events import (
     StillHere,
     TimestampsSet,
 )
-from twisted_chat.core.ignoring import IGNORED_LIMIT, is_author_key
+from twisted_chat.core.ignoring import IGNORED_LIMIT, author_of
 from twisted_chat.core.limits import HISTORY_DEFAULT, SEARCH_BYTES, SEARCH_DEFAULT, SEARCH_WORDS
 from twisted_chat.core.names import NICKNAME_LIMIT
 from twisted_chat.core.preferences import language_called
@@ -132,16 +132,18 @@ class Asker(Recipient):
         self._ignored.add(self._chat.ignored.get(person.author, person.name))
         self._chat.restyle(self)
         self._chat.keeper.changed(self)
-        key = person.author.hex()
-        self.show(Ignoring(person.name, on=True, id=request.id, person=key))
+        author = str(person.author)
+        self.show(Ignoring(person.name, on=True, id=request.id, person=author))
 
     def _ignore_too(self, people: Mapping[str, str]) -> None:
-        """Ignore people by their author keys (hexadecimal), with their last known nicknames."""
-        for key, name in people.items():
-            if len(self._ignored) < IGNORED_LIMIT and is_author_key(key):
-                author = bytes.fromhex(key)
-                person = self._chat.identities.by_client(author)
-                known = visible(name[:NICKNAME_LIMIT]) if person is None else person.name
+        """Ignore people by their authors (:func:`.author_of`), with their last known nicknames."""
+        for text, name in people.items():
+            author = author_of(text)
+            if isinstance(author, bytes):
+                author = self._chat.guest(author)
+            if len(self._ignored) < IGNORED_LIMIT and author is not None:
+                here = self._chat.person_known_as(author)
+                known = visible(name[:NICKNAME_LIMIT]) if here is None else here.name
                 self._ignored.add(self._chat.ignored.get(author, known))
         self._chat.restyle(self)
 
@@ -152,8 +154,8 @@ class Asker(Recipient):
             raise NotIgnored(name=request.name) from None
         self._chat.restyle(self)
         self._chat.keeper.changed(self)
-        key = person.author.hex()
-        self.show(Ignoring(person.name, on=False, id=request.id, person=key))
+        author = str(person.author)
+        self.show(Ignoring(person.name, on=False, id=request.id, person=author))
 
     # -- preferences ---------------------------------------------------------------------------
 

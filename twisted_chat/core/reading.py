@@ -6,7 +6,7 @@ changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Hashable, Sequence
+from collections.abc import Callable, Collection, Container, Hashable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
@@ -146,14 +146,14 @@ class Reading:
         *,
         before: int | None = None,
         after: int | None = None,
-        without: Container[bytes | None] = (),
+        without: Container[int] = (),
     ) -> None:
         """Call ``reply`` with a page of the room's log, or with a refusal.
 
         :param limit: the most entries.
         :param before: only entries with a lower number; the page has the last of them.
         :param after: only entries with a higher number; the page has the first of them.
-        :param without: author keys whose entries are left out; further entries fill the page.
+        :param without: authors whose entries are left out; further entries fill the page.
         """
         if not self.permissions.may_see(person, room.name):
             reply(NoSuchRoom(room=room.name))
@@ -211,14 +211,14 @@ class Reading:
         limit: int,
         reply: Callable[[SearchShown | Refusal], None],
         source: Hashable = None,
-        without: Collection[bytes] = (),
+        without: Collection[int] = (),
     ) -> None:
         """Call ``reply`` with the latest entries that contain all of ``words``, or with a refusal.
 
         :param room: the room to search; None: all rooms that ``person`` may see.
         :param limit: the most entries.
         :param source: the searches of one source are made one after the other.
-        :param without: author keys whose entries are left out.
+        :param without: authors whose entries are left out.
         """
         limit = max(1, min(limit, self._limits().page))
         name = None if room is None else room.name
@@ -232,6 +232,22 @@ class Reading:
             reply(SearchShown(words, entries, result.snippets[: len(entries)]))
 
         self._journal.search(words, name, limit, found, source, without, hidden)
+
+    def common(
+        self, positions: Mapping[str, int], told: str, reply: Callable[[Mapping[str, int]], None]
+    ) -> None:
+        """Call ``reply`` with the number, by room, of the last entry that a program saw and this
+        log has, as :meth:`.Journal.common` does; at once if the log was surely not replaced.
+        """
+
+        def found(result: Mapping[str, int] | Refusal) -> None:
+            # If the log cannot be read, none of the entries is surely the same.
+            reply(dict.fromkeys(positions, 0) if isinstance(result, Refusal) else result)
+
+        if not told or told == self._journal.told or not any(positions.values()):
+            reply(positions)
+        else:
+            self._journal.common(positions, told, found)
 
     def _check_sees(self, person: Person, room: str) -> None:
         if not self.permissions.may_see(person, room):

@@ -37,7 +37,7 @@ class Recipient(Person):
     """A person in the chat at the other end of a :class:`~twisted_chat.core.link.Link`."""
 
     # Without these, the protocols' read-only property and abstract method would be inherited.
-    author = b""
+    author = 0
     __hash__ = object.__hash__
 
     _connection: Link
@@ -134,7 +134,7 @@ class Recipient(Person):
         entry = event.entry if isinstance(event, Replayed) else event
         return isinstance(entry, Entry) and self.ignores(entry.author)
 
-    def ignores(self, author: bytes | None) -> bool:
+    def ignores(self, author: int) -> bool:
         return author in self._ignored
 
     # -- events for this person alone ----------------------------------------------------------

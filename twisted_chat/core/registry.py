@@ -28,10 +28,10 @@ class Registry(Generic[ClientT]):
         self._nicknames: dict[ClientT, Nickname] = {}
         self._holders: dict[str, ClientT] = {}
         self._by_folded: dict[str, ClientT] = {}
-        #: Nicknames that are kept for people who left and can come back, by author key; each with
+        #: Nicknames that are kept for people who left and can come back, by author; each with
         #: the other owner, if any, who can claim it.
-        self._kept: dict[bytes, tuple[Nickname, Hashable]] = {}
-        self._kept_keys: dict[str, bytes] = {}
+        self._kept: dict[int, tuple[Nickname, Hashable]] = {}
+        self._kept_keys: dict[str, int] = {}
 
     def add(self, client: ClientT) -> int:
         """Add ``client``, which is connected now; returns the number of connected clients."""
@@ -49,12 +49,12 @@ class Registry(Generic[ClientT]):
         self,
         client: ClientT,
         nickname: Nickname,
-        person: bytes | None = None,
+        person: int | None = None,
         owner: Hashable = None,
     ) -> None:
         """Give ``nickname`` to ``client``, in place of the nickname that it holds, if any.
 
-        A nickname that is kept for ``person`` (an author key) or for ``owner`` can be claimed, and
+        A nickname that is kept for ``person`` (an author) or for ``owner`` can be claimed, and
         is not kept any more.
 
         :raises NameKept: it, or a nickname that looks like it, is kept for somebody else.
@@ -88,8 +88,8 @@ class Registry(Generic[ClientT]):
             self._free(client)
             self._hold(other, nickname)
 
-    def keep(self, client: ClientT, person: bytes, owner: Hashable) -> None:
-        """Take the nickname of ``client``; keep it for ``person`` (an author key) or ``owner``."""
+    def keep(self, client: ClientT, person: int, owner: Hashable) -> None:
+        """Take the nickname of ``client``; keep it for ``person`` (an author) or ``owner``."""
         with self._lock:
             nickname = self._nicknames[client]
             self._free(client)
@@ -97,8 +97,8 @@ class Registry(Generic[ClientT]):
             self._kept[person] = nickname, owner
             self._kept_keys.update(dict.fromkeys(nickname.keys, person))
 
-    def drop(self, person: bytes) -> None:
-        """Stop keeping a nickname for ``person``, an author key."""
+    def drop(self, person: int) -> None:
+        """Stop keeping a nickname for ``person``, an author."""
         with self._lock:
             self._drop(person)
 
@@ -128,7 +128,7 @@ class Registry(Generic[ClientT]):
             for key in nickname.keys:
                 del self._holders[key]
 
-    def _drop(self, person: bytes) -> None:
+    def _drop(self, person: int) -> None:
         nickname, _ = self._kept.pop(person, (None, None))
         for key in nickname.keys if nickname is not None else ():
             if self._kept_keys.get(key) == person:

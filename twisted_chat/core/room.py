@@ -93,7 +93,7 @@ class Batch:
         self.hidden: Mapping[Member, Sequence[int]] = hidden or {}
         #: The results of :meth:`rendered` so far.
         self.ready_made: dict[Rendering | None, Rendered] = {}
-        self._own: dict[bytes | None, list[int]] | None = None
+        self._own: dict[int, list[int]] | None = None
 
     def rendered(self, rendering: Rendering) -> Rendered:
         """All events, in ``rendering``."""
@@ -106,7 +106,7 @@ class Batch:
         """All events but those at the indexes ``left_out``, which ascend, in ``rendering``."""
         return self.rendered(rendering).without(left_out)
 
-    def own_indexes(self, author: bytes) -> Sequence[int]:
+    def own_indexes(self, author: int) -> Sequence[int]:
         """The indexes of the entries that ``author`` wrote and need not be shown.
 
         New topics are shown to their authors, too, and so is history.
@@ -137,8 +137,8 @@ class Member(Somebody, Protocol):
     """The part of a person that their rooms use."""
 
     @property
-    def author(self) -> bytes:
-        """The author key, which is in the entries that the person wrote."""
+    def author(self) -> int:
+        """The author of the entries that the person wrote."""
 
     @property
     def outlet(self) -> Outlet:

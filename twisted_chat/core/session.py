@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from twisted_chat.core import commands
-from twisted_chat.core.author import author_key
+from twisted_chat.core.author import NOBODY, author_key
 from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.changes import KeptPerson
 from twisted_chat.core.chat import Chat
@@ -67,7 +67,7 @@ class Session(Leaver):
         self.address = address
         self.nickname = Nickname("", "", frozenset())
         self.client_id = os.urandom(16)
-        self.author = author_key(self.client_id)
+        self.author = NOBODY  # until they enter
         self.code = ""
         self.replaced_logs: set[str] = set()
         self.profile = PERSON
@@ -162,7 +162,7 @@ class Session(Leaver):
             finally:
                 release()
 
-        self._chat.common(seen, request.log, come_in)
+        self._chat.reading.common(seen, request.log, come_in)
 
     def _first_rooms(self) -> dict[str, int | None]:
         """The rooms that clients of this profile join first, with their starting positions."""
@@ -225,9 +225,10 @@ class Session(Leaver):
         :raises Refusal: the nickname is too long, or there are too many rooms.
         """
         given = self.client_id, self.author
+        if client_id is not None or self.author == NOBODY:
+            self._be(self.client_id if client_id is None else client_id)
         if client_id is not None:
-            self._be(client_id)
-            self._chat.identities.add_client(self, self.author)
+            self._chat.identities.add_client(self, author_key(client_id))
         elif not self.profile.resumes_by_number:
             self.code = self._chat.identities.add_code(self)
 
@@ -268,9 +269,9 @@ class Session(Leaver):
             self._chat.keeper.save(self, self.kept())
 
     def _be(self, client_id: bytes) -> None:
-        """Take this client id. It stays a secret: others know only its hash, the author key."""
+        """Take this client id. It stays a secret: others know only hashes of it."""
         self.client_id = client_id
-        self.author = author_key(client_id)
+        self.author = self._chat.guest(author_key(client_id))
 
     def _resume(self, request: Resume) -> None:
         try:
@@ -325,7 +326,7 @@ class Session(Leaver):
         given = self.author
         self.author = kept.author
         self._set_style(kept.language, kept.timestamps)
-        self._ignore_too(dict(kept.ignored))
+        self._ignore_too({str(author): name for author, name in kept.ignored})
 
         def entered() -> None:
             self._chat.audit("resumed", self.address, self.nickname.text)

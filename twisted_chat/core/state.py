@@ -97,10 +97,10 @@ class State:
         self.room_names = RoomNames()
         #: The people whom at least one person ignores.
         self.ignored = IgnoredPeople()
-        #: The people in the chat, by author key.
-        self.people: dict[bytes, Anybody] = {}
-        #: People of this node who left, and whose nickname is kept, by author key.
-        self._departed: dict[bytes, Person] = {}
+        #: The people in the chat, by author.
+        self.people: dict[int, Anybody] = {}
+        #: People of this node who left, and whose nickname is kept, by author.
+        self._departed: dict[int, Person] = {}
         #: The requests that wait, by the ``request`` number of their change.
         self.waiting: dict[int, Waiting] = {}
         #: Private messages to people of other nodes, by ``request`` number: the recipient's node,
@@ -121,8 +121,8 @@ class State:
 
     # -- entries ------------------------------------------------------------------------------
 
-    def publish(self, name: str, entries: Sequence[Entry], authors: set[bytes | None]) -> None:
-        """Show ``entries``, the next ones of the room ``name``; ``authors`` are author keys."""
+    def publish(self, name: str, entries: Sequence[Entry], authors: set[int]) -> None:
+        """Show ``entries``, the next ones of the room ``name``, by ``authors``."""
         people = {self.people[author] for author in authors if author in self.people}
         room = self.room(name)
         room.publish(entries, people)
@@ -371,8 +371,8 @@ class State:
                 del self._told[request]
                 answer(NotConfirmed(name=name))
 
-    def _of(self, node: str, author: bytes) -> Anybody | None:
-        """The person with this author key, if they are in the chat and connected at ``node``."""
+    def _of(self, node: str, author: int) -> Anybody | None:
+        """The person with this author, if they are in the chat and connected at ``node``."""
         person = self.people.get(author)
         at = person.node if isinstance(person, Elsewhere) else self._node
         return person if at == node else None

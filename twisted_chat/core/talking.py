@@ -25,7 +25,7 @@ class Speaker(Asker):
 
     def __init__(self, chat: Chat, connection: Link, language: str) -> None:
         super().__init__(chat, connection, language)
-        self._correspondent: tuple[bytes, str] | None = None
+        self._correspondent: tuple[int, str] | None = None
         #: The number of requests that wait for an answer, and callbacks postponed until then.
         self._under_way = 0
         self._postponed: list[Callable[[], None]] = []  # a deque takes ten times the memory
@@ -56,7 +56,7 @@ class Speaker(Asker):
             raise NoSuchPerson(name=name)  # a person who holds that nickname now is another one
         self._tell(Tell(person.name, request.text))
 
-    def on_private_message(self, author: bytes, name: str) -> None:
+    def on_private_message(self, author: int, name: str) -> None:
         self._correspondent = author, name
 
     # -- rooms ---------------------------------------------------------------------------------

@@ -25,14 +25,14 @@ def link(
     kind: str,
     nickname: str,
     text: str,
-    author: bytes | None,
+    author: int | bytes | None,
     message_id: str | None,
 ) -> bytes:
     """The hash (BLAKE2b, RFC 7693, 32 bytes) of an entry; ``previous`` is that of the one before.
 
     :param time: microseconds since 1970 UTC.
-    :param author: the author key.
+    :param author: the author; for entries of an earlier version, the author key or None.
     :raises UnicodeEncodeError: a text contains a lone surrogate.
     """
-    content = _encode((room, number, time, kind, nickname, text, author, message_id))
+    content = _encode((room, number, time, kind, nickname, text, author or None, message_id))
     return hashlib.blake2b(previous + content, digest_size=SIZE).digest()

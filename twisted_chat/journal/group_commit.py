@@ -166,6 +166,10 @@ class GroupCommitJournal:
         return self._store.runs.told
 
     @property
+    def secret(self) -> bytes:
+        return self._store.secret
+
+    @property
     def lasts(self) -> bool:
         return not self._store.in_memory
 
@@ -239,7 +243,7 @@ class GroupCommitJournal:
         limit: int,
         reply: SearchReader,
         source: Hashable = None,
-        without: Collection[bytes] = (),
+        without: Collection[int] = (),
         hidden: Collection[str] = (),
     ) -> None:
         deadline = math.inf
@@ -360,7 +364,7 @@ class GroupCommitJournal:
         words: str,
         room: str | None,
         limit: int,
-        without: Collection[bytes],
+        without: Collection[int],
         hidden: Collection[str],
         made_anew: int,
         reader: Reader,
@@ -425,7 +429,7 @@ class GroupCommitJournal:
 
     def _keep(self, kept: Sequence[Keep]) -> None:
         """Write the people who can come back: the last record of each, in one transaction."""
-        last: dict[bytes, KeptPerson | None] = {}
+        last: dict[int, KeptPerson | None] = {}
         for change in kept:
             last.update((person.author, person) for person in change.people)
             last.update(dict.fromkeys(change.forgotten))

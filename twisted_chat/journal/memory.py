@@ -176,7 +176,7 @@ class MemoryJournal:
         limit: int,
         reply: SearchReader,
         source: Hashable = None,
-        without: Collection[bytes] = (),
+        without: Collection[int] = (),
         hidden: Collection[str] = (),
     ) -> None:
         def find(reader: Reader) -> Found:
@@ -189,6 +189,10 @@ class MemoryJournal:
 
     def people(self) -> Sequence[KeptPerson]:
         return self.store.people()
+
+    @property
+    def secret(self) -> bytes:
+        return self.store.secret
 
     @property
     def told(self) -> str:

@@ -30,7 +30,7 @@ from twisted_chat.core.names import NICKNAME_LIMIT, ROOM_LIMIT, nickname, room_n
 from twisted_chat.core.sources import Network
 from twisted_chat.i18n import language as languages
 from twisted_chat.i18n.language import N_
-from twisted_chat.journal.sqlite.store import Durability
+from twisted_chat.journal.sqlite.opening import Durability
 from twisted_chat.net.sockets import SPARE_DESCRIPTORS, descriptor_limit
 from twisted_chat.server.logs import FORMATS
 

@@ -444,7 +444,7 @@ class Conversation:
     def _receipt(self, event: Receipt) -> None:
         if self._typed.receipts:
             name = self.nickname or ""
-            saved = Entry(event.room, event.number, event.time, "say", name, "", None, None, b"")
+            saved = Entry(event.room, event.number, event.time, "say", name, "", 0, None, b"")
             self._display.show(Acknowledged((saved,)))
 
     def _refused(self, event: Refused) -> None:

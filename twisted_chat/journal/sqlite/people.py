@@ -19,13 +19,13 @@ _INSERT = """
 _SELECT = "SELECT author, code, nickname, language, timestamps, rooms, ignored FROM person"
 _encode = msgspec.json.encode
 _Rooms = tuple[tuple[str, int | None], ...]
-_Ignored = tuple[tuple[str, str], ...]
+_Ignored = tuple[tuple[int, str], ...]
 
 
 def write(
-    connection: sqlite3.Connection, people: Iterable[KeptPerson], forgotten: Iterable[bytes]
+    connection: sqlite3.Connection, people: Iterable[KeptPerson], forgotten: Iterable[int]
 ) -> None:
-    """Write ``people``, and remove those with the author keys ``forgotten``.
+    """Write ``people``, and remove those of the authors ``forgotten``.
 
     :raises sqlite3.Error: the caller must roll its transaction back.
     """

@@ -10,7 +10,6 @@ import math
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 from time import sleep
 from typing import Any
 
@@ -26,7 +25,7 @@ PAUSE = 0.0002
 
 _FOUND = "SELECT rowid FROM entry_text WHERE entry_text MATCH ? {} ORDER BY rowid DESC LIMIT ?"
 _NOT_OF = """
-    AND coalesce((SELECT client_id FROM entry WHERE id = entry_text.rowid), x'')
+    AND (SELECT author FROM entry WHERE id = entry_text.rowid)
     NOT IN ({})
 """
 _NOT_IN = """
@@ -34,11 +33,11 @@ _NOT_IN = """
     NOT IN (SELECT id FROM room WHERE name IN (SELECT value FROM json_each(?)))
 """
 _ENTRIES = """
-    SELECT room.name, number, time, kind, nickname, text, client_id, message_id, hash
+    SELECT room.name, number, time, kind, nickname, text, author, message_id, hash
     FROM entry JOIN room ON room.id = entry.room WHERE entry.id IN ({}) ORDER BY entry.id DESC
 """
 _SELECT = """
-    SELECT number, time, kind, nickname, text, client_id, message_id, hash
+    SELECT number, time, kind, nickname, text, author, message_id, hash
     FROM entry WHERE room = (SELECT id FROM room WHERE name = ?)
 """
 
@@ -109,13 +108,13 @@ class Reader:
         words: str,
         room: str | None,
         limit: int,
-        without: Collection[bytes] = (),
+        without: Collection[int] = (),
         hidden: Collection[str] = (),
     ) -> list[Entry]:
         """The latest ``limit`` entries that contain all of ``words``, the latest first.
 
         :param room: the only room to search; None: all rooms but those in ``hidden``.
-        :param without: author keys whose entries are left out.
+        :param without: authors whose entries are left out.
         :raises IndexDamaged: the index cannot be read.
         """
         id = None
@@ -128,7 +127,7 @@ class Reader:
         if wanted is None:
             return []
         conditions = _NOT_OF.format(_marks(without)) if without else ""
-        values: list[str | bytes] = [*without]
+        values: list[str | int] = [*without]
         if hidden:
             conditions += _NOT_IN
             values.append(json.dumps([*hidden]))  # there may be more rooms than SQLite's variables
@@ -146,7 +145,7 @@ class Reader:
         words: str,
         room: str | None,
         limit: int,
-        without: Collection[bytes] = (),
+        without: Collection[int] = (),
         hidden: Collection[str] = (),
     ) -> Found:
         """The result of :meth:`search`, with a snippet of each entry."""
@@ -179,7 +178,3 @@ def _marks(values: Collection[object]) -> str:
 
 def _entries(room: str, rows: Iterable[Any]) -> list[Entry]:
     return [Entry(room, *row) for row in rows]
-
-
-def read_only(path: str) -> str:
-    return Path(path).absolute().as_uri() + "?mode=ro"

@@ -6,21 +6,18 @@ checkpoints could hit SQLite's WAL-reset bug, fixed in 3.51.3.)
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from twisted_chat.core.changes import Draft, Failed, KeptPerson, RoomState, Saved
 from twisted_chat.core.errors import (
     CannotStart,
-    DatabaseForeign,
-    DatabaseNewer,
     DatabaseUnusable,
     IdReused,
 )
@@ -30,30 +27,21 @@ from twisted_chat.journal.runs import TOKEN_SIZE, Runs, superfluous
 from twisted_chat.journal.sqlite import files, people
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.index import IndexDamaged, SearchIndex
-from twisted_chat.journal.sqlite.reader import Reader, read_only
+from twisted_chat.journal.sqlite.opening import BUSY_TIMEOUT, Durability, connect, look, read_only
+from twisted_chat.journal.sqlite.reader import Reader
 from twisted_chat.journal.sqlite.upgrade import (
-    APPLICATION_ID,
-    INCREMENTAL,
+    SECRET_SIZE,
     backup_of,
     schema_scripts,
-    upgrade,
 )
 
-Durability = Literal["full", "normal"]
 MEMORY = ":memory:"
-
-#: Pages of the write-ahead log (16 MB) after which it is written back into the database. SQLite's
-#: default, 1000, costs a quarter of the throughput under load.
-CHECKPOINT = 4000
 
 #: The most rooms whose last number and hash are kept in memory.
 HEADS_KEPT = 10_000
 
-#: Seconds that one attempt waits while another process holds the database locked.
-BUSY_TIMEOUT = 1.0
-
 _INSERT = """
-    INSERT INTO entry (room, number, time, kind, nickname, text, client_id, message_id, hash)
+    INSERT INTO entry (room, number, time, kind, nickname, text, author, message_id, hash)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 #: Statements to insert several rows, each after its number of rows; the largest first.
@@ -61,9 +49,9 @@ _INSERTS = tuple(
     (size, _INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?, ?)" * (size - 1)) for size in (1000, 100, 10, 1)
 )
 _SELECT_MESSAGE = """
-    SELECT room.name, number, time, kind, nickname, text, client_id, message_id, hash
+    SELECT room.name, number, time, kind, nickname, text, author, message_id, hash
     FROM entry JOIN room ON room.id = entry.room
-    WHERE client_id = ? AND message_id = ? AND message_id IS NOT NULL
+    WHERE author = ? AND message_id = ? AND message_id IS NOT NULL
 """
 
 #: A room's record, with the nickname that set its topic as long as that entry is kept.
@@ -74,8 +62,8 @@ _ROOM = """
     FROM room
 """
 
-#: The author key and the message id, by which a message that is sent again is recognised.
-MessageKey = tuple[bytes | None, str | None]
+#: The author and the message id, by which a message that is sent again is recognised.
+MessageKey = tuple[int, str | None]
 
 _log = logging.getLogger(__name__)
 
@@ -114,14 +102,15 @@ class Store:
         opened = ExitStack()
         try:
             if not self.in_memory:
-                _look(path)
+                look(path)
                 self._lock = files.Lock(path)
                 self._make_private()
-            self._connection = opened.enter_context(closing(_connect(path, durability)))
+            self._connection = opened.enter_context(closing(connect(path, durability)))
             self._heads: dict[str, _Head] = {}  # by room, the last used one last
             self.search_index = SearchIndex(self._connection, self._transaction)
             self._prepare_index()
             self.begin_run()
+            self.secret = self._read_secret()
             if not self.in_memory:
                 self._place = files.Place(self._real_path)
                 # It keeps SQLite from removing files that have taken the place of ours: see close.
@@ -165,6 +154,12 @@ class Store:
         self._unwritten_run: _Run | None = _Run(run, superfluous([*rows, run]))
         with suppress(sqlite3.OperationalError):
             self._write((), None)
+
+    def _read_secret(self) -> bytes:
+        (secret,) = self._connection.execute("SELECT secret FROM log").fetchone()
+        if not isinstance(secret, bytes) or len(secret) != SECRET_SIZE:
+            raise sqlite3.DatabaseError("the secret of the log is damaged")
+        return secret
 
     def _write_run(self, run: _Run) -> None:
         self._connection.execute("INSERT INTO run (token, entry) VALUES (?, ?)", run.row)
@@ -273,8 +268,8 @@ class Store:
         """
         return people.read(self._connection)
 
-    def keep(self, kept: Iterable[KeptPerson], forgotten: Iterable[bytes]) -> None:
-        """Write the people ``kept``, and remove those with the author keys ``forgotten``.
+    def keep(self, kept: Iterable[KeptPerson], forgotten: Iterable[int]) -> None:
+        """Write the people ``kept``, and remove those of the authors ``forgotten``.
 
         :raises sqlite3.Error: nothing was changed.
         """
@@ -538,7 +533,8 @@ def _next_entry(head: _Head, draft: Draft) -> Entry:
     number = head.number = head.number + 1
     room, time, kind, nickname = draft.room, draft.time, draft.kind, draft.nickname
     text, author, message_id = draft.text, draft.author, draft.message_id
-    hash = head.hash = link(head.hash, room, number, time, kind, nickname, text, author, message_id)
+    content = (room, number, time, kind, nickname, text, author, message_id)
+    hash = head.hash = link(head.hash, *content)
     if kind == "topic":
         head.topic = text
     return Entry(room, number, time, kind, nickname, text, author, message_id, hash)
@@ -549,50 +545,3 @@ def _again(draft: Draft, entry: Entry) -> Saved | Failed:
     if (entry.room, entry.kind, entry.text) == (draft.room, draft.kind, draft.text):
         return Saved(draft, entry, fresh=False)
     return Failed(draft, IdReused(id=draft.message_id))
-
-
-def _connect(path: str, durability: Durability) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT
-    )
-    try:
-        _check_ours(connection, path)
-        if not connection.execute("PRAGMA user_version").fetchone()[0]:
-            connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {durability}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-        upgrade(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _look(path: str) -> None:
-    """Check the database without writing: if it is refused, all its files are left as they are."""
-    if not os.path.exists(path):
-        return
-    if not os.path.isfile(path):
-        reason = os.strerror(errno.EISDIR) if os.path.isdir(path) else "it is not a regular file"
-        raise DatabaseUnusable(path=path, reason=reason)
-    uri = read_only(path)
-    if not os.path.exists(f"{os.path.realpath(path)}-wal"):
-        uri += "&immutable=1"  # otherwise SQLite would create one, and leave it
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)
-    try:
-        _check_ours(connection, path)
-    except sqlite3.OperationalError:
-        pass  # it must be recovered first, which needs a connection that writes
-    finally:
-        connection.close()
-
-
-def _check_ours(connection: sqlite3.Connection, path: str) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application != APPLICATION_ID and (application or tables):
-        raise DatabaseForeign(path=path)
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(schema_scripts()):
-        raise DatabaseNewer(path=path)

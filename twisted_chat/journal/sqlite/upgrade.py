@@ -6,6 +6,7 @@ make. Each version is one transaction. An older database is backed up first.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
@@ -15,7 +16,7 @@ from functools import partial
 from importlib import resources
 from typing import Any
 
-from twisted_chat.core.author import author_key
+from twisted_chat.core.author import NOBODY, author_key, guest_number
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import BackupFailed
 from twisted_chat.journal.chain import link
@@ -27,6 +28,9 @@ APPLICATION_ID = 0x43686174
 
 #: ``PRAGMA auto_vacuum``: free space can be given back to the file system in steps.
 INCREMENTAL = 2
+
+#: Bytes of the log's secret: see :func:`.guest_number`.
+SECRET_SIZE = 32
 
 #: Entries that are rewritten in one step.
 STEP = 1000
@@ -165,5 +169,45 @@ def _fits(previous: bytes, content: tuple[Any, ...], hash: bytes) -> bool:
         return False
 
 
+def _number_authors(connection: sqlite3.Connection) -> None:
+    """Replace author keys by numbers; the keys go where the salts are, as old hashes cover them."""
+    secret = os.urandom(SECRET_SIZE)
+    connection.execute("UPDATE log SET secret = ?", (secret,))
+    connection.create_function("author_number", 1, partial(_author_number, secret=secret))
+    last = 0
+    while True:
+        (end,) = connection.execute(
+            "SELECT max(id) FROM (SELECT id FROM entry WHERE id > ? ORDER BY id LIMIT ?)",
+            (last, STEP),
+        ).fetchone()
+        if end is None:
+            break
+        connection.execute(
+            "UPDATE entry SET salt = author, author = author_number(author)"
+            " WHERE id > ? AND id <= ?",
+            (last, end),
+        )
+        last = end
+    rows = connection.execute("SELECT * FROM former_person").fetchall()
+    for author, *others, ignored in rows:
+        with suppress(ValueError, TypeError):  # a damaged row is left out
+            people = [
+                [_author_number(bytes.fromhex(key), secret), name]
+                for key, name in json.loads(ignored)
+            ]
+            connection.execute(
+                "INSERT INTO person VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (_author_number(author, secret), *others, json.dumps(people)),
+            )
+    connection.execute("DROP TABLE former_person")
+
+
+def _author_number(key: object, secret: bytes) -> int:
+    return guest_number(key, secret) if isinstance(key, bytes) else NOBODY
+
+
 #: The steps in Python, by the number of the schema's file after which they run, in its transaction.
-_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {3: _hide_client_ids}
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
+    3: _hide_client_ids,
+    8: _number_authors,
+}
