@@ -20,8 +20,7 @@ from tests.support.writer import Setup, draft
 from twisted_chat.client import ChatClient, MemoryState
 from twisted_chat.core.author import author_key
 from twisted_chat.core.events import Style
-from twisted_chat.core.permissions import Permissions
-from twisted_chat.core.room import Member
+from twisted_chat.core.permissions import Permissions, Viewer
 from twisted_chat.dialects import jsonl
 from twisted_chat.journal.sqlite.store import MEMORY
 from twisted_chat.terminal.completion import complete
@@ -86,9 +85,10 @@ class HiddenFromAna(Permissions):
     """The rooms do not exist for Ana, whose author this is."""
 
     def __init__(self, ana: int) -> None:
+        super().__init__()
         self.author = ana
 
-    def hidden_from(self, person: Member) -> Set[str]:
+    def hidden_from(self, person: Viewer) -> Set[str]:
         is_ana = person.name == "Ana" or person.author == self.author
         return {ROOM, EMPTY} if is_ana else set()
 
@@ -153,12 +153,12 @@ def test_a_program_finds_nothing_of_a_hidden_room(request_: dict[str, Any]) -> N
 def test_who_may_not_see_a_room_cannot_go_there(name: str, folded: str) -> None:
     world = house(with_room=True)
     (ana,) = world.enter("Ana")
-    sentence = f"[SERVER]: There is no room #{folded}. /rooms lists the rooms."
+    sentence = f"[SERVER]: You cannot join #{folded}."
     assert ana.types(f"/join {name}") == [sentence]
     assert ana.session.cursors.keys() == {"lobby"}
     ana = program(world, nickname="Other", client=CLIENT)
     answer = json.loads(answers(ana, type="join", room=name))
-    assert (answer["code"], answer["text"]) == ("no-such-room", sentence.removeprefix("[SERVER]: "))
+    assert (answer["code"], answer["text"]) == ("cannot-join", sentence.removeprefix("[SERVER]: "))
 
 
 def test_who_resumes_a_room_that_is_hidden_by_now_comes_back_without_it() -> None:
@@ -209,7 +209,8 @@ def test_a_rule_that_changes_hides_the_room_that_one_is_in() -> None:
     world.chat.reading.permissions = HiddenFromAna(
         world.chat.guest(author_key(bytes.fromhex(CLIENT)))
     )
-    for question in ("/who", "/history", "/topic", "/join straße"):
+    assert ana.types("/join straße") == [f"[SERVER]: You cannot join #{ROOM}."]
+    for question in ("/who", "/history", "/topic"):
         assert ana.types(question) == [
             f"[SERVER]: There is no room #{ROOM}. /rooms lists the rooms."
         ]

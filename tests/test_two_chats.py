@@ -17,6 +17,7 @@ from twisted_chat.core.changes import Change, Draft, Enter, announcement
 from twisted_chat.core.events import Acknowledged, Entry, Replaced, Told
 from twisted_chat.core.names import nickname
 from twisted_chat.core.requests import ChooseName, Hello, Join, Quit, Say
+from twisted_chat.core.room_changes import Invite, SetRole, SetRoom
 from twisted_chat.core.sources import Sources
 
 CLIENT = "0f" * 16
@@ -264,6 +265,9 @@ def test_every_change_is_made_of_names_numbers_and_texts() -> None:
         changes.Removed("lobby", 3),
         changes.Keep((kept,), (2,)),
         changes.NodeGone("a"),
+        SetRoom(1, "Ana", "den", 7, join="invited", keep=None),
+        SetRole(1, "Ana", "den", 2, "Bia", "moderator", 7),
+        Invite(1, "Ana", "den", -2, "Caio", 7),
     ]
     assert {type(change) for change in examples} == set(get_args(Change))
     for change in examples:

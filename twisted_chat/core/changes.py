@@ -27,6 +27,7 @@ from twisted_chat.core.characters import find_unsafe
 from twisted_chat.core.errors import ControlCharacter, Refusal
 from twisted_chat.core.events import Entry, Kind
 from twisted_chat.core.names import Nickname, room_name
+from twisted_chat.core.room_changes import RoomChange
 
 
 class Draft(msgspec.Struct, gc=False):
@@ -51,7 +52,8 @@ class Enter(msgspec.Struct, frozen=True, tag=True):
 
     It is refused if somebody else has the nickname. A person who is in the chat already, at any
     node, moves to the submitting node and keeps their present nickname. ``source`` is the key of a
-    :class:`twisted_chat.core.sources.Source`.
+    :class:`twisted_chat.core.sources.Source`. A person who has an account owns those of the rooms
+    ``founds`` that do not exist yet.
     """
 
     person: int
@@ -59,6 +61,7 @@ class Enter(msgspec.Struct, frozen=True, tag=True):
     source: str | None
     rooms: tuple[str, ...]
     request: int
+    founds: tuple[str, ...] = ()
 
 
 class Rename(msgspec.Struct, frozen=True, tag=True):
@@ -71,11 +74,16 @@ class Rename(msgspec.Struct, frozen=True, tag=True):
 
 
 class JoinRooms(msgspec.Struct, frozen=True, tag=True):
-    """``person`` joins ``rooms``."""
+    """``person`` joins ``rooms``; ``founds`` is as in :class:`Enter`.
+
+    ``key`` is the encoded hash of the room's password, if the person gave the right one.
+    """
 
     person: int
     rooms: tuple[str, ...]
     request: int
+    founds: tuple[str, ...] = ()
+    key: str = ""
 
 
 class LeaveRoom(msgspec.Struct, frozen=True, tag=True):
@@ -195,6 +203,7 @@ Applied = (
     | Removed
     | Keep
     | NodeGone
+    | RoomChange
 )
 Change = Draft | Applied
 

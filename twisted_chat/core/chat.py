@@ -9,7 +9,7 @@ It must not know bytes, dialects or the reactor. Everything here runs on one thr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 from twisted_chat.core.arrivals import Arrivals, Settings
@@ -37,12 +37,12 @@ from twisted_chat.core.errors import (
     NoSuchPerson,
     NotReading,
     Refusal,
-    TooManyRooms,
     TopicTooLong,
 )
 from twisted_chat.core.events import Entry, Kind, Renamed
 from twisted_chat.core.identities import Identities
 from twisted_chat.core.ignoring import IgnoredPeople
+from twisted_chat.core.joining import Joining
 from twisted_chat.core.journal import Journal
 from twisted_chat.core.kept import Keeper
 from twisted_chat.core.limits import DEFAULTS, Limits
@@ -111,7 +111,10 @@ class Chat:
             self.keeper,
         )
         #: Lists, history and search.
-        self.reading = Reading(journal, self._rooms, self._state.room_names, lambda: self.limits)
+        names, rules = self._state.room_names, self._state.rules
+        self.reading = Reading(journal, self._rooms, names, lambda: self.limits, rules)
+        #: Which rooms a person is let into.
+        self.joining = Joining(self.reading, self._rooms, lambda: self.limits, self.default_room)
         self._requests = count(1)
         #: For each room that does not exist yet, the number of entering people who create it.
         self._being_made: Counter[str] = Counter()
@@ -129,6 +132,7 @@ class Chat:
                 return
             self._state.open(result)
             self.default_room = self.reading.room_called(self.default_room)
+            self.joining.default_room = self.default_room
             self.keeper.start()
             opened(None)
 
@@ -187,16 +191,14 @@ class Chat:
         resumed: bool = False,
     ) -> None:
         """Let ``person`` into the chat under the nickname ``name``, and into those rooms of
-        ``positions`` that they may see. The first one becomes the current room.
+        ``positions`` that they may join. The first one becomes the current room.
 
         :raises Refusal: the nickname or the name of a new room is too long, or the rooms or the
             new rooms are too many. ``answer`` gets the refusal if the nickname is taken.
         """
         self._check_length(name.text, self.limits.nickname)
-        positions = self.reading.visible(person, positions)
-        self._check_rooms(len(positions))
+        positions, new = self.joining.enter(person, positions)
         source = person.source
-        new = self._check_new_rooms(person, positions)
         self.identities.forget_old()  # ``name`` may be kept for one of them
 
         def entered(refusal: Refusal | None) -> None:
@@ -210,7 +212,8 @@ class Chat:
         counted = source.count_new_rooms(new)
         self._being_made.update(new)
         request = self._expect(Waiting(entered, person, positions, id, resumed))
-        self._submit(Enter(person.author, name, source.key, tuple(positions), request))
+        rooms, founds = tuple(positions), self.joining.founded(person, positions)
+        self._submit(Enter(person.author, name, source.key, rooms, request, founds))
 
     def come_back(
         self, person: Person, positions: Positions, answer: Answer, id: str | None = None
@@ -221,9 +224,8 @@ class Chat:
 
         :raises Refusal: the rooms or the new rooms are too many, or a new room's name is too long.
         """
-        positions = self.reading.visible(person, positions)
-        self._check_rooms(len({*person.cursors, *positions}), len(person.cursors))
-        person.source.count_new_rooms(self._check_new_rooms(person, positions))
+        positions, new = self.joining.enter(person, positions)
+        person.source.count_new_rooms(new)
         current = person.current
         known = {}
         for name, cursor in person.cursors.items():
@@ -239,21 +241,20 @@ class Chat:
             self._arrivals.start(person, cursor, at, id)
         if others:
             request = self._expect(Waiting(answer, person, others, id))
-            self._submit(JoinRooms(person.author, tuple(others), request))
+            founds = self.joining.founded(person, others)
+            self._submit(JoinRooms(person.author, tuple(others), request, founds))
         return bool(others)
 
     def join(self, person: Person, room: str, answer: Answer, id: str | None = None) -> None:
         """Let ``person`` into ``room``, which becomes their current room.
 
-        :raises Refusal: ``room`` is not a valid name or is hidden from ``person``, or they are in
+        :raises Refusal: ``room`` is not a valid name or is closed to ``person``, or they are in
             too many rooms or have created too many.
         """
-        name = self.reading.seen(person, room)
-        if name not in person.cursors:
-            self._check_rooms(len(person.cursors) + 1)
-            person.source.count_new_rooms(self._check_new_rooms(person, (name,)))
+        name = self.joining.join(person, room)
         request = self._expect(Waiting(answer, person, {name: None}, id, goes_there=True))
-        self._submit(JoinRooms(person.author, (name,), request))
+        founds = self.joining.founded(person, (name,))
+        self._submit(JoinRooms(person.author, (name,), request, founds))
 
     def leave_room(self, person: Person, room: Room, answer: Answer, id: str | None = None) -> None:
         """Take ``person`` out of ``room``. If it was their current room, the room that they joined
@@ -474,19 +475,6 @@ class Chat:
         if len(name) > limit:
             raise NameTooLong(limit=limit)
 
-    def _check_new_rooms(self, person: Person, names: Iterable[str]) -> list[str]:
-        """The names of rooms that do not exist yet, if ``person`` may create them."""
-        new = [name for name in names if name not in self._rooms and name != self.default_room]
-        for name in new:
-            self._check_length(name, self.limits.room)
-        person.source.check_new_rooms(new)
-        return new
-
     def _check_text(self, text: str) -> None:
         if not self.limits.fits(text):
             raise LineTooLong(limit=self.limits.text)
-
-    def _check_rooms(self, count: int, before: int = 0) -> None:
-        """A person who is in ``before`` rooms since the limit was higher may stay in them."""
-        if count > max(self.limits.rooms, before):
-            raise TooManyRooms(limit=self.limits.rooms)

@@ -229,7 +229,9 @@ class RoomNames:
         self._others: dict[str, list[str]] = {}
 
     def add(self, name: str) -> None:
-        """Add the new room ``name``."""
+        """Add the room ``name``, if it is new."""
+        if name in self._names:
+            return
         self._names.add(name)
         key = room_key(name)
         holder = self._by_key.setdefault(key, name)

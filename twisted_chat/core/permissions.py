@@ -1,26 +1,84 @@
-"""Which rooms a person may see: one rule for every request that lists or reads.
+"""Which rooms a person may see and join: one rule for every request that lists, reads or joins.
 
 A room that a person may not see does not exist for that person: it is in no list, count, page of
 history or search result, its people are not listed, and a refusal contains its name only as the
-person typed it. This module does not decide who may speak or moderate.
+person typed it. A room that they are in always exists. A hidden room that they may join is joined
+by its name, and by nothing else. This module does not decide who may speak or moderate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Mapping, Set
+from typing import Protocol
 
-from twisted_chat.core.room import Member
+from twisted_chat.core.room_rules import AllRules
 
-_NONE: frozenset[str] = frozenset()
+
+class Viewer(Protocol):
+    """The part of a person that this module uses."""
+
+    @property
+    def name(self) -> str:
+        """The nickname, in the form that is shown."""
+
+    @property
+    def author(self) -> int:
+        """The author number."""
+
+    @property
+    def cursors(self) -> Mapping[str, object]:
+        """The rooms that the person is in, by name."""
 
 
 class Permissions:
-    """Everybody may see every room."""
+    """The rules of the rooms, for one person at a time.
 
-    def hidden_from(self, person: Member) -> Set[str]:
+    An embedding application can use a subclass whose :meth:`hidden_from` hides more rooms.
+    """
+
+    def __init__(self, rules: AllRules | None = None) -> None:
+        self._rules = AllRules() if rules is None else rules
+
+    def hidden_from(self, person: Viewer) -> Set[str]:
         """The names of the rooms that do not exist for ``person``."""
-        return _NONE
+        return HiddenRooms(self._rules, person)
 
-    def may_see(self, person: Member, room: str) -> bool:
+    def may_see(self, person: Viewer, room: str) -> bool:
         """Whether the room of this name, if there is one, exists for ``person``."""
         return room not in self.hidden_from(person)
+
+    def may_join(self, person: Viewer, room: str, key: str = "") -> bool:
+        """Whether ``person`` may join the room of this name, or create it.
+
+        ``key`` is the encoded hash of the password that they gave, if it was the right one.
+        """
+        if room in person.cursors:
+            return self.may_see(person, room)
+        if not self._rules.may_join(person.author, room, key):
+            return False
+        # A room that an application hides is closed; one that its rules hide is not.
+        return self.may_see(person, room) or not self._rules.may_see(person.author, room)
+
+
+class HiddenRooms(Set[str]):
+    """The names of the rooms that do not exist for a person; none is copied."""
+
+    __slots__ = ("_inside", "_person", "_rules")
+
+    def __init__(self, rules: AllRules, person: Viewer) -> None:
+        self._rules = rules
+        self._person = person.author
+        self._inside = person.cursors
+
+    def __contains__(self, room: object) -> bool:
+        return (
+            isinstance(room, str)
+            and room not in self._inside
+            and not self._rules.may_see(self._person, room)
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return (room for room in self._rules.hidden_from(self._person) if room not in self._inside)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -25,6 +25,7 @@ from twisted_chat.core.names import RoomNames, room_name
 from twisted_chat.core.people import Person, Positions
 from twisted_chat.core.permissions import Permissions
 from twisted_chat.core.room import Room
+from twisted_chat.core.room_rules import AllRules
 from twisted_chat.core.rooms import Rooms
 
 #: Entries per further read, and reads, at most, for a page of history without ignored people.
@@ -39,17 +40,23 @@ class Reading:
     :param rooms: the existing rooms.
     :param names: finds them by any spelling of their names.
     :param limits: returns the limits at the moment.
+    :param rules: the rules of the rooms.
     """
 
     def __init__(
-        self, journal: Journal, rooms: Rooms, names: RoomNames, limits: Callable[[], Limits]
+        self,
+        journal: Journal,
+        rooms: Rooms,
+        names: RoomNames,
+        limits: Callable[[], Limits],
+        rules: AllRules,
     ) -> None:
         self._journal = journal
         self._rooms = rooms
         self._names = names
         self._limits = limits
         #: An embedding application can replace them at any time.
-        self.permissions = Permissions()
+        self.permissions = Permissions(rules)
 
     def room_called(self, text: str, person: Person | None = None) -> str:
         """The name of the room that ``text`` means.
@@ -71,10 +78,19 @@ class Reading:
         name = self.room_called(text)
         return name if name in self._rooms else None
 
-    def visible(self, person: Person, positions: Positions) -> Positions:
-        """The ``positions`` in rooms that ``person`` may see."""
-        hidden = self.permissions.hidden_from(person)
-        return {room: at for room, at in positions.items() if room not in hidden}
+    def joinable(self, person: Person, positions: Positions) -> Positions:
+        """The ``positions`` in rooms that ``person`` may join."""
+        may_join = self.permissions.may_join
+        return {room: at for room, at in positions.items() if may_join(person, room)}
+
+    def room_to_join(self, person: Person, text: str, key: str = "") -> str | None:
+        """The name of the room that ``text`` means, or that it would create; None if it is closed
+        to ``person``. ``key`` is the encoded hash of its password, if they know that.
+
+        :raises Refusal: ``text`` is not a valid name.
+        """
+        name = self._names.find(text)
+        return name if self.permissions.may_join(person, name, key) else None
 
     def seen(self, person: Person, text: str) -> str:
         """As :meth:`room_called`, but refused if ``person`` may not see the room.
@@ -231,7 +247,8 @@ class Reading:
             entries = _page_of(result.entries, latest=False)
             reply(SearchShown(words, entries, result.snippets[: len(entries)]))
 
-        self._journal.search(words, name, limit, found, source, without, hidden)
+        # Another thread reads them.
+        self._journal.search(words, name, limit, found, source, without, frozenset(hidden))
 
     def common(
         self, positions: Mapping[str, int], told: str, reply: Callable[[Mapping[str, int]], None]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from msgspec import structs
 
@@ -45,6 +45,10 @@ from twisted_chat.core.presence import Move
 from twisted_chat.core.private_messages import PrivateMessages
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.room import Cursor, Room
+from twisted_chat.core.room_changes import RoomChange
+from twisted_chat.core.room_errors import CannotJoin
+from twisted_chat.core.room_rules import AllRules
+from twisted_chat.core.room_state import carry_out, let_in
 from twisted_chat.core.rooms import Rooms
 
 
@@ -95,6 +99,7 @@ class State:
         self._registry = registry
         self.rooms = rooms
         self.room_names = RoomNames()
+        self.rules = AllRules()
         #: The people whom at least one person ignores.
         self.ignored = IgnoredPeople()
         #: The people in the chat, by author.
@@ -167,8 +172,7 @@ class State:
             positions = self._replace(old, person)
         self.people[change.person] = person
         new = []
-        for name in change.rooms:
-            called = self._called(name)
+        for name, called in self._let_in(change, person):
             position = None if waiting is None else waiting.positions.get(name)
             if position is not None:
                 positions[called] = position
@@ -232,8 +236,8 @@ class State:
         person = self._of(node, change.person)
         if person is None:
             return
-        for name in change.rooms:
-            called = self._called(name)
+        joined = self._let_in(change, person)
+        for name, called in joined:
             cursor = person.cursors.get(called)
             is_new = cursor is None
             if cursor is None:
@@ -248,6 +252,12 @@ class State:
                     self._arrivals.start(person, cursor, waiting.positions.get(name), waiting.id)
                 else:
                     self._arrivals.moved(person, cursor, waiting.id)
+        if len(joined) < len(change.rooms):
+            raise CannotJoin(room=change.rooms[-1])
+
+    def _let_in(self, change: Enter | JoinRooms, person: Anybody) -> list[tuple[str, str]]:
+        """The rooms that ``person`` may join, each as it is called in ``change`` and here."""
+        return let_in(change, self._called, self.rules, self.rooms, person.cursors)
 
     def _apply_leave_room(self, change: LeaveRoom, submission: _Submission) -> None:
         waiting = submission.waiting
@@ -281,6 +291,8 @@ class State:
             self._registry.keep(person, change.person, change.source)
             if not isinstance(person, Elsewhere):
                 self._departed[change.person] = person
+        else:
+            self.rules.gone(change.person)
         self._take_out(person)
 
     def _take_out(self, person: Anybody) -> None:
@@ -303,13 +315,13 @@ class State:
     def _apply_forget(self, change: Forget, submission: _Submission) -> None:
         self._departed.pop(change.person, None)
         self._registry.drop(change.person)
+        if change.person not in self.people:
+            self.rules.gone(change.person)
 
     def _apply_tell_person(self, change: TellPerson, submission: _Submission) -> None:
         waiting = submission.waiting
-        person, recipient = (
-            self._of(submission.node, change.person),
-            self.people.get(change.recipient),
-        )
+        person = self._of(submission.node, change.person)
+        recipient = self.people.get(change.recipient)
         if recipient is None:
             raise NoSuchPerson(name=change.name)
         if person is None:
@@ -355,8 +367,12 @@ class State:
         """Do nothing: a barrier matters only by its place in the order."""
 
     def _apply_removed(self, change: Removed, submission: _Submission) -> None:
-        if not self.rooms.removed(change.room, change.last):
+        if not self.rooms.removed(change.room, change.last) and self.rules.forget(change.room):
             self.room_names.remove(change.room)
+
+    def _apply_rules(self, change: RoomChange, submission: _Submission) -> None:
+        carry_out(change, self.rules)
+        self.room_names.add(change.room)
 
     def _apply_keep(self, change: Keep, submission: _Submission) -> None:
         if submission.node != self._node:
@@ -366,6 +382,7 @@ class State:
         for person in tuple(self.people.values()):
             if isinstance(person, Elsewhere) and person.node == change.node:
                 self._take_out(person)
+                self.rules.gone(person.author)
         for request, (recipient, answer, name) in tuple(self._told.items()):
             if recipient == change.node:
                 del self._told[request]
@@ -439,7 +456,7 @@ class State:
 
     def _tidy(self, room: Room) -> None:
         """If nobody is in ``room``, keep only its record, or forget it if no entry is kept."""
-        if not self.rooms.rest(room):
+        if not self.rooms.rest(room) and self.rules.forget(room.name):
             self.room_names.remove(room.name)
 
 
@@ -478,5 +495,6 @@ _APPLY: dict[type, Callable[..., None]] = {
     NodeGone: State._apply_node_gone,
     Removed: State._apply_removed,
     Rename: State._apply_rename,
+    **dict.fromkeys(get_args(RoomChange), State._apply_rules),
     TellPerson: State._apply_tell_person,
 }
