@@ -335,10 +335,10 @@ def test_what_is_younger_than_the_days_to_keep_stays() -> None:
     world = World(keep_days=10 / 86_400)
     (bia,) = world.enter("Bia")
     bia.types(*(str(n) for n in range(30)))  # one a second
-    kept = [entry.time for entry in world.journal.store.reader().after("lobby", 0, 100, 100)]
+    kept = [entry.time for entry in world.journal.log.store.reader().after("lobby", 0, 100, 100)]
     world.chat.remove_old()
     world.journal.run()
-    times = [entry.time for entry in world.journal.store.reader().after("lobby", 0, 100, 100)]
+    times = [entry.time for entry in world.journal.log.store.reader().after("lobby", 0, 100, 100)]
     assert times == [time for time in kept if time >= kept[-1] - 9 * 1_000_000]
 
 
@@ -350,7 +350,7 @@ def test_entries_that_are_removed_while_they_are_read_are_told() -> None:
     ana = Visitor(world, program=True)
     ana.session.handle(Hello("Ana", ANA, None, {"lobby": 2}))
     world.journal.step()
-    world.journal.store.remove_before("lobby", NOON + 25 * 1_000_000, 1_000)  # not told yet
+    world.journal.log.store.remove_before("lobby", NOON + 25 * 1_000_000, 1_000)  # not told yet
     world.journal.run()
     (removed,) = of(ana, EntriesRemoved)
     assert numbers(ana) == list(range(removed.first, TAIL + 50 + 1))
@@ -366,7 +366,7 @@ def test_entries_that_are_all_removed_while_they_are_read_are_told() -> None:
     world.journal.step()
     bia.session.handle(Say("last"))
     world.journal.step()
-    world.journal.store.remove_before("lobby", NOON + 10**12, 10_000)
+    world.journal.log.store.remove_before("lobby", NOON + 10**12, 10_000)
     world.journal.run()
     assert [e.first for e in of(ana, EntriesRemoved)] == [2 * TAIL + 1]
     assert numbers(ana) == [2 * TAIL + 1]

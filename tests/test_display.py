@@ -155,5 +155,5 @@ def test_everything_that_people_are_shown_is_so() -> None:
         assert "\u00a0" not in line
         assert "\t" not in line
     assert sum("hello (SERVER): x    y" in line for line in told) >= 10
-    log = world.journal.store.reader().after("lobby", 0, 9, 9)
+    log = world.journal.log.store.reader().after("lobby", 0, 9, 9)
     assert {entry.text for entry in log} == {text}

@@ -117,5 +117,5 @@ def test_a_room_without_anybody_goes_from_memory() -> None:
     assert "cinema" not in world.chat._rooms
     bia.types("/join cinema", "three")
     assert world.chat.reading.room(bia.session, "cinema").last == 3
-    entries = log_of(world.journal.store, "cinema")
+    entries = log_of(world.journal.log.store, "cinema")
     assert [(entry.number, entry.text) for entry in entries] == [(3, "three")]

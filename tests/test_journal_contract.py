@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from msgspec import structs
 
 from tests.support.writer import Setup, draft
+from twisted_chat.core.accounts import Account
 from twisted_chat.core.changes import (
     Announce,
     Barrier,
@@ -29,6 +31,8 @@ from twisted_chat.core.changes import (
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found, Journal
+from twisted_chat.core.names import nickname
+from twisted_chat.core.records import Forgotten, Record
 from twisted_chat.journal.memory import MemoryJournal, MemoryLog
 
 ANA = KeptPerson(-1, b"c" * 32, "Ana", "en", False, (("lobby", 1),))
@@ -210,6 +214,46 @@ def test_its_secret_is_its_own_and_stays(log: Log) -> None:
     assert again.journal.secret == secret
     stop(again)
     assert Memory().journal.secret != secret
+
+
+def stored(log: Log, *records: Record | Forgotten) -> list[Refusal | None]:
+    done: list[Refusal | None] = []
+    log.journal.store(records, done.append)
+    assert done == []  # it comes later
+    log.run_until(lambda: bool(done))
+    return done
+
+
+def test_records_are_stored_replaced_and_forgotten(log: Log) -> None:
+    assert list(log.journal.records()) == []
+    one, two = (Account(number, nickname(name)) for number, name in ((1, "Ana"), (10, "Bia")))
+    assert stored(log, one, two) == [None]
+    assert stored(log, structs.replace(one, status="closed"), Forgotten("account", "7")) == [None]
+    stop(log)
+    again = log.again()
+    assert list(again.journal.records()) == [structs.replace(one, status="closed"), two]
+    assert stored(again, Forgotten("account", "1")) == [None]
+    stop(again)
+    last = again.again()
+    assert list(last.journal.records()) == [two]
+    stop(last)
+
+
+def test_records_of_the_last_group_are_stored(log: Log) -> None:
+    """The change that made them is applied after the log was told to stop."""
+    log.journal.submit((Barrier(1),))
+    stopped: list[bool] = []
+    done: list[Refusal | None] = []
+    log.journal.stop(lambda: stopped.append(True))
+    log.run_until(lambda: bool(log.outcomes) or bool(stopped))
+    log.journal.store((Account(1, nickname("Ana")),), done.append)
+    log.run_until(lambda: bool(stopped) and bool(done))
+    again = log.again()
+    if done == [None]:
+        assert [record.number for record in again.journal.records()] == [1]
+    else:
+        assert list(again.journal.records()) == []
+    stop(again)
 
 
 def test_what_is_kept_while_the_last_group_is_applied_is_written(log: Log) -> None:

@@ -21,7 +21,7 @@ from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 def killed(world: World) -> World:
     """Another server over the same log, of which the first knows nothing."""
-    return World(store=world.journal.store)
+    return World(store=world.journal.log.store)
 
 
 def stopped(world: World) -> World:

@@ -130,7 +130,7 @@ def test_a_program_that_saw_more_than_there_is_sees_all_that_is_new() -> None:
     world = World()
     (bia,) = world.enter("Bia")
     bia.types("one", "two")
-    old = world.journal.store.copy()
+    old = world.journal.log.store.copy()
     ana = program(world, "Ana", ANA, lobby=0)
     bia.types("three", "four")
     assert numbers(ana) == [1, 2, 3, 4]

@@ -421,7 +421,7 @@ def test_when_the_server_stops_all_that_was_received_is_said_whatever_the_rate()
     assert done.called
     house.world.chat.stop(lambda: None)
     assert said(bia) == [str(number) for number in range(100)]
-    store = house.world.journal.store
+    store = house.world.journal.log.store
     assert [entry.text for entry in store.reader().before("x", 10, 5)] == ["in x"]
     assert "not sent" not in ana.read().decode()
 

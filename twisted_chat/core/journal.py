@@ -15,6 +15,7 @@ import msgspec
 from twisted_chat.core.changes import Change, Group, KeptPerson, Outcome, RoomState
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry
+from twisted_chat.core.records import Forgotten, Record
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -140,6 +141,23 @@ class Journal(Protocol):
     def people(self) -> Sequence[KeptPerson]:
         """The records of people that were in the log when it was opened; empty if they cannot be
         read. Call this once the log is open.
+        """
+
+    def store(
+        self, records: Sequence[Record | Forgotten], done: Callable[[Refusal | None], None]
+    ) -> None:
+        """Write or delete ``records`` in this node's log, all or none of them.
+
+        They are written before any change that is submitted at this node later. Records that are
+        stored while the last groups are applied, after :meth:`stop`, are still written.
+
+        :param done: called later with None, when they are on disk; or with the refusal if they
+            could not be written, and then the caller tries again.
+        """
+
+    def records(self) -> Sequence[Record]:
+        """The records that were in the log when it was opened. Call this once the log is open, and
+        only once.
         """
 
     @property

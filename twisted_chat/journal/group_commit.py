@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from twisted_chat.core.account_errors import AccountNotSaved
 from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.changes import (
     Change,
@@ -40,8 +41,10 @@ from twisted_chat.core.errors import (
     SearchNotReady,
 )
 from twisted_chat.core.journal import CommonReader, Found, HistoryReader, SearchReader
+from twisted_chat.core.records import Forgotten, Record
 from twisted_chat.journal import indexing
 from twisted_chat.journal.indexing import Indexing
+from twisted_chat.journal.kept import Stored, Writer
 from twisted_chat.journal.readers import STOPPING, Readers, result_of
 from twisted_chat.journal.removal import Clock, Removal
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
@@ -103,8 +106,10 @@ class GroupCommitJournal:
         self._wake = threading.Condition()
         self._jobs: list[Callable[[], None]] = []  # guarded by _wake
         self._kept: list[Keep] = []  # guarded by _wake
+        self._unstored: list[Stored] = []  # guarded by _wake
         self._all_delivered = False  # set under _wake
         self._stopping = False  # set under _wake
+        self._has_ended = False  # set under _wake: no more records are written
         self._asleep = False  # set under _wake
         self._end = math.inf  # by time.monotonic: nothing is saved after this time
         #: Called on the writer thread with the outcomes of the drafts of a group, and the seconds
@@ -143,6 +148,8 @@ class GroupCommitJournal:
         self.guard = Guard(self._store, most=self._max_size)
         try:
             rooms = self._store.rooms()
+            self._records = self._store.records()
+            self._writer = Writer(self._store, self.guard, self._call_from_thread)
             self._indexing = Indexing(self._store)  # belongs to the writer thread
         except SQLITE_FAULTS as error:
             self._store.close()
@@ -164,6 +171,20 @@ class GroupCommitJournal:
     @property
     def told(self) -> str:
         return self._store.runs.told
+
+    def store(
+        self, records: Sequence[Record | Forgotten], done: Callable[[Refusal | None], None]
+    ) -> None:
+        with self._wake:
+            if not self._has_ended:
+                self._unstored.append(Stored(records, done))
+                self._wake.notify()
+                return
+        self._call_from_thread(done, AccountNotSaved(reason=STOPPING))
+
+    def records(self) -> Sequence[Record]:
+        records, self._records = self._records, []
+        return records
 
     @property
     def secret(self) -> bytes:
@@ -381,17 +402,22 @@ class GroupCommitJournal:
         while True:
             with self._wake:
                 self._asleep = True  # before the queue is examined: a later change wakes the thread
-                while not (self._queue or self._jobs or self._kept or self._stopping):
+                while not (
+                    self._queue or self._jobs or self._kept or self._unstored or self._stopping
+                ):
                     if not self._wake.wait(self._indexing.delay()):
                         break
                 self._asleep = False
                 jobs, self._jobs = self._jobs, []
                 kept, self._kept = self._kept, []
+                records, self._unstored = self._unstored, []
                 stopping = self._stopping
             size = min(len(self._queue), self._group_limit)
             group = [self._queue.popleft() for _ in range(size)]
+            self._writer.write_records(records)  # before the changes that were submitted after them
             if stopping and not group:
-                self._keep([*kept, *self._last_kept()])
+                self._writer.write_people([*kept, *self._last_kept()])
+                self._writer.write_records(self._last_records())
                 break
             if group:
                 self._call_from_thread(self._delivered, self._commit(group), len(group))
@@ -400,10 +426,10 @@ class GroupCommitJournal:
                     self._indexing.step(2 * len(group))
                 elif not self._queue:
                     self._indexing.step_a_little()
-            self._keep(kept)
+            self._writer.write_people(kept)
             for job in jobs:
                 self._do(job)
-            if not (group or jobs or kept):
+            if not (group or jobs or kept or records):
                 self._indexing.step(indexing.INDEX_STEP)
         self._readers.close()  # an open reader would keep the log from being written back
         self._do(self._store.close)
@@ -427,23 +453,10 @@ class GroupCommitJournal:
             kept, self._kept = self._kept, []
             return kept
 
-    def _keep(self, kept: Sequence[Keep]) -> None:
-        """Write the people who can come back: the last record of each, in one transaction."""
-        last: dict[int, KeptPerson | None] = {}
-        for change in kept:
-            last.update((person.author, person) for person in change.people)
-            last.update(dict.fromkeys(change.forgotten))
-        if not last:
-            return
-        try:
-            self._store.keep(
-                [person for person in last.values() if person is not None],
-                [author for author, person in last.items() if person is None],
-            )
-        except SQLITE_FAULTS as error:
-            _log.error("who can come back after a restart was not saved: %s", reason_of(error))
-        except Exception:
-            _log.exception("internal error: who can come back after a restart was not saved")
+    def _last_records(self) -> list[Stored]:
+        with self._wake:
+            self._has_ended = True
+            return self._unstored
 
     def _do(self, job: Callable[[], None]) -> None:
         try:

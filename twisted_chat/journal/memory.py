@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from itertools import groupby
 from typing import TypeVar
 
+from twisted_chat.core.account_errors import AccountNotSaved
 from twisted_chat.core.changes import (
     Change,
     Draft,
@@ -26,6 +27,7 @@ from twisted_chat.core.changes import (
 )
 from twisted_chat.core.errors import HistoryUnavailable, NotSaved, Refusal
 from twisted_chat.core.journal import CommonReader, Found, HistoryReader, SearchReader
+from twisted_chat.core.records import Forgotten, Record
 from twisted_chat.journal.sqlite.reader import Reader
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
@@ -113,11 +115,6 @@ class MemoryJournal:
         self.log.journals.append(self)
 
     @property
-    def store(self) -> Store:
-        """The store of the log."""
-        return self.log.store
-
-    @property
     def queue(self) -> list[Change]:
         """The changes that were submitted here and are not committed."""
         return [change for journal, change in self.log.queue if journal is self]
@@ -130,8 +127,8 @@ class MemoryJournal:
         opened: Callable[[Sequence[RoomState] | Refusal], None],
     ) -> None:
         self._apply = apply
-        self.store.begin_run()
-        opened(self.store.rooms())
+        self.log.store.begin_run()
+        opened(self.log.store.rooms())
 
     def stop(self, stopped: Callable[[], None]) -> None:
         while self.queue or self.groups or self.reads:
@@ -147,7 +144,7 @@ class MemoryJournal:
             return
         for change in changes:
             if isinstance(change, Keep):
-                self.store.keep(change.people, change.forgotten)
+                self.log.store.keep(change.people, change.forgotten)
                 if len(self.log.journals) == 1:
                     continue
             self.log.queue.append((self, change))
@@ -181,30 +178,45 @@ class MemoryJournal:
     ) -> None:
         def find(reader: Reader) -> Found:
             self.log.commit()  # a search must find all entries that were submitted before
-            while self.store.index(_MANY):
+            while self.log.store.index(_MANY):
                 pass
             return reader.find(words, room, limit, without, hidden)
 
         self._read(find, reply)
 
     def people(self) -> Sequence[KeptPerson]:
-        return self.store.people()
+        return self.log.store.people()
+
+    def store(
+        self, records: Sequence[Record | Forgotten], done: Callable[[Refusal | None], None]
+    ) -> None:
+        def write() -> None:
+            if self.broken is None:
+                self.log.store.store(records)
+                done(None)
+            else:
+                done(AccountNotSaved(reason=self.broken))
+
+        self._soon(write)
+
+    def records(self) -> Sequence[Record]:
+        return self.log.store.records()
 
     @property
     def secret(self) -> bytes:
-        return self.store.secret
+        return self.log.store.secret
 
     @property
     def told(self) -> str:
-        return self.store.runs.told
+        return self.log.store.runs.told
 
     def common(self, positions: Mapping[str, int], told: str, reply: CommonReader) -> None:
-        end = self.store.runs.common(told)
+        end = self.log.store.runs.common(told)
         self._read(lambda reader: reader.common(positions, end), reply)
 
     def remove_before(self, time: int, now: int | None = None) -> None:
-        for state in self.store.rooms():
-            last, _ = self.store.remove_before(state.name, time, _MANY)
+        for state in self.log.store.rooms():
+            last, _ = self.log.store.remove_before(state.name, time, _MANY)
             if last:
                 self.submit((Removed(state.name, last),))
 
@@ -268,7 +280,7 @@ class MemoryJournal:
             if self.broken is not None:
                 reply(HistoryUnavailable(reason=sqlite3.OperationalError(self.broken)))
             else:
-                reply(query(self.store.reader()))
+                reply(query(self.log.store.reader()))
 
         self._soon(job)
 

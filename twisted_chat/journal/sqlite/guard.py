@@ -81,7 +81,7 @@ class Guard:
 
         Drafts may need less space than assumed: ask again for the rest after writing those.
         """
-        if not self._is_in_place():
+        if not self.is_in_place():
             self._stop(
                 MISPLACED,
                 "%s was deleted or replaced while the server runs: nothing is saved until it is"
@@ -102,17 +102,18 @@ class Guard:
         self._go_on()
         return allowed, ""
 
+    def is_in_place(self) -> bool:
+        """Whether what is written is found again: the files are where they were."""
+        return self._store.in_memory or self._store.is_in_place()
+
     def look(self) -> None:
         """Find out whether an obstacle is over, for example because entries were removed."""
         self.size = self._store.size()
         if self._space() < _needed(_LONGEST):
             self._store.shorten_log()
             self.size = self._store.size()
-        if self._is_in_place():
+        if self.is_in_place():
             self._go_on()
-
-    def _is_in_place(self) -> bool:
-        return self._store.in_memory or self._store.is_in_place()
 
     def _go_on(self) -> None:
         if self.obstacle == CEILING_REACHED and self._space() < self.most * ROOM:

@@ -22,9 +22,10 @@ from twisted_chat.core.errors import (
     IdReused,
 )
 from twisted_chat.core.events import Entry
+from twisted_chat.core.records import Forgotten, Record
 from twisted_chat.journal.chain import START, link
 from twisted_chat.journal.runs import TOKEN_SIZE, Runs, superfluous
-from twisted_chat.journal.sqlite import files, people
+from twisted_chat.journal.sqlite import files, people, records
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.index import IndexDamaged, SearchIndex
 from twisted_chat.journal.sqlite.opening import BUSY_TIMEOUT, Durability, connect, look, read_only
@@ -275,6 +276,21 @@ class Store:
         """
         with self._transaction():
             people.write(self._connection, kept, forgotten)
+
+    def records(self) -> list[Record]:
+        """All records.
+
+        :raises sqlite3.Error: they cannot be read, or one of them is damaged.
+        """
+        return records.read(self._connection)
+
+    def store(self, changed: Iterable[Record | Forgotten]) -> None:
+        """Write or delete records, in one transaction.
+
+        :raises sqlite3.Error: nothing was changed.
+        """
+        with self._transaction():
+            records.write(self._connection, changed)
 
     def unindexed(self) -> int:
         """The number of entries that are not in the search index yet."""

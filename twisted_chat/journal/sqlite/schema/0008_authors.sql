@@ -6,6 +6,14 @@ ALTER TABLE log ADD COLUMN secret BLOB NOT NULL DEFAULT x''; -- 32 random bytes,
 ALTER TABLE entry RENAME COLUMN client_id TO author;
 ALTER TABLE entry ADD COLUMN salt BLOB;
 
+-- State that outlives the server, such as accounts (twisted_chat.core.records).
+CREATE TABLE record (
+    kind TEXT NOT NULL,
+    key  TEXT NOT NULL,
+    data TEXT NOT NULL,                    -- JSON
+    PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
+
 ALTER TABLE person RENAME TO former_person;
 CREATE TABLE person (
     author     INTEGER PRIMARY KEY,        -- as in entry.author

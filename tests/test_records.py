@@ -1,0 +1,171 @@
+"""Records: state that outlives the server, such as accounts."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.writer import Setup, draft
+from twisted_chat.core.account_errors import AccountNotSaved
+from twisted_chat.core.accounts import Account, Credential
+from twisted_chat.core.errors import DatabaseUnusable, Refusal
+from twisted_chat.core.names import nickname
+from twisted_chat.core.records import (
+    KINDS,
+    Forgotten,
+    Record,
+    RecordDamaged,
+    decode,
+    encode,
+    place,
+)
+from twisted_chat.journal.sqlite.store import MEMORY, Store
+
+ANA = Account(
+    1,
+    nickname("Ana"),
+    credentials=(Credential("password", "password", "hash"),),
+    former=(nickname("Anna"),),
+    ignored=((-5, "Troll"),),
+    read={"lobby": 7},
+)
+
+
+numbers = st.integers(-(2**63), 2**63 - 1)
+credentials = st.builds(Credential, made=numbers, expires=numbers)
+accounts = st.builds(
+    Account,
+    number=numbers,
+    made=numbers,
+    credentials=st.lists(credentials, max_size=3).map(tuple),
+    ignored=st.lists(st.tuples(numbers, st.text()), max_size=3).map(tuple),
+    read=st.dictionaries(st.text(), numbers, max_size=3),
+)
+
+
+@given(accounts)
+def test_a_record_is_read_as_it_was_written(account: Account) -> None:
+    assert decode(*place(account), encode(account)) == account
+
+
+def test_what_the_first_version_wrote_stays_readable() -> None:
+    """A field that is added needs a default: this is in people's files."""
+    data = (
+        '{"number":3,"nickname":{"text":"Ana","folded":"ana","keys":["ana"]},"status":"disabled",'
+        '"credentials":[{"id":"d1","kind":"device","hash":"h","label":"phone","rooms":["lobby"],'
+        '"made":1,"expires":2}],"former":[{"text":"Bia","folded":"bia","keys":["bia"]}],'
+        '"ignored":[[-5,"Troll"]],"read":{"lobby":7},"made":9}'
+    )
+    account = decode("account", "3", data)
+    assert account.nickname.text == "Ana"
+    assert account.credentials[0].label == "phone"
+    assert json.loads(encode(account)) == json.loads(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "data"),
+    [
+        ("account", "1", "{"),
+        ("account", "1", "[]"),
+        ("account", "1", encode(ANA).replace('"number":1', '"number":"1"')),
+        ("account", "2", encode(ANA)),
+        ("unknown", "1", encode(ANA)),
+    ],
+)
+def test_a_damaged_record_is_no_record(kind: str, key: str, data: str) -> None:
+    with pytest.raises(RecordDamaged):
+        decode(kind, key, data)
+
+
+def test_each_kind_has_its_own_class() -> None:
+    assert len({kind.type for kind in KINDS.values()}) == len(KINDS)
+
+
+def test_a_log_with_a_damaged_record_is_not_opened(tmp_path: Path) -> None:
+    """The nickname of an account that is left out would be free for anybody."""
+    path = str(tmp_path / "chat.db")
+    with closing(Store(path)) as store:
+        store.store([ANA])
+        store._connection.execute("UPDATE record SET data = substr(data, 2)")
+    with pytest.raises(DatabaseUnusable, match="the record account 1 is damaged"):
+        Setup(path)
+
+
+def test_all_records_of_a_call_are_written_or_none() -> None:
+    with closing(Store(MEMORY)) as store:
+        with pytest.raises(UnicodeEncodeError):
+            store.store([ANA, Forgotten("account", "\udcff")])
+        assert store.records() == []
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    return Setup(str(tmp_path / "chat.db"))
+
+
+def test_calls_that_wait_are_one_transaction_and_fail_apart(setup: Setup) -> None:
+    store = setup.stores[0]
+    write: Callable[..., None] = store.store
+    calls: list[int] = []
+
+    def fail_with(changed: Iterable[Record | Forgotten]) -> None:
+        records = list(changed)
+        calls.append(len(records))
+        if any(isinstance(record, Forgotten) for record in records):
+            raise sqlite3.OperationalError("database or disk is full")
+        write(records)
+
+    store.store = fail_with  # type: ignore[method-assign]
+    done: list[tuple[str, Refusal | None]] = []
+    bia = Account(2, nickname("Bia"))
+    with setup.journal._wake:  # so that both wait
+        setup.journal.store((ANA,), lambda refusal: done.append(("Ana", refusal)))
+        setup.journal.store((Forgotten("account", "9"),), lambda r: done.append(("none", r)))
+        setup.journal.store((bia,), lambda refusal: done.append(("Bia", refusal)))
+    setup.loop.run_until(lambda: len(done) == 3)
+    assert calls == [3, 1, 1, 1]
+    assert dict(done)["Ana"] is dict(done)["Bia"] is None
+    refusal = dict(done)["none"]
+    assert isinstance(refusal, AccountNotSaved)
+    assert refusal.details["reason"] == "database or disk is full"
+    assert store.records() == [ANA, bia]
+    setup.stop()
+
+
+def test_a_record_is_on_disk_before_what_is_said_after_it(setup: Setup) -> None:
+    """Or else, after a kill, the number of an account that has said something could be reused."""
+    order: list[str] = []
+    store = setup.stores[0]
+    write, commit = store.store, store.commit
+    store.store = lambda records: (order.append("record"), write(records))[1]  # type: ignore
+    store.commit = lambda drafts: (order.append("entry"), commit(drafts))[1]  # type: ignore
+    with setup.journal._wake:
+        setup.journal.store((ANA,), lambda refusal: None)
+        setup.journal.submit((draft("I am here"),))
+    setup.loop.run_until(lambda: bool(setup.loop.outcomes))
+    assert order == ["record", "entry"]
+    setup.stop()
+
+
+def test_nothing_is_stored_in_files_that_are_out_of_place(setup: Setup, tmp_path: Path) -> None:
+    (tmp_path / "chat.db").rename(tmp_path / "elsewhere.db")
+    done: list[Refusal | None] = []
+    setup.journal.store((ANA,), done.append)
+    setup.loop.run_until(lambda: bool(done))
+    assert isinstance(done[0], AccountNotSaved)
+    setup.stop()
+
+
+def test_after_the_end_it_is_told_that_nothing_was_stored(setup: Setup) -> None:
+    setup.stop()
+    done: list[Refusal | None] = []
+    setup.journal.store((ANA,), done.append)
+    setup.loop.run_until(lambda: bool(done))
+    assert isinstance(done[0], AccountNotSaved)

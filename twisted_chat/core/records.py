@@ -1,0 +1,71 @@
+"""Records: state that outlives the server, such as an account. Each is stored whole, by its key.
+
+A record has a kind and a key; a later record with both replaces the earlier one. A record that an
+older version of the program wrote must stay readable: a field that is added needs a default, and no
+field changes its meaning. This module must not know where records are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from twisted_chat.core.accounts import Account
+
+#: Everything that can be a record; each class has a row in :data:`KINDS`.
+Record = Account
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """The record of ``kind`` with this ``key`` is to be deleted; there may be none."""
+
+    kind: str
+    key: str
+
+
+class Kind(NamedTuple):
+    """One kind of records: its class, and the function that gives the key of a record."""
+
+    type: type
+    key: Callable[[Any], str]
+
+
+#: The kinds of records by their names, which are stored and never change.
+KINDS: dict[str, Kind] = {
+    "account": Kind(Account, lambda account: str(account.number)),
+}
+
+_NAMES = {kind.type: name for name, kind in KINDS.items()}
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class RecordDamaged(ValueError):
+    """A stored record cannot be read."""
+
+
+def place(record: Record) -> tuple[str, str]:
+    """The name of the kind of ``record``, and its key."""
+    name = _NAMES[type(record)]
+    return name, KINDS[name].key(record)
+
+
+def encode(record: Record) -> str:
+    """``record`` as JSON; :func:`decode` reads it."""
+    return _encode(record).decode()
+
+
+def decode(kind: str, key: str, data: str) -> Record:
+    """The record that :func:`encode` made ``data`` of.
+
+    :raises RecordDamaged: it is not a record of this ``kind`` with this ``key``.
+    """
+    try:
+        record: Record = msgspec.json.decode(data, type=KINDS[kind].type)
+    except (KeyError, TypeError, ValueError) as error:  # msgspec raises subclasses
+        raise RecordDamaged(f"the record {kind} {key} is damaged") from error
+    if place(record) != (kind, key):
+        raise RecordDamaged(f"the record {kind} {key} is that of another key")
+    return record
