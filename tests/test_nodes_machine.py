@@ -218,7 +218,7 @@ class NodesMachine(RuleBasedStateMachine):
                     assert program.seen[room] == self.last(room)
 
     def last(self, name: str) -> int:
-        room = self.nodes[0].chat._state.rooms.get(name)
+        room = self.nodes[0].chat._state.places.rooms.get(name)
         return 0 if room is None else room.last
 
     def check_rooms(self, world: World) -> None:

@@ -64,6 +64,7 @@ def test_what_the_first_version_wrote_stays_readable() -> None:
         '"ignored":[[-5,"Troll"]],"read":{"lobby":7},"made":9}'
     )
     account = decode("account", "3", data)
+    assert isinstance(account, Account)
     assert account.nickname.text == "Ana"
     assert account.credentials[0].label == "phone"
     assert json.loads(encode(account)) == json.loads(data)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.accounts import device
 from tests.support.fakes import Visitor, World
 from twisted_chat.core.changes import JoinRooms
 from twisted_chat.core.errors import Refusal
@@ -241,10 +242,7 @@ def test_what_changed_is_taken_once_and_an_open_room_has_the_default() -> None:
 
 def person(world: World, name: str, author: int) -> Visitor:
     """Somebody who has come in with this author number."""
-    visitor = Visitor(world)
-    visitor.session.author = author
-    visitor.types(name)
-    return visitor
+    return device(world, author, name=name)
 
 
 def rules_of(world: World, room: str) -> RoomRules | None:

@@ -13,6 +13,16 @@ from twisted.internet.task import Clock
 from tests.support.fakes import NO_RATE, Visitor, World, code_of
 from tests.support.nodes import Nodes
 from twisted_chat.core import changes
+from twisted_chat.core.account_changes import (
+    DropCredentials,
+    MakeAccount,
+    MarkRead,
+    RenameAccount,
+    SetCredential,
+    SetIgnored,
+    SetStatus,
+)
+from twisted_chat.core.accounts import Credential
 from twisted_chat.core.changes import Change, Draft, Enter, announcement
 from twisted_chat.core.events import Acknowledged, Entry, Replaced, Told
 from twisted_chat.core.names import nickname
@@ -250,6 +260,7 @@ def test_a_name_that_is_kept_at_one_node_is_kept_at_the_other_until_it_is_forgot
 def test_every_change_is_made_of_names_numbers_and_texts() -> None:
     """It can be written down and read again: nothing of a process is in it."""
     kept = changes.KeptPerson(1, b"c", "Ana", "en", False, (("lobby", 1),))
+    credential = Credential("t", "token", "00", "bot", ("lobby",), 1, 2)
     examples: list[Change] = [
         Draft("lobby", 1, "say", "Ana", "oi", 1, "1", 7),
         Enter(1, nickname("Ana"), "192.0.2.1", ("lobby",), 7),
@@ -268,6 +279,13 @@ def test_every_change_is_made_of_names_numbers_and_texts() -> None:
         SetRoom(1, "Ana", "den", 7, join="invited", keep=None),
         SetRole(1, "Ana", "den", 2, "Bia", "moderator", 7),
         Invite(1, "Ana", "den", -2, "Caio", 7),
+        MakeAccount(-1, nickname("Ana"), (credential,), 1, 7),
+        SetCredential(1, credential, 7),
+        DropCredentials(1, ("t",), 7),
+        SetStatus(1, "disabled", 7),
+        RenameAccount(1, nickname("Bia"), 7),
+        SetIgnored(1, ((-2, "Caio"),)),
+        MarkRead(1, "lobby", 3, 7),
     ]
     assert {type(change) for change in examples} == set(get_args(Change))
     for change in examples:

@@ -60,10 +60,10 @@ class Nodes:
 def view(world: World) -> View:
     """Who is where under which name."""
     state = world.chat._state
-    everybody = sorted((person.name, author) for author, person in state.people.items())
+    everybody = sorted({(person.name, person.author) for person in state.people})
     found: View = {None: everybody}
-    for name in state.rooms:
-        room = state.rooms.get(name)
+    for name in state.places.rooms:
+        room = state.places.rooms.get(name)
         assert room is not None
         found[name] = sorted((member.name, member.author) for member in room.members)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted_chat.core.errors import LogRefusal, NameReserved, Refusal, TooManyGuesses
+from twisted_chat.core.errors import LogRefusal, NameReserved, Refusal
 from twisted_chat.i18n.language import N_
 
 
@@ -70,34 +70,6 @@ class TooBusyForSecrets(Refusal):
     template = N_("Too many people are logging in at the moment. Please try again in a while.")
 
 
-class TooManyWrongSecrets(TooManyGuesses):
-    template = N_(
-        "Too many wrong passwords or codes were given. Try again in {seconds} seconds, or choose"
-        " another name."
-    )
-
-
-class TooManyAccounts(Refusal):
-    code = "too-many-accounts"
-    template = N_(
-        "Your address has registered {limit} names within an hour, which is the limit. You can"
-        " register another one in {minutes} minutes."
-    )
-
-
-class DirectoryFailed(Refusal):
-    code = "directory-failed"
-    template = N_(
-        "The program that checks passwords for this server does not answer. Please try again in a"
-        " while, and tell the operator if it lasts."
-    )
-
-
-class TokenLimited(Refusal):
-    code = "token-limited"
-    template = N_("You came in with a token, which does not allow that.")
-
-
 class NoAccount(Refusal):
     code = "no-account"
     template = N_("You have no account here.")
@@ -121,6 +93,11 @@ class TokenExists(Refusal):
 class TooManyTokens(Refusal):
     code = "too-many-tokens"
     template = N_("You have {limit} tokens and devices, which is the limit. Revoke one of them.")
+
+
+class TooManyDevices(Refusal):
+    code = "too-many-devices"
+    template = N_("Your account has {limit} connections, which is the limit. Close one of them.")
 
 
 class TooManyNames(Refusal):

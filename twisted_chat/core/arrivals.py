@@ -60,19 +60,31 @@ class Arrivals:
         motd = () if resumed else self._settings.motd
         client_id, code = person.client_id, person.code
         limits, log = self._settings.limits, self._journal.told
-        person.show(Welcomed(person.name, motd, rooms, client_id, code, resumed, limits, id, log))
+        account = max(0, person.author)
+        person.show(
+            Welcomed(person.name, motd, rooms, client_id, code, resumed, limits, id, log, account)
+        )
 
-    def start(self, person: Person, cursor: Cursor, position: int | None, id: str | None) -> None:
+    def start(
+        self,
+        person: Person,
+        cursor: Cursor,
+        position: int | None,
+        id: str | None,
+        *,
+        is_current: bool = True,
+    ) -> None:
         """Set the start of ``cursor``, then move it towards the end of the log.
 
         :param position: the number of the last entry that ``person`` saw; None for a newcomer.
         :param id: the id of the request.
+        :param is_current: False if the person joined over another connection.
         """
         room = cursor.room
         cursor.position = self.starting_point(person, room, position)
         if position is not None and position > room.last:
             person.replaced_logs.add(room.name)
-        self.moved(person, cursor, id)
+        self.moved(person, cursor, id, is_current=is_current)
         if person.profile.wants_replay:
             cursor.replay_through = room.last
             if cursor.position < room.last and not person.away:
@@ -94,17 +106,20 @@ class Arrivals:
         lines = self._settings.history_lines if person.profile.wants_replay else 0
         return max(room.base, room.last - lines)
 
-    def moved(self, person: Person, cursor: Cursor, id: str | None) -> None:
+    def moved(
+        self, person: Person, cursor: Cursor, id: str | None, *, is_current: bool = True
+    ) -> None:
         """Show ``person`` an :class:`.Entered`: the cursor's room is their current room now.
 
         ``id`` is the id of the request.
         """
         room = cursor.room
+        member = room.member(person)
         last = position_of(cursor)
         assert last is not None  # the start was set
         limits = self._settings.limits
-        others = tuple(islice(room.presence.roster(room.members, person), limits.page))
-        people_count = room.presence.roster_size(room.members, person)
+        others = tuple(islice(room.presence.roster(room.members, member), limits.page))
+        people_count = room.presence.roster_size(room.members, member)
         replaced = room.name in person.replaced_logs
         person.replaced_logs.discard(room.name)
         person.show(
@@ -119,5 +134,6 @@ class Arrivals:
                 not self._journal.lasts,
                 replaced,
                 room.topic_by,
+                is_current,
             )
         )

@@ -9,7 +9,8 @@ that place (:meth:`twisted_chat.core.chat.Chat.apply`). The rules:
   submission, and the change contains them.
 * ``person`` is an author (:mod:`twisted_chat.core.author`): it identifies a person on all
   nodes.
-* Two numbers have a meaning only at the submitting node: ``request`` is the request that waits for
+* A change of somebody who can have several connections has ``device``, the number of the session.
+* Numbers have a meaning only at the submitting node: ``request`` is the request that waits for
   the answer, ``sender`` is the session to which an entry is acknowledged.
 
 A :class:`Draft` becomes an entry of the log. All other changes are applied and leave no entry.
@@ -23,6 +24,7 @@ from typing import Literal
 
 import msgspec
 
+from twisted_chat.core.account_changes import AccountChange
 from twisted_chat.core.characters import find_unsafe
 from twisted_chat.core.errors import ControlCharacter, Refusal
 from twisted_chat.core.events import Entry, Kind
@@ -54,6 +56,11 @@ class Enter(msgspec.Struct, frozen=True, tag=True):
     node, moves to the submitting node and keeps their present nickname. ``source`` is the key of a
     :class:`twisted_chat.core.sources.Source`. A person who has an account owns those of the rooms
     ``founds`` that do not exist yet.
+
+    If ``person`` is an account, this is one more connection of the same person, under the nickname
+    of the account. It is refused if the account has no ``credential`` of this id any more; "" if
+    none is needed. ``is_limited``: the connection shares no rooms with the others. ``device`` is
+    the number of the session at the submitting node.
     """
 
     person: int
@@ -62,6 +69,9 @@ class Enter(msgspec.Struct, frozen=True, tag=True):
     rooms: tuple[str, ...]
     request: int
     founds: tuple[str, ...] = ()
+    device: int = 0
+    credential: str = ""
+    is_limited: bool = False
 
 
 class Rename(msgspec.Struct, frozen=True, tag=True):
@@ -84,6 +94,7 @@ class JoinRooms(msgspec.Struct, frozen=True, tag=True):
     request: int
     founds: tuple[str, ...] = ()
     key: str = ""
+    device: int = 0
 
 
 class LeaveRoom(msgspec.Struct, frozen=True, tag=True):
@@ -92,10 +103,11 @@ class LeaveRoom(msgspec.Struct, frozen=True, tag=True):
     person: int
     room: str
     request: int
+    device: int = 0
 
 
 class Depart(msgspec.Struct, frozen=True, tag=True):
-    """``person`` leaves the chat.
+    """``person`` leaves the chat; an account may have other connections, which stay.
 
     With ``keeps_name``, nobody but this person or ``source`` can take the nickname until a
     :class:`Forget`.
@@ -105,6 +117,7 @@ class Depart(msgspec.Struct, frozen=True, tag=True):
     keeps_name: bool
     source: str | None
     request: int
+    device: int = 0
 
 
 class Forget(msgspec.Struct, frozen=True, tag=True):
@@ -170,6 +183,7 @@ class KeptPerson(msgspec.Struct, frozen=True):
     timestamps: bool
     rooms: tuple[tuple[str, int | None], ...]
     ignored: tuple[tuple[int, str], ...] = ()
+    account: int = 0
 
 
 class Keep(msgspec.Struct, frozen=True, tag=True):
@@ -204,6 +218,7 @@ Applied = (
     | Keep
     | NodeGone
     | RoomChange
+    | AccountChange
 )
 Change = Draft | Applied
 

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import count
 
+from twisted_chat.core.account_desk import AccountDesk
+from twisted_chat.core.accounts import Accounts
 from twisted_chat.core.arrivals import Arrivals, Settings
 from twisted_chat.core.audit import Audit, not_audited
 from twisted_chat.core.author import guest_number
@@ -31,14 +33,8 @@ from twisted_chat.core.changes import (
     RoomState,
     TellPerson,
 )
-from twisted_chat.core.errors import (
-    LineTooLong,
-    NameTooLong,
-    NoSuchPerson,
-    NotReading,
-    Refusal,
-    TopicTooLong,
-)
+from twisted_chat.core.checks import Checks
+from twisted_chat.core.errors import NoSuchPerson, NotReading, Refusal
 from twisted_chat.core.events import Entry, Kind, Renamed
 from twisted_chat.core.identities import Identities
 from twisted_chat.core.ignoring import IgnoredPeople
@@ -50,11 +46,13 @@ from twisted_chat.core.moments import Moments
 from twisted_chat.core.names import ALWAYS_RESERVED, Nickname, Reserved, nickname, room_name
 from twisted_chat.core.outcomes import Outcomes
 from twisted_chat.core.people import Anybody, Elsewhere, Person, Positions
+from twisted_chat.core.places import Places
 from twisted_chat.core.private_messages import PrivateMessages
 from twisted_chat.core.reading import Reading
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.requests import Say
 from twisted_chat.core.room import Room
+from twisted_chat.core.room_rules import AllRules
 from twisted_chat.core.rooms import Rooms
 from twisted_chat.core.state import State, Waiting
 
@@ -97,21 +95,27 @@ class Chat:
         self.refused: Counter[str] = Counter()
         #: Writes the audit log, if the operator wants one.
         self.audit: Audit = not_audited
+        self._checks = Checks(lambda: self.limits)
         self._catch_up = CatchUp(journal, later, identities.clock)
         self._rooms = Rooms(later)
         self._arrivals = Arrivals(journal, self._catch_up, self._settings)
+        #: All accounts; only changes alter them.
+        self.accounts = Accounts()
+        rules = AllRules()
+        self._places = Places(self._rooms, rules)
         self._state = State(
-            journal.node,
-            journal.submit,
+            journal,
             registry,
-            self._rooms,
+            self.accounts,
+            self._places,
+            rules,
             Moments(later),
             PrivateMessages(later),
             self._arrivals,
             self.keeper,
         )
         #: Lists, history and search.
-        names, rules = self._state.room_names, self._state.rules
+        names = self._places.names
         self.reading = Reading(journal, self._rooms, names, lambda: self.limits, rules)
         #: Which rooms a person is let into.
         self.joining = Joining(self.reading, self._rooms, lambda: self.limits, self.default_room)
@@ -119,6 +123,8 @@ class Chat:
         #: For each room that does not exist yet, the number of entering people who create it.
         self._being_made: Counter[str] = Counter()
         self._outcomes = Outcomes(journal.node, self._state, said)
+        #: Asks for changes of accounts.
+        self.desk = AccountDesk(self._submit, lambda answer: self._expect(Waiting(answer)), clock)
 
     def open(self, opened: Callable[[Refusal | None], None]) -> None:
         """Open the log, then call ``opened`` with None, or with the refusal if it cannot be opened.
@@ -130,7 +136,8 @@ class Chat:
             if isinstance(result, Refusal):
                 opened(result)
                 return
-            self._state.open(result)
+            self._places.start(result)
+            self._state.learn(self._journal.records())
             self.default_room = self.reading.room_called(self.default_room)
             self.joining.default_room = self.default_room
             self.keeper.start()
@@ -196,7 +203,7 @@ class Chat:
         :raises Refusal: the nickname or the name of a new room is too long, or the rooms or the
             new rooms are too many. ``answer`` gets the refusal if the nickname is taken.
         """
-        self._check_length(name.text, self.limits.nickname)
+        self._checks.nickname(name.text)
         positions, new = self.joining.enter(person, positions)
         source = person.source
         self.identities.forget_old()  # ``name`` may be kept for one of them
@@ -212,8 +219,9 @@ class Chat:
         counted = source.count_new_rooms(new)
         self._being_made.update(new)
         request = self._expect(Waiting(entered, person, positions, id, resumed))
-        rooms, founds = tuple(positions), self.joining.founded(person, positions)
-        self._submit(Enter(person.author, name, source.key, rooms, request, founds))
+        who = person.author, name, source.key, tuple(positions), request
+        founds = self.joining.founded(person, positions)
+        self._submit(Enter(*who, founds, person.number, person.credential, person.is_limited))
 
     def come_back(
         self, person: Person, positions: Positions, answer: Answer, id: str | None = None
@@ -231,9 +239,9 @@ class Chat:
         for name, cursor in person.cursors.items():
             position = positions.get(name)
             known[name] = position_of(cursor) if position is None else position
-        starts = [(self._state.restart(person, name), at) for name, at in known.items()]
+        starts = [(self._places.restart(person, name), at) for name, at in known.items()]
         others = {name: at for name, at in positions.items() if name not in known}
-        self._state.go_to(person, current)
+        self._places.go_to(person, current)
         welcome = [(cursor.room, at) for cursor, at in starts]
         welcome += [(self._rooms.get(name) or Room(name), at) for name, at in others.items()]
         self._arrivals.welcome(person, welcome, True, id)
@@ -242,7 +250,8 @@ class Chat:
         if others:
             request = self._expect(Waiting(answer, person, others, id))
             founds = self.joining.founded(person, others)
-            self._submit(JoinRooms(person.author, tuple(others), request, founds))
+            change = JoinRooms(person.author, tuple(others), request, founds, device=person.number)
+            self._submit(change)
         return bool(others)
 
     def join(self, person: Person, room: str, answer: Answer, id: str | None = None) -> None:
@@ -254,14 +263,14 @@ class Chat:
         name = self.joining.join(person, room)
         request = self._expect(Waiting(answer, person, {name: None}, id, goes_there=True))
         founds = self.joining.founded(person, (name,))
-        self._submit(JoinRooms(person.author, (name,), request, founds))
+        self._submit(JoinRooms(person.author, (name,), request, founds, device=person.number))
 
     def leave_room(self, person: Person, room: Room, answer: Answer, id: str | None = None) -> None:
         """Take ``person`` out of ``room``. If it was their current room, the room that they joined
         last becomes the current one.
         """
         request = self._expect(Waiting(answer, person, {}, id))
-        self._submit(LeaveRoom(person.author, room.name, request))
+        self._submit(LeaveRoom(person.author, room.name, request, person.number))
 
     def leave(self, person: Person, answer: Answer, *, keeps_name: bool = False) -> None:
         """Take ``person`` out of the chat after all their messages; show them no more entries."""
@@ -269,7 +278,7 @@ class Chat:
             cursor.closed, cursor.position = True, None
             cursor.room.live.pop(cursor, None)
         request = self._expect(Waiting(answer, person))
-        self._submit(Depart(person.author, keeps_name, person.source.key, request))
+        self._submit(Depart(person.author, keeps_name, person.source.key, request, person.number))
 
     def forget(self, person: Person) -> None:
         """Free the nickname of ``person``, who has left and cannot come back any more."""
@@ -293,7 +302,7 @@ class Chat:
         if name.text == person.name:
             self._submit_barrier(is_called_so)
             return
-        self._check_length(name.text, self.limits.nickname)
+        self._checks.nickname(name.text)
         self.identities.forget_old()
         request = self._expect(Waiting(answer, person, {}, id))
         self._submit(Rename(person.author, name, person.source.key, request))
@@ -312,7 +321,7 @@ class Chat:
 
         :raises Refusal: ``text`` is too long.
         """
-        self._check_text(text)
+        self._checks.text(text)
         draft = Draft(
             room.name,
             self._clock(),
@@ -343,8 +352,7 @@ class Chat:
 
         :raises Refusal: ``topic`` is too long.
         """
-        if len(topic) > self.limits.topic:
-            raise TopicTooLong(limit=self.limits.topic)
+        self._checks.topic(topic)
         self.say(person, room, topic, "topic", message_id)
 
     def tell(
@@ -354,9 +362,10 @@ class Chat:
 
         :raises Refusal: ``text`` is too long, nobody has this name, or the person is not reading.
         """
-        self._check_text(text)
+        self._checks.text(text)
         recipient = self.person(name)
-        if not isinstance(recipient, Elsewhere) and not recipient.outlet.ready:
+        connections = self._state.people.connections(recipient.author)
+        if not any(isinstance(one, Elsewhere) or one.outlet.ready for one in connections):
             raise NotReading(name=recipient.name)
         request = self._expect(Waiting(answer, person, {}, id))
         told = recipient.author, recipient.name, text, self._clock()
@@ -382,7 +391,7 @@ class Chat:
         return found
 
     def person_known_as(self, author: int) -> Anybody | None:
-        """The person in the chat with this author, or None."""
+        """The person in the chat with this author number, or None."""
         return self._state.people.get(author)
 
     @property
@@ -396,6 +405,11 @@ class Chat:
         return self._rooms.deliveries
 
     # -- the service --------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Write records that wait. Call this once every :data:`.kept.INTERVAL` seconds."""
+        self.keeper.look()
+        self._state.records.look()
 
     def remove_old(self) -> None:
         """Begin to remove the entries that are older than ``keep_days``; do nothing if it is 0."""
@@ -428,9 +442,10 @@ class Chat:
 
     def _stopping(self) -> None:
         self.keeper.save_all()
+        self._state.records.look()
         for person, _ in self.registry.snapshot():
             for cursor in person.cursors.values():
-                self._state.close(cursor)
+                self._places.close(cursor)
             if not isinstance(person, Elsewhere):
                 person.dismiss()
 
@@ -438,7 +453,7 @@ class Chat:
 
     def restyle(self, person: Person) -> None:
         """Show ``person`` their rooms in their present style and over their present connection."""
-        self._state.restyle(person)
+        self._places.restyle(person)
 
     def on_ready(self, person: Person) -> None:
         """The connection of ``person`` is ready for more: move the cursors that had to wait."""
@@ -468,13 +483,3 @@ class Chat:
 
     def _submit(self, change: Applied) -> None:
         self._journal.submit((change,))
-
-    # -- limits -------------------------------------------------------------------------------
-
-    def _check_length(self, name: str, limit: int) -> None:
-        if len(name) > limit:
-            raise NameTooLong(limit=limit)
-
-    def _check_text(self, text: str) -> None:
-        if not self.limits.fits(text):
-            raise LineTooLong(limit=self.limits.text)

@@ -81,7 +81,9 @@ class Welcomed(Event, frozen=True):
 
 
 class Entered(Event, frozen=True):
-    """The client is in ``room``, which is its current room now.
+    """The client is in ``room``, which is its current room now if ``current``.
+
+    Otherwise the person joined it over another connection of their account.
 
     ``people`` are the others, at most a page of ``people_count``. ``last`` is the number of the
     entry before the next one that is shown: for a newcomer, that of the room's last entry; for a
@@ -102,6 +104,7 @@ class Entered(Event, frozen=True):
     until_stop: bool = False
     replaced: bool = False
     topic_by: str = ""
+    current: bool = True
 
 
 class SecretAsked(Event, frozen=True):

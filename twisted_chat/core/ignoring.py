@@ -80,6 +80,12 @@ class IgnoreList:
     def add(self, person: Ignored) -> None:
         self._people.setdefault(person.author, (person, person.name))
 
+    def replace(self, author: int, person: Ignored) -> None:
+        """Put ``person`` in the place of ``author``: a guest who has an account now."""
+        ignored, original = self._people.pop(author)
+        person.name = person.name or ignored.name
+        self._people[person.author] = person, original
+
     def remove(self, name: str) -> Ignored:
         """Remove the person whose present nickname is ``name``, or else the person who had this
         nickname when they were added.

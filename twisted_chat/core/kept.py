@@ -33,8 +33,9 @@ AT_ONCE = 500
 class Person(Hashable, Protocol):
     """A person with a code, as far as this module knows them."""
 
-    #: The author of their entries.
-    author: int
+    @property
+    def kept_as(self) -> int:
+        """The author number under which the record is kept."""
 
     def kept(self) -> KeptPerson | None:
         """The person's present record; None if they have no code, or no accepted nickname yet."""
@@ -118,7 +119,7 @@ class Keeper(Generic[PersonT]):
         """Delete the record of ``person``, who cannot come back any more, at the next look."""
         self._changed.pop(person, None)
         self._saved.pop(person, None)
-        self._forgotten.append(person.author)
+        self._forgotten.append(person.kept_as)
 
     def let_go(self, person: PersonT) -> None:
         """Write no more records of ``person``: another session, here or at another node, does."""

@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from twisted_chat.core.accounts import PASSWORD
 from twisted_chat.core.changes import KeptPerson
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.commands import Phase
+from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Goodbye, NothingWaits, NotSent, Replaced, ServerStopping
 from twisted_chat.core.link import Link, NoConnection
 from twisted_chat.core.people import Positions
@@ -50,6 +52,8 @@ class Leaver(Speaker):
     _loss_waits = False
     #: The session of the same person that has taken over this connection.
     _successor: Leaver | None = None
+    #: For an account, the author number under which the record of this session is kept.
+    _kept_as = 0
 
     def __init__(self, chat: Chat, connection: Link, language: str) -> None:
         super().__init__(chat, connection, language)
@@ -71,14 +75,26 @@ class Leaver(Speaker):
         if code is None:
             return None
         return KeptPerson(
-            self.author,
+            self.kept_as,
             code,
             self.nickname.text,
             self.language,
             self._style.timestamps,
             tuple(self._positions.items()),
             tuple((person.author, person.name) for person in self._ignored),
+            max(0, self.author),
         )
+
+    @property
+    def kept_as(self) -> int:
+        """The author number under which the record is kept: each connection has one of its own."""
+        return self._kept_as or self.author
+
+    def becomes(self, account: int) -> None:
+        self._kept_as = self.kept_as
+        self.author = account
+        self.credential = PASSWORD
+        self._chat.keeper.changed(self)
 
     def has_changed(self, code: str) -> bool:
         """Whether ``code``, a code of this person, is the previous one although the newest one has
@@ -258,6 +274,18 @@ class Leaver(Speaker):
         if self.profile.receives_goodbye:
             self.show(Goodbye())
         self._connection.close()
+
+    def is_closed(self, refusal: Refusal) -> None:
+        self._chat.identities.forget(self)
+        self._absence = None
+        self._come_from_absence()
+        if self._phase is not Phase.CLOSED:
+            self._chat.audit("left", self.address, self.nickname.text)
+            self._phase = Phase.CLOSED
+            self._chat.registry.remove(self)
+            self.lines_dropped(self._connection.drop_lines())
+            self.refuse(refusal)
+            self._connection.close()
 
     def dismiss(self) -> None:
         if self._phase is Phase.CHATTING:

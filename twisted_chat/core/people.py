@@ -2,11 +2,16 @@
 
 A :class:`Person` has their connection at this node; a session implements it. :class:`Elsewhere` is
 a person at another node: they have a nickname and are in rooms, but this node shows them nothing.
+
+A guest has one connection. An account can have several, each a :class:`Person` or an
+:class:`Elsewhere` with cursors of its own; together they are one person to everybody else
+(:class:`Everybody`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
 from twisted_chat.core.changes import Draft, KeptPerson
@@ -33,8 +38,12 @@ class Person(Member, Hashable, Protocol):
     number: int
     #: 16 bytes, a secret: a program comes back with it.
     client_id: bytes
-    #: The author of the person's entries: see :mod:`twisted_chat.core.author`.
+    #: The author number, which identifies the person in the log.
     author: int
+    #: The id of the credential with which an account came in; "" for a guest, or if none is kept.
+    credential: str
+    #: The rooms to which the token is limited with which the person came in; empty: all rooms.
+    token_rooms: frozenset[str]
     #: Rooms whose log is not the one that this program saw, as long as it was not told so.
     replaced_logs: set[str]
     #: The code with which a person comes back.
@@ -45,6 +54,16 @@ class Person(Member, Hashable, Protocol):
     cursors: dict[str, Cursor]
     #: The room to which plain lines go.
     current: Room | None
+
+    @property
+    def kept_as(self) -> int:
+        """The author number under which the record is kept with which they can come back."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the connection's token is limited to some rooms: it shares none with the other
+        connections of the account.
+        """
 
     @property
     def source(self) -> Source:
@@ -96,6 +115,18 @@ class Person(Member, Hashable, Protocol):
     def goes_on_elsewhere(self) -> None:
         """End here: the person came back over a connection of another session, on any node."""
 
+    def becomes(self, account: int) -> None:
+        """Be the account of this number from now on: the guest has registered."""
+
+    def ignored_becomes(self, author: int, account: int) -> None:
+        """If this person ignores the guest ``author``, ignore the ``account`` that they are now."""
+
+    def ignores_now(self, ignored: Sequence[tuple[int, str]]) -> None:
+        """Ignore these people, and no others: author numbers and nicknames."""
+
+    def is_closed(self, refusal: Refusal) -> None:
+        """The person is out of the chat: show why, and close the connection."""
+
     def dismiss(self) -> None:
         """Tell this person that the server stops, and close their connection."""
 
@@ -115,14 +146,29 @@ class Elsewhere:
     """Somebody whose connection is at another node.
 
     :param node: the name of that node.
-    :param author: the author of their entries.
+    :param author: the author number.
     :param source: the key of their :class:`twisted_chat.core.sources.Source`.
+    :param number: the number of the session at that node.
+    :param credential: the id of the credential with which an account came in.
+    :param is_limited: see :attr:`Person.is_limited`.
     """
 
-    def __init__(self, node: str, author: int, source: str | None) -> None:
+    def __init__(
+        self,
+        node: str,
+        author: int,
+        source: str | None,
+        number: int = 0,
+        *,
+        credential: str = "",
+        is_limited: bool = False,
+    ) -> None:
         self.node = node
         self.author = author
         self.source = source
+        self.number = number
+        self.credential = credential
+        self.is_limited = is_limited
         self.nickname = Nickname("", "", frozenset())
         self.cursors: dict[str, Cursor] = {}
 
@@ -137,5 +183,56 @@ class Elsewhere:
     def receive(self, batch: Batch) -> None: ...
 
 
-#: Somebody in the chat.
+#: Somebody in the chat, with one connection.
 Anybody = Person | Elsewhere
+
+
+class Everybody:
+    """All people in the chat, by author number, with their connections."""
+
+    def __init__(self) -> None:
+        #: The first connection of each person.
+        self._first: dict[int, Anybody] = {}
+        #: The further connections of an account.
+        self._others: dict[int, list[Anybody]] = {}
+
+    def __iter__(self) -> Iterator[Anybody]:
+        """All connections."""
+        others = (other for some in tuple(self._others.values()) for other in some)
+        return chain(tuple(self._first.values()), others)
+
+    def get(self, author: int) -> Anybody | None:
+        """The first connection of the person, or None if they are not in the chat."""
+        return self._first.get(author)
+
+    def connections(self, author: int) -> list[Anybody]:
+        """All connections of the person, the first one first; empty if they are not in the chat."""
+        first = self._first.get(author)
+        return [] if first is None else [first, *self._others.get(author, ())]
+
+    def add(self, connection: Anybody) -> None:
+        """Add a connection of the person ``connection.author``."""
+        if connection.author in self._first:
+            self._others.setdefault(connection.author, []).append(connection)
+        else:
+            self._first[connection.author] = connection
+
+    def replace(self, old: Anybody, connection: Anybody) -> None:
+        """Put ``connection`` in the place of ``old``, the only connection of the same person."""
+        self._first[old.author] = connection
+
+    def remove(self, connection: Anybody) -> Anybody | None:
+        """Remove ``connection``; returns the person's first connection now, or None if none is
+        left.
+        """
+        author = connection.author
+        others = self._others.get(author, [])
+        if self._first[author] is not connection:
+            others.remove(connection)
+        elif others:
+            self._first[author] = others.pop(0)
+        else:
+            del self._first[author]
+        if not others:
+            self._others.pop(author, None)
+        return self._first.get(author)

@@ -125,13 +125,12 @@ class Asker(Recipient):
             self.show(IgnoredListed(people, request.id))
             return
         person = self._chat.person(request.name)
-        if person is self:
+        if person.author == self.author:
             raise NotYourself()
         if len(self._ignored) >= IGNORED_LIMIT and person.author not in self._ignored:
             raise TooManyIgnored(limit=IGNORED_LIMIT)
         self._ignored.add(self._chat.ignored.get(person.author, person.name))
-        self._chat.restyle(self)
-        self._chat.keeper.changed(self)
+        self._ignored_changed()
         author = str(person.author)
         self.show(Ignoring(person.name, on=True, id=request.id, person=author))
 
@@ -145,15 +144,24 @@ class Asker(Recipient):
                 here = self._chat.person_known_as(author)
                 known = visible(name[:NICKNAME_LIMIT]) if here is None else here.name
                 self._ignored.add(self._chat.ignored.get(author, known))
+        if people:
+            self._ignored_changed()
+
+    def _ignored_changed(self) -> None:
+        """Use the list from now on, and remember it: for a guest with a code, or for an account."""
         self._chat.restyle(self)
+        if self.author > 0:
+            ignored = [(person.author, person.name) for person in self._ignored]
+            self._chat.desk.set_ignored(self.author, ignored)
+        else:
+            self._chat.keeper.changed(self)
 
     def _unignore(self, request: Unignore) -> None:
         try:
             person = self._ignored.remove(request.name)
         except KeyError:
             raise NotIgnored(name=request.name) from None
-        self._chat.restyle(self)
-        self._chat.keeper.changed(self)
+        self._ignored_changed()
         author = str(person.author)
         self.show(Ignoring(person.name, on=False, id=request.id, person=author))
 

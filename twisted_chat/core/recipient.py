@@ -7,6 +7,7 @@ requests.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import compress
 
@@ -32,13 +33,20 @@ from twisted_chat.core.sources import Source
 from twisted_chat.core.unconfirmed import Shown as Sent
 from twisted_chat.core.unconfirmed import Unconfirmed
 
+#: The last entries of one connection that are not shown to it, if the account has several.
+SAID_LIMIT = 1000
+
 
 class Recipient(Person):
     """A person in the chat at the other end of a :class:`~twisted_chat.core.link.Link`."""
 
     # Without these, the protocols' read-only property and abstract method would be inherited.
     author = 0
+    credential = ""
+    token_rooms: frozenset[str] = frozenset()
     __hash__ = object.__hash__
+    #: For an account, the entries that were written over this connection: room and number.
+    _said: deque[tuple[str, int]] | None = None
 
     _connection: Link
 
@@ -53,6 +61,10 @@ class Recipient(Person):
         self._unconfirmed = Unconfirmed()
         self._ignored = IgnoreList()
         self._set_style(language, timestamps=False)
+
+    @property
+    def is_limited(self) -> bool:
+        return bool(self.token_rooms)
 
     @property
     def source(self) -> Source:
@@ -108,11 +120,24 @@ class Recipient(Person):
         if batch.hidden:
             own = batch.hidden.get(self, ())
         else:
-            own = () if self.profile.receives_own_lines else batch.own_indexes(self.author)
+            own = () if self.profile.receives_own_lines else self._own_indexes(batch)
         if not self._ignored:
             return own
         ignored = (at for at, event in enumerate(batch.events) if self._ignores_author(event))
         return sorted({*own, *ignored})
+
+    def _own_indexes(self, batch: Batch) -> Sequence[int]:
+        """The indexes of the entries that were written over this connection."""
+        own = batch.own_indexes(self.author)
+        if self.author <= 0 or not own:
+            return own
+        said = self._said or ()
+        entries = ((at, batch.events[at]) for at in own)
+        return [
+            at
+            for at, entry in entries
+            if isinstance(entry, Entry) and (entry.room, entry.number) in said
+        ]
 
     def _without_ignored(self, batch: Batch) -> Batch | None:
         """``batch`` without the events about ignored people; None if nothing is left."""
@@ -136,6 +161,16 @@ class Recipient(Person):
 
     def ignores(self, author: int) -> bool:
         return author in self._ignored
+
+    def ignored_becomes(self, author: int, account: int) -> None:
+        if author in self._ignored:
+            self._ignored.replace(author, self._chat.ignored.get(account, ""))
+
+    def ignores_now(self, ignored: Sequence[tuple[int, str]]) -> None:
+        self._ignored = IgnoreList()
+        for author, name in ignored:
+            self._ignored.add(self._chat.ignored.get(author, name))
+        self._chat.restyle(self)
 
     # -- events for this person alone ----------------------------------------------------------
 
@@ -163,6 +198,10 @@ class Recipient(Person):
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
         self._unsaved -= len(entries)
+        if self.author > 0 and not self.profile.receives_own_lines:
+            if self._said is None:
+                self._said = deque(maxlen=SAID_LIMIT)
+            self._said.extend((entry.room, entry.number) for entry in entries)
         if self.profile.receives_acknowledgements or self._receipts:
             self.show(Acknowledged(tuple(entries)))
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from twisted_chat.core.accounts import Account
+from twisted_chat.core.room_rules import RoomRules
 
 #: Everything that can be a record; each class has a row in :data:`KINDS`.
-Record = Account
+Record = Account | RoomRules
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -35,6 +36,7 @@ class Kind(NamedTuple):
 #: The kinds of records by their names, which are stored and never change.
 KINDS: dict[str, Kind] = {
     "account": Kind(Account, lambda account: str(account.number)),
+    "room": Kind(RoomRules, lambda rules: rules.room),
 }
 
 _NAMES = {kind.type: name for name, kind in KINDS.items()}

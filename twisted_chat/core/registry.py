@@ -102,6 +102,25 @@ class Registry(Generic[ClientT]):
         with self._lock:
             self._drop(person)
 
+    def holds(self, client: ClientT) -> bool:
+        """Whether ``client`` holds a nickname."""
+        with self._lock:
+            return client in self._nicknames
+
+    def holders(self, nickname: Nickname) -> list[ClientT]:
+        """The clients that hold ``nickname``, or one that looks like it; it is kept for nobody
+        any more.
+        """
+        with self._lock:
+            for key in nickname.keys:
+                if key in self._kept_keys:
+                    self._drop(self._kept_keys[key])
+            keys = sorted(nickname.keys & self._holders.keys())
+            found = [self._holders[key] for key in keys]
+            if nickname.folded in self._by_folded:
+                found.append(self._by_folded[nickname.folded])
+            return list(dict.fromkeys(found))
+
     def find(self, nickname: Nickname) -> ClientT | None:
         """The client that holds this nickname, in any case; lookalikes do not count."""
         with self._lock:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from itertools import chain
 from typing import Protocol, cast
 
 from twisted_chat.core.events import Entry, Event, Joined, Left, PresenceSummary, Renamed
@@ -201,8 +202,13 @@ class Room:
         self.topic_by = topic_by
         #: The number of entries handed to connections, each counted once per connection.
         self.deliveries = 0
-        #: Everybody who is in the room, or joining it, with their cursors.
+        #: Everybody who is in the room, or joining it, with their cursors: one connection of each
+        #: person.
         self.members: dict[Member, Cursor] = {}
+        #: The cursors of the further connections of accounts.
+        self.devices: dict[Member, Cursor] = {}
+        #: For each account in the room, its connection in :attr:`members`.
+        self._member_of: dict[int, Member] = {}
         self.live: dict[Cursor, None] = {}
         #: The number of members that have no connection at the moment.
         self.away = 0
@@ -215,15 +221,64 @@ class Room:
         #: The pending changes of presence.
         self.presence: Presence[Member] = Presence()
 
+    def enter(self, cursor: Cursor) -> bool:
+        """Add ``cursor``; returns whether it is the only one of its person."""
+        member = cursor.member
+        if member.author in self._member_of:
+            self.devices[member] = cursor
+            return False
+        if member.author > 0:
+            self._member_of[member.author] = member
+        self.members[member] = cursor
+        return True
+
+    def exit(self, cursor: Cursor) -> bool:
+        """Remove ``cursor``; returns whether no other of its person is left."""
+        member = cursor.member
+        self.live.pop(cursor, None)
+        if self.devices.get(member) is cursor:
+            del self.devices[member]
+            return False
+        if self.members.get(member) is not cursor:
+            return True  # the person has another one already
+        others = self.devices if member.author > 0 else ()
+        other = next((one for one in others if one.author == member.author), None)
+        if other is not None:
+            self.flush_presence(member)
+        del self.members[member]
+        if other is None:
+            self._member_of.pop(member.author, None)
+            return True
+        self.members[other] = self.devices.pop(other)
+        self._member_of[member.author] = other
+        return False
+
+    def registered(self, member: Member) -> None:
+        """Note that ``member``, a guest until now, has an account."""
+        self._member_of[member.author] = member
+
+    def member(self, connection: Member) -> Member:
+        """The connection in :attr:`members` of the person who has ``connection``."""
+        return self._member_of.get(connection.author, connection)
+
+    @property
+    def connections(self) -> Set[Member]:
+        """All connections of the people in the room."""
+        return self.members.keys() | self.devices.keys() if self.devices else self.members.keys()
+
+    def cursor(self, connection: Member) -> Cursor | None:
+        """The cursor of ``connection``, or None if it is not in the room."""
+        return self.members.get(connection) or self.devices.get(connection)
+
     def publish(self, entries: Sequence[Entry], authors: Set[Member]) -> None:
         """Show committed entries, the next ones of the log, to the members with live cursors.
 
         :param entries: one or more, in order.
-        :param authors: their authors, if they are in the chat.
+        :param authors: all connections of their authors, if they are in the chat.
         """
         if self.presence and not self.presence.isdisjoint(authors):
             self.flush_presence()  # an author's arrival is announced before their entry
-        alone = {cursor for author in authors if (cursor := self.members.get(author))}
+        alone = {cursor for author in authors if (cursor := self.cursor(author))}
         for run in runs(entries):
             before = self.last
             self.last = run[-1].number
@@ -249,7 +304,7 @@ class Room:
 
         Members without a connection are no readers.
         """
-        readers = len(self.members) - self.away
+        readers = len(self.members) + len(self.devices) - self.away
         return readers > LARGE and 2 * len(self.live) < readers
 
     @property
@@ -289,14 +344,14 @@ class Room:
         about = [[who for who, _ in some] for _, some in news]
         self._show(Batch(self, [event for event, _ in news], about, self._hidden(news)))
         for _, change in changes:
-            change.move.tell(change, self.members)
+            change.move.tell(change, self.connections)
 
     def settle_presence(self, member: Member) -> None:
         """Announce the pending change of ``member`` if a member was told of it in another room.
 
         It must be called before ``member`` changes again.
         """
-        if not self.members.keys().isdisjoint(self.presence.told_elsewhere(member)):
+        if not self.connections.isdisjoint(self.presence.told_elsewhere(member)):
             self.flush_presence(member)
 
     def _hidden(
@@ -310,9 +365,10 @@ class Room:
             if len(some) > 1:
                 continue
             ((who, change),) = some
-            told = self.members.keys() & change.move.told(change) if len(news) <= FEW else set()
-            for member in told | {who}:
-                if member in self.members:
+            told = self.connections & change.move.told(change) if len(news) <= FEW else set()
+            own = {one for one in self.devices if one.author == who.author}
+            for member in told | {who} | own:
+                if self.cursor(member) is not None:
                     hidden.setdefault(member, []).append(place)
         return dict(hidden)
 
@@ -321,8 +377,9 @@ class Room:
         self._show(Batch(self, (event,)))
 
     def _show(self, batch: Batch) -> None:
-        inside = [c for c in self.members.values() if c.position is not None]
-        alone = {self.members[member] for member in batch.hidden if member in self.members}
+        cursors = chain(self.members.values(), self.devices.values())
+        inside = [c for c in cursors if c.position is not None]
+        alone = {cursor for member in batch.hidden if (cursor := self.cursor(member))}
         self._deliver(batch, inside, alone)
 
     def after(self, position: int, limit: int) -> Batch | None:
@@ -380,7 +437,7 @@ class Room:
 
     def _trim(self) -> None:
         """Forget the oldest runs; while readers lag, more runs are kept."""
-        behind = len(self.members) - self.away - len(self.live)
+        behind = len(self.members) + len(self.devices) - self.away - len(self.live)
         limit = max(TAIL, min(TAIL_BEHIND, TAIL_FOR_EACH * behind))
         count = 0
         while count < len(self._tail) and (

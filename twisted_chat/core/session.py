@@ -227,6 +227,8 @@ class Session(Leaver):
         given = self.client_id, self.author
         if client_id is not None or self.author == NOBODY:
             self._be(self.client_id if client_id is None else client_id)
+        elif self.author > 0 and not self._kept_as:
+            self._kept_as = self._chat.guest(author_key(self.client_id))
         if client_id is not None:
             self._chat.identities.add_client(self, author_key(client_id))
         elif not self.profile.resumes_by_number:
@@ -324,7 +326,8 @@ class Session(Leaver):
             self._chat.keeper.put_back(kept)
             raise
         given = self.author
-        self.author = kept.author
+        self.author = kept.account or kept.author
+        self._kept_as = kept.author
         self._set_style(kept.language, kept.timestamps)
         self._ignore_too({str(author): name for author, name in kept.ignored})
 
@@ -333,6 +336,7 @@ class Session(Leaver):
 
         def refused() -> None:
             self.author = given
+            self._kept_as = 0
             self._ignored = IgnoreList()
             self._chat.keeper.put_back(kept)
 

@@ -8,20 +8,23 @@ rooms. Each node shows the results to the people whose connection it has.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 from msgspec import structs
 
+from twisted_chat.core.account_changes import AccountChange
+from twisted_chat.core.account_state import AccountState
+from twisted_chat.core.accounts import Account, Accounts
+from twisted_chat.core.alterations import Alterations
 from twisted_chat.core.arrivals import Arrivals
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.catch_up import position_of
 from twisted_chat.core.changes import (
     Announce,
     Answered,
     Applied,
     Barrier,
-    Change,
     Depart,
     Enter,
     Forget,
@@ -34,22 +37,25 @@ from twisted_chat.core.changes import (
     RoomState,
     TellPerson,
 )
-from twisted_chat.core.errors import NoSuchPerson, NotConfirmed, NotInRoom, NotReading, Refusal
-from twisted_chat.core.events import Announced, Entry, Renamed, RoomLeft, Told
+from twisted_chat.core.errors import NoSuchPerson, NotInRoom, Refusal
+from twisted_chat.core.events import Announced, Entry, Renamed, RoomLeft
 from twisted_chat.core.ignoring import IgnoredPeople
+from twisted_chat.core.journal import Journal
 from twisted_chat.core.kept import Keeper
 from twisted_chat.core.moments import Moments
-from twisted_chat.core.names import RoomNames
-from twisted_chat.core.people import Anybody, Elsewhere, Person, Positions
+from twisted_chat.core.names import Nickname
+from twisted_chat.core.people import Anybody, Elsewhere, Everybody, Person, Positions
+from twisted_chat.core.places import Places
 from twisted_chat.core.presence import Move
 from twisted_chat.core.private_messages import PrivateMessages
+from twisted_chat.core.records import Record
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.room import Cursor, Room
 from twisted_chat.core.room_changes import RoomChange
 from twisted_chat.core.room_errors import CannotJoin
 from twisted_chat.core.room_rules import AllRules
 from twisted_chat.core.room_state import carry_out, let_in
-from twisted_chat.core.rooms import Rooms
+from twisted_chat.core.tells import Tells
 
 
 class Waiting(NamedTuple):
@@ -85,53 +91,54 @@ class State:
 
     def __init__(
         self,
-        node: str,
-        submit: Callable[[Sequence[Change]], None],
+        journal: Journal,
         registry: Registry[Anybody],
-        rooms: Rooms,
+        accounts: Accounts,
+        places: Places,
+        rules: AllRules,
         moments: Moments,
         private_messages: PrivateMessages,
         arrivals: Arrivals,
         keeper: Keeper[Person],
     ) -> None:
-        self._node = node
-        self._submit = submit
+        self._node = journal.node
         self._registry = registry
-        self.rooms = rooms
-        self.room_names = RoomNames()
-        self.rules = AllRules()
+        self._accounts = accounts
+        self.places = places
+        self.rules = rules
         #: The people whom at least one person ignores.
         self.ignored = IgnoredPeople()
-        #: The people in the chat, by author.
-        self.people: dict[int, Anybody] = {}
-        #: People of this node who left, and whose nickname is kept, by author.
+        self.people = Everybody()
+        self.records = Alterations(journal.store)
+        self.account_state = AccountState(accounts, self.people, registry, self, self.records)
+        #: Guests of this node who left, and whose nickname is kept, by author number.
         self._departed: dict[int, Person] = {}
         #: The requests that wait, by the ``request`` number of their change.
         self.waiting: dict[int, Waiting] = {}
-        #: Private messages to people of other nodes, by ``request`` number: the recipient's node,
-        #: the callback that answers the sender, and the recipient's nickname.
-        self._told: dict[int, tuple[str, Callable[[Refusal | None], None], str]] = {}
         #: For each person, rooms that they left and where the departure was or is pending.
         self._left_untold: dict[Anybody, list[Room]] = {}
         self._moments = moments
-        self._private_messages = private_messages
+        self._tells = Tells(journal.node, journal.submit, private_messages)
         self._arrivals = arrivals
         self._keeper = keeper
 
-    def open(self, states: Sequence[RoomState]) -> None:
-        """Begin with the rooms in the log."""
-        for state in states:
-            self.room_names.add(state.name)
-        self.rooms.start((s.name, s.base, s.last, s.topic, s.topic_by) for s in states)
+    def learn(self, records: Sequence[Record]) -> None:
+        """Begin with the records in the log."""
+        for record in records:
+            if isinstance(record, Account):
+                self._accounts.put(record)
+            else:
+                self.rules.start(record)
+                self.places.names.add(record.room)
 
     # -- entries ------------------------------------------------------------------------------
 
     def publish(self, name: str, entries: Sequence[Entry], authors: set[int]) -> None:
-        """Show ``entries``, the next ones of the room ``name``, by ``authors``."""
-        people = {self.people[author] for author in authors if author in self.people}
-        room = self.room(name)
+        """Show ``entries``, the next ones of the room ``name``; ``authors`` are numbers."""
+        people = {one for author in authors for one in self.people.connections(author)}
+        room = self.places.room(name)
         room.publish(entries, people)
-        self._tidy(room)
+        self.places.tidy(room)
 
     # -- changes ------------------------------------------------------------------------------
 
@@ -149,8 +156,13 @@ class State:
         except Refusal as error:
             refusal = error
         finally:
-            if waiting is not None:
-                waiting.answer(refusal)
+            for rules in self.rules.take_changed():
+                self.records.altered(rules)
+            answer = nothing if waiting is None else waiting.answer
+            if refusal is not None or not isinstance(change, AccountChange | RoomChange):
+                answer(refusal)
+                answer = nothing
+            self.records.save(answer)
 
     def _apply_enter(self, change: Enter, submission: _Submission) -> None:
         node, waiting, rooms = submission
@@ -158,26 +170,43 @@ class State:
         if waiting is not None and waiting.person is not None:
             person = waiting.person
         else:
-            person = Elsewhere(node, change.person, change.source)
+            person = Elsewhere(
+                node,
+                change.person,
+                change.source,
+                change.device,
+                credential=change.credential,
+                is_limited=change.is_limited,
+            )
+        nickname = self.account_state.let_in(change)
         old = self.people.get(change.person)
+        positions: dict[str, int | None] = {}
         if old is None:
-            self._registry.claim(person, change.nickname, change.person, change.source)
-            person.nickname = change.nickname
-            self.ignored.called(change.person, change.nickname.text)
+            self._registry.claim(person, nickname, change.person, change.source)
+            person.nickname = nickname
+            self.ignored.called(change.person, nickname.text)
             departed = self._departed.pop(change.person, None)
             if departed is not None and departed is not person:
                 departed.goes_on_elsewhere()
-            positions: dict[str, int | None] = {}
+            self.people.add(person)
+        elif change.person > 0:
+            person.nickname = old.nickname
+            self.people.add(person)
         else:
             positions = self._replace(old, person)
-        self.people[change.person] = person
+        shared = {name: name for one in self._sharing(person) for name in one.cursors}
         new = []
-        for name, called in self._let_in(change, person):
+        for name, called in [*self._let_in(change, person), *shared.items()]:
             position = None if waiting is None else waiting.positions.get(name)
             if position is not None:
                 positions[called] = position
             if called not in person.cursors:
-                new.append(self._add(person, called, rooms.get(name)).room)
+                cursor, is_only = self.places.add(person, called, rooms.get(name))
+                if is_only:
+                    new.append(cursor.room)
+        for other in self._sharing(person):
+            for name in person.cursors.keys() - other.cursors.keys():
+                self._add_too(other, name)
         move = Move(len(new))
         for room in new:
             room.presence.came(person, old is None, move)
@@ -185,12 +214,28 @@ class State:
         if isinstance(person, Elsewhere):
             return
         assert waiting is not None
+        account = self._accounts.get(person.author)
+        if account is not None:
+            person.ignores_now(account.ignored)
         starts = [(cursor, positions.get(name)) for name, cursor in person.cursors.items()]
-        self.go_to(person, starts[0][0].room if starts else None)
+        self.places.go_to(person, starts[0][0].room if starts else None)
         welcome = [(cursor.room, position) for cursor, position in starts]
         self._arrivals.welcome(person, welcome, waiting.resumed, waiting.id)
         for cursor, position in starts:
             self._arrivals.start(person, cursor, position, waiting.id)
+
+    def _sharing(self, person: Anybody) -> list[Anybody]:
+        """The other connections of ``person`` that share the rooms of this one."""
+        if person.author < 0 or person.is_limited:
+            return []
+        connections = self.people.connections(person.author)
+        return [one for one in connections if one is not person and not one.is_limited]
+
+    def _add_too(self, other: Anybody, name: str) -> None:
+        """``other``, a further connection of a person who joined the room, is in it as well."""
+        cursor, _ = self.places.add(other, name, None)
+        if not isinstance(other, Elsewhere):
+            self._arrivals.start(other, cursor, None, None, is_current=False)
 
     def _replace(self, old: Anybody, person: Anybody) -> dict[str, int | None]:
         """``person`` goes on in place of ``old``, the same person; the others do not notice.
@@ -198,42 +243,55 @@ class State:
         Returns for each room the number of the last entry that ``old`` was shown, if known here.
         """
         self._registry.hand_over(old, person)
+        self.people.replace(old, person)
         person.nickname = old.nickname
         self._left_untold.pop(old, None)
         positions: dict[str, int | None] = {}
         for name, cursor in tuple(old.cursors.items()):
             cursor.room.flush_presence(old)
             positions[name] = position_of(cursor)
-            self.close(cursor)
-            self._add(person, name, None)
+            self.places.close(cursor)
+            self.places.add(person, name, None)
         old.cursors.clear()
         if not isinstance(old, Elsewhere):
             old.goes_on_elsewhere()
         return positions
 
     def _apply_rename(self, change: Rename, submission: _Submission) -> None:
-        waiting = submission.waiting
-        person = self._of(submission.node, change.person)
-        if person is None:
-            return
-        old, new = person.name, change.nickname.text
-        self._registry.claim(person, change.nickname, change.person, change.source)
-        person.nickname = change.nickname
-        self.ignored.called(change.person, new)
-        for room in self._left_untold.pop(person, ()):
-            room.flush_presence(person)  # the departure is announced under the old nickname
-        move = Move(len(person.cursors))
-        for cursor in person.cursors.values():
-            room = cursor.room
-            room.settle_presence(person)
-            room.presence.renamed(person, old, new, move)
-            self._moments.changed(room, person)
-        if waiting is not None and not isinstance(person, Elsewhere):
-            person.show(Renamed(old, new, own=True, id=waiting.id))
+        first = self._of(submission.node, change.person)
+        if first is not None:
+            self.account_state.check_name(change.person, change.nickname)
+            self._registry.claim(first, change.nickname, change.person, change.source)
+            self.rename(first, change.nickname, submission.waiting)
+
+    def rename(self, first: Anybody, nickname: Nickname, waiting: Waiting | None = None) -> None:
+        """Give all connections of ``first`` the nickname, which the registry has given it."""
+        old, new = first.name, nickname.text
+        self.account_state.renamed(first.author, nickname)
+        self.ignored.called(first.author, new)
+        connections = self.people.connections(first.author)
+        for person in connections:
+            for room in self._left_untold.pop(person, ()):
+                room.flush_presence(person)  # the departure is announced under the old nickname
+        rooms = {room: room.member(one) for one in connections for room in _rooms_of(one)}
+        move = Move(len(rooms))
+        for room, member in rooms.items():
+            room.settle_presence(member)
+        for person in connections:
+            person.nickname = nickname
+        for room, member in rooms.items():
+            room.presence.renamed(member, old, new, move)
+            self._moments.changed(room, member)
+        for person in connections:
+            if not isinstance(person, Elsewhere):
+                is_asker = waiting is not None and waiting.person is person
+                id = waiting.id if waiting is not None and is_asker else None
+                if is_asker or first.author > 0:
+                    person.show(Renamed(old, new, own=True, id=id))
 
     def _apply_join_rooms(self, change: JoinRooms, submission: _Submission) -> None:
-        node, waiting, rooms = submission
-        person = self._of(node, change.person)
+        _, waiting, rooms = submission
+        person = self._connection(submission, change.person, change.device)
         if person is None:
             return
         joined = self._let_in(change, person)
@@ -241,10 +299,13 @@ class State:
             cursor = person.cursors.get(called)
             is_new = cursor is None
             if cursor is None:
-                cursor = self._add(person, called, rooms.get(name))
+                cursor, is_only = self.places.add(person, called, rooms.get(name))
+                for other in self._sharing(person):
+                    if called not in other.cursors:
+                        self._add_too(other, called)
             if waiting is not None and waiting.goes_there and not isinstance(person, Elsewhere):
-                self.go_to(person, cursor.room)
-            if is_new:
+                self.places.go_to(person, cursor.room)
+            if is_new and is_only:
                 cursor.room.presence.came(person, False, Move())
                 self._moments.changed(cursor.room, person)
             if waiting is not None and not isinstance(person, Elsewhere):
@@ -257,109 +318,98 @@ class State:
 
     def _let_in(self, change: Enter | JoinRooms, person: Anybody) -> list[tuple[str, str]]:
         """The rooms that ``person`` may join, each as it is called in ``change`` and here."""
-        return let_in(change, self._called, self.rules, self.rooms, person.cursors)
+        return let_in(change, self._called, self.rules, self.places.rooms, person.cursors)
 
     def _apply_leave_room(self, change: LeaveRoom, submission: _Submission) -> None:
         waiting = submission.waiting
-        person = self._of(submission.node, change.person)
+        person = self._connection(submission, change.person, change.device)
         if person is None:
             return
         if change.room not in person.cursors:
             raise NotInRoom(room=change.room)
-        cursor = person.cursors.pop(change.room)
+        room = person.cursors[change.room].room
+        for other in (person, *self._sharing(person)):
+            cursor = other.cursors.pop(room.name, None)
+            if cursor is None:
+                continue
+            if not isinstance(other, Elsewhere) and other.current is room:
+                last = next(reversed(other.cursors.values()), None)
+                self.places.go_to(other, last.room if last else None)
+            self._leave(other, cursor, chat=False, move=Move())
+            if other in room.presence:
+                left = self._left_untold.setdefault(other, [])
+                left[:] = [one for one in left if other in one.presence] + [room]
+            if not isinstance(other, Elsewhere):
+                current = other.current.name if other.current else None
+                id = waiting.id if waiting is not None and waiting.person is other else None
+                other.show(RoomLeft(room.name, current, id))
+        self.places.tidy(room)
+
+    def _leave(self, person: Anybody, cursor: Cursor, chat: bool, move: Move) -> None:
+        """Close ``cursor``; if it is the person's last one in the room, the others are told."""
         room = cursor.room
-        if not isinstance(person, Elsewhere) and person.current is room:
-            last = next(reversed(person.cursors.values()), None)
-            self.go_to(person, last.room if last else None)
-        self.close(cursor)
+        if not self.places.close(cursor):
+            return
         room.settle_presence(person)
-        room.presence.left(person, False, Move())
+        room.presence.left(person, chat, move)
         self._moments.changed(room, person)
-        if person in room.presence:
-            left = self._left_untold.setdefault(person, [])
-            left[:] = [other for other in left if person in other.presence] + [room]
-        if waiting is not None and not isinstance(person, Elsewhere):
-            current = person.current.name if person.current else None
-            person.show(RoomLeft(room.name, current, waiting.id))
-        self._tidy(room)
 
     def _apply_depart(self, change: Depart, submission: _Submission) -> None:
-        person = self._of(submission.node, change.person)
+        person = self._connection(submission, change.person, change.device)
         if person is None:
             return
-        if change.keeps_name:
+        if change.keeps_name and change.person < 0:
             self._registry.keep(person, change.person, change.source)
             if not isinstance(person, Elsewhere):
                 self._departed[change.person] = person
-        else:
+        self.take_out(person)
+        if not change.keeps_name and self.people.get(change.person) is None:
             self.rules.gone(change.person)
-        self._take_out(person)
 
-    def _take_out(self, person: Anybody) -> None:
-        """``person`` leaves the chat."""
-        del self.people[person.author]
-        self._registry.release(person)
+    def take_out(self, person: Anybody) -> None:
+        """The connection ``person`` leaves the chat; if it is the last one, the person does."""
+        next = self.people.remove(person)
+        if next is None:
+            self._registry.release(person)
+        elif self._registry.holds(person):
+            self._registry.hand_over(person, next)
         self._left_untold.pop(person, None)
         cursors = tuple(person.cursors.values())
         person.cursors.clear()
-        for cursor in cursors:
-            self.close(cursor)
         move = Move(len(cursors))
         for cursor in cursors:
-            room = cursor.room
-            room.settle_presence(person)
-            room.presence.left(person, True, move)
-            self._moments.changed(room, person)
-            self._tidy(room)
+            self._leave(person, cursor, chat=next is None, move=move)
+            self.places.tidy(cursor.room)
 
     def _apply_forget(self, change: Forget, submission: _Submission) -> None:
         self._departed.pop(change.person, None)
         self._registry.drop(change.person)
-        if change.person not in self.people:
+        if self.people.get(change.person) is None:
             self.rules.gone(change.person)
 
     def _apply_tell_person(self, change: TellPerson, submission: _Submission) -> None:
         waiting = submission.waiting
-        person = self._of(submission.node, change.person)
-        recipient = self.people.get(change.recipient)
-        if recipient is None:
+        recipients = self.people.connections(change.recipient)
+        if not recipients:
             raise NoSuchPerson(name=change.name)
-        if person is None:
-            return
-        answer: Callable[[Refusal | None], None]
-        if waiting is not None and waiting.person is not None:
-            told = Told(person.name, change.name, change.text, change.time, own=True, id=waiting.id)
-            answer = partial(_confirm, waiting.person, told)
-        else:
-            answer = partial(self._answer, submission.node, change.request)
-        if not isinstance(recipient, Elsewhere):
-            for cursor in person.cursors.values():
-                room = cursor.room
-                if person in room.presence and recipient in room.members:
-                    room.flush_presence()  # the sender's arrival is announced before the message
-            self._private_messages.show(person, recipient, change, answer)
-        elif waiting is not None:
-            self._told[change.request] = recipient.node, answer, change.name
-
-    def _answer(self, node: str, request: int, refusal: Refusal | None) -> None:
-        """Send the outcome of a private message to ``node``, whose request it was."""
-        outcome = _OUTCOMES[type(refusal)]
-        self._submit((Answered(node, request, outcome),))
+        if self._of(submission.node, change.person) is not None:
+            asker = None
+            if waiting is not None and waiting.person is not None:
+                asker = waiting.person, waiting.id
+            senders = self.people.connections(change.person)
+            self._tells.tell(change, submission.node, senders, recipients, asker)
 
     def _apply_answered(self, change: Answered, submission: _Submission) -> None:
-        if change.node == self._node and change.request in self._told:
-            _, answer, name = self._told.pop(change.request)
-            refusal = _REFUSALS[change.outcome]
-            answer(None if refusal is None else refusal(name=name))
+        self._tells.answered(change, submission.node)
 
     def _apply_announce(self, change: Announce, submission: _Submission) -> None:
         announced = Announced(change.text, change.room)
         if change.room is not None:
-            room = self.rooms.get(self._called(change.room))
+            room = self.places.rooms.get(self._called(change.room))
             if room is not None:
                 room.show(structs.replace(announced, room=room.name))
             return
-        for person in tuple(self.people.values()):
+        for person in self.people:
             if not isinstance(person, Elsewhere) and (person.outlet.ready or person.away):
                 person.show_surely(announced)
 
@@ -367,119 +417,49 @@ class State:
         """Do nothing: a barrier matters only by its place in the order."""
 
     def _apply_removed(self, change: Removed, submission: _Submission) -> None:
-        if not self.rooms.removed(change.room, change.last) and self.rules.forget(change.room):
-            self.room_names.remove(change.room)
+        self.places.removed(change.room, change.last)
+
+    def _apply_account_change(self, change: AccountChange, submission: _Submission) -> None:
+        self.account_state.apply(change)
 
     def _apply_rules(self, change: RoomChange, submission: _Submission) -> None:
         carry_out(change, self.rules)
-        self.room_names.add(change.room)
+        self.places.names.add(change.room)
 
     def _apply_keep(self, change: Keep, submission: _Submission) -> None:
         if submission.node != self._node:
             self._keeper.learn(change)
 
     def _apply_node_gone(self, change: NodeGone, submission: _Submission) -> None:
-        for person in tuple(self.people.values()):
+        for person in self.people:
             if isinstance(person, Elsewhere) and person.node == change.node:
-                self._take_out(person)
-                self.rules.gone(person.author)
-        for request, (recipient, answer, name) in tuple(self._told.items()):
-            if recipient == change.node:
-                del self._told[request]
-                answer(NotConfirmed(name=name))
+                self.take_out(person)
+                if self.people.get(person.author) is None:
+                    self.rules.gone(person.author)
+        self._tells.node_gone(change.node)
 
     def _of(self, node: str, author: int) -> Anybody | None:
-        """The person with this author, if they are in the chat and connected at ``node``."""
-        person = self.people.get(author)
-        at = person.node if isinstance(person, Elsewhere) else self._node
-        return person if at == node else None
+        """The first connection of the person, if they have one at ``node``."""
+        connections = self.people.connections(author)
+        return connections[0] if any(self._at(one) == node for one in connections) else None
 
-    # -- rooms --------------------------------------------------------------------------------
+    def _connection(self, submission: _Submission, author: int, device: int) -> Anybody | None:
+        """The connection of the person that submitted a change; None if it is gone."""
+        for one in self.people.connections(author):
+            if self._at(one) == submission.node and (author < 0 or one.number == device):
+                return one
+        return None
 
-    def room(self, name: str, state: RoomState | None = None) -> Room:
-        """The room of this name, created if it does not exist; ``state`` is the log's record."""
-        is_new = name not in self.rooms
-        if is_new:
-            self.room_names.add(name)
-        room = self.rooms.wake(name)
-        if is_new and state is not None:  # none of its entries is kept, but its numbers continue
-            room.base, room.last = state.base, state.last
-            room.topic, room.topic_by = state.topic, state.topic_by
-        return room
-
-    def go_to(self, person: Person, room: Room | None) -> None:
-        """Make ``room`` the current room of ``person``, to which plain lines go."""
-        person.current = room
-        self.restyle(person)
-
-    def restyle(self, person: Person) -> None:
-        """Update the cursors of ``person`` to their present outlet and renderings."""
-        for cursor in person.cursors.values():
-            cursor.outlet = person.outlet
-            cursor.rendering = person.rendering(cursor.room)
-
-    def restart(self, person: Person, name: str) -> Cursor:
-        """Replace the cursor of ``person`` in the room ``name`` by a new one."""
-        self.close(person.cursors[name])
-        return self._add(person, name, None)
-
-    def close(self, cursor: Cursor) -> None:
-        """Remove ``cursor`` from its room."""
-        cursor.closed = True
-        if cursor.away:
-            cursor.away = False
-            cursor.room.away -= 1
-        cursor.room.live.pop(cursor, None)
-        if cursor.room.members.get(cursor.member) is cursor:  # the member may be back already
-            del cursor.room.members[cursor.member]
+    def _at(self, person: Anybody) -> str:
+        return person.node if isinstance(person, Elsewhere) else self._node
 
     def _called(self, name: str) -> str:
-        """The name of the room that ``name`` means, which may be a name of an older version."""
-        if name in self.rooms:
-            return name
-        try:
-            return self.room_names.find(name)
-        except Refusal:
-            return name
-
-    def _add(self, person: Anybody, name: str, state: RoomState | None) -> Cursor:
-        room = self.room(name, state)
-        cursor = Cursor(room, person)
-        if isinstance(person, Elsewhere) or person.away:
-            cursor.away = True  # senders here need not wait for this reader
-            room.away += 1
-        if not isinstance(person, Elsewhere):
-            cursor.rendering = person.rendering(room)
-        room.members[person] = cursor
-        person.cursors[name] = cursor
-        return cursor
-
-    def _tidy(self, room: Room) -> None:
-        """If nobody is in ``room``, keep only its record, or forget it if no entry is kept."""
-        if not self.rooms.rest(room) and self.rules.forget(room.name):
-            self.room_names.remove(room.name)
+        return self.places.called(name)
 
 
-def _confirm(person: Person, told: Told, refusal: Refusal | None) -> None:
-    """Show ``person`` that their private message was delivered (``told``), or why it was not."""
-    if refusal is not None:
-        person.refuse(refusal, told.id)
-    else:
-        person.show(told)
+def _rooms_of(person: Anybody) -> list[Room]:
+    return [cursor.room for cursor in person.cursors.values()]
 
-
-_OUTCOMES: dict[Any, Any] = {
-    type(None): "delivered",
-    NoSuchPerson: "no-such-person",
-    NotReading: "not-reading",
-    NotConfirmed: "not-confirmed",
-}
-_REFUSALS: dict[str, Any] = {
-    "delivered": None,
-    "no-such-person": NoSuchPerson,
-    "not-reading": NotReading,
-    "not-confirmed": NotConfirmed,
-}
 
 #: The method that carries out each kind of change.
 _APPLY: dict[type, Callable[..., None]] = {
@@ -495,6 +475,7 @@ _APPLY: dict[type, Callable[..., None]] = {
     NodeGone: State._apply_node_gone,
     Removed: State._apply_removed,
     Rename: State._apply_rename,
+    **dict.fromkeys(get_args(AccountChange), State._apply_account_change),
     **dict.fromkeys(get_args(RoomChange), State._apply_rules),
     TellPerson: State._apply_tell_person,
 }

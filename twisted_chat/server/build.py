@@ -96,7 +96,7 @@ class Housekeeping:
     def __init__(self, chat: Chat, clock: Any) -> None:
         self._removal = LoopingCall(chat.remove_old)
         self._removal.clock = clock
-        self._keeping = LoopingCall(chat.keeper.look)
+        self._keeping = LoopingCall(chat.look)
         self._keeping.clock = clock
 
     def start(self) -> None:

@@ -13,10 +13,13 @@ import msgspec
 from twisted_chat.core.changes import KeptPerson
 
 _INSERT = """
-    INSERT OR REPLACE INTO person (author, code, nickname, language, timestamps, rooms, ignored)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT OR REPLACE INTO person (author, code, nickname, language, timestamps, rooms, ignored,
+                                   account)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
-_SELECT = "SELECT author, code, nickname, language, timestamps, rooms, ignored FROM person"
+_SELECT = """
+    SELECT author, code, nickname, language, timestamps, rooms, ignored, account FROM person
+"""
 _encode = msgspec.json.encode
 _Rooms = tuple[tuple[str, int | None], ...]
 _Ignored = tuple[tuple[int, str], ...]
@@ -32,7 +35,7 @@ def write(
     rows = [
         (
             *(p.author, p.code, p.nickname, p.language, p.timestamps),
-            *(_encode(p.rooms), _encode(p.ignored)),
+            *(_encode(p.rooms), _encode(p.ignored), p.account),
         )
         for p in people
     ]
@@ -48,12 +51,14 @@ def read(connection: sqlite3.Connection) -> list[KeptPerson]:
     :raises sqlite3.Error: the table cannot be read.
     """
     found = []
-    for author, code, nickname, language, timestamps, rooms, ignored in connection.execute(_SELECT):
+    for author, code, name, language, timestamps, rooms, ignored, account in connection.execute(
+        _SELECT
+    ):
         try:
             where = msgspec.json.decode(rooms, type=_Rooms)
             whom = msgspec.json.decode(ignored, type=_Ignored)
         except msgspec.MsgspecError:
             continue
-        person = KeptPerson(author, code, nickname, language, bool(timestamps), where, whom)
+        person = KeptPerson(author, code, name, language, bool(timestamps), where, whom, account)
         found.append(person)
     return found

@@ -22,5 +22,6 @@ CREATE TABLE person (
     language   TEXT    NOT NULL,
     timestamps INTEGER NOT NULL,           -- 1 if they want to see them
     rooms      TEXT    NOT NULL,           -- JSON: [[room, last number seen or null], …], the current first
-    ignored    TEXT    NOT NULL            -- JSON: [[author, name], …]
+    ignored    TEXT    NOT NULL,           -- JSON: [[author, name], …]
+    account    INTEGER NOT NULL DEFAULT 0  -- the number of the account; 0 for a guest
 );
