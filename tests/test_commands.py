@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_chat.core.commands import TABLE
-from twisted_chat.core.errors import Refusal, UnknownCommand, UnknownCommandNear
+from twisted_chat.core import commands as commands_module
+from twisted_chat.core.commands import TABLE, Argument, Command, Form, Table
+from twisted_chat.core.errors import Refusal, UnknownCommand, UnknownCommandNear, WrongUsage
+from twisted_chat.core.events import Style
 from twisted_chat.core.requests import (
     ChooseName,
     Help,
@@ -29,7 +31,10 @@ from twisted_chat.core.requests import (
     Unignore,
 )
 from twisted_chat.dialects.commands import WrongCommandUsage, parse
+from twisted_chat.dialects.wording import help_lines
 from twisted_chat.i18n.language import LANGUAGES
+from twisted_chat.terminal.completion import Known, complete
+from twisted_chat.terminal.view import Tab
 
 
 @pytest.mark.parametrize(
@@ -224,3 +229,69 @@ def test_a_tab_separates_words_like_a_space() -> None:
     """A tab is let through in a line, so it may stand after a command too."""
     assert parse("/join\tcinema") == Join("cinema")
     assert parse("/msg\tAna\thello") == Tell("Ana", "hello")
+
+
+# -- names of two words -----------------------------------------------------------------------
+
+
+class Wave(Tell, frozen=True):
+    """A request that the program does not have."""
+
+
+class Wink(Quit, frozen=True):
+    """Another one."""
+
+
+TWO_WORDS = Table(
+    (
+        *TABLE.rows,
+        Command(
+            request=Wave,
+            names=("lamp light", "lampada acender"),
+            form=Form.NAME_AND_TEXT,
+            first=Argument.PERSON,
+            arguments="NAME TEXT",
+            help="Light a lamp.",
+        ),
+        Command(request=Wink, names=("lamp break", "lampada quebrar"), help="Break a lamp."),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "line", ["/lamp light Ana oi", "/LAMP  Light Ana oi", "/lâmpada acender Ana oi"]
+)
+def test_a_name_can_have_two_words(line: str) -> None:
+    assert parse(line, TWO_WORDS) == Wave("Ana", "oi")
+    assert parse("/lamp break", TWO_WORDS) == Wink()
+
+
+@pytest.mark.parametrize("line", ["/lamp", "/lamp Ana oi", "/lamp ligth Ana", "/lamplight Ana oi"])
+def test_half_a_name_of_two_words_is_no_command(line: str) -> None:
+    with pytest.raises(UnknownCommandNear, match="/lamp light"):
+        parse(line, TWO_WORDS)
+
+
+def test_the_usage_of_a_name_of_two_words() -> None:
+    with pytest.raises(WrongUsage, match="/lamp light NAME TEXT"):
+        parse("/lamp light Ana", TWO_WORDS)
+
+
+def test_both_words_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands_module, "TABLE", TWO_WORDS)
+    known = Known({"lobby": Tab("lobby", people=["Bia"])}, "lobby", "Ana", "en")
+    assert complete("/lam", known).candidates == ["/lamp light ", "/lamp break"]
+    assert complete("/lamp b", known).candidates == ["break"]
+    assert complete("/lamp light b", known).candidates == ["Bia "]
+    assert complete("/lamp x", known).candidates == []
+    assert complete("/lamp x y", known).candidates == []
+
+
+@pytest.mark.parametrize("name", ["lamp", "/lamp", "LÂMPADA"])
+def test_the_help_of_a_first_word_shows_both(name: str) -> None:
+    lines = help_lines(name, Style("en"), TWO_WORDS)
+    assert lines == [
+        "  /lamp light NAME TEXT  Light a lamp.",
+        "  /lamp break            Break a lamp.",
+        "  Names: /lamp light, /lampada acender, /lamp break, /lampada quebrar",
+    ]

@@ -11,11 +11,18 @@ It must not know how a line is parsed (:mod:`twisted_chat.dialects.commands` doe
 from __future__ import annotations
 
 import difflib
-import enum
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from twisted_chat.core.command_row import (
+    ALWAYS,
+    CHATTING,
+    CHOOSING,
+    Argument,
+    Command,
+    Form,
+    Phase,
+)
 from twisted_chat.core.errors import UnknownCommand, UnknownCommandNear
 from twisted_chat.core.requests import (
     AreYouThere,
@@ -34,7 +41,6 @@ from twisted_chat.core.requests import (
     Quit,
     ReadHistory,
     Reply,
-    Request,
     Resume,
     Say,
     Search,
@@ -45,97 +51,24 @@ from twisted_chat.core.requests import (
     Topic,
     Unignore,
 )
-from twisted_chat.i18n.language import LANGUAGES, N_, catalogue
+from twisted_chat.i18n.language import LANGUAGES, N_
+
+__all__ = [
+    "ALWAYS",
+    "CHATTING",
+    "CHOOSING",
+    "TABLE",
+    "Argument",
+    "Command",
+    "Form",
+    "Phase",
+    "Table",
+    "key_of",
+]
 
 #: The longest word that is compared with names of commands, in characters: more than twice the
 #: longest name.
 WORD_LIMIT = 32
-
-
-class Phase(enum.Enum):
-    """The phase of a session: see :mod:`twisted_chat.core.session`."""
-
-    CHOOSING = enum.auto()
-    #: The client has chosen a nickname, which the chat has not accepted yet.
-    ENTERING = enum.auto()
-    CHATTING = enum.auto()
-    CLOSED = enum.auto()
-
-
-CHOOSING = frozenset({Phase.CHOOSING})
-CHATTING = frozenset({Phase.CHATTING})
-ALWAYS = CHOOSING | CHATTING | {Phase.ENTERING}
-
-
-class Form(enum.Enum):
-    """How the text after a command's name becomes the fields of its request."""
-
-    NOTHING = enum.auto()
-    WORD = enum.auto()
-    OPTIONAL_WORD = enum.auto()
-    TEXT = enum.auto()
-    SWITCH = enum.auto()
-    #: The text of a :class:`.Say` of the kind ``act``.
-    ACTION = enum.auto()
-    NAME_AND_TEXT = enum.auto()
-    ROOM_AND_WORDS = enum.auto()
-    TOPIC = enum.auto()
-    PAGE_OF_HISTORY = enum.auto()
-    PAGE_OF_ROOMS = enum.auto()
-
-
-class Argument(enum.Enum):
-    """The kind of a command's first argument, which the client completes."""
-
-    TEXT = enum.auto()
-    PERSON = enum.auto()
-    ROOM = enum.auto()
-    SWITCH = enum.auto()
-    LANGUAGE = enum.auto()
-    COMMAND = enum.auto()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """One row: a request, its legal phases, its cost and its names.
-
-    :param request: the class of the request.
-    :param handler: the method of the session that answers it; empty for a command of a client,
-        which never reaches a session.
-    :param phases: the phases in which it is legal; in any other phase it is refused.
-    :param cost: tokens of flood control. Each line takes one token before it is parsed; the rest
-        of the cost is taken after the answer, and the lines behind it wait.
-    :param json: its ``type`` in JSON Lines; empty if programs cannot send it.
-    :param names: the names that people type after the slash: one for each of
-        :data:`~twisted_chat.i18n.language.LANGUAGES`, in that order, then aliases; all in lower
-        case and without accents. Empty if it cannot be typed.
-    :param form: how the text after the name is parsed.
-    :param first: the kind of the first argument.
-    :param arguments: the arguments as the help shows them.
-    :param help: its effect, in one sentence.
-    """
-
-    request: type[Request]
-    handler: str = ""
-    phases: frozenset[Phase] = CHATTING
-    cost: int = 1
-    json: str = ""
-    names: tuple[str, ...] = ()
-    form: Form = Form.NOTHING
-    first: Argument = Argument.TEXT
-    arguments: str = ""
-    help: str = ""
-
-    def name(self, language: str) -> str:
-        """Its name in ``language``, one of :data:`~twisted_chat.i18n.language.LANGUAGES`."""
-        return self.names[LANGUAGES.index(language)]
-
-    def usage(self, language: str) -> str:
-        """The command with its arguments, such as ``/join ROOM``, in ``language``."""
-        name = self.name(language)
-        if not self.arguments:
-            return f"/{name}"
-        return f"/{name} {catalogue(language).gettext(self.arguments)}"
 
 
 class Table:
@@ -148,6 +81,10 @@ class Table:
         self.typed = tuple(row for row in self.rows if row.names)
         self._by_name = {name: row for row in self.typed for name in row.names}
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a command has this name, without its slash."""
+        return key_of(name) in self._by_name
+
     def find(self, name: str) -> Command:
         """The row of the command called ``name``, with or without its slash.
 
@@ -157,10 +94,20 @@ class Table:
         key = key_of(name.removeprefix("/"))
         if key in self._by_name:
             return self._by_name[key]
-        near = difflib.get_close_matches(key, self._by_name, n=1) if key else []
+        near = [other for other in self._by_name if key and other.startswith(f"{key} ")]
+        near = near or (difflib.get_close_matches(key, self._by_name, n=1) if key else [])
         if near:
             raise UnknownCommandNear(command=f"/{name}", nearest=f"/{near[0]}")
         raise UnknownCommand(command=f"/{name}")
+
+    def find_all(self, name: str) -> list[Command]:
+        """The row of the command called ``name``, or those whose first word that is.
+
+        :raises UnknownCommand: there is none.
+        """
+        first = f"{key_of(name.removeprefix('/'))} "
+        found = {self._by_name[one].request: None for one in self._by_name if one.startswith(first)}
+        return [self.by_request[request] for request in found] or [self.find(name)]
 
 
 def key_of(word: str) -> str:

@@ -41,8 +41,12 @@ def parse(line: str, table: Table | None = None) -> Request:
     :param table: the commands; by default those of the server.
     :raises Refusal: there is no such command, or its arguments are wrong.
     """
+    table = table or commands.TABLE
     name, rest = _split(line[1:])
-    command = (table or commands.TABLE).find(name)
+    second, after = _split(rest)
+    if second and f"{name} {second}" in table:
+        name, rest = f"{name} {second}", after
+    command = table.find(name)
     try:
         return _READERS[command.form](command.request, rest)
     except _BadArguments:

@@ -340,7 +340,7 @@ def help_lines(name: str | None, style: Style, table: commands.Table) -> list[st
     translate = catalogue(style.language).gettext
     if name is not None:
         try:
-            chosen = [table.find(name)]
+            chosen = table.find_all(name)
         except UnknownCommand as refusal:
             return _refused(Refused(refusal), style)
         lines = []
@@ -355,7 +355,7 @@ def help_lines(name: str | None, style: Style, table: commands.Table) -> list[st
             help = N_("Show the time (your local time) of each line.")
         lines.append(f"  {usage:<{width}}  {translate(help)}")
     if name is not None:
-        names = ", ".join(f"/{name}" for name in chosen[0].names)
+        names = ", ".join(f"/{name}" for command in chosen for name in command.names)
         lines.append("  " + _translate(style, N_("Names: {names}"), names=names))
     else:
         lines.append(

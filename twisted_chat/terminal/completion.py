@@ -65,10 +65,13 @@ def _command_line(head: str, word: str, known: Known) -> Iterable[str]:
     if not head:
         return _commands("/", word.removeprefix("/"), known.language)
     name, *arguments = head.split()
+    table = commands.table()
+    if arguments and f"{name[1:]} {arguments[0]}" in table:
+        name = f"{name} {arguments.pop(0)}"
     try:
-        first = commands.table().find(name).first
+        first = table.find(name).first
     except Refusal:
-        return ()
+        return _second_words(name, word, known) if not arguments else ()
     return _FIRST[Argument.TEXT if arguments else first](word, known)
 
 
@@ -94,6 +97,12 @@ def _commands(slash: str, word: str, language: str) -> Iterable[str]:
         if found:
             return found
     return ()
+
+
+def _second_words(name: str, word: str, known: Known) -> Iterable[str]:
+    """The second words of the commands whose first word is ``name``."""
+    found = _commands("/", f"{name[1:]} {word}", known.language)
+    return (command.partition(" ")[2] for command in found)
 
 
 def _rooms(word: str, known: Known) -> Iterable[str]:
