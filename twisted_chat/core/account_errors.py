@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted_chat.core.errors import LogRefusal, NameReserved, Refusal
+from twisted_chat.core.errors import LogRefusal, NameReserved, Refusal, TooManyGuesses
 from twisted_chat.i18n.language import N_
 
 
@@ -68,6 +68,34 @@ class PasswordTooLong(Refusal):
 class TooBusyForSecrets(Refusal):
     code = "too-busy"
     template = N_("Too many people are logging in at the moment. Please try again in a while.")
+
+
+class TooManyWrongSecrets(TooManyGuesses):
+    template = N_(
+        "Too many wrong passwords or codes were given. Try again in {seconds} seconds, or choose"
+        " another name."
+    )
+
+
+class TooManyAccounts(Refusal):
+    code = "too-many-accounts"
+    template = N_(
+        "Your address has registered {limit} names within an hour, which is the limit. You can"
+        " register another one in {minutes} minutes."
+    )
+
+
+class DirectoryFailed(Refusal):
+    code = "directory-failed"
+    template = N_(
+        "The program that checks passwords for this server does not answer. Please try again in a"
+        " while, and tell the operator if it lasts."
+    )
+
+
+class TokenLimited(Refusal):
+    code = "token-limited"
+    template = N_("You came in with a token, which does not allow that.")
 
 
 class NoAccount(Refusal):

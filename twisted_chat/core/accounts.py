@@ -116,6 +116,16 @@ class Accounts:
         """The account whose nickname this is, in any case, or None; former ones do not count."""
         return self._by_number.get(self._by_folded.get(nickname.folded, 0))
 
+    def owner(self, nickname: Nickname) -> Account | None:
+        """The account whose nickname this is or was, in any case, or None; one that only looks
+        like it does not count.
+        """
+        account = self._by_number.get(self._owners.get(nickname.folded, 0))
+        if account is None:
+            return None
+        names = {name.folded for name in (account.nickname, *account.former)}
+        return account if nickname.folded in names else None
+
     def with_secret(self, hash: str) -> tuple[Account, Credential] | None:
         """The account and its credential with this hash of a token or code, or None."""
         number, id = self._by_hash.get(hash, (0, ""))

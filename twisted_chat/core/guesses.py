@@ -1,4 +1,4 @@
-"""Wrong secrets: whoever gives many has to wait, longer each time.
+"""Wrong secrets: whoever gives many has to wait, longer each time. And registrations, per hour.
 
 A source, and an account, may give three wrong secrets within a minute; after the third, no secret
 is tried for a minute, and after each further one for twice as long, up to an hour. A secret that is
@@ -29,6 +29,10 @@ QUIET = 3600.0
 #: The most sources, or accounts, whose wrong secrets are remembered. Beyond that, those whose last
 #: wrong secret was the longest ago are forgotten.
 REMEMBERED = 20_000
+
+#: Names that a source can register within an hour.
+REGISTRATIONS = 10
+HOUR = 3600.0
 
 #: The most accounts whose sources are remembered, and sources of each.
 KNOWN_ACCOUNTS = 20_000
@@ -105,3 +109,28 @@ class KnownSources:
     def has(self, account: int, source: Hashable) -> bool:
         """Whether ``source`` has come into ``account`` before."""
         return source in self._known.get(account, ())
+
+
+class Registrations:
+    """The names that each source has registered within the last hour.
+
+    :param clock: seconds that never go backwards.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        #: The times, the oldest first; the sources that registered last come last.
+        self._times: OrderedDict[Hashable, list[float]] = OrderedDict()
+
+    def wait(self, source: Hashable) -> float:
+        """The seconds until ``source`` may register another name; 0 if it may do so now."""
+        times = self._times.get(source, [])
+        times[:] = [time for time in times if time > self._clock() - HOUR]
+        return 0.0 if len(times) < REGISTRATIONS else times[0] + HOUR - self._clock()
+
+    def count(self, source: Hashable) -> None:
+        """Count a name that ``source`` registers."""
+        self._times.setdefault(source, []).append(self._clock())
+        self._times.move_to_end(source)
+        while len(self._times) > REMEMBERED:
+            self._times.popitem(last=False)
