@@ -51,10 +51,12 @@ class Move:
     :param rooms: the number of rooms.
     """
 
-    __slots__ = ("_rooms", "_told")
+    __slots__ = ("_rooms", "_told", "in_several")
 
     def __init__(self, rooms: int = 1) -> None:
+        #: Rooms whose members are still to be told.
         self._rooms = rooms
+        self.in_several = rooms > 1
         self._told: dict[tuple[str | None, str | None], set[object]] = {}
 
     def tell(self, change: Change, members: Iterable[object]) -> None:
@@ -96,10 +98,12 @@ class Change:
 class Presence(Generic[SomebodyT]):
     """The pending changes of one room."""
 
-    __slots__ = ("_changes", "_gone", "_moves", "_unknown", "is_timed")
+    __slots__ = ("_changes", "_gone", "_in_several", "_moves", "_unknown", "is_timed")
 
     def __init__(self) -> None:
         self._changes: dict[SomebodyT, Change] = {}
+        #: Those of them that are in several rooms at once: few, even while many people join.
+        self._in_several: dict[SomebodyT, Change] = {}
         #: Members whose arrival is pending, and people whose departure is pending.
         self._unknown = 0
         self._gone = 0
@@ -161,6 +165,7 @@ class Presence(Generic[SomebodyT]):
     def take(self) -> list[tuple[SomebodyT, Change]]:
         """Remove and return all pending changes, in their order: the caller announces them."""
         changes, self._changes = self._changes, {}
+        self._in_several.clear()
         self._unknown = self._gone = 0
         return list(changes.items())
 
@@ -175,7 +180,7 @@ class Presence(Generic[SomebodyT]):
         These include people whose departure is pending. All pending changes will be announced to
         ``but``, who gets the list.
         """
-        for untold in self._changes.values():
+        for untold in self._in_several.values():
             untold.move.forget(but)
         for member in members:
             if member is not but:
@@ -208,12 +213,15 @@ class Presence(Generic[SomebodyT]):
             return  # for the others, nothing has changed
         change.now, change.chat, change.move = now, chat, move
         self._changes[member] = change
+        if move.in_several:
+            self._in_several[member] = change
         self._unknown += change.told is None
         self._gone += now is None
 
     def _remove(self, member: SomebodyT) -> Change | None:
         change = self._changes.pop(member, None)
         if change is not None:
+            self._in_several.pop(member, None)
             self._unknown -= change.told is None
             self._gone -= change.now is None
         return change
