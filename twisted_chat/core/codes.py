@@ -18,9 +18,16 @@ GROUP = 4
 
 def letters(count: int) -> str:
     """``count`` random characters of :data:`ALPHABET`, 4.75 bits each."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(count))
+    # One random number, as each asks the system for its bits.
+    number = secrets.randbelow(len(ALPHABET) ** count)
+    found = []
+    for _ in range(count):
+        number, at = divmod(number, len(ALPHABET))
+        found.append(ALPHABET[at])
+    return "".join(found)
 
 
 def new_code() -> str:
     """A new code, such as ``bcdf-ghjk-mnpq-rstv-wxz2``."""
-    return "-".join(letters(GROUP) for _ in range(GROUPS))
+    text = letters(GROUPS * GROUP)
+    return "-".join(text[start : start + GROUP] for start in range(0, len(text), GROUP))
