@@ -14,6 +14,7 @@ import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
+from functools import lru_cache
 from itertools import islice
 
 from twisted_chat.core.callbacks import nothing
@@ -35,6 +36,9 @@ _NETWORK_BITS = 64
 #: counts of rooms expire within an hour; if there are more sources, the oldest are forgotten.
 IDLE_LIMIT = 50_000
 
+#: The last addresses that are kept parsed: for one connection, its address is parsed three times.
+_PARSED = 256
+
 #: The most people, of all sources, who are away and can come back. Beyond that, people who leave
 #: are not remembered, and nobody else is forgotten for them.
 ABSENT_LIMIT = 20_000
@@ -49,6 +53,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+@lru_cache(_PARSED)
 def parse_address(host: str) -> _Address | None:
     """The address ``host``, without its zone; None if ``host`` is not an IP address.
 
@@ -65,6 +70,7 @@ def parse_address(host: str) -> _Address | None:
     return address
 
 
+@lru_cache(_PARSED)
 def source_of(host: str) -> str:
     """The key of the source of ``host``: the IPv4 address, or the /64 network of an IPv6 address.
 
