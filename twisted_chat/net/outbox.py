@@ -33,7 +33,10 @@ BUFFER = 2**16
 UNSENT = 2**17
 
 #: Deliveries (or bytes) remembered before the socket is asked how much the peer has acknowledged.
+#: The first time, that is soon: with the first notice, the client has long had the greeting and the
+#: list of people, which are large.
 DELIVERIES = 32
+FIRST_DELIVERIES = 4
 DELIVERED_BYTES = 2**19
 
 
@@ -126,7 +129,7 @@ class Outbox:
         #: The last deliveries, of which some may not have arrived.
         self._deliveries: list[Rendered] = []
         #: Deliveries and bytes until the socket is asked how much the peer has acknowledged.
-        self._deliveries_left = DELIVERIES
+        self._deliveries_left = FIRST_DELIVERIES
         self._bytes_left = DELIVERED_BYTES
         #: This number minus ``_bytes_left`` is the number of delivered bytes.
         self._delivered_before = DELIVERED_BYTES
