@@ -83,7 +83,7 @@ class Arrivals:
         room = cursor.room
         cursor.position = self.starting_point(person, room, position)
         if position is not None and position > room.last:
-            person.replaced_logs.add(room.name)
+            person.replaced_logs |= {room.name}
         self.moved(person, cursor, id, is_current=is_current)
         if person.profile.wants_replay:
             cursor.replay_through = room.last
@@ -121,7 +121,8 @@ class Arrivals:
         others = tuple(islice(room.presence.roster(room.members, member), limits.page))
         people_count = room.presence.roster_size(room.members, member)
         replaced = room.name in person.replaced_logs
-        person.replaced_logs.discard(room.name)
+        if replaced:
+            person.replaced_logs -= {room.name}
         person.show(
             Entered(
                 room.name,

@@ -64,6 +64,8 @@ class IgnoredPeople:
 class IgnoreList:
     """The people whom one person ignores, in the order in which they were added."""
 
+    __slots__ = ("_people",)
+
     def __init__(self) -> None:
         #: By author: the ignored person, and their nickname when they were added.
         self._people: dict[int, tuple[Ignored, str]] = {}

@@ -10,7 +10,7 @@ A guest has one connection. An account can have several, each a :class:`Person` 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 from typing import Protocol
 
@@ -45,7 +45,7 @@ class Person(Member, Hashable, Protocol):
     #: The rooms to which the token is limited with which the person came in; empty: all rooms.
     token_rooms: frozenset[str]
     #: Rooms whose log is not the one that this program saw, as long as it was not told so.
-    replaced_logs: set[str]
+    replaced_logs: Set[str]
     #: The code with which a person comes back.
     code: str
     #: The kind of client that they use.

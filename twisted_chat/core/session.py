@@ -9,7 +9,7 @@ only the few methods of :class:`Connection`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Protocol
 
@@ -69,7 +69,7 @@ class Session(Leaver):
         self.client_id = os.urandom(16)
         self.author = NOBODY  # until they enter
         self.code = ""
-        self.replaced_logs: set[str] = set()
+        self.replaced_logs: Set[str] = frozenset()
         self.profile = PERSON
         self.cursors: dict[str, Cursor] = {}
         self.current: Room | None = None

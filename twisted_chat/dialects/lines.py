@@ -41,6 +41,8 @@ class LineSplitter:
     more than ``limit``, and drops the rest.
     """
 
+    __slots__ = ("_overlong", "crlf", "limit", "partial")
+
     def __init__(self, limit: int) -> None:
         self.limit = limit
         #: The bytes of the incomplete line.
@@ -103,6 +105,8 @@ class LineSplitter:
 
 class TypedLineSplitter(LineSplitter):
     """A :class:`.Splitter` for a person's lines, which can also end with CR NUL or CR alone."""
+
+    __slots__ = ("_after_cr", "_convention")
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)

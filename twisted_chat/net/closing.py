@@ -30,6 +30,8 @@ class Closing:
     :param outbox: the bytes that wait for the peer.
     """
 
+    __slots__ = ("_clock", "_latest", "_outbox", "_timer", "_transport")
+
     def __init__(self, clock: Any, transport: Any, outbox: Outbox) -> None:
         self._clock = clock
         self._transport = transport

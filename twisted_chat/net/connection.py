@@ -272,7 +272,7 @@ class ChatProtocol(LineReceiver):
             if incoming.waiting > 1 and not self._holds:
                 done = self._say_many(limit)
             while not (self._holds or self._closing) and done < limit:
-                if incoming.lines:
+                if incoming.has_lines:
                     if not self._may_go_on():
                         break
                     self._handle_next()
@@ -375,7 +375,7 @@ class ChatProtocol(LineReceiver):
 
     def _token_came(self) -> None:
         """Go on with the line that waited for a token, and show that lines are slowed."""
-        if self._incoming.lines and not self._closing:
+        if self._incoming.has_lines and not self._closing:
             slowed = self._pacing.tell_slowed()
             if slowed is not None:
                 self.session.show(slowed)

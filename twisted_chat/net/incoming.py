@@ -101,6 +101,22 @@ class Incoming:
     :param owner: the connection.
     """
 
+    __slots__ = (
+        "_beginning",
+        "_dialects",
+        "_ended",
+        "_first",
+        "_lines",
+        "_owner",
+        "_splitter",
+        "_telnet",
+        "_text_limit",
+        "cancels",
+        "dialect",
+        "raw",
+        "spoken",
+    )
+
     def __init__(self, dialects: Sequence[Dialect], text_limit: int, owner: Owner) -> None:
         self._dialects = dialects
         self._text_limit = text_limit
@@ -111,8 +127,8 @@ class Incoming:
         self.spoken = dialects[-1]
         self._splitter = self.spoken.new_splitter(self.line_limit)
         self._telnet = TelnetFilter()
-        #: The items that wait to be handled, in order.
-        self.lines: deque[Item] = deque()
+        #: :attr:`lines`, or None if none wait: even an empty deque takes 760 bytes.
+        self._lines: deque[Item] | None = None
         #: Received bytes that wait to be filtered and split.
         self.raw = b""
         #: The first bytes, while they may still begin another protocol; None once they cannot.
@@ -136,9 +152,21 @@ class Incoming:
         return self._splitter.crlf
 
     @property
+    def lines(self) -> deque[Item]:
+        """The items that wait to be handled, in order."""
+        if self._lines is None:
+            self._lines = deque()
+        return self._lines
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether an item waits."""
+        return bool(self._lines)
+
+    @property
     def has_work(self) -> bool:
         """Whether an item waits, or bytes that may contain one."""
-        return bool(self.lines or self.raw)
+        return bool(self._lines or self.raw)
 
     @property
     def has_begun(self) -> bool:
@@ -148,7 +176,7 @@ class Incoming:
     @property
     def waiting(self) -> int:
         """The number of waiting items; all bytes that are not split yet count as one."""
-        return len(self.lines) + bool(self.raw)
+        return len(self._lines or ()) + bool(self.raw)
 
     @property
     def echo(self) -> Echo:
@@ -251,7 +279,9 @@ class Incoming:
             self._owner.answer_telnet(answer)
         if self._telnet.echo is not before:
             self._owner.echo_changed()
-        self.lines.extend([None] * self._telnet.take_cost())
+        cost = self._telnet.take_cost()
+        if cost:
+            self.lines.extend([None] * cost)
         for item in found:
             if not isinstance(item, bytes):
                 self._decide()
@@ -292,10 +322,11 @@ class Incoming:
         if splitter.crlf is not crlf:
             self._owner.line_ends_changed()
         if lines:
-            before = len(self.lines)
-            self.lines.extend(lines)
+            waiting = self.lines
+            before = len(waiting)
+            waiting.extend(lines)
             for at in self.spoken.find_cancels(lines):
-                self.lines[before + at] = _CANCEL
+                waiting[before + at] = _CANCEL
                 self.cancels += 1
 
     def _recognise(self, data: bytes) -> None:
@@ -332,7 +363,10 @@ class Incoming:
 
     def pop(self) -> Item:
         """Remove and return the next item."""
-        item = self.lines.popleft()
+        lines = self.lines
+        item = lines.popleft()
+        if not lines:
+            self._lines = None
         if isinstance(item, (Cancel, Interrupt)):
             self.cancels -= 1
         return item
@@ -344,8 +378,11 @@ class Incoming:
 
     def drop(self, count: int) -> None:
         """Remove the next ``count`` lines, which are handled."""
+        lines = self.lines
         for _ in range(count):
-            self.lines.popleft()
+            lines.popleft()
+        if not lines:
+            self._lines = None
 
     def cancel(self) -> int:
         """Drop the lines in front of the last request to cancel; returns their number.
@@ -369,9 +406,9 @@ class Incoming:
 
     def forget(self) -> int:
         """Drop everything that waits; returns the number of lines."""
-        lines = [line for line in self.lines if isinstance(line, bytes) and line.strip()]
+        lines = [line for line in self._lines or () if isinstance(line, bytes) and line.strip()]
         count = len(lines) + self._splitter.count(self.raw)
-        self.lines.clear()
+        self._lines = None
         self.raw = b""
         self.cancels = 0
         return count
@@ -380,8 +417,8 @@ class Incoming:
         """Remove and return the first lines, about :data:`MOVED_BYTES`, for another connection."""
         lines: list[bytes] = []
         left = MOVED_BYTES
-        while self.lines and left > 0:
-            line = self.lines.popleft()
+        while self._lines and left > 0:
+            line = self._lines.popleft()
             if isinstance(line, bytes):
                 left -= len(line) + LINE_OVERHEAD
                 lines.append(line)

@@ -23,6 +23,8 @@ class Pacing:
     :param allowance: the tokens that the connection may spend of its source's rate.
     """
 
+    __slots__ = ("_allowance", "_shared", "_slowed", "_slowed_told", "is_waiting")
+
     def __init__(self, shared: SharedFactory, allowance: Allowance) -> None:
         self._shared = shared
         self._allowance = allowance

@@ -21,6 +21,8 @@ READS_TO_COUNT = 128
 class Reading:
     """The bytes that the system has received for ``transport``."""
 
+    __slots__ = ("_dropped", "_transport", "ahead")
+
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         #: Bytes that were read since lines began to wait.

@@ -62,14 +62,15 @@ class TelnetFilter:
     no filter.
     """
 
-    #: The state of the option ECHO.
-    echo = Echo.SHOWN
-    #: Whether the client has sent a telnet command, so that it is a telnet client.
-    is_telnet = False
+    __slots__ = ("_command", "_refused", "_taken", "echo", "is_telnet")
 
     def __init__(self) -> None:
+        #: The state of the option ECHO.
+        self.echo = Echo.SHOWN
+        #: Whether the client has sent a telnet command, so that it is a telnet client.
+        self.is_telnet = False
         self._command = b""  # the beginning of an incomplete command
-        self._refused: set[tuple[int, int]] = set()
+        self._refused: set[tuple[int, int]] | None = None  # most clients offer nothing
         self._taken = 0
 
     @property
@@ -161,6 +162,8 @@ class TelnetFilter:
 
     def _refuse(self, offers: bytes, answer: bytearray) -> None:
         # A client waits for each timing mark; any other option is refused once, to avoid loops.
+        if self._refused is None:
+            self._refused = set()
         refused = self._refused
         for offer in zip(offers[1::3], offers[2::3], strict=True):
             verb, option = offer
