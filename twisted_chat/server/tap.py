@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -147,6 +148,8 @@ class TwistdService(ChatService):
         if not signal.getsignal(signal.SIGUSR1):  # or else it is in use
             signal.signal(signal.SIGUSR1, self._rotate)
         self._reactor.callWhenRunning(end_in_time, self._last_resort)
+        # The modules stay to the end: no garbage collection needs to look through them again.
+        self._reactor.callWhenRunning(gc.freeze)
 
     def stopService(self) -> Deferred[None]:
         """Stop, and end the process in time even if something hangs."""
