@@ -209,11 +209,10 @@ class Chat:
         self.identities.forget_old()  # ``name`` may be kept for one of them
 
         def entered(refusal: Refusal | None) -> None:
-            self._being_made.subtract(new)
+            self._being_made -= Counter(new)
             if refusal is not None:
                 gone = [name for name in counted if name not in self._rooms]
                 source.uncount_new_rooms([name for name in gone if not self._being_made[name]])
-            self._being_made += Counter()  # drops the counts of 0
             answer(refusal)
 
         counted = source.count_new_rooms(new)

@@ -68,9 +68,11 @@ def keys(written: str, folded: str) -> frozenset[str]:
     :param folded: the name without differences of case.
     """
     shape = _shape(written)
-    shapes = [shape, shape.replace("cl", "d"), _shape(folded)]
+    shapes = {shape, shape.replace("cl", "d")}
+    if folded != written:
+        shapes.add(_shape(folded))
     if "1" in written:
-        shapes.append(_shape(written.replace("1", "i")))
+        shapes.add(_shape(written.replace("1", "i")))
     return frozenset(map(_unified, shapes))
 
 
