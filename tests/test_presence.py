@@ -202,6 +202,22 @@ def test_nobody_is_told_of_a_name_that_they_knew_no_more() -> None:
     assert told(watcher) == [Renamed("c", "d"), Left("lobby", "d", departed=False)]
 
 
+def test_newcomers_are_told_again_of_a_rename_that_their_list_does_not_have_yet() -> None:
+    """They were told of it in a small room, before they joined the large one."""
+    world, everybody, watcher = world_of(LARGE + 2)
+    watcher.ask(Leave("lobby"), Join("cinema"))
+    everybody[1].ask(Join("cinema"))
+    moment(world)
+    told(watcher)
+    everybody[1].ask(ChooseName("other"))
+    assert told(watcher) == [Renamed("p1", "other")]
+    watcher.ask(Join("lobby"))
+    (entered,) = (e for e in watcher.connection.events if isinstance(e, Entered))
+    assert "p1" in entered.people
+    moment(world)
+    assert told(watcher) == [Renamed("p1", "other")]
+
+
 def test_a_person_who_took_another_name_outside_left_and_another_one_joined() -> None:
     """Also in a large room, where both is told together."""
     world, everybody, watcher = world_of(LARGE + 2)
