@@ -168,7 +168,7 @@ class Removed(msgspec.Struct, frozen=True, tag=True):
     last: int
 
 
-class KeptPerson(msgspec.Struct, frozen=True):
+class KeptPerson(msgspec.Struct, frozen=True, gc=False):
     """The record of a person who can come back with a code, at any node, also after a restart.
 
     ``code`` is the hash of the code. ``rooms`` has each room, the
