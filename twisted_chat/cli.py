@@ -26,6 +26,7 @@ from twisted_chat.core.requests import Say
 from twisted_chat.dialects import text as dialect
 from twisted_chat.dialects.jsonl import ID_LIMIT
 from twisted_chat.i18n.language import N_, from_environment
+from twisted_chat.operator.arguments import add_commands, is_for_output
 
 if TYPE_CHECKING:
     from twisted_chat.terminal.run import Security
@@ -101,7 +102,7 @@ def _is_for_output(options: argparse.Namespace) -> bool:
     """Whether the command is useless without standard output."""
     if options.command is _export:
         return options.output is None
-    return options.command in (_history, _tail)
+    return options.command in (_history, _tail) or is_for_output(options)
 
 
 def _complain(sentence: str) -> None:
@@ -182,19 +183,7 @@ def _arguments() -> argparse.ArgumentParser:
     _add_database(backup)
     backup.add_argument("copy", metavar="FILE", help="the copy")
 
-    announce = commands.add_parser(
-        "announce",
-        help="announce something to everybody",
-        description="Have the running server announce a text to everybody, or to one room. "
-        "Status 1: it was refused; 2: no server can be reached.",
-    )
-    announce.set_defaults(command=_announce)
-    _add_operated(announce)
-    announce.add_argument(
-        "--room", metavar="ROOM", type=_told(room_name), help="only to this room [default: all]"
-    )
-    announce.add_argument("text", metavar="TEXT", nargs="+", help="the text")
-
+    add_commands(commands)
     # Only for the list of commands: _run passes the arguments to the benchmark itself.
     commands.add_parser("bench", help="measure how much a server delivers", add_help=False)
     return parser
@@ -316,16 +305,6 @@ def _add_nick(command: argparse.ArgumentParser) -> None:
 def _add_database(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "database", metavar="DB", help="the server's database; the server may be running"
-    )
-
-
-def _add_operated(command: argparse.ArgumentParser) -> None:
-    """The options of the commands for which the server is found by its database."""
-    command.add_argument(
-        "--database", metavar="DB", help="the server's database [default: chat.db]"
-    )
-    command.add_argument(
-        "--config", metavar="FILE", help="the server's file of options, which names the database"
     )
 
 
@@ -465,13 +444,6 @@ def _backup(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):  # the exception removes an incomplete copy
         signal.signal(number, _end)
     return commands.backup(options.database, options.copy, from_environment())
-
-
-def _announce(options: argparse.Namespace) -> int:
-    from twisted_chat.operator import commands
-
-    server = commands.Server(options.database, options.config)
-    return commands.announce(server, " ".join(options.text), options.room, from_environment())
 
 
 def _end(number: int, frame: object) -> NoReturn:

@@ -178,10 +178,12 @@ class Archive:
         unknown = RoomUnknown if names else NoRooms
         raise unknown(room=visible(name), path=visible(self.path), rooms=", ".join(names))
 
-    def entries(self, room: Room, last: int | None = None) -> Iterator[list[Entry]]:
+    def entries(
+        self, room: Room, last: int | None = None, author: int | None = None
+    ) -> Iterator[list[Entry]]:
         """The entries of ``room``, or its ``last`` ones, oldest first, in batches.
 
-        Their author keys stay unread.
+        With ``author``, only those of that account. The authors stay unread.
 
         :raises EntryDamaged: one of them is damaged.
         """
@@ -194,9 +196,10 @@ class Archive:
             first = next(iter(found), (0,))[0]
         query = (
             "SELECT number, time, kind, nickname, text, message_id"
-            " FROM entry WHERE room = ? AND number >= ? ORDER BY number"
+            " FROM entry WHERE room = ? AND number >= ? AND (? IS NULL OR author = ?)"
+            " ORDER BY number"
         )
-        for rows in self.batches(query, room.id, first):
+        for rows in self.batches(query, room.id, first, author, author):
             entries = _entries(room.name, rows)
             self.check_unchanged()
             yield entries
