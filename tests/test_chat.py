@@ -193,7 +193,7 @@ def test_renaming_oneself_in_another_case() -> None:
 def test_every_request_is_answered_in_every_state(request_type: type[Request]) -> None:
     """Before a name is chosen, most requests say so; none of them fails."""
     arguments = {"name": "Zoe", "nickname": "Zoe", "text": "t", "room": "r", "words": "w"}
-    arguments |= {"language": "en", "code": "x"}
+    arguments |= {"language": "en", "code": "x", "role": "speaker"}
     fields: dict[str, Any] = {
         f: v for f, v in arguments.items() if f in request_type.__struct_fields__
     }

@@ -187,7 +187,7 @@ def test_the_usage_names_the_command_in_the_language_of_who_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("line", "nearest"),
-    [("/jion x", "/join"), ("/rom", "/rooms"), ("/ajudar", "/ajuda"), ("/Histórco", "/historico")],
+    [("/jion x", "/join"), ("/roms", "/rooms"), ("/ajudar", "/ajuda"), ("/Histórco", "/historico")],
 )
 def test_a_misspelt_command_gets_the_nearest_one(line: str, nearest: str) -> None:
     with pytest.raises(UnknownCommandNear) as refused:

@@ -44,6 +44,7 @@ from twisted_chat.core.events import (
     Welcomed,
 )
 from twisted_chat.core.limits import Limits
+from twisted_chat.core.room_events import Invited, RoleSet, RoomSettings
 from twisted_chat.dialects import jsonl
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.rst").read_text(encoding="utf-8")
@@ -69,7 +70,12 @@ EVENTS: list[Event] = [
     Refused(NotInRoom(room="lobby")),
     Renamed("Ana", "Bia"),
     Replaced(),
+    RoleSet("lobby", "Bia", "moderator", "Ana"),
+    Invited("lobby", "Bia", "Ana"),
+    Invited("lobby", "Bia", "Ana", own=True),
     RoomLeft("lobby", None),
+    RoomSettings("lobby", "all", "all", False, 0, None),
+    RoomSettings("lobby", "all", "all", False, 0, 7, "Ana", invited=("Bia",), changed=("join",)),
     RoomsListed((RoomSummary("lobby", 1, ""),), 1),
     SearchShown("oi", (ENTRY,), ("oi",)),
     ServerStopping(),

@@ -123,14 +123,29 @@ def test_a_guest_who_registers_keeps_the_invitation() -> None:
 
 def test_a_password_opens_until_it_is_changed() -> None:
     rules = ruled(join="password", password="old")
-    assert not rules.may_join(BIA, "den", "wrong")
-    assert rules.may_join(BIA, "den", "old")
-    rules.joined("den", BIA, "old")
+    for person in (BIA, GUEST):
+        assert not rules.may_join(person, "den", "wrong")
+        assert rules.may_join(person, "den", "old")
+        rules.joined("den", person, "old")
+        assert rules.may_join(person, "den")
+    rules.gone(GUEST)
+    rules.gone(BIA)
+    assert not rules.may_join(GUEST, "den")
     assert rules.may_join(BIA, "den")
+    rules.joined("den", GUEST, "old")
     carry_out(set_room(password="new"), rules)
-    assert not rules.may_join(BIA, "den")
-    assert not rules.may_join(BIA, "den", "old")
-    assert not rules.may_see(BIA, "den")
+    for person in (BIA, GUEST):
+        assert not rules.may_join(person, "den")
+        assert not rules.may_join(person, "den", "old")
+        assert not rules.may_see(person, "den")
+
+
+@pytest.mark.parametrize("person", [BIA, GUEST])
+def test_a_person_whose_role_is_taken_away_needs_the_password_again(person: int) -> None:
+    rules = ruled(join="password", password="old")
+    rules.joined("den", person, "old")
+    carry_out(role(person, ""), rules)
+    assert not rules.may_join(person, "den")
 
 
 def test_a_password_that_is_not_needed_any_more_is_forgotten() -> None:

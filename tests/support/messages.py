@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from tests.support.characters import hostile
+from twisted_chat.core import room_events
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Acknowledged, Entry, Event, Kind, Style
 from twisted_chat.i18n.language import LANGUAGES
@@ -96,6 +97,10 @@ def refused(cls: type[Refusal]) -> st.SearchStrategy[Refusal]:
 
 #: Every class of event that the vocabulary has: a new one is here by itself.
 EVENTS: list[type[Event]] = sorted(
-    {cls for cls in subclasses(Event) if cls.__module__ == Event.__module__},
+    {
+        cls
+        for cls in subclasses(Event)
+        if cls.__module__ in (Event.__module__, room_events.__name__)
+    },
     key=lambda cls: cls.__name__,
 )

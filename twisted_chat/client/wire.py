@@ -20,6 +20,12 @@ from twisted_chat.client.events import (
     Receipt,
     RequestRefused,
 )
+from twisted_chat.client.line import Line as _Line
+from twisted_chat.client.line import Name as _Name
+from twisted_chat.client.line import Number as _Number
+from twisted_chat.client.line import Text as _Text
+from twisted_chat.client.line import Time as _Time
+from twisted_chat.client.room_lines import InvitedLine, RoleSetLine, RoomSettingsLine
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import ControlCharacter
 from twisted_chat.core.events import (
@@ -54,24 +60,13 @@ from twisted_chat.core.events import (
     TopicShown,
     Welcomed,
 )
-from twisted_chat.core.limits import DEFAULTS, TEXT_LIMIT, Limits
+from twisted_chat.core.limits import DEFAULTS, Limits
 from twisted_chat.core.requests import Request
 from twisted_chat.dialects import jsonl
 
 _TYPES = {request: name for name, request in jsonl.REQUESTS.items()}
 
 _STYLE = Style("en")
-
-#: Microseconds since 1970, UTC, up to the year 9998, so that every time zone can show them.
-_Time = Annotated[int, msgspec.Meta(ge=0, lt=253_370_764_800_000_000)]
-
-#: The number of an entry in its room.
-_Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-
-#: A nickname or the name of a room, and a text or a topic, with their highest number of characters.
-#: No server allows more.
-_Name = Annotated[str, msgspec.Meta(max_length=256)]
-_Text = Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)]
 
 #: Lines of a server's message of the day, at most.
 MOTD_LINES = 1000
@@ -97,13 +92,6 @@ def encode(request: Request) -> bytes:
 
 
 # -- in ---------------------------------------------------------------------------------------
-
-
-class _Line(msgspec.Struct, tag_field="type", gc=False):
-    """One kind of line, with the fields of the JSON object."""
-
-    def event(self) -> Event:
-        raise NotImplementedError
 
 
 class _Said(_Line, tag="said"):
@@ -413,7 +401,7 @@ _LINES = (
     _Said | _Ack | _Error | _Welcome | _Entered | _Exited | _Joined | _Left | _PresenceSummary
     | _Renamed | _Told | _Delivered | _History | _Found | _Rooms | _People | _Topic | _Removed
     | _Announced | _Ignoring | _Ignored | _Language | _Limits | _Slowed | _NotSent | _Pong
-    | _Replaced | _Stopping
+    | _Replaced | _Stopping | RoomSettingsLine | RoleSetLine | InvitedLine
 )  # fmt: skip
 
 

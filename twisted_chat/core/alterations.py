@@ -12,7 +12,7 @@ from functools import partial
 from twisted_chat.core.account_errors import AccountNotSaved
 from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.records import Record, place
+from twisted_chat.core.records import Forgotten, Record, place
 
 Answer = Callable[[Refusal | None], None]
 
@@ -23,15 +23,15 @@ _Key = tuple[str, str]
 class Alterations:
     """Altered records; ``store`` writes some to the log: see :meth:`.Journal.store`."""
 
-    def __init__(self, store: Callable[[Sequence[Record], Answer], None]) -> None:
+    def __init__(self, store: Callable[[Sequence[Record | Forgotten], Answer], None]) -> None:
         self._store = store
-        self._altered: dict[_Key, Record] = {}
+        self._altered: dict[_Key, Record | Forgotten] = {}
         #: Records that :meth:`look` writes: of little things, or again after a failure.
-        self._waiting: dict[_Key, Record] = {}
+        self._waiting: dict[_Key, Record | Forgotten] = {}
 
-    def altered(self, record: Record) -> None:
+    def altered(self, record: Record | Forgotten) -> None:
         """Write ``record`` at the next :meth:`save`, in place of what was to be written."""
-        key = place(record)
+        key = (record.kind, record.key) if isinstance(record, Forgotten) else place(record)
         self._waiting.pop(key, None)
         self._altered[key] = record
 
@@ -59,7 +59,12 @@ class Alterations:
         if waiting:
             self._store(tuple(waiting.values()), partial(self._saved, waiting, nothing))
 
-    def _saved(self, records: dict[_Key, Record], answer: Answer, refusal: Refusal | None) -> None:
+    def _saved(
+        self,
+        records: dict[_Key, Record | Forgotten],
+        answer: Answer,
+        refusal: Refusal | None,
+    ) -> None:
         if refusal is None:
             answer(None)
         else:  # what was altered since then is newer

@@ -52,8 +52,10 @@ from twisted_chat.core.reading import Reading
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.requests import Say
 from twisted_chat.core.room import Room
+from twisted_chat.core.room_desk import RoomDesk
 from twisted_chat.core.room_rules import AllRules
 from twisted_chat.core.rooms import Rooms
+from twisted_chat.core.speaking import Speaking
 from twisted_chat.core.state import State, Waiting
 
 #: Called when a change is applied: with None, or with the refusal if nothing was changed.
@@ -115,10 +117,20 @@ class Chat:
             self.keeper,
         )
         #: Lists, history and search.
-        names = self._places.names
-        self.reading = Reading(journal, self._rooms, names, lambda: self.limits, rules)
+        self.reading = Reading(journal, self._rooms, self._places.names, lambda: self.limits, rules)
         #: Which rooms a person is let into.
         self.joining = Joining(self.reading, self._rooms, lambda: self.limits, self.default_room)
+        #: Who may write in which room, and how often.
+        self.speaking = Speaking(rules, clock)
+        #: Submits changes of rooms' rules.
+        self.room_desk = RoomDesk(
+            self.reading,
+            rules,
+            self.accounts,
+            self.person,
+            self._submit,
+            lambda answer, person, id: self._expect(Waiting(answer, person, {}, id)),
+        )
         self._requests = count(1)
         #: For each room that does not exist yet, the number of entering people who create it.
         self._being_made: Counter[str] = Counter()
@@ -318,9 +330,10 @@ class Chat:
     ) -> None:
         """Submit an entry to the log of ``room``; it is shown once it is saved.
 
-        :raises Refusal: ``text`` is too long.
+        :raises Refusal: ``text`` is too long, or ``person`` may not write there now.
         """
         self._checks.text(text)
+        self.speaking.check(person, room.name, message_id)
         draft = Draft(
             room.name,
             self._clock(),
@@ -334,7 +347,9 @@ class Chat:
         self._journal.submit((draft,))
 
     def say_many(self, person: Person, room: Room, says: Sequence[Say]) -> None:
-        """Submit several entries to the log of ``room``; the caller has checked their length."""
+        """Submit several entries to the log of ``room``, in which writing is free; the caller has
+        checked their length.
+        """
         name, time, nickname = room.name, self._clock(), person.nickname.text
         author, number = person.author, person.number
         self._journal.submit(
@@ -349,7 +364,7 @@ class Chat:
     ) -> None:
         """Set the topic of ``room``.
 
-        :raises Refusal: ``topic`` is too long.
+        :raises Refusal: ``topic`` is too long, or ``person`` may not write there now.
         """
         self._checks.topic(topic)
         self.say(person, room, topic, "topic", message_id)

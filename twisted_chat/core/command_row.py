@@ -42,6 +42,9 @@ class Form(enum.Enum):
     TOPIC = enum.auto()
     PAGE_OF_HISTORY = enum.auto()
     PAGE_OF_ROOMS = enum.auto()
+    RULES_OF_ROOM = enum.auto()
+    ROLE = enum.auto()
+    NAME_AND_ROOM = enum.auto()
 
 
 class Argument(enum.Enum):

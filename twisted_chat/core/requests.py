@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from twisted_chat.core.room_rules import KEEP_LIMIT, SLOW_LIMIT, Speak
+
 
 class Message(msgspec.Struct, frozen=True, gc=False):
     """The base of requests and events.
@@ -253,3 +255,39 @@ class Mark(Request, frozen=True):
 
     room: str
     seq: int
+
+
+# -- the rules of rooms -----------------------------------------------------------------------
+
+
+class ChangeRoom(Request, frozen=True):
+    """Set rules of ``room`` (None: the current one); without any, show them.
+
+    They are those of :class:`.RoomRules`, each None to leave it as it is. ``keep_days`` is 0 to
+    keep entries for ever, or ``default``.
+    """
+
+    room: str | None = None
+    speak: Speak | None = None
+    join: Literal["all", "registered", "invited"] | None = None
+    hidden: bool | None = None
+    slow: Annotated[int, msgspec.Meta(ge=0, le=SLOW_LIMIT)] | None = None
+    keep_days: Annotated[int, msgspec.Meta(ge=0, le=KEEP_LIMIT)] | Literal["default"] | None = None
+
+
+class GiveRole(Request, frozen=True):
+    """Give the person with the nickname ``name`` a role in ``room`` (None: the current one).
+
+    ``none`` takes away the role, or the invitation.
+    """
+
+    name: str
+    role: Literal["owner", "moderator", "speaker", "none"]
+    room: str | None = None
+
+
+class InvitePerson(Request, frozen=True):
+    """Let the person with the nickname ``name`` join ``room`` (None: the current one)."""
+
+    name: str
+    room: str | None = None

@@ -372,9 +372,13 @@ class Room:
                     hidden.setdefault(member, []).append(place)
         return dict(hidden)
 
-    def show(self, event: Event) -> None:
-        """Show ``event``, which is not in the log, to all members whose outlet is ready."""
-        self._show(Batch(self, (event,)))
+    def show(self, event: Event, without: Member | None = None) -> None:
+        """Show ``event``, which is not in the log, to all members whose outlet is ready.
+
+        ``without`` is a member to whom it is not shown.
+        """
+        hidden = {} if without is None else {without: (0,)}
+        self._show(Batch(self, (event,), (), hidden))
 
     def _show(self, batch: Batch) -> None:
         cursors = chain(self.members.values(), self.devices.values())

@@ -46,6 +46,7 @@ class RoomRules(msgspec.Struct, frozen=True):
     :param moderators: they may mute the room for others, invite, and set the slow mode.
     :param speakers: they may write where only speakers may.
     :param invited: they may join.
+    :param admitted: they have joined with the present password, and need not give it again.
     :param speak: who else may write.
     :param join: who else may join.
     :param hidden: whether it exists only for its people, although others may join it by its name.
@@ -59,6 +60,7 @@ class RoomRules(msgspec.Struct, frozen=True):
     moderators: tuple[int, ...] = ()
     speakers: tuple[int, ...] = ()
     invited: tuple[int, ...] = ()
+    admitted: tuple[int, ...] = ()
     speak: Speak = "all"
     join: Join = "all"
     hidden: bool = False
@@ -80,6 +82,16 @@ class RoomRules(msgspec.Struct, frozen=True):
     def people(self) -> frozenset[int]:
         """The accounts with a role or an invitation."""
         return frozenset((self.owner, *self.moderators, *self.speakers, *self.invited)) - {0}
+
+    @property
+    def let_in(self) -> frozenset[int]:
+        """The accounts that may join in any case."""
+        return self.people.union(self.admitted)
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the room is open and belongs to nobody: then there is nothing to store."""
+        return self == RoomRules(self.room)
 
     @property
     def limits_writing(self) -> bool:
@@ -108,13 +120,13 @@ class AllRules:
 
     def __init__(self) -> None:
         self._by_room: dict[str, RoomRules] = {}
-        #: For each account, the rooms in which it has a role or an invitation.
+        #: For each account, the rooms that it may join in any case.
         self._rooms_of: dict[int, set[str]] = {}
         #: The rooms that do not exist for guests, or for anybody, without a role or an invitation.
         self._hidden_from_guests: set[str] = set()
         self._hidden_from_all: set[str] = set()
-        #: By room, the people who were let in for as long as they are in the chat: guests with an
-        #: invitation (""), and people who gave this password (its encoded hash).
+        #: By room, the guests who were let in for as long as they are in the chat: with an
+        #: invitation (""), or with this password (its encoded hash).
         self._admitted: dict[str, dict[int, str]] = {}
         self._admitted_to: dict[int, set[str]] = {}
         #: The rules that have changed since they were taken: see :meth:`take_changed`.
@@ -138,17 +150,17 @@ class AllRules:
     def put(self, rules: RoomRules) -> None:
         """Let the room have ``rules``, in place of those that it had."""
         room = rules.room
-        before = self._by_room.get(room, RoomRules(room)).people
-        for person in before - rules.people:
+        before, now = self._by_room.get(room, RoomRules(room)).let_in, rules.let_in
+        for person in before - now:
             self._rooms_of[person].discard(room)
             if not self._rooms_of[person]:
                 del self._rooms_of[person]
-        for person in rules.people - before:
+        for person in now - before:
             self._rooms_of.setdefault(person, set()).add(room)
         self._changed[room] = rules
         for names in (self._hidden_from_all, self._hidden_from_guests):
             names.discard(room)
-        if rules == RoomRules(room):
+        if rules.is_default:
             self._by_room.pop(room, None)
             self._admitted.pop(room, None)
             return
@@ -199,7 +211,12 @@ class AllRules:
     def joined(self, room: str, person: int, key: str) -> None:
         """``person`` has joined the room with ``key``: they can come back without the password."""
         rules = self._by_room.get(room)
-        if key and rules is not None and rules.join == "password" and key == rules.password:
+        if not key or rules is None or rules.join != "password" or key != rules.password:
+            return
+        if person > 0 and len(rules.admitted) < PEOPLE_LIMIT:
+            if person not in rules.let_in:
+                self.put(structs.replace(rules, admitted=(*rules.admitted, person)))
+        else:
             self._admit(room, person, key)
 
     def _admit(self, room: str, person: int, key: str) -> None:
@@ -227,7 +244,7 @@ class AllRules:
             if key is None or rules is None:
                 continue
             if key:
-                self._admit(room, account, key)
+                self.joined(room, account, key)
             elif len(rules.people) < PEOPLE_LIMIT:
                 self.invite(rules, account)
         self.gone(guest)

@@ -1,12 +1,13 @@
 """Carries out the changes of rooms' rules, as a part of :mod:`twisted_chat.core.state`.
 
 It is deterministic: it reads the change and the rules, never a clock, a setting, the network or
-chance. It does not know who is connected, and shows nothing to anybody.
+chance. This module must not know who is connected; :mod:`twisted_chat.core.ruling` shows what has
+changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 
 from msgspec import UNSET, structs
 
@@ -94,14 +95,25 @@ def check_role(rules: RoomRules, person: int, *, moderators: bool) -> None:
     raise NotModerator(room=rules.room) if moderators else NotOwner(room=rules.room)
 
 
+def check_settings(rules: RoomRules, person: int, names: Iterable[str]) -> None:
+    """Check that ``person`` may set the rules of these names; 0 is the operator.
+
+    :raises NotOwner: they may not.
+    """
+    check_role(rules, person, moderators=_FOR_MODERATORS.issuperset(names))
+
+
 def _with_settings(change: SetRoom, now: RoomRules) -> RoomRules:
     new = settings(change)
-    check_role(now, change.person, moderators=new.keys() <= _FOR_MODERATORS)
+    check_settings(now, change.person, new)
     changed = structs.replace(now, **new)
     if changed.join == "password" and not changed.password:
         raise PasswordMissing(room=now.room)
-    # A password that is not needed any more is forgotten, also by those who keep a copy.
-    return changed if changed.join == "password" else structs.replace(changed, password="")
+    if changed.join != "password":
+        changed = structs.replace(changed, password="")  # it is not needed any more
+    if changed.password != now.password:
+        changed = structs.replace(changed, admitted=())
+    return changed
 
 
 def _set_role(change: SetRole, now: RoomRules, rules: AllRules) -> None:
@@ -114,7 +126,7 @@ def _set_role(change: SetRole, now: RoomRules, rules: AllRules) -> None:
     if account == now.owner and account > 0 and change.person:
         raise OwnerStays(room=now.room)
     if not change.role:
-        had_one = account in now.people or rules.uninvite(now.room, account)
+        had_one = account in now.let_in or rules.uninvite(now.room, account)
         if not had_one:
             raise HasNoRole(name=change.nickname, room=now.room)
     without = _without(now, account)
@@ -145,6 +157,7 @@ def _without(rules: RoomRules, account: int) -> RoomRules:
         moderators=others(rules.moderators),
         speakers=others(rules.speakers),
         invited=others(rules.invited),
+        admitted=others(rules.admitted),
     )
 
 

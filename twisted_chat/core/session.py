@@ -112,6 +112,8 @@ class Session(Leaver):
             return False
         if not {request.room for request in requests} <= {None, room.name}:
             return False
+        if not self._chat.speaking.is_free(room.name):
+            return False
         limits = self._chat.limits  # dialects refuse texts above the default limit
         if limits.text != TEXT_LIMIT and not all(limits.fits(say.text) for say in requests):
             return False

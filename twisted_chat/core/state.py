@@ -48,13 +48,14 @@ from twisted_chat.core.people import Anybody, Elsewhere, Everybody, Person, Posi
 from twisted_chat.core.places import Places
 from twisted_chat.core.presence import Move
 from twisted_chat.core.private_messages import PrivateMessages
-from twisted_chat.core.records import Record
+from twisted_chat.core.records import Forgotten, Record
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.room import Cursor, Room
 from twisted_chat.core.room_changes import RoomChange
 from twisted_chat.core.room_errors import CannotJoin
 from twisted_chat.core.room_rules import AllRules
-from twisted_chat.core.room_state import carry_out, let_in
+from twisted_chat.core.room_state import let_in
+from twisted_chat.core.ruling import Ruling
 from twisted_chat.core.tells import Tells
 
 
@@ -111,6 +112,7 @@ class State:
         self.people = Everybody()
         self.records = Alterations(journal.store)
         self.account_state = AccountState(accounts, self.people, registry, self, self.records)
+        self.ruling = Ruling(rules, places.rooms, self.people, accounts)
         #: Guests of this node who left, and whose nickname is kept, by author number.
         self._departed: dict[int, Person] = {}
         #: The requests that wait, by the ``request`` number of their change.
@@ -157,7 +159,8 @@ class State:
             refusal = error
         finally:
             for rules in self.rules.take_changed():
-                self.records.altered(rules)
+                record = Forgotten("room", rules.room) if rules.is_default else rules
+                self.records.altered(record)
             answer = nothing if waiting is None else waiting.answer
             if refusal is not None or not isinstance(change, AccountChange | RoomChange):
                 answer(refusal)
@@ -423,7 +426,7 @@ class State:
         self.account_state.apply(change)
 
     def _apply_rules(self, change: RoomChange, submission: _Submission) -> None:
-        carry_out(change, self.rules)
+        self.ruling.apply(change, submission.waiting)
         self.places.names.add(change.room)
 
     def _apply_keep(self, change: Keep, submission: _Submission) -> None:

@@ -12,6 +12,7 @@ from twisted_chat.core import commands
 from twisted_chat.core.commands import Command, Form, Table, key_of
 from twisted_chat.core.errors import WrongUsage
 from twisted_chat.core.requests import Request
+from twisted_chat.core.room_rules import KEEP_LIMIT, SLOW_LIMIT
 from twisted_chat.i18n.language import catalogue
 
 #: Returns the request with the given fields, in their order.
@@ -169,6 +170,104 @@ def _page_of_rooms(make: _Make, rest: str) -> Request:
     return make(words[0] if words else "", after, wants_all)
 
 
+#: The rules that ``/room`` sets, and their values, in every language.
+_RULES = {
+    "speak": "speak",
+    "falar": "speak",
+    "join": "join",
+    "entrar": "join",
+    "hidden": "hidden",
+    "oculta": "hidden",
+    "slow": "slow",
+    "lenta": "slow",
+    "keep": "keep_days",
+    "guardar": "keep_days",
+}
+_SPEAK = {
+    "all": "all",
+    "todos": "all",
+    "registered": "registered",
+    "registrados": "registered",
+    "speakers": "speakers",
+    "oradores": "speakers",
+}
+_JOIN = {
+    "all": "all",
+    "todos": "all",
+    "registered": "registered",
+    "registrados": "registered",
+    "invited": "invited",
+    "convidados": "invited",
+}
+_DEFAULT = frozenset({"default", "padrao"})
+_FOR_EVER = frozenset({"forever", "sempre"})
+_ROLES = {
+    "owner": "owner",
+    "dono": "owner",
+    "dona": "owner",
+    "moderator": "moderator",
+    "moderador": "moderator",
+    "moderadora": "moderator",
+    "speaker": "speaker",
+    "orador": "speaker",
+    "oradora": "speaker",
+    "none": "none",
+    "nenhum": "none",
+}
+
+
+def _rules_of_room(make: Callable[..., Request], rest: str) -> Request:
+    room = None
+    if rest.startswith("#"):
+        room, rest = _split(rest)
+    word, value = _split(rest)
+    if not word:
+        return make(room)
+    rule = _RULES.get(key_of(word))
+    return make(room, **{_named(rule): _value(rule, key_of(value))})
+
+
+def _named(rule: str | None) -> str:
+    if rule is None:
+        raise _BadArguments()
+    return rule
+
+
+def _value(rule: str | None, word: str) -> str | bool | int:
+    """The value of a rule."""
+    found: str | bool | int | None
+    if rule == "speak":
+        found = _SPEAK.get(word)
+    elif rule == "join":
+        found = _JOIN.get(word)
+    elif rule == "hidden":
+        found = _ON_OFF.get(word)
+    elif _is_number(word):
+        found = int(word)
+        found = None if found > (SLOW_LIMIT if rule == "slow" else KEEP_LIMIT) else found
+    elif rule == "slow":
+        found = 0 if _ON_OFF.get(word) is False else None
+    else:
+        found = "default" if word in _DEFAULT else 0 if word in _FOR_EVER else None
+    if found is None:
+        raise _BadArguments()
+    return found
+
+
+def _role(make: _Make, rest: str) -> Request:
+    name, role, *rooms = rest.split() if len(rest.split()) >= 2 else ("", "")
+    if len(rooms) > 1 or key_of(role) not in _ROLES:
+        raise _BadArguments()
+    return make(name, _ROLES[key_of(role)], *rooms)
+
+
+def _name_and_room(make: _Make, rest: str) -> Request:
+    words = rest.split()
+    if not 1 <= len(words) <= 2:
+        raise _BadArguments()
+    return make(*words)
+
+
 def _is_number(word: str) -> bool:
     return word.isascii() and word.isdecimal() and len(word) <= _DIGITS
 
@@ -185,4 +284,7 @@ _READERS: dict[Form, Callable[[_Make, str], Request]] = {
     Form.TOPIC: _topic,
     Form.PAGE_OF_HISTORY: _page_of_history,
     Form.PAGE_OF_ROOMS: _page_of_rooms,
+    Form.RULES_OF_ROOM: _rules_of_room,
+    Form.ROLE: _role,
+    Form.NAME_AND_ROOM: _name_and_room,
 }

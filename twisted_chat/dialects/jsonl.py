@@ -67,6 +67,7 @@ from twisted_chat.core.rendered import Rendered
 from twisted_chat.core.requests import Request, Say
 from twisted_chat.dialects.base import Dialect, line_ends
 from twisted_chat.dialects.lines import LineSplitter
+from twisted_chat.dialects.room_fields import RENDERERS as ABOUT_ROOMS
 
 #: The version of this protocol. It grows by one with a change that could break a client.
 VERSION = 1
@@ -452,6 +453,7 @@ def _fields(type: str, **names: str) -> Callable[[Any, Style], dict[str, Any]]:
 
 
 _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
+    **ABOUT_ROOMS,
     Acknowledged: _acknowledged,
     PresenceSummary: _fields(
         "crowd", room="room", came="joined", chat="chat", people="people", count="count"

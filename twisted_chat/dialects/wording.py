@@ -60,6 +60,7 @@ from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT
 from twisted_chat.core.requests import SetTimestamps
 from twisted_chat.dialects.account_words import RENDERERS as ABOUT_ACCOUNTS
 from twisted_chat.dialects.display import shown
+from twisted_chat.dialects.room_words import RENDERERS as ABOUT_ROOMS
 from twisted_chat.dialects.sentences import notice as _notice
 from twisted_chat.dialects.sentences import some as _some
 from twisted_chat.dialects.sentences import translate as _translate
@@ -461,6 +462,7 @@ def _server_stopping(event: ServerStopping, style: Style) -> list[str]:
 #: The function that words each kind of event.
 RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
     **ABOUT_ACCOUNTS,
+    **ABOUT_ROOMS,
     Acknowledged: _acknowledged,
     EntriesRemoved: _entries_removed,
     LimitsShown: _limits_shown,
