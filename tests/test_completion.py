@@ -56,7 +56,7 @@ def completed(before: str, known: Known = KNOWN) -> list[str]:
         # commands
         ("/jo", ["/join "]),
         ("/JO", ["/join "]),
-        ("/roo", ["/rooms "]),
+        ("/roo", ["/rooms ", "/room "]),
         ("/ent", ["/entrar "]),
         ("/x", []),
         # arguments

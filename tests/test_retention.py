@@ -107,6 +107,47 @@ def test_where_nothing_would_be_removed_nobody_is_told(caplog: pytest.LogCapture
     days.setup.stop()
 
 
+# -- rooms with a retention of their own ------------------------------------------------------
+
+
+def test_a_room_is_kept_for_longer_or_shorter_than_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    setup = Setup(MEMORY)
+    for room in ("short", "long", "ever", "lobby"):
+        setup.say(*(say(str(day), room, time=NOW - day * DAY) for day in (400, 40, 4)))
+    times = {"short": NOW - 30 * DAY, "long": NOW - 500 * DAY, "ever": 0}
+    setup.remove_before(NOW - YEAR, NOW, **times)
+    kept = {room: len(setup.read_all(room)) for room in ("short", "long", "ever", "lobby")}
+    assert kept == {"short": 1, "long": 3, "ever": 3, "lobby": 2}
+    assert [record.getMessage() for record in caplog.records] == [
+        "3 entries from before 2025-11-23 (or other times that their rooms set) were removed, "
+        "in 2 rooms"
+    ]
+    setup.stop()
+
+
+def test_only_rooms_with_a_retention_lose_entries_where_the_others_have_none() -> None:
+    setup = Setup(MEMORY)
+    for room in ("short", "lobby"):
+        setup.say(*(say(str(day), room, time=NOW - day * DAY) for day in (400, 40, 1)))
+    setup.remove_before(0, NOW, short=NOW - 30 * DAY)
+    assert [len(setup.read_all(room)) for room in ("short", "lobby")] == [1, 3]
+    setup.stop()
+
+
+def test_a_short_retention_of_one_room_does_not_hold_up_the_others() -> None:
+    """After two weeks without the server, a retention of a day alone would doubt the clock."""
+    days = Days()
+    assert days.remove(NOW) == 35
+    before = len(days.setup.read_all())
+    later = NOW + 14 * DAY
+    days.setup.remove_before(later - YEAR, later, short=later - DAY)
+    assert before - len(days.setup.read_all()) == 14
+    days.setup.stop()
+
+
 # -- entries with wrong times -----------------------------------------------------------------
 
 

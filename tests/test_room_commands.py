@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from tests.support.fakes import NO_RATE, Visitor, World
+from tests.support.store import log_of
 from twisted_chat.core.accounts import Credential
 from twisted_chat.core.author import author_key
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Style
 from twisted_chat.core.names import nickname
 from twisted_chat.core.requests import ChangeRoom, GiveRole, InvitePerson, Request, Say
+from twisted_chat.core.room_rules import DAY
 from twisted_chat.core.sources import Sources
 from twisted_chat.dialects import jsonl, text
 
@@ -383,6 +385,44 @@ def test_a_message_that_is_sent_again_is_acknowledged_in_slow_mode() -> None:
     assert answers(bot, **say)[0]["type"] == "ack"
     assert answers(bot, **{**say, "id": "2"})[0]["code"] == "slow-mode"
     assert world.chat.guest(author_key(bytes.fromhex("0f" * 16))) == bot.session.author
+
+
+# -- how long it is kept ----------------------------------------------------------------------
+
+
+def test_a_room_is_kept_as_long_as_its_rules_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, ana, _, gil = house()
+    asked = []
+    removed = lambda *times: asked.append(times)  # noqa: E731
+    monkeypatch.setattr(world.journal, "remove_before", removed)
+    world.chat.remove_old()
+    assert asked == []
+    gil.types("/leave den")
+    ana.types("/room keep 7")
+    world.chat.remove_old()
+    ((time, now, rooms),) = asked
+    assert (time, rooms) == (0, {"den": now - 7 * DAY})
+    assert "Messages here are kept for 7 days." in "\n".join(gil.types("/join den"))
+    world.chat.configure(motd=(), history_lines=20, keep_days=30)
+    ana.types("/room keep forever")
+    world.chat.remove_old()
+    time, now, rooms = asked[-1]
+    assert (now - time, rooms) == (30 * DAY, {"den": 0})
+    ana.types("/room keep default")
+    world.chat.remove_old()
+    assert asked[-1][2] == {}
+
+
+def test_entries_are_removed_after_the_days_of_their_room() -> None:
+    world, ana, _, _ = house()
+    ana.types("one", "two", "/room keep 1", "/join lobby", "three")
+    later(world, 86_400)
+    ana.types("four")
+    world.chat.remove_old()
+    world.journal.run()
+    store = world.journal.log.store
+    assert [entry.text for entry in log_of(store, "den")] == []
+    assert [entry.text for entry in log_of(store, "lobby")] == ["three", "four"]
 
 
 # -- what outlives the server -----------------------------------------------------------------

@@ -88,10 +88,12 @@ class Setup:
         assert not isinstance(found[0], Refusal)
         return [entry.text for entry in found[0].entries]
 
-    def remove_before(self, time: int, now: int | None = None) -> list[tuple[str, int]]:
-        """Remove what is old; returns the steps that were told."""
+    def remove_before(
+        self, time: int, now: int | None = None, **rooms: int
+    ) -> list[tuple[str, int]]:
+        """Remove what is old; returns the steps that were told. ``rooms`` have another ``time``."""
         begin = len(self.loop.outcomes)
-        self.journal.remove_before(time, now)
+        self.journal.remove_before(time, now, rooms)
         return self.removed(begin)
 
     def removed(self, begin: int) -> list[tuple[str, int]]:

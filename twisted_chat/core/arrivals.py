@@ -17,6 +17,7 @@ from twisted_chat.core.journal import Journal
 from twisted_chat.core.limits import DEFAULTS, Limits
 from twisted_chat.core.people import Person
 from twisted_chat.core.room import Batch, Cursor, Room
+from twisted_chat.core.room_rules import AllRules
 
 
 class Settings(msgspec.Struct):
@@ -37,10 +38,13 @@ class Settings(msgspec.Struct):
 class Arrivals:
     """Welcomes people to the chat and to its rooms."""
 
-    def __init__(self, journal: Journal, catch_up: CatchUp, settings: Settings) -> None:
+    def __init__(
+        self, journal: Journal, catch_up: CatchUp, settings: Settings, rules: AllRules
+    ) -> None:
         self._journal = journal
         self._catch_up = catch_up
         self._settings = settings
+        self._rules = rules
 
     def welcome(
         self,
@@ -130,7 +134,7 @@ class Arrivals:
                 people_count,
                 room.topic,
                 last,
-                self._settings.keep_days,
+                self._rules.keep_days(room.name, self._settings.keep_days),
                 id,
                 not self._journal.lasts,
                 replaced,

@@ -53,7 +53,7 @@ from twisted_chat.core.registry import Registry
 from twisted_chat.core.requests import Say
 from twisted_chat.core.room import Room
 from twisted_chat.core.room_desk import RoomDesk
-from twisted_chat.core.room_rules import AllRules
+from twisted_chat.core.room_rules import DAY, AllRules
 from twisted_chat.core.rooms import Rooms
 from twisted_chat.core.speaking import Speaking
 from twisted_chat.core.state import State, Waiting
@@ -100,10 +100,10 @@ class Chat:
         self._checks = Checks(lambda: self.limits)
         self._catch_up = CatchUp(journal, later, identities.clock)
         self._rooms = Rooms(later)
-        self._arrivals = Arrivals(journal, self._catch_up, self._settings)
+        rules = AllRules()
+        self._arrivals = Arrivals(journal, self._catch_up, self._settings, rules)
         #: All accounts; only changes alter them.
         self.accounts = Accounts()
-        rules = AllRules()
         self._places = Places(self._rooms, rules)
         self._state = State(
             journal,
@@ -426,11 +426,11 @@ class Chat:
         self._state.records.look()
 
     def remove_old(self) -> None:
-        """Begin to remove the entries that are older than ``keep_days``; do nothing if it is 0."""
-        if self._settings.keep_days:
-            age = int(self._settings.keep_days * 86_400_000_000)
-            now = self._clock()
-            self._journal.remove_before(now - age, now)
+        """Begin to remove entries older than ``keep_days``, or than their room's rule says."""
+        now, days = self._clock(), self._settings.keep_days
+        time, rooms = now - int(days * DAY) if days else 0, self._state.rules.oldest(now)
+        if time or any(rooms.values()):
+            self._journal.remove_before(time, now, rooms)
 
     def barrier(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when all changes submitted until now are applied."""

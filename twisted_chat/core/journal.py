@@ -8,6 +8,7 @@ a returned entry is on disk, at a fixed place in its room. The implementations
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
@@ -181,14 +182,17 @@ class Journal(Protocol):
 
     # -- retention ----------------------------------------------------------------------------
 
-    def remove_before(self, time: int, now: int | None = None) -> None:
+    def remove_before(
+        self, time: int, now: int | None = None, rooms: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         """Begin to remove entries from before ``time``, in small steps between the commits.
 
         Each step comes back as a :class:`~twisted_chat.core.changes.Removed`.
 
-        :param time: microseconds since 1970 UTC.
+        :param time: microseconds since 1970 UTC; 0: no entry is so old.
         :param now: the time of the clock, in the same unit. If it is too far from the clock's last
             believed time, nothing is removed: see :mod:`twisted_chat.journal.retention`.
+        :param rooms: the names of rooms with another ``time``.
         """
 
     @property

@@ -37,6 +37,9 @@ PEOPLE_LIMIT = 1000
 SLOW_LIMIT = 86_400
 KEEP_LIMIT = 36_500
 
+#: The microseconds of a day.
+DAY = 86_400_000_000
+
 
 class RoomRules(msgspec.Struct, frozen=True):
     """The rules of one room, as they are stored. People are author numbers of accounts.
@@ -250,6 +253,25 @@ class AllRules:
         self.gone(guest)
 
     # -- who may do what ----------------------------------------------------------------------
+
+    def keep_days(self, room: str, default: float) -> float:
+        """The days for which entries of the room are kept; 0 is for ever.
+
+        ``default`` is the number for rooms without such a rule.
+        """
+        rules = self._by_room.get(room)
+        return default if rules is None or rules.keep is None else rules.keep
+
+    def oldest(self, now: int) -> dict[str, int]:
+        """By room, the time before which no entry is kept, for rooms with a rule about that.
+
+        Both times are in microseconds since 1970 UTC; 0 is for ever.
+        """
+        return {
+            rules.room: now - rules.keep * DAY if rules.keep else 0
+            for rules in self._by_room.values()
+            if rules.keep is not None
+        }
 
     def may_join(self, person: int, room: str, key: str = "") -> bool:
         """Whether ``person`` may join the room; ``key`` is the hash of the password they gave."""

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TypeVar
 
 from twisted_chat.core.account_errors import AccountNotSaved
@@ -292,11 +293,17 @@ class GroupCommitJournal:
 
         self._put((_Behind(job),))  # behind all changes that are in the queue now
 
-    def remove_before(self, time: int, now: int | None = None) -> None:
+    def remove_before(
+        self, time: int, now: int | None = None, rooms: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        # The operator's retention decides on the clock, or else the longest one of a room: nobody
+        # holds up the removal in other rooms by a short one.
+        oldest = time or min(filter(None, rooms.values()), default=0)
+
         def begin() -> None:
             try:
-                if now is None or self._clock.believes(self._store, now, now - time):
-                    self._remove(Removal(self._store, time, self._removed))
+                if now is None or self._clock.believes(self._store, now, now - oldest):
+                    self._remove(Removal(self._store, time, self._removed, rooms))
             except SQLITE_FAULTS as error:
                 _log.error("old entries were not removed: %s", reason_of(error))
 

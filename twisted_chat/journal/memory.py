@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import TypeVar
 
 from twisted_chat.core.account_errors import AccountNotSaved
@@ -214,9 +215,12 @@ class MemoryJournal:
         end = self.log.store.runs.common(told)
         self._read(lambda reader: reader.common(positions, end), reply)
 
-    def remove_before(self, time: int, now: int | None = None) -> None:
+    def remove_before(
+        self, time: int, now: int | None = None, rooms: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         for state in self.log.store.rooms():
-            last, _ = self.log.store.remove_before(state.name, time, _MANY)
+            before = rooms.get(state.name, time)
+            last, _ = self.log.store.remove_before(state.name, before, _MANY)
             if last:
                 self.submit((Removed(state.name, last),))
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from twisted_chat.core.changes import RoomState
 from twisted_chat.journal import retention
@@ -65,13 +66,23 @@ class Removal:
     :param store: the store with the entries.
     :param time: entries from before this time are removed; microseconds since 1970 UTC.
     :param removed: called after each step with a room and the number of its last removed entry.
+    :param rooms: the names of rooms with another ``time``.
     """
 
-    def __init__(self, store: Store, time: int, removed: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        time: int,
+        removed: Callable[[str, int], None],
+        rooms: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self._store = store
         self._time = time
+        self._times = rooms
         self._removed = removed
-        self._rooms: deque[RoomState] = deque(store.rooms())
+        self._rooms: deque[RoomState] = deque(
+            room for room in store.rooms() if rooms.get(room.name, time) > 0
+        )
         #: The number of removed entries, and of finished rooms from which some were removed.
         self._entries = 0
         self._emptied = 0
@@ -83,7 +94,8 @@ class Removal:
         for _ in range(min(REMOVE_ROOMS, len(self._rooms))):
             room = self._rooms[0]
             try:
-                last, more = self._store.remove_before(room.name, self._time, REMOVE_STEP)
+                time = self._times.get(room.name, self._time)
+                last, more = self._store.remove_before(room.name, time, REMOVE_STEP)
             except SQLITE_FAULTS as error:
                 _log.error("old entries were not removed: %s", reason_of(error))
                 return False
@@ -100,10 +112,12 @@ class Removal:
         if self._rooms:
             return True
         if self._entries:
+            # Rooms with a time of their own are not named: they may be hidden.
             _log.info(
-                "%d entries from before %s were removed, in %d rooms",
+                "%d entries from before %s%s were removed, in %d rooms",
                 self._entries,
-                retention.date(self._time),
+                retention.date(self._time) if self._time else "the times that their rooms set",
+                " (or other times that their rooms set)" if self._time and self._times else "",
                 self._emptied,
             )
         return False
