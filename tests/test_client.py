@@ -40,14 +40,8 @@ from twisted_chat.client import (
     RequestRefused,
 )
 from twisted_chat.client.address import Address
-from twisted_chat.client.client import (
-    CANNOT_START,
-    LAST_RETRY,
-    LEAVE_TIMEOUT,
-    NOT_LET_IN,
-    REPLACED,
-    STEADY,
-)
+from twisted_chat.client.client import LAST_RETRY, LEAVE_TIMEOUT, REPLACED, STEADY
+from twisted_chat.client.complaints import CANNOT_START, NOT_LET_IN
 from twisted_chat.client.endpoint import CONNECT_TIMEOUT, server_endpoint
 from twisted_chat.client.event_stream import EVENTS
 from twisted_chat.client.protocol import CLOSED, HELLO_TIMEOUT, SILENT

@@ -84,8 +84,8 @@ def _safe(value: Any) -> Any:
         return tuple(_safe(each) for each in value)
     if isinstance(value, dict):
         return {_safe(key): each for key, each in value.items()}
-    if isinstance(value, Entry):  # both are the server's own
-        value = replace(value, author=0, hash=b"")
+    if isinstance(value, Entry):  # the hash and the number of a guest are the server's own
+        value = replace(value, author=max(0, value.author), hash=b"")
     if isinstance(value, RequestRefused):
         return RequestRefused(**{name: _safe(each) for name, each in value.details.items()})
     if isinstance(value, msgspec.Struct):

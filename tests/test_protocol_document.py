@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 from tests.support.protocol import House
+from twisted_chat.core.account_errors import SecretMissing
 from twisted_chat.core.errors import NotInRoom
 from twisted_chat.core.events import (
     Acknowledged,
     Announced,
+    CodeMade,
+    Device,
+    DevicesListed,
     Entered,
     EntriesRemoved,
     Entry,
@@ -25,11 +29,14 @@ from twisted_chat.core.events import (
     LanguageShown,
     Left,
     LimitsShown,
+    Marked,
     NotSent,
+    PasswordSet,
     PeopleListed,
     Pong,
     PresenceSummary,
     Refused,
+    Registered,
     Renamed,
     Replaced,
     RoomLeft,
@@ -39,8 +46,11 @@ from twisted_chat.core.events import (
     ServerStopping,
     Slowed,
     Style,
+    TokenMade,
+    TokenRevoked,
     Told,
     TopicShown,
+    Unregistered,
     Welcomed,
 )
 from twisted_chat.core.limits import Limits
@@ -48,13 +58,15 @@ from twisted_chat.core.room_events import Invited, RoleSet, RoomSettings
 from twisted_chat.dialects import jsonl
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.rst").read_text(encoding="utf-8")
-ENTRY = Entry("lobby", 1, 0, "say", "Ana", "oi", 0, None, b"")
+ENTRY = Entry("lobby", 1, 0, "say", "Ana", "oi", 1, None, b"")
 
 EVENTS: list[Event] = [
     Acknowledged((ENTRY,)),
     Announced("text"),
+    CodeMade("Ana", "bcdf-ghjk", 10),
+    DevicesListed((Device("phone", "device", 1),)),
     Entered("lobby", (), 0, "", 0, 0),
-    Entered("lobby", (), 0, "", 0, 0, until_stop=True, replaced=True),
+    Entered("lobby", (), 0, "", 0, 0, until_stop=True, replaced=True, current=False),
     EntriesRemoved("lobby", 1),
     ENTRY,
     HistoryShown("lobby", (ENTRY,), 1),
@@ -66,8 +78,12 @@ EVENTS: list[Event] = [
     Left("lobby", "Ana", True),
     LimitsShown(Limits()),
     PeopleListed("lobby", (), 0),
+    Marked("lobby", 1),
+    PasswordSet(),
     Pong(),
     Refused(NotInRoom(room="lobby")),
+    Refused(SecretMissing(name="Ana")),
+    Registered("Ana", 1),
     Renamed("Ana", "Bia"),
     Replaced(),
     RoleSet("lobby", "Bia", "moderator", "Ana"),
@@ -84,8 +100,11 @@ EVENTS: list[Event] = [
     Slowed(20, 5),
     Told("Ana", "Bia", "psst", 0),
     Told("Ana", "Bia", "psst", 0, own=True),
+    TokenMade("bot", "tchat_x", ("lobby",)),
+    TokenRevoked("bot"),
     TopicShown("lobby", ""),
-    Welcomed("Ana", (), {}, bytes(16), "", False),
+    Unregistered("Ana"),
+    Welcomed("Ana", (), {}, bytes(16), "", False, account=1),
 ]
 
 

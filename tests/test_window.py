@@ -53,6 +53,7 @@ class FakeTalk:
         self.timestamps = False
         self.language = "en"
         self.prompt: str | None = None
+        self.hides = False
         self.told: list[str] = []
         self.texts: list[str] = []
         self.moves: list[object] = []

@@ -300,6 +300,12 @@ def _security(options: argparse.Namespace) -> Security:
 
 def _add_nick(command: argparse.ArgumentParser) -> None:
     command.add_argument("--nick", metavar="NAME", type=_told(_name), help="your name")
+    command.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="a file with a token of the account that has your name [default: the variable "
+        "TWISTED_CHAT_TOKEN, else the token that connect has kept]",
+    )
 
 
 def _add_database(command: argparse.ArgumentParser) -> None:
@@ -364,6 +370,7 @@ def _connect(options: argparse.Namespace) -> int:
         nick=options.nick,
         plain=options.plain,
         json=options.json,
+        token_file=options.token_file,
     )
     if run.wants_window(given, os.environ):
         from twisted.internet import asyncioreactor
@@ -387,6 +394,7 @@ def _send(options: argparse.Namespace) -> int:
         address=options.server,
         security=_security(options),
         nick=options.nick,
+        token_file=options.token_file,
     )
     return scripts.send(reactor, sending, from_environment(), os.environ)
 
@@ -403,6 +411,7 @@ def _tail(options: argparse.Namespace) -> int:
         address=options.server,
         security=_security(options),
         nick=options.nick,
+        token_file=options.token_file,
     )
     return scripts.tail(reactor, tailing, from_environment(), os.environ)
 

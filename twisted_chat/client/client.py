@@ -21,16 +21,20 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_chat.client import complaints
 from twisted_chat.client.endpoint import NotingEndpoint, described_endpoint, reason_of
 from twisted_chat.client.event_stream import Events
 from twisted_chat.client.events import ClientStopped, Connected, Disconnected, TakenOver
 from twisted_chat.client.ignored import IgnoredPeople
+from twisted_chat.client.opening import Opening
 from twisted_chat.client.positions import Positions
 from twisted_chat.client.protocol import ChatClientProtocol
 from twisted_chat.client.requests import Requests
+from twisted_chat.client.secret import Secret, given_secret
 from twisted_chat.client.state import Kept, MemoryState, State
 from twisted_chat.client.trust import Trust
 from twisted_chat.client.unanswered import ANSWERS, Outgoing, Unanswered, new_id
+from twisted_chat.core.account_errors import WrongSecret
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import (
@@ -40,12 +44,13 @@ from twisted_chat.core.events import (
     Event,
     Ignoring,
     Refused,
+    Registered,
     Renamed,
     Replaced,
     RoomLeft,
     Welcomed,
 )
-from twisted_chat.core.requests import Hello, Quit, Request
+from twisted_chat.core.requests import Hello, Mark, Quit, Request
 from twisted_chat.i18n.language import N_
 
 #: Seconds between two attempts to connect: the first time, and at most.
@@ -55,11 +60,6 @@ LAST_RETRY = 30.0
 TOO_MANY_ROOMS = N_("the server put this client into too many rooms")
 TOO_MUCH = N_("the server sent too much before it answered")
 REPLACED = N_("you connected from somewhere else with the same name")
-
-# Logged, because a bot has no person to read the reason.
-CANNOT_START = "the client cannot start: {reason}"
-NOT_LET_IN = "{nickname} is not let in: {reason} Trying again."
-NO_CONNECTION = "no connection for {nickname}: {reason}"
 
 #: Seconds that a connection lasts before the delay between attempts starts again from the first.
 STEADY = 10.0
@@ -95,6 +95,8 @@ class ChatClient(Requests, Service):
         insist: bool = True,
         language: str | None = None,
         tls: Trust | None = None,
+        token: str | None = None,
+        password: str | None = None,
     ) -> None:
         """
         :param endpoint: an endpoint, or its description: ``tcp:example.org:50000``,
@@ -111,6 +113,9 @@ class ChatClient(Requests, Service):
         :param tls: which certificate of a ``tls:`` endpoint is trusted; by default, one that the
             system's authorities have signed for its host. If the first certificate is not trusted,
             the client ends with :class:`.NotTrusted` as its :attr:`failure`.
+        :param token: a token of the account to which the nickname belongs. If the server says that
+            it is wrong, the client ends with that refusal as its :attr:`failure`.
+        :param password: the password of that account, if there is no token.
         :raises ValueError: ``endpoint`` is not a description of an endpoint, or ``tls`` is given
             for another endpoint than ``tls:HOST:PORT``.
         :raises Refusal: the name of a room is not valid, or packages for TLS are missing.
@@ -123,7 +128,6 @@ class ChatClient(Requests, Service):
             where = endpoint
         self.nickname = nickname
         self.state: State = MemoryState() if state is None else state
-        self.kept: Kept | None = None
         self._positions = Positions(
             rooms, self.state, catch_up=catch_up, tell=self._tell, noting=self._note
         )
@@ -132,6 +136,10 @@ class ChatClient(Requests, Service):
         self._reactor = reactor
         self._insist = insist
         self.language = language
+        #: The secret for the nickname; None if there is none.
+        self.secret = given_secret(token, password)
+        #: The number of the account to which the client belongs; 0 for a guest, or while not in.
+        self.account = 0
         self._listener: Callable[[Event], None] | None = None
         self._returns_dealt_with = True
         self._connection: ChatClientProtocol | None = None
@@ -146,9 +154,7 @@ class ChatClient(Requests, Service):
         self._in_since = 0.0
         self._failures = 0
         self._reason = ""
-        self._opening: Deferred[None] | None = None
-        self._not_opened: Failure | None = None
-        self._when_opened: list[Deferred[Kept]] = []
+        self._opening = Opening(self.state, self._restore, self._not_opened)
         #: Refusals of an earlier run's messages that are not sent again; passed on at the start.
         self._at_start: list[Refused] = []
         self._leaving: Deferred[None] | None = None
@@ -159,8 +165,7 @@ class ChatClient(Requests, Service):
         self._service = ClientService(noting, factory, self._retry, reactor)
         #: Why the client ended, if the program did not stop it; :meth:`events` raises it.
         self.failure: BaseException | None = None
-        #: The last logged reason why the server refuses the client.
-        self._logged = ""
+        self._complaints = complaints.Complaints(is_program=insist)
         #: Why the client rejected the last connection, such as for its certificate; or None.
         self._refusal: Refusal | None = None
 
@@ -191,6 +196,11 @@ class ChatClient(Requests, Service):
         listener got in each; None until it is known.
         """
         return self._positions.rooms
+
+    @property
+    def kept(self) -> Kept | None:
+        """What the state contained when it was opened; None before that."""
+        return self._opening.kept
 
     @property
     def is_in(self) -> bool:
@@ -266,6 +276,14 @@ class ChatClient(Requests, Service):
         self._flow()
         return answer
 
+    def mark(self, room: str, number: int) -> None:
+        """Tell the person's other clients that ``room`` was read up to entry ``number``.
+
+        It has no answer. Without an account or a connection, it does nothing.
+        """
+        if self._connection is not None and self._is_in and self.account:
+            self._connection.send(Mark(room, number))
+
     def take_back(self) -> int:
         """Drop the messages that were never sent, and return their number.
 
@@ -277,9 +295,10 @@ class ChatClient(Requests, Service):
         self._unanswered.let_more()
         return count
 
-    def introduce(self, nickname: str) -> None:
-        """Try another nickname, after one was refused."""
+    def introduce(self, nickname: str, secret: Secret | None = None) -> None:
+        """Try another nickname, or another secret for it, after one was refused."""
         self.nickname = nickname
+        self.secret = secret
         if self._connection is not None and not self._is_in:
             self._hello(self._connection, nickname)
 
@@ -316,16 +335,7 @@ class ChatClient(Requests, Service):
 
         Errback: :class:`.CannotStart`.
         """
-        if self.kept is not None:
-            return succeed(self.kept)
-        if self._not_opened is not None:
-            return defer.fail(self._not_opened)
-        waiting: Deferred[Kept] = Deferred()
-        self._when_opened.append(waiting)
-        if self._opening is None:
-            opening: Deferred[Kept] = defer.maybeDeferred(self.state.open)
-            self._opening = opening.addCallback(self._restore).addBoth(self._opened)
-        return waiting
+        return self._opening.open()
 
     def _restore(self, kept: Kept) -> Kept:
         self._ignored.restore(kept.ignored)
@@ -334,16 +344,9 @@ class ChatClient(Requests, Service):
         self._positions.add_rooms_of(requests)
         return kept
 
-    def _opened(self, result: Kept | Failure) -> None:
-        if isinstance(result, Failure):
-            self._not_opened = result
-            self.failure = result.value
-            self._end(result)
-        else:
-            self.kept = result
-        waiting, self._when_opened = self._when_opened, []
-        for one in waiting:
-            one.callback(result)
+    def _not_opened(self, failure: Failure) -> None:
+        self.failure = failure.value
+        self._end(failure)
 
     def _start(self, _: Kept) -> None:
         if not self.running or self._service.running:
@@ -357,7 +360,7 @@ class ChatClient(Requests, Service):
     def _cannot_start(self, failure: Failure) -> None:
         if failure.check(Refusal):
             refusal = cast("Refusal", failure.value)
-            self._warn(CANNOT_START, refusal)
+            self._warn(complaints.CANNOT_START, refusal)
             self._tell(Refused(refusal))
         else:
             self._log.failure("internal error: the state cannot be opened", failure)
@@ -422,7 +425,7 @@ class ChatClient(Requests, Service):
             log=self._positions.log,
             ignored=self._ignored.told(),
         )
-        connection.hello(hello)
+        connection.hello(hello if self.secret is None else self.secret.add_to(hello))
 
     def lost(self, connection: ChatClientProtocol, reason: str) -> None:
         """For :class:`.ChatClientProtocol`."""
@@ -430,6 +433,7 @@ class ChatClient(Requests, Service):
             self._failures = 0
         self._connection = None
         self._is_in = False
+        self.account = 0
         self._reason = reason
         self._positions.lost()
         if self._abort is not None and self._abort.active():
@@ -448,11 +452,9 @@ class ChatClient(Requests, Service):
         self._failures += 1
         delay = _backoff(self._failures)
         if self._refusal is not None:
-            self._warn(NO_CONNECTION, self._refusal)
+            self._warn(complaints.NO_CONNECTION, self._refusal)
         if self.running and self._refusal is not None and not self._has_been_in:
-            self.failure = self._refusal
-            self.running = False
-            self._stop(self._reason)
+            self._give_up(self._refusal, self._reason)
         elif self.running:
             self._tell(Disconnected(self._reason, delay, self._refusal))
         return delay
@@ -478,8 +480,12 @@ class ChatClient(Requests, Service):
         outgoing = self._unanswered.answered(event)
         self._unanswered.tell_answer(outgoing, event)
         if isinstance(event, Refused) and not self._is_in and self._insist:
-            self._warn(NOT_LET_IN, event.refusal)
-            self.try_again(event.refusal)
+            if event.refusal.code == WrongSecret.code:  # it stays wrong, and attempts are counted
+                self._warn(complaints.CANNOT_START, event.refusal)
+                self._give_up(event.refusal, event.refusal.sentence(self.language or "en"))
+            else:
+                self._warn(complaints.NOT_LET_IN, event.refusal)
+                self.try_again(event.refusal)
         if outgoing is not None:
             self._answer(outgoing, event)
 
@@ -499,9 +505,10 @@ class ChatClient(Requests, Service):
     def _welcomed(self, event: Welcomed) -> None:
         assert self._connection is not None
         self._is_in = True
-        self._logged = ""
+        self._complaints.end()
         self._in_since = self._reactor.seconds()
         self.nickname = event.nickname
+        self.account = event.account
         self._unanswered.online(self._connection)
         joining = self._unanswered.joining
         for request in self._positions.welcomed(event, joining, is_back=self._has_been_in):
@@ -532,6 +539,9 @@ class ChatClient(Requests, Service):
     def _room_left(self, event: RoomLeft) -> None:
         self._positions.left(event.room)
 
+    def _registered(self, event: Registered) -> None:
+        self.account = event.account
+
     def _renamed(self, event: Renamed) -> None:
         if event.own:
             self.nickname = event.new
@@ -543,19 +553,17 @@ class ChatClient(Requests, Service):
         """End the client, which a newer one has replaced: to reconnect would replace that one."""
         self._is_in = False  # so that no quit is sent, which would end the newer one
         self._unanswered.offline()
+        self._give_up(TakenOver(), REPLACED)
+
+    def _give_up(self, failure: Refusal, reason: str) -> None:
+        """End the client, for ``failure``: to reconnect would not help."""
         self.running = False
-        self.failure = TakenOver()
-        self._stop(REPLACED)
+        self.failure = failure
+        self._stop(reason)
 
     def _warn(self, sentence: str, refusal: Refusal) -> None:
-        """Log why the server refuses us, once for each reason, if the program insists.
-
-        The level is critical, because a program without a log shows nothing else.
-        """
         reason = refusal.sentence(self.language or "en")
-        if self._insist and reason != self._logged:
-            self._logged = reason
-            self._log.critical(sentence, nickname=visible(self.nickname or ""), reason=reason)
+        self._complaints.log(sentence, self.nickname, reason)
 
     def _answer(self, outgoing: Outgoing, event: Event) -> None:
         if isinstance(event, Refused):
@@ -584,6 +592,7 @@ _FOLLOW: dict[type[Event], Callable[[ChatClient, Any], None]] = {
     Entered: ChatClient._entered,
     EntriesRemoved: ChatClient._removed,
     Ignoring: ChatClient._ignoring,
+    Registered: ChatClient._registered,
     Renamed: ChatClient._renamed,
     Replaced: ChatClient._replaced,
     RoomLeft: ChatClient._room_left,

@@ -119,10 +119,11 @@ class Positions:
 
         :param joining: rooms of requests to join that have no answer yet.
         :param is_back: whether the client was connected before, and may have left the default room.
+            With an account, other rooms are those that the person joined at another client.
         :returns: requests to join the client's rooms, and to leave rooms that it did not ask for.
         """
         asked: list[Join | Leave] = [Join(room) for room in self.rooms if room not in event.rooms]
-        if is_back:
+        if is_back and not event.account:
             for room in event.rooms.keys() - self.rooms.keys() - frozenset(joining):
                 self._unwanted.add(room)
                 asked.append(Leave(room))

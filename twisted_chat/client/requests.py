@@ -5,32 +5,45 @@ This module must not know how a request is sent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from twisted_chat.client.events import Receipt
 from twisted_chat.core.events import (
+    CodeMade,
+    DevicesListed,
     Entered,
     HistoryShown,
+    PasswordSet,
     PeopleListed,
+    Registered,
     Renamed,
     RoomLeft,
     RoomsListed,
     SearchShown,
+    TokenMade,
+    TokenRevoked,
     Told,
     TopicShown,
 )
 from twisted_chat.core.requests import (
+    AddDevice,
     ChooseName,
     Join,
     Leave,
+    ListDevices,
     ListPeople,
     ListRooms,
+    NewToken,
     ReadHistory,
+    Register,
     Request,
+    RevokeToken,
     Say,
     Search,
+    SetPassword,
     Tell,
     Topic,
 )
@@ -123,3 +136,36 @@ class Requests:
     def topic(self, room: str) -> Deferred[TopicShown]:
         """Get the topic of ``room``."""
         return self.ask(Topic(None, room))
+
+    # -- the account --------------------------------------------------------------------------
+
+    def register(self, password: str) -> Deferred[Registered]:
+        """Register the nickname: it belongs to an account with this password from now on."""
+        return self.ask(Register(password))
+
+    def set_password(self, password: str) -> Deferred[PasswordSet]:
+        """Set the password of the account."""
+        return self.ask(SetPassword(password))
+
+    def new_token(
+        self, label: str, rooms: Sequence[str] = (), *, device: bool = False
+    ) -> Deferred[TokenMade]:
+        """Make a token of the account, which is in the answer only.
+
+        :param label: what the person calls it.
+        :param rooms: the rooms to which it is limited; none: all rooms.
+        :param device: whether it is for this client to keep in place of the password.
+        """
+        return self.ask(NewToken(label, tuple(rooms), device))
+
+    def revoke_token(self, label: str) -> Deferred[TokenRevoked]:
+        """Revoke a token or device; its connections are closed."""
+        return self.ask(RevokeToken(label))
+
+    def add_device(self) -> Deferred[CodeMade]:
+        """Get a code with which another device of the person comes in once."""
+        return self.ask(AddDevice())
+
+    def list_devices(self) -> Deferred[DevicesListed]:
+        """List the devices, tokens and other connections of the account."""
+        return self.ask(ListDevices())

@@ -13,6 +13,16 @@ from typing import Annotated, Any, cast
 import msgspec
 from msgspec import structs
 
+from twisted_chat.client.account_lines import (
+    CodeLine,
+    DevicesLine,
+    MarkedLine,
+    PasswordSetLine,
+    RegisteredLine,
+    TokenLine,
+    TokenRevokedLine,
+    UnregisteredLine,
+)
 from twisted_chat.client.events import (
     Connected,
     Disconnected,
@@ -102,11 +112,20 @@ class _Said(_Line, tag="said"):
     text: _Text
     kind: str = "say"
     id: str | None = None
+    account: _Number = 0
 
     def event(self) -> Entry:
         kind = cast("Kind", self.kind)  # an unknown kind is shown as a message
         return Entry(
-            self.room, self.seq, self.time, kind, self.nickname, self.text, 0, self.id, b""
+            self.room,
+            self.seq,
+            self.time,
+            kind,
+            self.nickname,
+            self.text,
+            self.account,
+            self.id,
+            b"",
         )
 
 
@@ -124,9 +143,11 @@ class _Error(_Line, tag="error"):
     code: str
     text: str
     id: str | None = None
+    account: bool = False
 
     def event(self) -> Event:
-        return Refused(RequestRefused(code=self.code, text=self.text), self.id)
+        details = {"account": True} if self.account else {}
+        return Refused(RequestRefused(code=self.code, text=self.text, **details), self.id)
 
 
 class _Welcome(_Line, tag="welcome"):
@@ -139,6 +160,7 @@ class _Welcome(_Line, tag="welcome"):
     limits: Limits = DEFAULTS
     id: str | None = None
     log: Annotated[str, msgspec.Meta(max_length=jsonl.LOG_LIMIT)] = ""
+    account: _Number = 0
 
     def event(self) -> Event:
         if self.version != jsonl.VERSION:
@@ -154,6 +176,7 @@ class _Welcome(_Line, tag="welcome"):
             self.limits,
             self.id,
             self.log,
+            self.account,
         )
 
 
@@ -168,6 +191,7 @@ class _Entered(_Line, tag="entered"):
     until_stop: bool = False
     replaced: bool = False
     topic_by: _Name = ""
+    current: bool = True
 
     def event(self) -> Event:
         return Entered(
@@ -181,6 +205,7 @@ class _Entered(_Line, tag="entered"):
             self.until_stop,
             self.replaced,
             self.topic_by,
+            self.current,
         )
 
 
@@ -401,7 +426,9 @@ _LINES = (
     _Said | _Ack | _Error | _Welcome | _Entered | _Exited | _Joined | _Left | _PresenceSummary
     | _Renamed | _Told | _Delivered | _History | _Found | _Rooms | _People | _Topic | _Removed
     | _Announced | _Ignoring | _Ignored | _Language | _Limits | _Slowed | _NotSent | _Pong
-    | _Replaced | _Stopping | RoomSettingsLine | RoleSetLine | InvitedLine
+    | _Replaced | _Stopping | RoomSettingsLine | RoleSetLine | InvitedLine | RegisteredLine
+    | PasswordSetLine | TokenLine | TokenRevokedLine | CodeLine | DevicesLine | MarkedLine
+    | UnregisteredLine
 )  # fmt: skip
 
 

@@ -10,6 +10,14 @@ class NameOwned(NameReserved):
     template = N_("The name {name} belongs to an account, or is too similar to one that does.")
 
 
+class SecretMissing(NameOwned):
+    """A program chose the nickname of an account without a secret; with one, it can have it."""
+
+    template = N_(
+        "The name {name} belongs to an account: its password or a token is needed to come in."
+    )
+
+
 class WrongSecret(Refusal):
     code = "wrong-secret"
     template = N_("That is not right. Type a name to try again, or choose another name.")

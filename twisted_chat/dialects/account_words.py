@@ -36,13 +36,17 @@ _KINDS = {
 }
 
 
+#: The question for a secret that the client does not show while it is typed.
+HIDDEN_SECRET = N_("{name} has an account. Password, or an empty line for another name:")
+
+
 def _secret_asked(event: SecretAsked, style: Style) -> list[str]:
     sentence = N_(
         "{name} has an account. Password (visible while you type), or an empty line for another"
         " name:"
     )
     if event.hidden:
-        sentence = N_("{name} has an account. Password, or an empty line for another name:")
+        sentence = HIDDEN_SECRET
     return [translate(style, sentence, name=event.name)]
 
 

@@ -15,12 +15,15 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from twisted_chat.core.account_errors import SecretMissing
 from twisted_chat.core.characters import find_unsafe, visible
 from twisted_chat.core.commands import TABLE
 from twisted_chat.core.errors import BadRequest, ControlCharacter, LineTooLong, Refusal, UnknownType
 from twisted_chat.core.events import (
     Acknowledged,
     Announced,
+    CodeMade,
+    DevicesListed,
     Entered,
     EntriesRemoved,
     Entry,
@@ -37,13 +40,16 @@ from twisted_chat.core.events import (
     Left,
     LimitsShown,
     LinesSkipped,
+    Marked,
     NothingWaits,
     NotSent,
+    PasswordSet,
     PeopleListed,
     Pong,
     PresenceSummary,
     ReceiptsSet,
     Refused,
+    Registered,
     Renamed,
     Replaced,
     Replayed,
@@ -51,13 +57,17 @@ from twisted_chat.core.events import (
     RoomLeft,
     RoomsListed,
     SearchShown,
+    SecretAsked,
     ServerStopping,
     Slowed,
     StillHere,
     Style,
     TimestampsSet,
+    TokenMade,
+    TokenRevoked,
     Told,
     TopicShown,
+    Unregistered,
     Welcomed,
 )
 from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT, Limits
@@ -301,6 +311,7 @@ class _Said(msgspec.Struct, tag="said", gc=False, omit_defaults=True):
     text: str
     kind: str | None = None
     id: str | None = None
+    account: int = 0
 
 
 class _Ack(msgspec.Struct, tag="ack", gc=False):
@@ -321,6 +332,7 @@ def _said(entry: Entry, style: Style) -> _Said:
         visible(entry.text),
         None if entry.kind == "say" else entry.kind,
         entry.message_id,
+        entry.author if entry.author > 0 else 0,
     )
 
 
@@ -336,6 +348,7 @@ def _welcomed(event: Welcomed, style: Style) -> dict[str, Any]:
         "motd": event.motd,
         "limits": _limits(event.limits),
         "log": event.log,
+        **({"account": event.account} if event.account else {}),
     }
 
 
@@ -363,6 +376,7 @@ def _entered(event: Entered, style: Style) -> dict[str, Any]:
         **({"until_stop": True} if event.until_stop else {}),
         **({"replaced": True} if event.replaced else {}),
         **({"topic_by": event.topic_by} if event.topic_by else {}),
+        **({} if event.current else {"current": False}),
     }
 
 
@@ -385,8 +399,9 @@ def _acknowledged(event: Acknowledged, style: Style) -> msgspec.Raw:
 
 def _refused(event: Refused, style: Style) -> dict[str, Any]:
     refusal = event.refusal
-    text = refusal.sentence(style.language)
-    return {"type": "error", "id": event.id, "code": refusal.code, "text": visible(text)}
+    text = visible(refusal.sentence(style.language))
+    fields = {"type": "error", "id": event.id, "code": refusal.code, "text": text}
+    return {**fields, "account": True} if isinstance(refusal, SecretMissing) else fields
 
 
 def _history_shown(event: HistoryShown, style: Style) -> dict[str, Any]:
@@ -443,6 +458,10 @@ def _stopping(event: ServerStopping, style: Style) -> dict[str, Any]:
     }
 
 
+def _devices_listed(event: DevicesListed, style: Style) -> dict[str, Any]:
+    return {"type": "devices", "id": event.id, "devices": event.devices}
+
+
 def _fields(type: str, **names: str) -> Callable[[Any, Style], dict[str, Any]]:
     """A renderer of lines whose fields are attributes of the event: ``wire_name="attribute"``."""
 
@@ -458,6 +477,14 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     PresenceSummary: _fields(
         "crowd", room="room", came="joined", chat="chat", people="people", count="count"
     ),
+    CodeMade: _fields("code", id="id", nickname="nickname", code="code", minutes="minutes"),
+    DevicesListed: _devices_listed,
+    Marked: _fields("marked", room="room", seq="number"),
+    PasswordSet: _fields("password-set", id="id"),
+    Registered: _fields("registered", id="id", nickname="nickname", account="account"),
+    TokenMade: _fields("token", id="id", label="label", token="token", rooms="rooms"),
+    TokenRevoked: _fields("token-revoked", id="id", label="label"),
+    Unregistered: _fields("unregistered", id="id", nickname="nickname"),
     Announced: _fields("announced", text="text", room="room"),
     Entered: _entered,
     EntriesRemoved: _fields("removed", room="room", first="first"),
@@ -497,6 +524,7 @@ FOR_PEOPLE: frozenset[type[Event]] = frozenset(
         ReceiptsSet,
         Replayed,
         ReplayStarts,
+        SecretAsked,
         StillHere,
         TimestampsSet,
     }

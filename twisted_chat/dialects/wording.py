@@ -134,6 +134,8 @@ def _entered(event: Entered, style: Style) -> list[str]:
         kept = N_("Messages here are kept for {days} days.") if event.keep_days else ""
     if kept:
         line += " " + _translate(style, kept, days=f"{event.keep_days:g}")
+    if not event.current:
+        line = _notice(style, N_("On another device, you joined #{room}."), room=event.room)
     return [line, *(_topic_line(event.topic, event.topic_by, style) if event.topic else ())]
 
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from twisted_chat.core import commands
 from twisted_chat.core.commands import Command, Phase, Table
-from twisted_chat.core.requests import Request
+from twisted_chat.core.errors import UnknownCommand
+from twisted_chat.core.requests import Register, Request, SetPassword
 from twisted_chat.dialects import text
+from twisted_chat.dialects.commands import WrongCommandUsage
 from twisted_chat.i18n.language import N_
+
+#: The requests whose command has a password as its argument.
+_WITH_PASSWORD = (Register, SetPassword)
 
 
 class More(Request, frozen=True):
     """Show the next page of the last shown history or search."""
+
+
+class TypePassword(Request, frozen=True):
+    """Ask for a password without showing it, and make a request with it."""
+
+    wanted: type[Register | SetPassword]
 
 
 MORE = Command(
@@ -30,11 +41,30 @@ def parse(line: bytes) -> Request:
 
     :raises Refusal: see :func:`twisted_chat.dialects.text.parse`.
     """
-    return text.parse(line, table())
+    try:
+        return text.parse(line, table())
+    except WrongCommandUsage as refusal:
+        wanted = refusal.command.request
+        if len(line.split()) == 1 and issubclass(wanted, _WITH_PASSWORD):
+            return TypePassword(wanted)
+        raise
+
+
+def has_secret(line: str) -> bool:
+    """Whether ``line``, which may be unfinished, is a command with a password in it."""
+    words = line.split(maxsplit=1)
+    if len(words) < 2 or words[0][0] not in text.SLASHES:
+        return False
+    try:
+        return issubclass(table().find(words[0][1:]).request, _WITH_PASSWORD)
+    except UnknownCommand:
+        return False
 
 
 def is_legal(request: Request, phase: Phase) -> bool:
     """Whether ``request``, the result of :func:`parse`, can be made in ``phase``."""
+    if isinstance(request, TypePassword):
+        return phase is Phase.CHATTING
     return phase in table().by_request[type(request)].phases
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Mapping
@@ -34,6 +35,9 @@ FOLDER = "twisted-chat"
 #: Characters of a host or a nickname in a file's name, at most: most file systems allow 255 bytes,
 #: and SQLite and the lock add a few.
 NAME_LIMIT = 120
+
+#: The end of the name of a file with a token.
+TOKEN_ENDING = ".token"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +80,11 @@ class NoHome(CannotStart):
 class ConfigUnreadable(CannotStart):
     code = "config-unreadable"
     template = N_("cannot read {path}: {reason}")
+
+
+class NoToken(CannotStart):
+    code = "no-token"
+    template = N_("{path} contains no token")
 
 
 class UnknownKey(CannotStart):
@@ -141,6 +150,48 @@ def keep_pin(path: Path, fingerprint: str) -> None:
         _replace(path, f"{fingerprint}\n".encode())
     except OSError as error:
         raise CannotRemember(path=visible(str(path)), reason=_reason(error)) from error
+
+
+def token_path(environ: Mapping[str, str], host: str, port: int, nickname: str) -> Path:
+    """The path of the token that the client keeps for a nickname on a server; it may not exist.
+
+    :raises NoHome: ``environ`` has no usable home directory.
+    """
+    path = state_path(environ, host, port, nickname)
+    return path.with_name(f"{path.stem}{TOKEN_ENDING}")
+
+
+def read_token(path: Path) -> str | None:
+    """Read the token at ``path``; None if the file does not exist.
+
+    :raises CannotStart: the file cannot be read, or contains no token.
+    """
+    try:
+        token = path.read_text("ascii").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigUnreadable(path=visible(str(path)), reason=_reason(error)) from error
+    if not re.fullmatch(r"[\w-]+", token, re.ASCII):
+        raise NoToken(path=visible(str(path)))
+    return token
+
+
+def keep_token(path: Path, token: str) -> None:
+    """Write ``token`` into the file at ``path``, which only its owner can read.
+
+    :raises CannotRemember: the file cannot be written, and is unchanged.
+    """
+    try:
+        _replace(path, f"{token}\n".encode(), keeps_mode=False)
+    except OSError as error:
+        raise CannotRemember(path=visible(str(path)), reason=_reason(error)) from error
+
+
+def forget_token(path: Path) -> None:
+    """Remove the file at ``path``, if it exists and can be removed."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def read(path: Path) -> Config:
@@ -229,13 +280,16 @@ def _check(path: Path, key: str, value: Any) -> None:
         raise WrongValue(path=visible(str(path)), key=key, expected=_EXPECTED[key]) from error
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Replace the contents of the file at ``path`` with ``data``, atomically."""
+def _replace(path: Path, data: bytes, *, keeps_mode: bool = True) -> None:
+    """Replace the contents of the file at ``path`` with ``data``, atomically.
+
+    A new file can be read by its owner only, and so can any file without ``keeps_mode``.
+    """
     private_folder(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:
-            if path.exists():
+            if keeps_mode and path.exists():
                 os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
             file.write(data)
             file.flush()

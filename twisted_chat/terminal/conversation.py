@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 
 from twisted_chat.client.client import ChatClient
 from twisted_chat.client.events import Connected, Disconnected, LogReplaced, Receipt
 from twisted_chat.client.state import MemoryState
+from twisted_chat.core.account_errors import AccountEnded
 from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.characters import visible
 from twisted_chat.core.commands import Phase
@@ -31,26 +31,35 @@ from twisted_chat.core.events import (
     Joined,
     LanguageShown,
     Left,
+    Marked,
     NotSent,
     PeopleListed,
     Pong,
     PresenceSummary,
     Refused,
+    Registered,
     Renamed,
     Replaced,
     RoomLeft,
     SearchShown,
+    TokenMade,
     Told,
+    Unregistered,
     Welcomed,
 )
 from twisted_chat.core.requests import ChooseName, Say, Tell
 from twisted_chat.i18n.language import N_
 from twisted_chat.terminal import commands
+from twisted_chat.terminal.answers import Answers
 from twisted_chat.terminal.backlog import BACKLOG, Backlogs
+from twisted_chat.terminal.commands import TypePassword
 from twisted_chat.terminal.days import Days
 from twisted_chat.terminal.display import Display, text_of
+from twisted_chat.terminal.login import Login, is_final
+from twisted_chat.terminal.marks import Marks
 from twisted_chat.terminal.pages import Pages
 from twisted_chat.terminal.rooms import Rooms
+from twisted_chat.terminal.tokens import MemoryTokens, Tokens
 from twisted_chat.terminal.typed import KEYS, Typed
 from twisted_chat.terminal.view import Connection, Tab, View
 
@@ -87,6 +96,8 @@ class Conversation:
         interactive: bool = True,
         dates: bool = False,
         happened: Callable[[Event], None] | None = None,
+        tokens: Tokens | None = None,
+        label: str = "client",
     ) -> None:
         """
         :param client: the client, which is not started yet.
@@ -99,6 +110,8 @@ class Conversation:
         :param interactive: whether a person reads refusals, and can choose another nickname.
         :param dates: whether a line shows the date where it changes.
         :param happened: called with every event.
+        :param tokens: stores a token in place of a password; by default, in memory only.
+        :param label: what this machine is called in the list of the person's devices.
         """
         #: Fires with the exit status at the end.
         self.ended: Deferred[int] = Deferred()
@@ -114,10 +127,21 @@ class Conversation:
         self._tell_all = happened
         self._display = Display(language, hold=hold, days=Days(time.time()) if dates else None)
         self._pages = Pages(self._display, lambda request: self._typed.ask(request))
-        self._rooms = Rooms(self._display, self._pages, client.dealt_with)
+        self._marks = Marks(reactor, client.mark)
+        self._rooms = Rooms(self._display, self._pages, self._read)
         self._typed = Typed(
             client, self._display, self._rooms, self._pages, self.leave, self._let_type
         )
+        self._login = Login(
+            client,
+            self._display,
+            MemoryTokens() if tokens is None else tokens,
+            label,
+            self._ask_name,
+            self._typed.ask,
+        )
+        if client.secret is not None:
+            self._login.found(client.secret.text)
         self._typed.timestamps = timestamps
         self._backlogs = Backlogs(client, self._display, self._rooms, self._typed.ask, backlog)
         self._next_attempt = 0.0
@@ -136,11 +160,7 @@ class Conversation:
         self._kept_out_by = ""
         self._waiting_to_type: list[Deferred[None]] = []
         self._has_entered = False
-        #: While leaving: seconds to wait for the next answer, the timer, and unanswered requests.
-        self._seconds = 0.0
-        self._timer: IDelayedCall | None = None
-        self._count = 0
-        self._when_answered: Deferred[None] | None = None
+        self._answers = Answers(client, reactor)
 
     def start(self) -> None:
         """Start the client, which connects."""
@@ -193,7 +213,13 @@ class Conversation:
 
     @property
     def prompt(self) -> str | None:
-        return self._display.translate(GREETING) if self._asks_for_name else None
+        if self._is_leaving:
+            return None
+        return self._display.translate(GREETING) if self._asks_for_name else self._login.prompt
+
+    @property
+    def hides(self) -> bool:
+        return self._login.question is not None and not (self._asks_for_name or self._is_leaving)
 
     def typed(self, line: str) -> None:
         if self._is_leaving:
@@ -232,10 +258,11 @@ class Conversation:
         at once.
         """
         if self._is_leaving:
-            self._no_answer()
+            self._answers.give_up()
         else:
             self._is_leaving = True
             self._asks_for_name = False
+            self._marks.end()
             self._display.notice(CLOSING, plain=True)
             self._wait_for_answers(SAVE_TIMEOUT if self.connection == "online" else 0)
 
@@ -254,13 +281,17 @@ class Conversation:
         return waiting
 
     def _let_type(self) -> None:
-        is_expected = self._asks_for_name or (self._has_entered and not self._rooms.moves)
+        is_asked = self._asks_for_name or self._login.question is not None
+        is_expected = is_asked or (self._has_entered and not self._rooms.moves)
         if is_expected or self._is_leaving or self.connection == "offline":
             typing, self._waiting_to_type = self._waiting_to_type, []
             for one in typing:
                 one.callback(None)
 
     def _do(self, line: str) -> None:
+        if self.hides:
+            self._login.typed(line)
+            return
         if not line.strip() and not self._asks_for_name:
             if self.connection == "offline" and self._echoes and self._interactive:
                 self.leave()
@@ -272,14 +303,24 @@ class Conversation:
             raise NameFirst()
         if self._asks_for_name and isinstance(request, ChooseName):
             self._introduce(request.name)
+        elif isinstance(request, TypePassword):
+            self._login.ask_for_password(request.wanted)
         else:
             self._typed.do(request)
+
+    def _ask_name(self) -> None:
+        self._asks_for_name = True
 
     def _introduce(self, name: str) -> None:
         self._asks_for_name = False
         self._is_new = True
         self.name_typed = visible(name.strip())
-        self._client.introduce(self.name_typed)
+        self._login.introduce(self.name_typed)
+
+    def _read(self, entry: Entry) -> None:
+        """Note that ``entry`` of a room, and all before it, were shown to the person."""
+        self._client.dealt_with(entry)
+        self._marks.read(entry.room, entry.number)
 
     # -- events -------------------------------------------------------------------------------
 
@@ -290,8 +331,7 @@ class Conversation:
             self._client.dealt_with(event)
         happened = _HAPPENED.get(type(event), Conversation._show)
         happened(self, event)
-        if self._when_answered is not None:
-            self._look_for_answers()
+        self._answers.look(has_been_in=self._has_been_in)
         self.view.refresh()
         self._let_type()
 
@@ -310,7 +350,7 @@ class Conversation:
             self._end("" if is_first else event.reason)
             return
         self._next_attempt = self._reactor.seconds() + event.retry
-        if self._is_leaving and self._when_answered is None:
+        if self._is_leaving and not self._answers.are_awaited:
             self._client.stopService()
         elif not self._has_been_in and not self._client.rooms:
             self.failure = event.reason
@@ -332,8 +372,7 @@ class Conversation:
         return event.refusal is not None and event.reason != was
 
     def _end(self, reason: str) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._answers.stop()
         if reason and not self._display.has_refused:
             self._display.notice("{reason}", reason=self._display.translate(reason))
         unsent = 0 if self._client.kept is None else len(self.waiting)
@@ -353,6 +392,8 @@ class Conversation:
         self.connection = "online"
         self._display.nickname = event.nickname
         self._typed.welcomed()
+        if self._interactive:
+            self._login.welcomed(event)
         self._kept_out_by = ""
         if self._has_been_in:
             self._display.notice(BACK, plain=True)
@@ -421,6 +462,7 @@ class Conversation:
     def _renamed(self, event: Renamed) -> None:
         if event.own:
             self._display.nickname = event.new
+            self._login.keep()
         self._typed.on_rename(event)
         for room in self._rooms:
             room.rename(event.old, event.new)
@@ -449,7 +491,9 @@ class Conversation:
 
     def _refused(self, event: Refused) -> None:
         if not self._client.is_in and self._client.kept is not None and event.id is None:
-            if self._has_been_in or not event.refusal.code.startswith("name-"):
+            if self._interactive and not self._is_leaving and self._login.asks_about(event.refusal):
+                return
+            if not is_final(event.refusal, has_been_in=self._has_been_in):
                 sentence = event.refusal.sentence(self.language)
                 if sentence != self._kept_out_by:
                     self._kept_out_by = sentence
@@ -466,8 +510,33 @@ class Conversation:
             sentence = event.refusal.sentence(self.language)
             self._display.server("error", f"{sentence} {self._display.translate(TRIED_AGAIN)}")
             return
-        self._display.refuse(event.refusal)
-        self._display.not_said(self._client.asked(event.id))
+        if event.refusal.code == AccountEnded.code:
+            self._log_out(event)
+            return
+        asked = self._client.asked(event.id)
+        if not self._login.is_own(asked):
+            self._display.refuse(event.refusal)
+            self._display.not_said(asked)
+
+    def _registered(self, event: Registered) -> None:
+        self._display.show(event)
+        if self._interactive:
+            self._login.get_token()
+
+    def _token_made(self, event: TokenMade) -> None:
+        if not self._login.is_own(self._client.asked(event.id)):
+            self._display.show(event)
+
+    def _marked(self, event: Marked) -> None:
+        self._marks.read_elsewhere(event.room, event.number)
+        self._rooms.read_elsewhere(event.room, event.number)
+
+    def _log_out(self, event: Event) -> None:
+        """Leave for good: the server closes the connection, and the token is no longer valid."""
+        self._display.show(event)
+        self._login.forget()
+        self._is_leaving = True
+        self._client.stopService()
 
     def _history_shown(self, event: HistoryShown) -> None:
         if not self._backlogs.is_one(event):
@@ -483,6 +552,7 @@ class Conversation:
         self._display.show(event)
 
     def _log_replaced(self, event: LogReplaced) -> None:
+        self._marks.replaced(event.room)
         self._display.notice(NEW_LOG, room=event.room)
 
     def _show(self, event: Event) -> None:
@@ -491,31 +561,9 @@ class Conversation:
     def _silent(self, event: Event) -> None:
         """Show nothing."""
 
-    # -- leaving ------------------------------------------------------------------------------
-
     def _wait_for_answers(self, timeout: float) -> None:
-        self._when_answered = Deferred()
-        self._when_answered.addCallback(lambda _: self._client.stopService())
-        self._seconds = timeout
-        self._count = len(self._client.waiting)
-        self._timer = self._reactor.callLater(timeout, self._no_answer)
-        self._look_for_answers()
-
-    def _look_for_answers(self) -> None:
-        waiting = len(self._client.waiting)
-        assert self._timer is not None
-        if waiting == 0 and self._has_been_in:
-            self._no_answer()
-        elif waiting < self._count and self._timer.active():
-            self._count = waiting
-            self._timer.reset(self._seconds)
-
-    def _no_answer(self) -> None:
-        when, self._when_answered = self._when_answered, None
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        if when is not None:
-            when.callback(None)
+        self._answers.wait(timeout, self._client.stopService)
+        self._answers.look(has_been_in=self._has_been_in)
 
 
 #: The methods for events that need more than being shown.
@@ -530,15 +578,19 @@ _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     LanguageShown: Conversation._silent,
     Left: Conversation._left,
     LogReplaced: Conversation._log_replaced,
+    Marked: Conversation._marked,
     NotSent: Conversation._silent,  # the client sends these messages again by itself
     PeopleListed: Conversation._people_listed,
     Pong: Conversation._silent,
     Receipt: Conversation._receipt,
     Refused: Conversation._refused,
+    Registered: Conversation._registered,
     Renamed: Conversation._renamed,
     Replaced: Conversation._silent,
     RoomLeft: Conversation._left_room,
     SearchShown: Conversation._found,
     Told: Conversation._told,
+    TokenMade: Conversation._token_made,
+    Unregistered: Conversation._log_out,
     Welcomed: Conversation._welcomed,
 }

@@ -18,6 +18,7 @@ from twisted.internet.threads import blockingCallFromThread
 from twisted_chat.terminal.conversation import Conversation
 from twisted_chat.terminal.keyboard import read_lines
 from twisted_chat.terminal.screen import Screen
+from twisted_chat.terminal.tty_echo import TtyEcho
 from twisted_chat.terminal.view import Line
 
 #: Seconds without an answer after which the remaining lines of the input count as not sent.
@@ -37,6 +38,7 @@ class PlainView:
         self._screen = screen
         self._interactive = interactive
         self._prompt: str | None = None
+        self._echo = TtyEcho(STDIN)
 
     def show(self, lines: Sequence[Line]) -> None:
         for line in lines:
@@ -54,6 +56,10 @@ class PlainView:
             else:
                 self._screen.line(prompt)
         self._prompt = prompt
+        if self._interactive and self._talk.hides:
+            self._echo.hide()
+        else:
+            self._echo.show()
 
     def alert(self) -> None:
         """A bell would disturb those who listen to the screen."""

@@ -253,7 +253,7 @@ class Rooms:
         room.held.extend(lines)
         self._held_size += sum(map(_size, lines))
         if room.tab.name != self._display.room:
-            room.tab.unread += sum(line.kind in ("said", "act") for line in lines)
+            room.tab.unread += sum(map(_counts, lines))
         if len(room.held) > HELD:
             self._leave_out(room, len(room.held) - HELD)
         while self._held_size > HELD_SIZE:
@@ -271,6 +271,18 @@ class Rooms:
             room.unread = entry
         else:
             self._dealt_with(entry)
+
+    def read_elsewhere(self, name: str, number: int) -> None:
+        """Count as unread only the held lines after ``number``: the person has read the others at
+        another client. They stay held.
+        """
+        room = self.get(name)
+        if room is None or not room.tab.unread:
+            return
+        unread = [line for line in room.held if _counts(line) and (line.number or 0) > number]
+        if len(unread) < sum(map(_counts, room.held)):  # else older, unread lines may be left out
+            room.tab.unread = min(room.tab.unread, len(unread))
+            room.tab.mentioned = any(line.mentions for line in unread)
 
     def show_held(self, room: Room) -> None:
         """Show the held lines of a room and mark it as read, unless its backlog is to come."""
@@ -297,6 +309,11 @@ class Rooms:
         self._held_size -= sum(map(_size, room.held[:count]))
         room.left_out += min(count, len(room.held))
         del room.held[:count]
+
+
+def _counts(line: Line) -> bool:
+    """Whether ``line`` is a message of somebody else, which can be unread."""
+    return line.kind in ("said", "act") and not line.own
 
 
 def _size(line: Line) -> int:

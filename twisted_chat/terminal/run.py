@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import platform
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -38,6 +41,7 @@ from twisted_chat.client.state_file import FileState
 from twisted_chat.client.trust import CertificateUnknown, NotTrusted, Trust
 from twisted_chat.client.wire import as_json
 from twisted_chat.console.output import forget_output, why_not
+from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Event, Welcomed
 from twisted_chat.i18n.language import N_, catalogue
@@ -49,6 +53,7 @@ from twisted_chat.terminal.config import Config
 from twisted_chat.terminal.conversation import Conversation
 from twisted_chat.terminal.plain import PlainView, SilentView, read_input
 from twisted_chat.terminal.screen import Screen
+from twisted_chat.terminal.tokens import MemoryTokens, TokenFiles, Tokens
 from twisted_chat.terminal.wrapping import ROW_END, wrap
 
 if TYPE_CHECKING:
@@ -71,6 +76,12 @@ TRUST = (
 YES = ("yes", "y", "sim", "s")
 
 STDIN, STDOUT = 0, 1
+
+#: The environment variable with a token, for programs.
+TOKEN_VARIABLE = "TWISTED_CHAT_TOKEN"
+
+#: Characters of the name of this machine in the list of the person's devices, at most.
+LABEL_LENGTH = 24
 
 #: The exit status if the program could not begin.
 CANNOT_BEGIN = 2
@@ -97,6 +108,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     nick: str | None = None
     plain: bool = False
     json: bool = False
+    token_file: str | None = None
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -156,6 +168,35 @@ def find_place(
     )
 
 
+def given_token(token_file: str | None, environ: Mapping[str, str]) -> str | None:
+    """The token in the file of the command line, or in the environment; None if there is none.
+
+    :raises Refusal: the file does not exist, cannot be read, or contains no token.
+    """
+    if token_file is None:
+        return environ.get(TOKEN_VARIABLE) or None
+    path = Path(os.path.expanduser(token_file))
+    token = config.read_token(path)
+    if token is None:
+        raise config.ConfigUnreadable(path=visible(str(path)), reason=os.strerror(errno.ENOENT))
+    return token
+
+
+def find_token(
+    token_file: str | None, environ: Mapping[str, str], place: Place, nickname: str | None
+) -> tuple[str | None, Tokens]:
+    """The token to come in with, and the place for further tokens. Blocks.
+
+    :param nickname: the nickname, if it is known.
+    :raises Refusal: a file cannot be read; see :func:`given_token`.
+    """
+    token = given_token(token_file, environ)
+    if token is not None:
+        return token, MemoryTokens()
+    files = TokenFiles(environ, place.server)
+    return None if nickname is None else config.read_token(files.path(nickname)), files
+
+
 def server_key(server: Address) -> str:
     """The name of a server in the configuration, which is the same with TLS and without."""
     return format_address(server.host.lower(), server.port)
@@ -169,6 +210,12 @@ def _trust(security: Security, configured: Config, pin_file: Path) -> Trust:
     if ca is not None:
         return Trust(ca=os.path.expanduser(ca))
     return Trust(pin=config.read_pin(pin_file))
+
+
+def _label() -> str:
+    """The name of this machine, for the list of the person's devices."""
+    name = platform.node().partition(".")[0]
+    return re.sub(r"[^\w-]", "", name, flags=re.ASCII)[:LABEL_LENGTH] or "client"
 
 
 def complain(text: str) -> None:
@@ -286,6 +333,8 @@ class Connect:
         self._place = find_place(
             options.address, options.security, options.nick, configured, environ
         )
+        self._token: str | None = None
+        self._tokens: Tokens = MemoryTokens()
         self._client: ChatClient
         self._conversation: Conversation
         self._window: Window | None = None
@@ -300,6 +349,14 @@ class Connect:
         if is_interactive() and not self._options.json and not extra.is_installed():
             complain(extra.how_to_install(self._language))
         await self._make_trusted()
+        try:
+            self._token, self._tokens = find_token(
+                self._options.token_file, self._environ, self._place, self._place.nickname
+            )
+        except Refusal as refusal:
+            if self._options.token_file is not None:
+                raise
+            complain(refusal.sentence(self._language))
         kept = await self._open()
         conversation = self._conversation = Conversation(
             self._client,
@@ -309,9 +366,11 @@ class Connect:
             backlog=BACKLOG if is_interactive() else 0,
             hold=window,
             echoes=not window,
-            interactive=is_interactive(),
+            interactive=is_interactive() and not self._options.json,
             dates=is_interactive(),
             happened=self._happened,
+            tokens=self._tokens,
+            label=_label(),
         )
         if window:
             await self._in_window(kept, conversation)
@@ -380,7 +439,8 @@ class Connect:
         except StateInUse:
             if not self._place.is_own:
                 raise
-            complain(catalogue(self._language).gettext(ALONE))
+            if self._token is None:
+                complain(catalogue(self._language).gettext(ALONE))
         except StateUnusable as refusal:  # the person can chat without the file
             complain(refusal.sentence(self._language))
         self._client = self._make_client(MemoryState())
@@ -397,6 +457,7 @@ class Connect:
             catch_up=not is_interactive(),
             insist=False,
             language=self._language,
+            token=self._token,
         )
 
     def _happened(self, event: Event) -> None:

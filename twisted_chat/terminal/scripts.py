@@ -35,6 +35,7 @@ from twisted_chat.client.state_database import StateInUse, StateUnusable
 from twisted_chat.client.state_file import FileState
 from twisted_chat.client.wire import as_json
 from twisted_chat.console.output import forget_output, why_not
+from twisted_chat.core.account_errors import WrongSecret
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import CannotStart, Refusal
 from twisted_chat.core.events import EntriesRemoved, Entry, Event, Refused, Style, Welcomed
@@ -53,6 +54,7 @@ from twisted_chat.terminal.run import (
     Security,
     complain,
     find_place,
+    find_token,
     leave_on_signals,
     prepare_streams,
     run_reactor,
@@ -60,6 +62,7 @@ from twisted_chat.terminal.run import (
 from twisted_chat.terminal.screen import Screen
 
 NO_ANSWER = N_("no answer from {address} in time: {text} may or may not be saved")
+WRONG_TOKEN = N_("the server does not accept this token for {name}")
 INTERRUPTED_SAYING = N_("interrupted: {text} may or may not be saved")
 
 #: Exit status after Ctrl-C, SIGTERM or SIGHUP: that of a shell after Ctrl-C.
@@ -97,6 +100,7 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
     address: Address | None = None
     security: Security = Security()
     nick: str | None = None
+    token_file: str | None = None
 
 
 class Tailing(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +115,7 @@ class Tailing(msgspec.Struct, frozen=True, kw_only=True):
     address: Address | None = None
     security: Security = Security()
     nick: str | None = None
+    token_file: str | None = None
 
 
 def messages(text: str) -> list[str]:
@@ -147,6 +152,7 @@ def send(reactor: Any, sending: Sending, language: str, environ: Mapping[str, st
 async def _send(reactor: Any, sending: Sending, language: str, environ: Mapping[str, str]) -> int:
     place = _find_place(sending, environ)
     name = place.nickname or _user()
+    token, _ = find_token(sending.token_file, environ, place, name)
     # The open state keeps other processes from using the same client id. No message is stored in
     # it, because a script that fails may send the same message again.
     state = FileState(reactor, place.state)
@@ -156,7 +162,7 @@ async def _send(reactor: Any, sending: Sending, language: str, environ: Mapping[
         if sending.id is not None:
             raise  # the server recognises a repeated message by its client id too
         client_id = None
-    client = _client(reactor, place, name, MemoryState(client_id), language, [sending.room])
+    client = _client(reactor, place, name, token, MemoryState(client_id), language, [sending.room])
     client.startService()
     try:
         return await _say_all(reactor, client, sending, place, language)
@@ -170,13 +176,16 @@ def tail(reactor: Any, tailing: Tailing, language: str, environ: Mapping[str, st
 
     async def main() -> int:
         place = _find_place(tailing, environ)
+        token, _ = find_token(tailing.token_file, environ, place, tailing.nick)
         name = tailing.nick or f"tail-{secrets.token_hex(2)}"
+        if token is not None and tailing.nick is None:
+            name = place.nickname or name
         rooms = dict.fromkeys(tailing.rooms or [LOBBY], tailing.since)
-        client = _client(reactor, place, name, MemoryState(), language, rooms)
+        client = _client(reactor, place, name, token, MemoryState(), language, rooms)
         leave_on_signals(reactor, client.stopService)
         events = client.events()
         client.startService()
-        status = await _print_all(events, tailing, place, language)
+        status = await _print_all(events, tailing, place, name, language)
         if client.running:
             await client.stopService()
         return status
@@ -204,14 +213,29 @@ def _client(
     reactor: Any,
     place: Place,
     nickname: str,
+    token: str | None,
     state: MemoryState,
     language: str,
     rooms: Mapping[str, int | None] | Sequence[str],
 ) -> ChatClient:
     endpoint = server_endpoint(reactor, place.server, place.trust, language)
     return ChatClient(
-        reactor, endpoint, nickname, rooms=rooms, state=state, insist=False, language=language
+        reactor,
+        endpoint,
+        nickname,
+        rooms=rooms,
+        state=state,
+        insist=False,
+        language=language,
+        token=token,
     )
+
+
+def _why(refusal: Refusal, name: str | None, language: str) -> str:
+    """The sentence about ``refusal`` for the standard error of a script called ``name``."""
+    if refusal.code != WrongSecret.code:
+        return refusal.sentence(language)
+    return catalogue(language).gettext(WRONG_TOKEN).format(name=visible(name or ""))
 
 
 async def _own(reactor: Any, state: FileState, name: str, timeout: float) -> str:
@@ -259,7 +283,7 @@ async def _say_all(
             saying.addTimeout(sending.timeout, reactor)
             await saying
         except Refusal as refusal:
-            complain((refused or refusal).sentence(language))
+            complain(_why(refused or refusal, client.nickname, language))
             return SOMETHING_REFUSED
         except TimeoutError:
             sentence = CANNOT_CONNECT if failure else NO_ANSWER
@@ -323,7 +347,9 @@ class _Lines:
         self._reactor.callFromThread(self._queue.put, None)
 
 
-async def _print_all(events: Events, tailing: Tailing, place: Place, language: str) -> int:
+async def _print_all(
+    events: Events, tailing: Tailing, place: Place, name: str, language: str
+) -> int:
     translate = catalogue(language).gettext
     has_been_in = False
     style = Style(language, prefixed=len(tailing.rooms) > 1)
@@ -332,7 +358,7 @@ async def _print_all(events: Events, tailing: Tailing, place: Place, language: s
         if isinstance(event, Welcomed):
             has_been_in = True
         elif isinstance(event, Refused):
-            complain(event.refusal.sentence(language))
+            complain(_why(event.refusal, name, language))
             if not has_been_in:
                 return SOMETHING_REFUSED
         elif isinstance(event, Disconnected):

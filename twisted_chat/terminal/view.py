@@ -113,6 +113,10 @@ class Talk(Protocol):
     def prompt(self) -> str | None:
         """The question that the next typed line answers, such as for a nickname; usually None."""
 
+    @property
+    def hides(self) -> bool:
+        """Whether the answer to the question is a secret, which the view must not show."""
+
     def typed(self, line: str) -> None:
         """Do what the typed ``line`` says: the person has pressed Enter."""
 

@@ -37,8 +37,10 @@ from prompt_toolkit.layout import (
 from prompt_toolkit.layout import Window as Pane
 from prompt_toolkit.layout.processors import (
     BeforeInput,
+    ConditionalProcessor,
     HighlightIncrementalSearchProcessor,
     HighlightSelectionProcessor,
+    PasswordProcessor,
 )
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.vt100 import Vt100_Output
@@ -54,7 +56,7 @@ from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.terminal.bar import GAP, bar, prompt, waiting
 from twisted_chat.terminal.clusters import simplified
 from twisted_chat.terminal.colours import Look, clip, paint
-from twisted_chat.terminal.commands import as_typed
+from twisted_chat.terminal.commands import as_typed, has_secret
 from twisted_chat.terminal.completion import complete
 from twisted_chat.terminal.drawn import Drawn, drawn
 from twisted_chat.terminal.editing import (
@@ -177,6 +179,9 @@ class Window:
         self._is_pasted = "\n" in draft
         self._before_paste = Document()
         self._discarded_until = -math.inf
+        #: Whether the typed line is a secret, and the line that was put aside meanwhile.
+        self._hides = False
+        self._aside = Document()
         self._history = InMemoryHistory(list(history))
         self._completer = TabKey(talk)
         self._output = output or _Terminal.from_pty(sys.stdout, os.environ.get("TERM"))
@@ -212,9 +217,20 @@ class Window:
             self._flushing = self._loop.call_later(GATHERING, self._flush)
 
     def refresh(self) -> None:
+        if self._talk.hides is not self._hides:
+            self._hides = self._talk.hides
+            self._exchange()
         self._app.invalidate()
         if self._talk.connection == "offline" and self._loop is not None and self._tick is None:
             self._tick = self._loop.call_later(1.0, self._count_down)
+
+    def _exchange(self) -> None:
+        """Put the typed line aside while a secret is typed, and put it back afterwards."""
+        aside, self._aside = self._aside, Document()
+        if self._hides:
+            self._aside = self._buffer.document
+        self._buffer.reset(document=aside)
+        self._is_pasted = "\n" in aside.text
 
     def _count_down(self) -> None:
         """Update the seconds until the next attempt to connect, which the bar shows."""
@@ -271,8 +287,10 @@ class Window:
         self._talk.leave()
 
     def _save_draft(self) -> None:
+        if self._hides or self._talk.hides:
+            return
         if self._talk.prompt is None:
-            self._keep_draft(self._buffer.text)
+            self._keep_draft("" if has_secret(self._buffer.text) else self._buffer.text)
 
     def close(self) -> None:
         """Let :meth:`run` erase the prompt, write the remaining lines, and end."""
@@ -394,6 +412,7 @@ class Window:
                     HighlightIncrementalSearchProcessor(),
                     HighlightSelectionProcessor(),
                     Simplified(),
+                    ConditionalProcessor(PasswordProcessor(), Condition(lambda: self._hides)),
                     BeforeInput(self._prompt),
                 ],
                 include_default_input_processors=False,
@@ -499,7 +518,7 @@ class Window:
             lines = [""]  # the answer to the prompt may be empty
         self._buffer.reset()
         for line in lines:
-            if self._talk.prompt is None:
+            if self._talk.prompt is None and not has_secret(line):
                 self._add_to_history(line)
             self._talk.typed(line)
 
@@ -525,6 +544,8 @@ class Window:
 
     def _tab(self, event: KeyPressEvent) -> None:
         buffer = self._buffer
+        if self._hides:
+            return
         if buffer.complete_state:
             buffer.complete_next()
             return
