@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -20,9 +22,10 @@ import pytest
 from tests.support.processes import PATIENCE, Server, environment
 from twisted_chat import cli
 from twisted_chat.core.changes import Draft
+from twisted_chat.core.room_rules import RoomRules
 from twisted_chat.journal.sqlite.files import Lock
 from twisted_chat.journal.sqlite.store import Store
-from twisted_chat.operator import desk
+from twisted_chat.operator import desk, offline
 
 #: A code alone on its line.
 CODE = re.compile(r"([a-z0-9]{4}-){4}[a-z0-9]{4}\n")
@@ -48,8 +51,12 @@ class Shell:
 
     def __call__(self, action: str, *arguments: str) -> tuple[int, str, str]:
         """The exit status, the output and the errors of ``account ACTION``."""
+        return self.run("account", action, "--database", str(self._database), *arguments)
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """The exit status, the output and the errors of the program."""
         try:
-            status = cli.main(["account", action, "--database", str(self._database), *arguments])
+            status = cli.main(arguments)
         except SystemExit as end:
             status = int(end.code or 0)
         captured = self._capsys.readouterr()
@@ -168,6 +175,23 @@ def test_no_action_takes_a_secret_as_an_argument(account: Shell) -> None:
         assert account(action, "Ana", "a-secret")[0] == 2
 
 
+@pytest.mark.process
+def test_a_room_gets_an_owner(either: Shell, tmp_path: Path) -> None:
+    """Over the server and over the database; it lasts."""
+    either("create", "Ana")
+    path = str(tmp_path / "chat.db")
+    if not (tmp_path / "chat.db.control").exists():
+        assert either.run("room", "owner", "zoo", "Ana", "--database", path)[0] == 1
+        with closing(Store(path)) as store:
+            store.commit([Draft("zoo", TIME, "say", "Bia", "oi", -5, None)])
+        expected = (0, "Ana owns #zoo now.\n", "")
+        assert either.run("room", "owner", "#zoo", "Ana", "--database", path) == expected
+        with closing(Store(path)) as store:
+            assert [r.owner for r in store.records() if isinstance(r, RoomRules)] == [1]
+    else:
+        assert either.run("room", "owner", "lobby", "Ana", "--database", path)[0] in (0, 1)
+
+
 def test_an_export_has_the_account_and_its_messages_and_no_others(
     account: Shell, database: Path
 ) -> None:
@@ -209,6 +233,27 @@ def test_the_database_is_found_by_the_server_s_file_of_options(
     assert cli.main(["account", "list", "--config", str(config)]) == 2
 
 
+def test_an_older_database_is_not_upgraded_by_a_command(account: Shell, database: Path) -> None:
+    """The server upgrades it, makes a copy, and says so in its log."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    before = database.read_bytes()
+    status, _, told = account("create", "Ana")
+    assert status == 2
+    assert "older version" in told
+    assert database.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work for another user")
+def test_files_that_root_leaves_belong_to_the_owner_of_the_database(database: Path) -> None:
+    """A server that may not open them would not start."""
+    os.chown(database, 65534, 65534)
+    with offline.opened(str(database)):
+        owners = {path.name: path.stat().st_uid for path in database.parent.iterdir()}
+    assert owners == dict.fromkeys(owners, 65534)
+    assert "chat.db.lock" in owners
+
+
 def test_nothing_is_left_beside_the_database(account: Shell, database: Path) -> None:
     assert account("create", "Ana")[0] == 0
     assert account("create", "Ana")[0] == 1
@@ -232,6 +277,29 @@ def test_a_command_waits_for_a_server_that_is_stopping(account: Shell, database:
     lock = Lock(str(database))
     threading.Timer(0.5, lock.release).start()
     assert account("create", "Ana")[0] == 0
+
+
+@pytest.mark.process
+def test_a_server_that_stops_answers_no_further_operator(tmp_path: Path) -> None:
+    """Its last writes wait, as another program has locked the database."""
+    with Server(tmp_path) as server:
+        with (
+            closing(sqlite3.connect(tmp_path / "chat.db", isolation_level=None)) as other,
+            socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as client,
+        ):
+            other.execute("BEGIN IMMEDIATE")
+            client.sendall(b'{"type":"hello","nickname":"Bia"}\n{"type":"say","text":"oi"}\n')
+            client.sendall(b'{"type":"ping","id":"1"}\n')
+            received = client.makefile()
+            while '"pong"' not in received.readline():
+                pass
+            server.process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + PATIENCE
+            while (tmp_path / "chat.db.control").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert server.process.poll() is None
+        server.process.wait(PATIENCE)
 
 
 @pytest.mark.process
@@ -259,6 +327,14 @@ def test_a_wrong_name_is_refused_in_one_line(account: Shell, action: str, name: 
     assert (status, told) == (1, "")
     assert errors.count("\n") == 1
     assert "\x1b" not in errors
+
+
+@pytest.mark.process
+def test_a_wrong_name_is_refused_by_a_server_too(either: Shell) -> None:
+    for name in ("", "a b", "\x1b[2J", "\udcff", "x" * 100_000):
+        for arguments in (["create"], ["disable"], ["export"], ["rename", "Ana"]):
+            status, _, errors = either(*arguments, "--", name)
+            assert (status, errors.count("\n")) == (1, 1)
 
 
 def test_without_an_action_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

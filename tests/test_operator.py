@@ -16,6 +16,7 @@ from twisted_chat.core.names import nickname
 from twisted_chat.core.operator import CODE_LIFETIME, Operator
 from twisted_chat.core.operator_requests import (
     PAGE,
+    AppointOwner,
     CreateAccount,
     DescribeAccount,
     DisableAccount,
@@ -297,6 +298,30 @@ def test_a_list_comes_in_pages(desk: Desk) -> None:
     listed = [answer.name for answer in (*first, *rest) if isinstance(answer, ShownAccount)]
     assert listed == names
     assert desk.ask(ListAccounts(10_000)) == (Done(),)
+
+
+def test_the_operator_appoints_the_owner_of_a_room(desk: Desk) -> None:
+    """Also of one that a guest has founded, and in the place of another owner, who is told."""
+    bia, _ = desk.world.enter("Bia", "Carla")
+    bia.types("/join zoo")
+    desk.code(CreateAccount("Ana"))
+    desk.code(CreateAccount("Dora"))
+    bia.sees()
+    assert desk.ask(AppointOwner("#Zoo", "ana")) == (Done("Ana"),)
+    assert any("Ana" in line for line in bia.sees())
+    assert desk.ask(AppointOwner("zoo", "Dora")) == (Done("Dora"),)
+    rules = desk.world.chat.room_desk.rules(bia.session, "zoo")
+    assert (rules.owner, rules.moderators) == (2, (1,))
+    assert desk.notes[-2:] == [("owner", "Ana #zoo"), ("owner", "Dora #zoo")]
+
+
+def test_an_owner_needs_a_room_and_an_account(desk: Desk) -> None:
+    desk.world.enter("Bia")
+    desk.code(CreateAccount("Ana"))
+    assert desk.refused(AppointOwner("zoo", "Ana")) == "no-such-room"
+    assert desk.refused(AppointOwner("lobby", "Bia")) == "no-such-account"
+    desk.ask(EraseAccount("Ana"))
+    assert desk.refused(AppointOwner("lobby", "Ana")) == "no-such-account"
 
 
 def test_an_announcement_is_shown_and_its_text_is_not_noted(desk: Desk) -> None:

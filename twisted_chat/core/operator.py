@@ -25,6 +25,7 @@ from twisted_chat.core.errors import (
 from twisted_chat.core.names import Nickname, nickname
 from twisted_chat.core.operator_requests import (
     PAGE,
+    AppointOwner,
     CreateAccount,
     DescribeAccount,
     DisableAccount,
@@ -58,7 +59,7 @@ Note = Callable[[str, str], None]
 _Answer = Callable[[Refusal | None], None]
 
 
-class NoRoomToAnnounceTo(NoSuchRoom):
+class NoRoomOfThisName(NoSuchRoom):
     template = N_("There is no room #{room}.")
 
 
@@ -113,6 +114,11 @@ class Operator:
                 account = self._account(request.name)
                 answer = self._done("erase", account.nickname.text, reply)
                 desk.set_status(account.number, "closed", answer)
+            case AppointOwner():
+                room, account = self._room(request.room), self._account(request.name)
+                owner = account.number, account.nickname.text
+                answer = self._done("owner", account.nickname.text, reply, note=f"#{room}")
+                self._chat.room_desk.appoint(room, owner, answer)
             case MakeAnnouncement():
                 self._announce(request, reply)
 
@@ -199,17 +205,20 @@ class Operator:
         name: str,
         reply: Reply,
         new: str = "",
+        *,
+        note: str = "",
         given: Sequence[OperatorAnswer] = (),
     ) -> _Answer:
         """What to call when the change for ``action`` on the account ``name`` is applied.
 
         :param new: its nickname from then on, if it is another one.
+        :param note: what else is noted.
         :param given: the answer, but for its last line.
         """
 
         def done(refusal: Refusal | None) -> None:
             if refusal is None:
-                self._note(action, f"{name} {new}".rstrip())
+                self._note(action, " ".join(filter(None, (name, new, note))))
                 reply((*given, Done(new or name)))
             else:
                 reply(_named(refusal, name))
@@ -223,14 +232,20 @@ class Operator:
             raise WrongUsage(usage="twisted-chat announce TEXT")
         if not self._chat.limits.fits(request.text):
             raise LineTooLong(limit=self._chat.limits.text)
-        room = None
-        if request.room is not None:
-            room = self._chat.reading.existing(request.room)
-            if room is None:
-                raise NoRoomToAnnounceTo(room=visible(request.room.removeprefix("#")))
+        room = None if request.room is None else self._room(request.room)
         self._chat.announce(announcement(request.text, room))
-        about = "" if room is None else f"#{room}"
-        self._chat.barrier(partial(self._done("announce", about, reply), None))
+        note = "" if room is None else f"#{room}"
+        self._chat.barrier(partial(self._done("announce", "", reply, note=note), None))
+
+    def _room(self, name: str) -> str:
+        """The name of the room that ``name`` means; hidden rooms are found, too.
+
+        :raises Refusal: there is none, or ``name`` is not a valid name.
+        """
+        room = self._chat.reading.existing(name)
+        if room is None:
+            raise NoRoomOfThisName(room=visible(name.removeprefix("#")))
+        return room
 
 
 def _named(refusal: Refusal, name: str) -> Refusal:

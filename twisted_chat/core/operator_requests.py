@@ -76,6 +76,13 @@ class EraseAccount(_Request, frozen=True, tag="erase"):
     name: str
 
 
+class AppointOwner(_Request, frozen=True, tag="owner"):
+    """Make the account ``name`` the owner of ``room``; the owner so far becomes a moderator."""
+
+    room: str
+    name: str
+
+
 class MakeAnnouncement(_Request, frozen=True, tag="announce"):
     """Announce ``text`` to everybody, or to the people in ``room``."""
 
@@ -94,6 +101,7 @@ OperatorRequest = (
     | EnableAccount
     | GiveName
     | EraseAccount
+    | AppointOwner
     | MakeAnnouncement
 )
 

@@ -26,9 +26,9 @@ from twisted_chat.core.ruling import settings_of
 #: Called with None when the change is applied, or with the reason why it is not.
 Answer = Callable[[Refusal | None], None]
 
-#: Gives the request number whose answer goes to a callback; it needs the person who asks, and the
-#: id of their request.
-Expect = Callable[[Answer, Person, str | None], int]
+#: Gives the request number whose answer goes to a callback; it needs the person who asks (None: the
+#: operator), and the id of their request.
+Expect = Callable[[Answer, Person | None, str | None], int]
 
 
 class RoomDesk:
@@ -133,6 +133,14 @@ class RoomDesk:
         request = self._expect(answer, person, id)
         asks = person.author, person.name, rules.room
         self._submit(SetRole(*asks, author, name, role, request))
+
+    def appoint(self, room: str, owner: tuple[int, str], answer: Answer) -> None:
+        """Make ``owner``, the number and nickname of an account, the owner of the room with the
+        name ``room``, as the operator does.
+        """
+        account, name = owner
+        request = self._expect(answer, None, None)
+        self._submit(SetRole(0, "", room, account, name, "owner", request))
 
     def invite(
         self,

@@ -1,4 +1,4 @@
-"""The arguments of ``twisted-chat account`` and ``announce``.
+"""The arguments of ``twisted-chat account``, ``room`` and ``announce``.
 
 No argument is a secret: other users of the machine can read the arguments of a process.
 """
@@ -26,7 +26,13 @@ _ParserT = TypeVar("_ParserT", bound=ArgumentParser)
 
 
 def add_commands(commands: _SubParsersAction[_ParserT]) -> None:
-    """Add both commands to those of the program."""
+    """Add the commands to those of the program."""
+    _add_announce(commands)
+    _add_account(commands)
+    _add_room(commands)
+
+
+def _add_announce(commands: _SubParsersAction[_ParserT]) -> None:
     announce = commands.add_parser(
         "announce",
         help="announce something to everybody",
@@ -38,6 +44,8 @@ def add_commands(commands: _SubParsersAction[_ParserT]) -> None:
     announce.add_argument("--room", metavar="ROOM", help="only to this room [default: all]")
     announce.add_argument("text", metavar="TEXT", nargs="+", help="the text")
 
+
+def _add_account(commands: _SubParsersAction[_ParserT]) -> None:
     account = commands.add_parser(
         "account",
         help="manage the accounts of a server",
@@ -133,6 +141,25 @@ def add_commands(commands: _SubParsersAction[_ParserT]) -> None:
     rename.add_argument("new", metavar="NEW", help="its name from now on")
 
 
+def _add_room(commands: _SubParsersAction[_ParserT]) -> None:
+    room = commands.add_parser(
+        "room",
+        help="appoint the owner of a room",
+        description="Manage the rooms of a server, as with the command account.",
+    )
+    room.set_defaults(command=lambda options: _help(room))
+    actions = room.add_subparsers(title="actions", metavar="ACTION")
+    owner = actions.add_parser(
+        "owner",
+        help="appoint the owner of a room",
+        description="Make an account the owner of a room. The owner so far becomes a moderator.",
+    )
+    owner.set_defaults(command=_owner)
+    _add_server(owner)
+    owner.add_argument("room", metavar="ROOM", help="the name of the room")
+    owner.add_argument("name", metavar="NAME", help="the name of the account")
+
+
 def is_for_output(options: Namespace) -> bool:
     """Whether the command is useless without standard output."""
     return options.command in (_list, _give_code, _export)
@@ -184,6 +211,13 @@ def _change(options: Namespace) -> int:
 
     request, action = options.request(options), options.action
     return commands.change(_server(options), request, action, from_environment())
+
+
+def _owner(options: Namespace) -> int:
+    from twisted_chat.operator import commands
+
+    server = _server(options)
+    return commands.appoint_owner(server, options.room, options.name, from_environment())
 
 
 def _export(options: Namespace) -> int:

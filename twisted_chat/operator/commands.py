@@ -1,4 +1,4 @@
-"""The output and the exit status of ``twisted-chat account`` and ``announce``.
+"""The output and the exit status of ``twisted-chat account``, ``room`` and ``announce``.
 
 Exit status: 0 it is done; 1 it was refused; 2 it could not be tried, or its output not be written.
 A code is alone on its line of standard output, for scripts; the sentence about it goes to standard
@@ -20,6 +20,7 @@ from twisted_chat.core.changes import announcement
 from twisted_chat.core.characters import find_unsafe, visible
 from twisted_chat.core.errors import CannotStart, ControlCharacter, Refusal
 from twisted_chat.core.operator_requests import (
+    AppointOwner,
     CreateAccount,
     DescribeAccount,
     DisableAccount,
@@ -67,6 +68,7 @@ _CODES = {
         "closed. This code lets its person in once, until {until} UTC."
     ),
 }
+_OWNS = N_("{name} owns #{room} now.")
 _STILL_VALID = N_("Tokens, certificates and keys of {name} that are still valid: {n}.")
 
 
@@ -195,6 +197,23 @@ def change(
         return 0
 
     return _status_of(run, f"account {action}", language)
+
+
+def appoint_owner(server: Server, room: str, name: str, language: str) -> int:
+    """Make the account ``name`` the owner of ``room``."""
+
+    def run() -> int:
+        _check(name)
+        _check(room)
+        with Desk(server.path(), language) as desk:
+            (done,) = desk.ask(AppointOwner(room, name))
+        assert isinstance(done, Done)
+        sentence = catalogue(language).gettext(_OWNS)
+        told = sentence.format(name=visible(done.name), room=visible(room.removeprefix("#")))
+        _write(f"{told}\n")
+        return 0
+
+    return _status_of(run, "room owner", language)
 
 
 # -- around them ------------------------------------------------------------------------------
