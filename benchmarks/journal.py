@@ -41,7 +41,8 @@ from benchmarks.journal_load import (
 )
 from tests.support.processes import PATIENCE
 from twisted_chat.core.events import Entry
-from twisted_chat.journal.chain import link
+from twisted_chat.journal.chain import seal, starter
+from twisted_chat.journal.sqlite.blocks import AFTER
 from twisted_chat.journal.sqlite.opening import Durability
 from twisted_chat.journal.sqlite.reader import Reader
 from twisted_chat.journal.sqlite.store import Store
@@ -110,12 +111,15 @@ def walk_chains(database: Path) -> int:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         rooms = connection.execute("SELECT id, name, base_hash FROM room").fetchall()
         for room, name, hash in rooms:
-            for *content, expected in connection.execute(
-                "SELECT number, time, kind, nickname, text, coalesce(salt, author), message_id,"
-                " hash FROM entry WHERE room = ? ORDER BY number",
-                (room,),
+            start = starter(name)
+            for salt, *content, expected in connection.execute(
+                AFTER.format(
+                    "e.salt, e.number, e.time, e.kind, e.nickname, e.text, e.author, e.message_id,"
+                    " e.hash"
+                ),
+                (room, 0, 2**62, -1),
             ):
-                hash = link(hash, name, *content)
+                hash = seal(start, hash, salt, *content)
                 if hash != expected:
                     raise SystemExit(f"{name}: {content[0]} is damaged")
                 count += 1

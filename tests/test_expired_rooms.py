@@ -17,7 +17,7 @@ from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
 from twisted_chat.core.changes import JoinRooms, Ordered, RoomState
 from twisted_chat.core.events import Entered, Welcomed
-from twisted_chat.journal.sqlite import store
+from twisted_chat.journal.sqlite import entries
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 
@@ -57,16 +57,15 @@ def test_the_ends_of_rooms_that_are_kept_in_memory_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The others are read when they are needed: numbers and hashes go on."""
-    monkeypatch.setattr(store, "HEADS_KEPT", 10)
+    monkeypatch.setattr(entries, "HEADS_KEPT", 10)
     with closing(Store(MEMORY)) as log:
         for _ in range(3):
             for room in range(50):
                 commit(log, draft(room=f"r{room}"))
-                assert len(log._heads) <= 10
+                assert len(log._entries._heads) <= 10
         for room in range(50):
-            entries = log_of(log, f"r{room}")
-            assert [entry.number for entry in entries] == [1, 2, 3]
-            check_chain(entries)
+            assert [entry.number for entry in log_of(log, f"r{room}")] == [1, 2, 3]
+            check_chain(log, f"r{room}")
 
 
 def test_a_journal_finds_a_room_in_its_turn(path: Path) -> None:

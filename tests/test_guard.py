@@ -310,7 +310,7 @@ def test_in_memory_there_is_a_ceiling_too() -> None:
     with closing(Store(MEMORY)) as store:
         watch = Guard(store)
         watch.most = store.size() + 10_000
-        commit(store, *[draft("x" * 1000)] * 11)
+        commit(store, *[draft("x" * 1000)] * 9)
         assert watch.allows([draft()]) == (0, CEILING_REACHED)
         remove_all_before(store, 2**62)
         watch.look()

@@ -62,8 +62,8 @@ MUTANTS = {
         "tests/test_writer.py",
     ),
     "no unique id": Mutant(
-        "CREATE UNIQUE INDEX entry_message",
-        "CREATE INDEX entry_message",
+        "CREATE UNIQUE INDEX entry_message ON entry (author",
+        "CREATE INDEX entry_message ON entry (author",
         "tests/test_coming_back.py",
     ),
     "resume one too late": Mutant(

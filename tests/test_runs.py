@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from tests.support.fakes import Visitor, World
 from tests.support.programs import ANA, numbers, of, program
 from tests.support.store import commit, draft
+from twisted_chat import cli
 from twisted_chat.core.events import Entered, Entry, Welcomed
 from twisted_chat.core.requests import Hello
 from twisted_chat.journal import runs
@@ -70,6 +72,30 @@ def test_a_log_keeps_no_more_runs(monkeypatch: pytest.MonkeyPatch) -> None:
             commit(store, draft())
             store.begin_run()
         assert store._connection.execute("SELECT count(*) FROM run").fetchone() == (5,)
+
+
+def epoch(store: Store) -> int:
+    (found,) = store._connection.execute("SELECT epoch FROM log").fetchone()
+    return int(found)
+
+
+def test_the_epoch_grows_when_entries_were_lost_or_a_backup_is_put_back(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    for _ in range(3):
+        with closing(Store(str(path))) as store:
+            commit(store, draft())
+            assert epoch(store) == 1
+    assert cli.main(["backup", str(path), str(tmp_path / "copy.db")]) == 0
+    with closing(Store(str(tmp_path / "copy.db"))) as copy:
+        assert epoch(copy) == 2
+    with closing(Store(str(path))) as store:
+        assert epoch(store) == 1
+        store._connection.execute("DELETE FROM entry WHERE id = 3")
+    for _ in range(2):
+        with closing(Store(str(path))) as store:
+            assert epoch(store) == 2
+            commit(store, draft(room="cinema"))
+            commit(store, draft(room="cinema"))
 
 
 @pytest.mark.parametrize("seed", range(60))

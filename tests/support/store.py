@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 from itertools import count
 
-import msgspec
-
+from twisted_chat.archive.chain import Chain
 from twisted_chat.core.changes import Draft, Saved
 from twisted_chat.core.events import Entry, Kind
-from twisted_chat.journal.chain import START, link
 from twisted_chat.journal.sqlite.store import Store
 
 clock = count(1_795_463_820_000_000)
@@ -43,12 +40,22 @@ def log_of(store: Store, room: str = "lobby") -> list[Entry]:
     return store.reader().after(room, 0, 10**9, 10**9)
 
 
-def check_chain(entries: Sequence[Entry], previous: bytes = START) -> None:
+def check_chain(store: Store, room: str = "lobby") -> None:
     """Each stored hash is that of the entry before it and of its own content."""
-    for entry in entries:
-        content = msgspec.structs.astuple(entry)[:-1]
-        assert entry.hash == link(previous, *content)
-        previous = entry.hash
+    row = store._connection.execute(
+        "SELECT id, base, base_hash FROM room WHERE name = ?", (room,)
+    ).fetchone()
+    if row is None:
+        return
+    id, base, hash = row
+    chain = Chain(room, hash, store.secret)
+    rows = store._connection.execute(
+        "SELECT room, number, time, kind, nickname, text, author, message_id, salt, format, hash"
+        " FROM entry WHERE room = ? ORDER BY number",
+        (id,),
+    )
+    for number, row in enumerate(rows, base + 1):
+        assert chain.fits(id, number, row)
 
 
 def base_of(store: Store, room: str = "lobby") -> tuple[int, bytes]:

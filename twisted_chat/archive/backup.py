@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 
-from twisted_chat.archive.database import Archive, open_archive
+from twisted_chat.archive.database import BLOCKS_SINCE, Archive, open_archive
 from twisted_chat.archive.index_check import SearchIndexDamaged
 from twisted_chat.archive.progress import Progress
 from twisted_chat.archive.verify import Verification
@@ -25,6 +25,7 @@ from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import CannotStart, Refusal
 from twisted_chat.i18n.language import N_
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS
+from twisted_chat.journal.sqlite.store import NEXT_EPOCH
 
 #: Pages (of 4 KiB) that are copied at once.
 STEP = 1000
@@ -169,6 +170,9 @@ def _copy(archive: Archive, path: str, progress: Progress) -> None:
         target.execute("PRAGMA synchronous = OFF")
         try:
             archive.copy_to(target, STEP, show)
+            if archive.version() >= BLOCKS_SINCE:
+                target.execute(NEXT_EPOCH)
+                target.commit()
         except sqlite3.OperationalError as error:
             if "full" in str(error):  # it can only be the copy's disk
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error

@@ -26,12 +26,23 @@ from twisted_chat.core.errors import (
 )
 from twisted_chat.core.events import Entry, Kind
 from twisted_chat.i18n.language import N_
+from twisted_chat.journal.sqlite.blocks import AFTER
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.opening import BUSY_TIMEOUT
 from twisted_chat.journal.sqlite.upgrade import APPLICATION_ID, schema_scripts
 
 #: The first version of the schema with every column that is read here.
 OLDEST = 2
+
+#: The first version of the schema with the table ``block``, and with the second format of entries.
+BLOCKS_SINCE = 8
+
+_FORMER_ENTRIES = """
+    SELECT number, time, kind, nickname, text, message_id FROM entry
+    WHERE room = ? AND number >= ? ORDER BY number
+"""
+_ENTRIES = AFTER.format("e.number, e.time, e.kind, e.nickname, e.text, nullif(e.message_id, '')")
+_ENTRIES_OF_AUTHOR = _ENTRIES.replace("ORDER BY", "AND e.author = ?5 ORDER BY")
 
 #: Entries that are read at once.
 BATCH = 1000
@@ -187,19 +198,16 @@ class Archive:
 
         :raises EntryDamaged: one of them is damaged.
         """
-        first = 0
-        if last is not None:
-            found = self.rows(
-                "SELECT number FROM entry WHERE room = ? ORDER BY number DESC LIMIT 1 OFFSET ?",
-                *(room.id, last - 1),
-            )
-            first = next(iter(found), (0,))[0]
-        query = (
-            "SELECT number, time, kind, nickname, text, message_id"
-            " FROM entry WHERE room = ? AND number >= ? AND (? IS NULL OR author = ?)"
-            " ORDER BY number"
-        )
-        for rows in self.batches(query, room.id, first, author, author):
+        first = room.base + 1 if last is None else max(room.base, room.last - last) + 1
+        query: str = _FORMER_ENTRIES
+        parameters: tuple[int, ...] = (room.id, first)
+        if self.version() >= BLOCKS_SINCE:
+            query, parameters = _ENTRIES, (room.id, first - 1, room.last, -1)
+            if author is not None:
+                query, parameters = _ENTRIES_OF_AUTHOR, (*parameters, author)
+        elif author is not None:
+            return  # there were no accounts
+        for rows in self.batches(query, *parameters):
             entries = _entries(room.name, rows)
             self.check_unchanged()
             yield entries

@@ -42,8 +42,8 @@ _EVERY = 1009
 #: Words in more entries than this are not looked up.
 _RARE = 1000
 
-#: The position of the text among the columns of an entry.
-_ID, _TEXT = 0, 5
+#: The positions of the id and of the text among the columns of an entry in ``verify.py``.
+_ID, _TEXT = 0, 7
 
 
 class SearchIndexDamaged(Refusal):

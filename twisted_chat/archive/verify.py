@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
+from twisted_chat.archive.chain import Chain
 from twisted_chat.archive.database import (
+    BLOCKS_SINCE,
     Archive,
     DatabaseMalformed,
     EntryDamaged,
@@ -20,27 +22,33 @@ from twisted_chat.archive.progress import Progress
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import CannotStart, Refusal
 from twisted_chat.i18n.language import N_
-from twisted_chat.journal.chain import link
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 
 _ROOMS = "SELECT id, name, base, base_hash, last, topic FROM room ORDER BY id"
 
-# Finds entries by the index, through which all readers read, but takes each row from the table
-# itself: a row that differs from the index is not found. The plus signs keep SQLite from using the
-# index for both.
+# The entries of a room by their positions: the number by which readers find the row, whatever is in
+# it. Before version 8, an index had the positions. There, the plus signs keep SQLite from using the
+# index for the row as well: a row that differs from the index is not found.
 _ENTRIES = """
-    SELECT e.id, e.number, e.time, e.kind, e.nickname, e.text, {author}, e.message_id, e.hash
+    SELECT e.id, b.number + e.id - b.id, e.room, e.number, e.time, e.kind, e.nickname, e.text,
+        e.author, e.message_id, e.salt, e.format, e.hash
+    FROM block AS b CROSS JOIN entry AS e ON e.id BETWEEN b.id AND b.id + b.count - 1
+    WHERE b.room = ? ORDER BY b.number, e.id
+"""
+_FORMER_ENTRIES = """
+    SELECT e.id, k.number, k.room, e.number, e.time, e.kind, e.nickname, e.text, NULL,
+        e.message_id, e.client_id, 0, e.hash
     FROM entry AS k INDEXED BY entry_number
     CROSS JOIN entry AS e ON e.id = k.id AND +e.room = k.room AND +e.number = k.number
     WHERE k.room = ? ORDER BY k.number
 """
-#: What the hash of an entry covers as its author: before version 8, and since.
-_AUTHORS = ("e.client_id", "coalesce(e.salt, e.author)")
-
 _STRAYS = """
     SELECT room, number FROM entry
     WHERE NOT EXISTS (SELECT 1 FROM room WHERE room.id = entry.room)
 """
+
+#: The columns of an entry, after its id and its position.
+_KIND, _TEXT = 3, 5
 
 #: The damage if the table and the index through which it is read have different rows.
 WRONG_COUNT = N_("some entries are not in the index of their room")
@@ -70,6 +78,10 @@ class Verification:
         self._archive = archive
         self._progress = progress
         self._index = IndexCheck(archive)
+        self._query, self._secret = _FORMER_ENTRIES, b""
+        if archive.version() >= BLOCKS_SINCE:
+            self._query = _ENTRIES
+            self._secret = next(iter(archive.rows("SELECT secret FROM log")), (b"",))[0]
 
     def findings(self) -> Iterator[Refusal]:
         """The first damage of each room; empty if the log is intact."""
@@ -88,7 +100,8 @@ class Verification:
             refusal = refusal_for(error, self._archive.path)
             if isinstance(refusal, CannotStart):
                 raise
-            yield refusal
+            if sound:  # otherwise some damage was told, and this may be the same
+                yield refusal
 
     def _check_file(self) -> Iterator[Refusal]:
         """The first damage that SQLite itself finds."""
@@ -130,26 +143,22 @@ class Verification:
         """Follow the chain of one room; returns its first broken link."""
         room = shown(name)
         set_topic = topic if base else ""  # the entry that set it may no longer be kept
-        expected, previous, previous_id = base, base_hash, -math.inf
-        query = _ENTRIES.format(author=_AUTHORS[self._archive.version() >= 8])
-        for rows in self._archive.batches(query, id):
+        chain = Chain(name, base_hash, self._secret)
+        expected, previous_id = base, -math.inf
+        for rows in self._archive.batches(self._query, id):
             if base == last:
                 return RoomDamaged(room=room)  # there should be no further row
-            for row_id, number, *content, hash in rows:
+            for row_id, position, *content in rows:
                 expected += 1
-                if number != expected:
-                    if isinstance(number, int) and number > expected:
+                if position != expected:
+                    if isinstance(position, int) and position > expected:
                         return EntryMissing(room=room, number=expected)
-                    return EntryDamaged(room=room, number=_called(number, expected))
-                try:
-                    previous = link(previous, name, number, *content)
-                except UnicodeEncodeError:  # it was not UTF-8
-                    return EntryDamaged(room=room, number=expected)
-                if previous != hash or row_id <= previous_id:
+                    return EntryDamaged(room=room, number=_called(position, expected))
+                if not chain.fits(id, expected, content) or row_id <= previous_id:
                     return EntryDamaged(room=room, number=expected)
                 previous_id = row_id
-                if content[1] == "topic":
-                    set_topic = content[3]
+                if content[_KIND] == "topic":
+                    set_topic = content[_TEXT]
             self._index.expect(id, rows)
             self._progress.advance(len(rows))
         if expected < last:
@@ -167,7 +176,10 @@ class Verification:
         if not sound:
             return  # the counts differ because of the damage found above
         ((count,),) = self._archive.rows("SELECT count(*) FROM entry NOT INDEXED")
-        if count != self.entries:
+        blocks = self.entries
+        if self._archive.version() >= BLOCKS_SINCE:
+            ((blocks,),) = self._archive.rows("SELECT total(count) FROM block")
+        if not count == blocks == self.entries:
             yield DatabaseMalformed(path=visible(self._archive.path), reason=WRONG_COUNT)
         yield from self._index.findings()
 

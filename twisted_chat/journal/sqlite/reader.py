@@ -16,6 +16,7 @@ from typing import Any
 from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found
 from twisted_chat.journal import search
+from twisted_chat.journal.sqlite.blocks import AFTER, BEFORE, ONE
 from twisted_chat.journal.sqlite.index import using_index
 
 #: Snippets after which a search pauses, and the seconds of the pause: so the reactor's thread need
@@ -33,13 +34,13 @@ _NOT_IN = """
     NOT IN (SELECT id FROM room WHERE name IN (SELECT value FROM json_each(?)))
 """
 _ENTRIES = """
-    SELECT room.name, number, time, kind, nickname, text, author, message_id, hash
+    SELECT room.name, number, time, kind, nickname, text, author, nullif(message_id, ''), hash
     FROM entry JOIN room ON room.id = entry.room WHERE entry.id IN ({}) ORDER BY entry.id DESC
 """
-_SELECT = """
-    SELECT number, time, kind, nickname, text, author, message_id, hash
-    FROM entry WHERE room = (SELECT id FROM room WHERE name = ?)
+_COLUMNS = """
+    e.number, e.time, e.kind, e.nickname, e.text, e.author, nullif(e.message_id, ''), e.hash
 """
+_AFTER, _BEFORE, _ID = AFTER.format(_COLUMNS), BEFORE.format(_COLUMNS), ONE.format("e.id")
 
 
 class Reader:
@@ -57,18 +58,18 @@ class Reader:
 
     def after(self, room: str, after: int, through: int, limit: int) -> list[Entry]:
         """The first ``limit`` entries numbered above ``after``, up to ``through``."""
-        rows = self._connection.execute(
-            _SELECT + "AND number > ? AND number <= ? ORDER BY number LIMIT ?",
-            (room, after, through, limit),
-        )
+        rows = self._connection.execute(_AFTER, (self._room(room), after, through, limit))
         return _entries(room, rows)
 
     def before(self, room: str, before: int, limit: int) -> list[Entry]:
         """The last ``limit`` entries numbered below ``before``."""
-        rows = self._connection.execute(
-            _SELECT + "AND number < ? ORDER BY number DESC LIMIT ?", (room, before, limit)
-        )
+        rows = self._connection.execute(_BEFORE, (self._room(room), before, limit))
         return _entries(room, rows)[::-1]
+
+    def _room(self, name: str) -> int | None:
+        """The id of the room ``name``, or None if there is none."""
+        row = self._connection.execute("SELECT id FROM room WHERE name = ?", (name,)).fetchone()
+        return None if row is None else row[0]
 
     def common(self, positions: Mapping[str, int], end: float) -> dict[str, int]:
         """For each room, the number of the last entry that this log and a client have in common.
@@ -89,9 +90,7 @@ class Reader:
             return number  # all entries that are kept come after it
 
         def is_common(number: int) -> bool:
-            entry = self._connection.execute(
-                "SELECT id FROM entry WHERE room = ? AND number = ?", (id, number)
-            ).fetchone()
+            entry = self._connection.execute(_ID, (id, number)).fetchone()
             return entry is not None and bool(entry[0] <= end)
 
         if number <= last and (end == math.inf or is_common(number)):
@@ -119,10 +118,9 @@ class Reader:
         """
         id = None
         if room is not None:
-            row = self._connection.execute("SELECT id FROM room WHERE name = ?", (room,)).fetchone()
-            if row is None:
+            id = self._room(room)
+            if id is None:
                 return []
-            (id,) = row
         wanted = search.query(words, id)
         if wanted is None:
             return []

@@ -11,9 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from twisted_chat.core.changes import Draft, Failed, KeptPerson, RoomState, Saved
 from twisted_chat.core.errors import (
@@ -23,9 +21,9 @@ from twisted_chat.core.errors import (
 )
 from twisted_chat.core.events import Entry
 from twisted_chat.core.records import Forgotten, Record
-from twisted_chat.journal.chain import START, link
 from twisted_chat.journal.runs import TOKEN_SIZE, Runs, superfluous
 from twisted_chat.journal.sqlite import files, people, records
+from twisted_chat.journal.sqlite.entries import Entries, Head, Old, new_entry, salts
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.index import IndexDamaged, SearchIndex
 from twisted_chat.journal.sqlite.opening import BUSY_TIMEOUT, Durability, connect, look, read_only
@@ -38,45 +36,21 @@ from twisted_chat.journal.sqlite.upgrade import (
 
 MEMORY = ":memory:"
 
-#: The most rooms whose last number and hash are kept in memory.
-HEADS_KEPT = 10_000
-
-_INSERT = """
-    INSERT INTO entry (room, number, time, kind, nickname, text, author, message_id, hash)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-#: Statements to insert several rows, each after its number of rows; the largest first.
-_INSERTS = tuple(
-    (size, _INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?, ?)" * (size - 1)) for size in (1000, 100, 10, 1)
-)
-_SELECT_MESSAGE = """
-    SELECT room.name, number, time, kind, nickname, text, author, message_id, hash
-    FROM entry JOIN room ON room.id = entry.room
-    WHERE author = ? AND message_id = ? AND message_id IS NOT NULL
-"""
-
 #: A room's record, with the nickname that set its topic as long as that entry is kept.
 _ROOM = """
     SELECT name, base, last, topic, CASE WHEN topic = '' THEN '' ELSE coalesce(
         (SELECT nickname FROM entry WHERE entry.room = room.id AND kind = 'topic'
-         ORDER BY number DESC LIMIT 1), '') END
+         ORDER BY entry.id DESC LIMIT 1), '') END
     FROM room
 """
+
+#: The epoch of a log grows when entries may be others than those that its clients saw.
+NEXT_EPOCH = "UPDATE log SET epoch = epoch + 1"
 
 #: The author and the message id, by which a message that is sent again is recognised.
 MessageKey = tuple[int, str | None]
 
 _log = logging.getLogger(__name__)
-
-
-class _Head(msgspec.Struct):
-    """The end of one room's log."""
-
-    id: int
-    number: int
-    hash: bytes
-    #: The topic that the current group sets, if any.
-    topic: str | None = None
 
 
 class _Run(NamedTuple):
@@ -107,7 +81,7 @@ class Store:
                 self._lock = files.Lock(path)
                 self._make_private()
             self._connection = opened.enter_context(closing(connect(path, durability)))
-            self._heads: dict[str, _Head] = {}  # by room, the last used one last
+            self._entries = Entries(self._connection)
             self.search_index = SearchIndex(self._connection, self._transaction)
             self._prepare_index()
             self.begin_run()
@@ -142,6 +116,9 @@ class Store:
     def begin_run(self) -> None:
         """Begin a run (:mod:`twisted_chat.journal.runs`), as a server starts with this log.
 
+        If entries were lost since the last run, the epoch of the log grows. A copy that
+        ``twisted-chat backup`` makes has a higher epoch than the log.
+
         If it cannot be written now, as when the disk is full, the first group writes it.
         """
         rows = self._connection.execute("SELECT token, entry FROM run ORDER BY number").fetchall()
@@ -149,7 +126,9 @@ class Store:
         (last,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM entry").fetchone()
         if not all(isinstance(token, bytes) and isinstance(entry, int) for token, entry in rows):
             raise sqlite3.DatabaseError("the table of its runs is damaged")
-        run = (os.urandom(TOKEN_SIZE), max([last] + [entry for _, entry in rows[-1:]]))
+        before = max([entry for _, entry in rows[-1:]], default=0)
+        self._lost_entries = last < before
+        run = (os.urandom(TOKEN_SIZE), max(last, before))
         #: The runs of this log, up to the present one.
         self.runs = Runs(identity, [*rows, run])
         self._unwritten_run: _Run | None = _Run(run, superfluous([*rows, run]))
@@ -167,6 +146,8 @@ class Store:
         self._connection.executemany(
             "DELETE FROM run WHERE token = ?", [(token,) for token in run.superfluous]
         )
+        if self._lost_entries:
+            self._connection.execute(NEXT_EPOCH)
 
     def commit(self, drafts: Sequence[Draft]) -> list[Saved | Failed]:
         """Write ``drafts`` in one transaction; on return, the saved ones are on disk.
@@ -184,13 +165,12 @@ class Store:
     def _write(
         self, drafts: Sequence[Draft], known: dict[MessageKey, Entry] | None
     ) -> list[Saved | Failed]:
-        heads: dict[str, _Head] = {}
+        heads: dict[str, Head] = {}
         outcomes: list[Saved | Failed] = []
-        rows: list[tuple[int, Entry]] = []
         with self._transaction():
             if self._unwritten_run is not None:
                 self._write_run(self._unwritten_run)
-            for draft in drafts:
+            for draft, salt in zip(drafts, salts(len(drafts)), strict=True):
                 if known is not None:
                     earlier = known.get((draft.author, draft.message_id))
                     if earlier is not None:
@@ -198,56 +178,25 @@ class Store:
                         continue
                 head = heads.get(draft.room)
                 if head is None:
-                    head = heads[draft.room] = self._head(draft.room)
-                entry = _next_entry(head, draft)
+                    head = heads[draft.room] = self._entries.head(draft.room)
+                entry = new_entry(head, draft, salt)
                 outcomes.append(Saved(draft, entry))
-                rows.append((head.id, entry))
                 if known is not None and draft.message_id is not None:
                     known[draft.author, draft.message_id] = entry
-            self._insert(rows)
-            self._connection.executemany(
-                "UPDATE room SET last = ?, topic = coalesce(?, topic) WHERE id = ?",
-                [(head.number, head.topic, head.id) for head in heads.values()],
-            )
-        for room, head in heads.items():
-            self._heads.pop(room, None)
-            self._heads[room] = head
-        while len(self._heads) > HEADS_KEPT:
-            del self._heads[next(iter(self._heads))]
+            if heads:
+                self._entries.write(heads.values())
+        self._entries.written(heads)
         self._unwritten_run = None
         return outcomes
 
-    def _insert(self, rows: Sequence[tuple[int, Entry]]) -> None:
-        """Insert entries, each after its room's id, in few statements: each statement releases and
-        takes the interpreter's lock once.
-        """
-        start = 0
-        for size, statement in _INSERTS:
-            while len(rows) - start >= size:
-                values: list[object] = []
-                for room, e in rows[start : start + size]:
-                    values += (
-                        room,
-                        e.number,
-                        e.time,
-                        e.kind,
-                        e.nickname,
-                        e.text,
-                        e.author,
-                        e.message_id,
-                        e.hash,
-                    )
-                self._connection.execute(statement, values)
-                start += size
-
     def _known(self, drafts: Sequence[Draft]) -> dict[MessageKey, Entry]:
         """The entries as which some of ``drafts`` were saved earlier."""
-        known = {}
+        known: dict[MessageKey, Entry] = {}
         for draft in drafts:
-            key = (draft.author, draft.message_id)
-            row = self._connection.execute(_SELECT_MESSAGE, key).fetchone()
-            if row is not None:
-                known[key] = Entry(*row)
+            if draft.message_id is not None:
+                entry = self._entries.message(draft.author, draft.message_id)
+                if entry is not None:
+                    known[draft.author, draft.message_id] = entry
         return known
 
     @contextmanager
@@ -313,60 +262,28 @@ class Store:
 
         :raises sqlite3.Error: nothing was removed.
         """
-        known = self._known_head(room)
-        if known is None:
+        head = self._entries.known_head(room)
+        if head is None:
             return 0, False
-        head = known
-        (newest,) = self._connection.execute(
-            "SELECT room FROM entry ORDER BY id DESC LIMIT 1"
-        ).fetchone() or (None,)
-        rows = self._connection.execute(
-            "SELECT id, number, time, CAST(text AS BLOB), hash FROM entry WHERE room = ?"
-            " AND number <= ? ORDER BY number LIMIT ?",
-            (head.id, head.number - (head.id == newest), limit),
-        )
-        old = rows.fetchall()
-        if not self._has_older(head, time, limit):
-            while old and old[-1][2] >= time:
+        old = self._entries.oldest(head, limit)
+        if not self._entries.has_older(head, time, limit):
+            while old and old[-1].time >= time:
                 old.pop()
         if not old:
             return 0, False
         try:
-            last = self._remove(head.id, old)
+            self._remove(room, head.id, old)
         except IndexDamaged as damage:
             self.search_index.make_anew(str(damage))
-            last = self._remove(head.id, old)
+            self._remove(room, head.id, old)
         # Each row of this pragma frees one page, and execute() would stop after the first.
         with suppress(*SQLITE_FAULTS):  # the entries are gone; the space can be freed next time
             self._connection.executescript(f"PRAGMA incremental_vacuum({4 * limit})")
-        return last, len(old) == limit
-
-    def _has_older(self, head: _Head, time: int, step: int) -> bool:
-        """Whether an entry behind the oldest ``step`` ones of a room is from before ``time``.
-
-        Only some entries are examined, in steps that double. So one wrong time does not hold up the
-        removal at all, and a long run of wrong times only for a while.
-        """
-        (number,) = self._connection.execute(
-            "SELECT base FROM room WHERE id = ?", (head.id,)
-        ).fetchone()
-        while (number := number + step) < head.number:
-            row = self._connection.execute(
-                "SELECT time FROM entry WHERE room = ? AND number = ?", (head.id, number)
-            ).fetchone()
-            if row is not None and row[0] < time:
-                return True
-            step *= 2
-        return False
+        return old[-1].number, len(old) == limit
 
     def has_before(self, time: int) -> bool:
         """Whether :meth:`remove_before` would remove any entry, in any room."""
-        row = self._connection.execute(
-            "SELECT 1 FROM room JOIN entry ON entry.room = room.id AND entry.number = room.base + 1"
-            " WHERE entry.time < ? AND entry.id < (SELECT max(id) FROM entry) LIMIT 1",
-            (time,),
-        ).fetchone()
-        return row is not None
+        return self._entries.has_before(time)
 
     def clock_seen(self, now: int) -> int:
         """The last time at which the clock was believed; if that is unknown, the time of the newest
@@ -389,20 +306,11 @@ class Store:
                 return
             self._connection.execute("INSERT INTO clock VALUES (?)", (now,))
 
-    def _remove(self, room: int, old: Sequence[tuple[Any, ...]]) -> int:
-        """Remove the rows ``old``, the oldest of ``room``; returns the number of the last."""
-        *_, (_, last, _, _, last_hash) = old
+    def _remove(self, name: str, room: int, old: Sequence[Old]) -> None:
         with self._transaction():
-            self.search_index.forget(room, [(id, text) for id, _, _, text, _ in old])
-            self._connection.execute(
-                "DELETE FROM entry WHERE room = ? AND number <= ?", (room, last)
-            )
-            self._connection.execute(
-                "UPDATE room SET base = ?1, base_hash = ?2,"
-                " topic = CASE WHEN last > ?1 THEN topic ELSE '' END WHERE id = ?3",
-                (last, last_hash, room),
-            )
-        return int(last)
+            self.search_index.forget(room, [(one.id, one.text) for one in old])
+            self._entries.remove(room, old)
+        self._entries.removed(name)
 
     def reader(self) -> Reader:
         """A reader of the committed entries, for use on one thread at a time.
@@ -422,6 +330,7 @@ class Store:
         """A copy of this log in memory, with a new run, as if a backup was put back."""
         copied = Store(MEMORY)
         self._connection.backup(copied._connection)
+        copied._connection.execute(NEXT_EPOCH)
         copied.begin_run()
         return copied
 
@@ -513,29 +422,6 @@ class Store:
         for version in range(1, len(schema_scripts())):
             files.tighten(backup_of(self.path, version))
 
-    def _head(self, room: str) -> _Head:
-        """A copy of the room's head, kept if the transaction succeeds; a new room is inserted."""
-        known = self._known_head(room)
-        if known is not None:
-            return _Head(known.id, known.number, known.hash)
-        cursor = self._connection.execute(
-            "INSERT INTO room (name, base_hash) VALUES (?, ?)", (room, START)
-        )
-        assert cursor.lastrowid is not None
-        return _Head(cursor.lastrowid, 0, START)
-
-    def _known_head(self, room: str) -> _Head | None:
-        known = self._heads.get(room)
-        if known is not None:
-            return known
-        row = self._connection.execute(
-            "SELECT room.id, coalesce(entry.number, base), coalesce(entry.hash, base_hash)"
-            " FROM room LEFT JOIN entry ON entry.room = room.id"
-            " WHERE room.name = ? ORDER BY entry.number DESC LIMIT 1",
-            (room,),
-        ).fetchone()
-        return None if row is None else _Head(*row)
-
     def _release(self) -> None:
         if self._made:
             with suppress(OSError):
@@ -543,17 +429,6 @@ class Store:
                     os.unlink(self._real_path)
         if self._lock is not None:
             self._lock.release()
-
-
-def _next_entry(head: _Head, draft: Draft) -> Entry:
-    number = head.number = head.number + 1
-    room, time, kind, nickname = draft.room, draft.time, draft.kind, draft.nickname
-    text, author, message_id = draft.text, draft.author, draft.message_id
-    content = (room, number, time, kind, nickname, text, author, message_id)
-    hash = head.hash = link(head.hash, *content)
-    if kind == "topic":
-        head.topic = text
-    return Entry(room, number, time, kind, nickname, text, author, message_id, hash)
 
 
 def _again(draft: Draft, entry: Entry) -> Saved | Failed:

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 from importlib import resources
@@ -19,7 +19,7 @@ from typing import Any
 from twisted_chat.core.author import NOBODY, author_key, guest_number
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import BackupFailed
-from twisted_chat.journal.chain import link
+from twisted_chat.journal.chain import FIRST, link
 from twisted_chat.journal.sqlite import files
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 
@@ -86,6 +86,7 @@ def upgrade(connection: sqlite3.Connection, path: str) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+    connection.executescript("PRAGMA incremental_vacuum")  # of the space of former tables
     if version:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA secure_delete = OFF")
@@ -169,25 +170,55 @@ def _fits(previous: bytes, content: tuple[Any, ...], hash: bytes) -> bool:
         return False
 
 
-def _number_authors(connection: sqlite3.Connection) -> None:
-    """Replace author keys by numbers; the keys go where the salts are, as old hashes cover them."""
+def _second_format(connection: sqlite3.Connection) -> None:
+    """Copy entries and people to the tables of version 8, with numbers as authors.
+
+    The entries keep their hashes. These cover the author keys, which go where the salts are.
+    """
     secret = os.urandom(SECRET_SIZE)
     connection.execute("UPDATE log SET secret = ?", (secret,))
     connection.create_function("author_number", 1, partial(_author_number, secret=secret))
-    last = 0
+    last = -(2**63)
     while True:
         (end,) = connection.execute(
-            "SELECT max(id) FROM (SELECT id FROM entry WHERE id > ? ORDER BY id LIMIT ?)",
+            "SELECT max(id) FROM (SELECT id FROM former_entry WHERE id > ? ORDER BY id LIMIT ?)",
             (last, STEP),
         ).fetchone()
         if end is None:
             break
-        connection.execute(
-            "UPDATE entry SET salt = author, author = author_number(author)"
-            " WHERE id > ? AND id <= ?",
-            (last, end),
-        )
+        connection.execute(_COPY, (last, end, FIRST))
         last = end
+    numbers = connection.execute("SELECT room, number, id FROM former_entry ORDER BY room, number")
+    connection.executemany("INSERT INTO block VALUES (?, ?, ?, ?)", _blocks(numbers))
+    connection.execute("DROP TABLE former_entry")
+    _copy_people(connection, secret)
+
+
+_COPY = """
+    INSERT INTO entry
+    SELECT id, room, number, time, kind, nickname, text, author_number(client_id),
+        coalesce(message_id, ''), coalesce(client_id, x''), hash, ?3
+    FROM former_entry WHERE id > ?1 AND id <= ?2
+"""
+
+
+def _blocks(entries: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    """The rows of ``block`` for entries, each with room, number and id, in the order of these."""
+    room = number = id = count = 0
+    for next_room, next_number, next_id in entries:
+        if not (isinstance(next_room, int) and isinstance(next_number, int)):
+            continue  # a damaged row: that no block has it is found later
+        if count and (room, number + count, id + count) == (next_room, next_number, next_id):
+            count += 1
+            continue
+        if count:
+            yield room, number, id, count
+        room, number, id, count = next_room, next_number, next_id, 1
+    if count:
+        yield room, number, id, count
+
+
+def _copy_people(connection: sqlite3.Connection, secret: bytes) -> None:
     rows = connection.execute("SELECT * FROM former_person").fetchall()
     for author, *others, ignored in rows:
         with suppress(ValueError, TypeError):  # a damaged row is left out
@@ -196,7 +227,8 @@ def _number_authors(connection: sqlite3.Connection) -> None:
                 for key, name in json.loads(ignored)
             ]
             connection.execute(
-                "INSERT INTO person VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO person (author, code, nickname, language, timestamps, rooms, ignored)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (_author_number(author, secret), *others, json.dumps(people)),
             )
     connection.execute("DROP TABLE former_person")
@@ -209,5 +241,5 @@ def _author_number(key: object, secret: bytes) -> int:
 #: The steps in Python, by the number of the schema's file after which they run, in its transaction.
 _STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     3: _hide_client_ids,
-    8: _number_authors,
+    8: _second_format,
 }
