@@ -23,6 +23,7 @@ from tests.support.processes import PATIENCE, Server, environment
 from twisted_chat import cli
 from twisted_chat.core.changes import Draft
 from twisted_chat.core.room_rules import RoomRules
+from twisted_chat.journal.group_commit import STOP_TIMEOUT
 from twisted_chat.journal.sqlite.files import Lock
 from twisted_chat.journal.sqlite.store import Store
 from twisted_chat.operator import desk, offline
@@ -294,7 +295,7 @@ def test_a_server_that_stops_answers_no_further_operator(tmp_path: Path) -> None
             while '"pong"' not in received.readline():
                 pass
             server.process.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + STOP_TIMEOUT - 1  # until then, it waits for the lock
             while (tmp_path / "chat.db.control").exists():
                 assert time.monotonic() < deadline
                 time.sleep(0.01)

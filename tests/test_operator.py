@@ -315,6 +315,19 @@ def test_the_operator_appoints_the_owner_of_a_room(desk: Desk) -> None:
     assert desk.notes[-2:] == [("owner", "Ana #zoo"), ("owner", "Dora #zoo")]
 
 
+def test_the_default_room_and_one_with_rules_exist_for_the_operator(desk: Desk) -> None:
+    """Also while they have neither people nor entries."""
+    desk.code(CreateAccount("Ana"))
+    assert desk.ask(AppointOwner("lobby", "Ana")) == (Done("Ana"),)
+    (bia,) = desk.world.enter("Bia")
+    bia.types("/join zoo")
+    desk.code(CreateAccount("Dora"))
+    desk.ask(AppointOwner("zoo", "Ana"))
+    desk.ask(AppointOwner("zoo", "Dora"))  # Ana is a moderator now
+    bia.types("/leave zoo")
+    assert desk.ask(AppointOwner("zoo", "Ana")) == (Done("Ana"),)
+
+
 def test_an_owner_needs_a_room_and_an_account(desk: Desk) -> None:
     desk.world.enter("Bia")
     desk.code(CreateAccount("Ana"))

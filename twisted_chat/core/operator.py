@@ -243,6 +243,8 @@ class Operator:
         :raises Refusal: there is none, or ``name`` is not a valid name.
         """
         room = self._chat.reading.existing(name)
+        if room is None and self._chat.reading.room_called(name) == self._chat.default_room:
+            room = self._chat.default_room  # it exists for everybody, also without any entry
         if room is None:
             raise NoRoomOfThisName(room=visible(name.removeprefix("#")))
         return room

@@ -57,6 +57,7 @@ class Reading:
         self._limits = limits
         #: An embedding application can replace them at any time.
         self.permissions = Permissions(rules)
+        self._rules = rules
 
     def room_called(self, text: str, person: Person | None = None) -> str:
         """The name of the room that ``text`` means.
@@ -73,10 +74,12 @@ class Reading:
     def existing(self, text: str) -> str | None:
         """The name of the room that ``text`` means, also a hidden one; None if there is none.
 
+        A room exists with entries or people or, for an owner who comes back, with rules.
+
         :raises Refusal: ``text`` is not a valid name.
         """
         name = self.room_called(text)
-        return name if name in self._rooms else None
+        return name if name in self._rooms or self._rules.get(name) is not None else None
 
     def joinable(self, person: Person, positions: Positions) -> Positions:
         """The ``positions`` in rooms that ``person`` may join."""
