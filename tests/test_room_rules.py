@@ -56,6 +56,7 @@ class Somebody:
         self.name = "Somebody"
         self.author = author
         self.cursors = dict.fromkeys(rooms)
+        self.token_rooms: frozenset[str] = frozenset()
 
 
 # -- who may join, and for whom a room exists -------------------------------------------------
@@ -154,6 +155,17 @@ def test_a_password_that_is_not_needed_any_more_is_forgotten() -> None:
     assert refused(set_room(join="password"), rules) == "password-missing"
     (now,) = rules
     assert now.password == ""
+
+
+def test_for_a_token_that_is_limited_to_some_rooms_there_are_no_others() -> None:
+    rules = ruled(hidden=True)
+    found = Permissions(rules, ("cinema", "den", "lobby"))
+    person = Somebody(ANA, "lobby")
+    person.token_rooms = frozenset({"cinema", "new"})
+    assert set(found.hidden_from(person)) == {"den"}
+    for room, may in {"cinema": True, "new": True, "lobby": True, "den": False}.items():
+        assert found.may_see(person, room) is found.may_join(person, room) is may
+    assert not found.may_join(person, "another")
 
 
 # -- who may write ----------------------------------------------------------------------------

@@ -3,12 +3,13 @@
 A room that a person may not see does not exist for that person: it is in no list, count, page of
 history or search result, its people are not listed, and a refusal contains its name only as the
 person typed it. A room that they are in always exists. A hidden room that they may join is joined
-by its name, and by nothing else. This module does not decide who may speak or moderate.
+by its name, and by nothing else. For a connection with a token that is limited to some rooms, no
+other room exists. This module does not decide who may speak or moderate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Protocol
 
 from twisted_chat.core.room_rules import AllRules
@@ -26,6 +27,10 @@ class Viewer(Protocol):
         """The author number."""
 
     @property
+    def token_rooms(self) -> frozenset[str]:
+        """The rooms to which the person's token is limited; empty: all rooms."""
+
+    @property
     def cursors(self) -> Mapping[str, object]:
         """The rooms that the person is in, by name."""
 
@@ -34,14 +39,18 @@ class Permissions:
     """The rules of the rooms, for one person at a time.
 
     An embedding application can use a subclass whose :meth:`hidden_from` hides more rooms.
+
+    :param rules: the rules of all rooms.
+    :param rooms: the names of all existing rooms.
     """
 
-    def __init__(self, rules: AllRules | None = None) -> None:
+    def __init__(self, rules: AllRules | None = None, rooms: Iterable[str] = ()) -> None:
         self._rules = AllRules() if rules is None else rules
+        self._rooms = rooms
 
     def hidden_from(self, person: Viewer) -> Set[str]:
         """The names of the rooms that do not exist for ``person``."""
-        return HiddenRooms(self._rules, person)
+        return HiddenRooms(self._rules, self._rooms, person)
 
     def may_see(self, person: Viewer, room: str) -> bool:
         """Whether the room of this name, if there is one, exists for ``person``."""
@@ -54,6 +63,8 @@ class Permissions:
         """
         if room in person.cursors:
             return self.may_see(person, room)
+        if person.token_rooms and room not in person.token_rooms:
+            return False
         if not self._rules.may_join(person.author, room, key):
             return False
         # A room that an application hides is closed; one that its rules hide is not.
@@ -63,21 +74,25 @@ class Permissions:
 class HiddenRooms(Set[str]):
     """The names of the rooms that do not exist for a person; none is copied."""
 
-    __slots__ = ("_inside", "_person", "_rules")
+    __slots__ = ("_inside", "_only", "_person", "_rooms", "_rules")
 
-    def __init__(self, rules: AllRules, person: Viewer) -> None:
+    def __init__(self, rules: AllRules, rooms: Iterable[str], person: Viewer) -> None:
         self._rules = rules
+        self._rooms = rooms
         self._person = person.author
+        self._only = person.token_rooms
         self._inside = person.cursors
 
     def __contains__(self, room: object) -> bool:
-        return (
-            isinstance(room, str)
-            and room not in self._inside
-            and not self._rules.may_see(self._person, room)
-        )
+        if not isinstance(room, str) or room in self._inside:
+            return False
+        if self._only and room not in self._only:
+            return True
+        return not self._rules.may_see(self._person, room)
 
     def __iter__(self) -> Iterator[str]:
+        if self._only:
+            return (room for room in self._rooms if room in self)
         return (room for room in self._rules.hidden_from(self._person) if room not in self._inside)
 
     def __len__(self) -> int:

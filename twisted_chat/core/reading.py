@@ -56,7 +56,7 @@ class Reading:
         self._names = names
         self._limits = limits
         #: An embedding application can replace them at any time.
-        self.permissions = Permissions(rules)
+        self.permissions = Permissions(rules, rooms)
         self._rules = rules
 
     def room_called(self, text: str, person: Person | None = None) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple, get_args
 
 from msgspec import structs
 
-from twisted_chat.core.account_changes import AccountChange
+from twisted_chat.core.account_changes import AccountChange, MakeAccount
 from twisted_chat.core.account_state import AccountState
 from twisted_chat.core.accounts import Account, Accounts
 from twisted_chat.core.alterations import Alterations
@@ -365,15 +365,18 @@ class State:
             self._registry.keep(person, change.person, change.source)
             if not isinstance(person, Elsewhere):
                 self._departed[change.person] = person
-        self.take_out(person)
-        if not change.keeps_name and self.people.get(change.person) is None:
-            self.rules.gone(change.person)
+        self.take_out(person, comes_back=change.keeps_name)
 
-    def take_out(self, person: Anybody) -> None:
-        """The connection ``person`` leaves the chat; if it is the last one, the person does."""
+    def take_out(self, person: Anybody, *, comes_back: bool = False) -> None:
+        """The connection ``person`` leaves the chat; if it is the last one, the person does.
+
+        ``comes_back``: a guest may come back until a :class:`.Forget`.
+        """
         next = self.people.remove(person)
         if next is None:
             self._registry.release(person)
+            if not comes_back:
+                self.rules.gone(person.author)
         elif self._registry.holds(person):
             self._registry.hand_over(person, next)
         self._left_untold.pop(person, None)
@@ -424,6 +427,10 @@ class State:
 
     def _apply_account_change(self, change: AccountChange, submission: _Submission) -> None:
         self.account_state.apply(change)
+        if isinstance(change, MakeAccount) and change.person:
+            account = self._accounts.named(change.nickname)
+            assert account is not None
+            self.rules.becomes(change.person, account.number)
 
     def _apply_rules(self, change: RoomChange, submission: _Submission) -> None:
         self.ruling.apply(change, submission.waiting)
@@ -437,8 +444,6 @@ class State:
         for person in self.people:
             if isinstance(person, Elsewhere) and person.node == change.node:
                 self.take_out(person)
-                if self.people.get(person.author) is None:
-                    self.rules.gone(person.author)
         self._tells.node_gone(change.node)
 
     def _of(self, node: str, author: int) -> Anybody | None:
