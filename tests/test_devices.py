@@ -69,7 +69,9 @@ def test_devices_share_their_rooms_and_the_name(world: World) -> None:
     assert (entered.room, entered.current) == ("cinema", False)
     assert second.session.current is not None
     assert second.session.current.name == "lobby"
+    first.sees()
     second.types("/nick Anita")
+    assert first.sees() == ["[SERVER]: You are Anita now."]
     assert first.session.name == "Anita"
     assert bia.sees() == ["[SERVER]: Ana is Anita now."]
     second.types("/leave cinema")
