@@ -102,8 +102,8 @@ MUTANTS = {
         "tests/test_chat.py",
     ),
     "a crowd of any size": Mutant(
-        "names[:NAMES]",
-        "names",
+        "came, chat, names[:NAMES]",
+        "came, chat, names",
         "tests/test_presence.py",
     ),
     "a CR that counts": Mutant(
