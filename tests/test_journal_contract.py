@@ -31,6 +31,7 @@ from twisted_chat.core.changes import (
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found, Journal
+from twisted_chat.core.mailboxes import StoredMessage, key_of, prefix_of
 from twisted_chat.core.names import nickname
 from twisted_chat.core.records import Forgotten, Record
 from twisted_chat.journal.memory import MemoryJournal, MemoryLog
@@ -183,8 +184,10 @@ def test_a_search_finds_all_that_was_submitted_before(log: Log) -> None:
 def test_a_removal_comes_back_as_a_change(log: Log) -> None:
     submit(log, *(draft(str(time), time=time) for time in range(1, 6)))
     before = len(log.outcomes)
-    log.journal.remove_before(4)
-    log.run_until(lambda: len(log.outcomes) > before)
+    begun: list[bool] = []
+    log.journal.remove_before(4, None, {}, lambda: begun.append(True))
+    log.run_until(lambda: len(log.outcomes) > before and bool(begun))
+    assert begun == [True]
     (outcome,) = log.outcomes[before:]
     assert isinstance(outcome, Ordered)
     assert outcome.change == Removed("lobby", 3)
@@ -237,6 +240,31 @@ def test_records_are_stored_replaced_and_forgotten(log: Log) -> None:
     last = again.again()
     assert list(last.journal.records()) == [two]
     stop(last)
+
+
+def message(recipient: int, number: int) -> StoredMessage:
+    return StoredMessage(recipient, number, -1, 2, 130, "Bia", f"text {number}", number)
+
+
+def test_messages_stay_on_disk_and_are_read_by_their_recipient(log: Log) -> None:
+    """When the log is opened, only their keys are read."""
+    ana = [message(1, number) for number in (9, 10, 100)]
+    assert stored(log, *ana, message(10, 5), Account(1, nickname("Ana"))) == [None]
+    assert stored(log, Forgotten("message", key_of(1, ana[1]))) == [None]
+    found: list[Sequence[Record] | Refusal] = []
+    log.journal.read_records("message", prefix_of(1), found.append)
+    assert found == []  # it comes later
+    log.run_until(lambda: bool(found))
+    assert found == [[ana[0], ana[2]]]
+    stop(log)
+    again = log.again()
+    assert list(again.journal.records()) == [Account(1, nickname("Ana"))]
+    keys = [key_of(one.recipient, one) for one in (ana[0], ana[2], message(10, 5))]
+    assert sorted(again.journal.keys("message")) == sorted(keys)
+    again.journal.read_records("message", "nobody", found.append)
+    again.run_until(lambda: len(found) == 2)
+    assert found[1] == []
+    stop(again)
 
 
 def test_records_of_the_last_group_are_stored(log: Log) -> None:

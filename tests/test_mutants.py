@@ -82,8 +82,8 @@ MUTANTS = {
         "tests/test_coming_back.py",
     ),
     "a reply to another person": Mutant(
-        "        person = self._chat.person_known_as(author)\n",
-        "        person = self._chat.person(name)\n",
+        "        present = self._chat.telling.name_of(author)\n",
+        "        present = name\n",
         "tests/test_chat.py",
     ),
     "timestamps forgotten": Mutant(

@@ -553,7 +553,9 @@ def who_is_slow_makes_the_server_wait(kit: Kit) -> None:
     bot.resume()
     kit.server.settle()
     assert bot.texts() == said
-    assert kit.answer(kit.server.enter("Ana").tell("Bot", "psst")).own
+    told = kit.answer(kit.server.enter("Ana").tell("Bot", "psst"))
+    assert isinstance(told, Told)
+    assert told.own
 
 
 @scenario

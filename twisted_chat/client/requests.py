@@ -16,6 +16,7 @@ from twisted_chat.core.events import (
     DevicesListed,
     Entered,
     HistoryShown,
+    Kept,
     PasswordSet,
     PeopleListed,
     Registered,
@@ -71,8 +72,9 @@ class Requests:
         """
         return self.ask(Say(text, room, "act" if act else "say", id=id))
 
-    def tell(self, name: str, text: str) -> Deferred[Told]:
-        """Send a private message to one person; fires when it was delivered.
+    def tell(self, name: str, text: str) -> Deferred[Told | Kept]:
+        """Send a private message to one person; fires when it was delivered, or when it is kept
+        for somebody with an account who is away.
 
         It is never sent twice: if the connection breaks before the answer comes, it fails with
         :class:`.NotDelivered`.

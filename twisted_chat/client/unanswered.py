@@ -30,6 +30,7 @@ from twisted_chat.core.events import (
     HistoryShown,
     IgnoredListed,
     Ignoring,
+    Kept,
     LanguageShown,
     LimitsShown,
     PeopleListed,
@@ -85,7 +86,7 @@ ANSWERS: dict[type[Request], tuple[type[Event], ...]] = {
     Say: (Receipt,),
     Search: (SearchShown,),
     SetLanguage: (LanguageShown,),
-    Tell: (Told,),
+    Tell: (Told, Kept),
     Topic: (Receipt, TopicShown),
     Unignore: (Ignoring,),
 }

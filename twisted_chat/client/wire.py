@@ -48,6 +48,7 @@ from twisted_chat.core.events import (
     IgnoredListed,
     Ignoring,
     Joined,
+    Kept,
     Kind,
     LanguageShown,
     Left,
@@ -260,9 +261,10 @@ class _Told(_Line, tag="told"):
     nickname: _Name
     text: str
     time: _Time
+    kept: bool = False
 
     def event(self) -> Event:
-        return Told(self.nickname, "", self.text, self.time)
+        return Told(self.nickname, "", self.text, self.time, kept=self.kept)
 
 
 class _Delivered(_Line, tag="delivered"):
@@ -272,6 +274,15 @@ class _Delivered(_Line, tag="delivered"):
 
     def event(self) -> Event:
         return Told("", self.name, "", self.time, own=True, id=self.id)
+
+
+class _Kept(_Line, tag="kept"):
+    name: _Name
+    time: _Time
+    id: str | None = None
+
+    def event(self) -> Event:
+        return Kept(self.name, self.time, self.id)
 
 
 class _History(_Line, tag="history"):
@@ -424,9 +435,9 @@ class _Stopping(_Line, tag="stopping"):
 
 _LINES = (
     _Said | _Ack | _Error | _Welcome | _Entered | _Exited | _Joined | _Left | _PresenceSummary
-    | _Renamed | _Told | _Delivered | _History | _Found | _Rooms | _People | _Topic | _Removed
-    | _Announced | _Ignoring | _Ignored | _Language | _Limits | _Slowed | _NotSent | _Pong
-    | _Replaced | _Stopping | RoomSettingsLine | RoleSetLine | InvitedLine | RegisteredLine
+    | _Renamed | _Told | _Delivered | _Kept | _History | _Found | _Rooms | _People | _Topic
+    | _Removed | _Announced | _Ignoring | _Ignored | _Language | _Limits | _Slowed | _NotSent
+    | _Pong | _Replaced | _Stopping | RoomSettingsLine | RoleSetLine | InvitedLine | RegisteredLine
     | PasswordSetLine | TokenLine | TokenRevokedLine | CodeLine | DevicesLine | MarkedLine
     | UnregisteredLine
 )  # fmt: skip

@@ -28,10 +28,12 @@ class Alterations:
         self._altered: dict[_Key, Record | Forgotten] = {}
         #: Records that :meth:`look` writes: of little things, or again after a failure.
         self._waiting: dict[_Key, Record | Forgotten] = {}
+        #: The newest of the records that are being written.
+        self._written: dict[_Key, Record | Forgotten] = {}
 
     def altered(self, record: Record | Forgotten) -> None:
         """Write ``record`` at the next :meth:`save`, in place of what was to be written."""
-        key = (record.kind, record.key) if isinstance(record, Forgotten) else place(record)
+        key = place(record)
         self._waiting.pop(key, None)
         self._altered[key] = record
 
@@ -49,7 +51,7 @@ class Alterations:
         """
         altered, self._altered = self._altered, {}
         if altered:
-            self._store(tuple(altered.values()), partial(self._saved, altered, answer))
+            self._write(altered, answer)
         else:
             answer(None)
 
@@ -57,16 +59,20 @@ class Alterations:
         """Write what waits. Call this about once a second."""
         waiting, self._waiting = self._waiting, {}
         if waiting:
-            self._store(tuple(waiting.values()), partial(self._saved, waiting, nothing))
+            self._write(waiting, nothing)
+
+    def _write(self, records: dict[_Key, Record | Forgotten], answer: Answer) -> None:
+        self._written.update(records)
+        self._store(tuple(records.values()), partial(self._saved, records, answer))
 
     def _saved(
-        self,
-        records: dict[_Key, Record | Forgotten],
-        answer: Answer,
-        refusal: Refusal | None,
+        self, records: dict[_Key, Record | Forgotten], answer: Answer, refusal: Refusal | None
     ) -> None:
+        newest = {key: one for key, one in records.items() if self._written.get(key) is one}
+        for key in newest:
+            del self._written[key]
         if refusal is None:
             answer(None)
         else:  # what was altered since then is newer
-            self._waiting = {**records, **self._waiting}
+            self._waiting = {**newest, **self._waiting}
             answer(AccountNotSaved(reason=refusal.details.get("reason", "")))

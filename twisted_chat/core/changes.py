@@ -28,6 +28,7 @@ from twisted_chat.core.account_changes import AccountChange
 from twisted_chat.core.characters import find_unsafe
 from twisted_chat.core.errors import ControlCharacter, Refusal
 from twisted_chat.core.events import Entry, Kind
+from twisted_chat.core.mail_changes import MailChange
 from twisted_chat.core.names import Nickname, room_name
 from twisted_chat.core.room_changes import RoomChange
 
@@ -217,6 +218,7 @@ Applied = (
     | Removed
     | Keep
     | NodeGone
+    | MailChange
     | RoomChange
     | AccountChange
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 
 from twisted_chat.core.account_desk import AccountDesk
@@ -17,6 +18,7 @@ from twisted_chat.core.accounts import Accounts
 from twisted_chat.core.arrivals import Arrivals, Settings
 from twisted_chat.core.audit import Audit, not_audited
 from twisted_chat.core.author import guest_number
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.catch_up import CatchUp, position_of
 from twisted_chat.core.changes import (
     Announce,
@@ -31,10 +33,9 @@ from twisted_chat.core.changes import (
     LeaveRoom,
     Rename,
     RoomState,
-    TellPerson,
 )
 from twisted_chat.core.checks import Checks
-from twisted_chat.core.errors import NoSuchPerson, NotReading, Refusal
+from twisted_chat.core.errors import NoSuchPerson, Refusal
 from twisted_chat.core.events import Entry, Kind, Renamed
 from twisted_chat.core.identities import Identities
 from twisted_chat.core.ignoring import IgnoredPeople
@@ -42,6 +43,8 @@ from twisted_chat.core.joining import Joining
 from twisted_chat.core.journal import Journal
 from twisted_chat.core.kept import Keeper
 from twisted_chat.core.limits import DEFAULTS, Limits
+from twisted_chat.core.mail import Mail
+from twisted_chat.core.mail_changes import DropOldMessages
 from twisted_chat.core.moments import Moments
 from twisted_chat.core.names import ALWAYS_RESERVED, Nickname, Reserved, nickname, room_name
 from twisted_chat.core.outcomes import Outcomes
@@ -56,7 +59,10 @@ from twisted_chat.core.room_desk import RoomDesk
 from twisted_chat.core.room_rules import DAY, AllRules
 from twisted_chat.core.rooms import Rooms
 from twisted_chat.core.speaking import Speaking
-from twisted_chat.core.state import State, Waiting
+from twisted_chat.core.state import State
+from twisted_chat.core.telling import Telling
+from twisted_chat.core.tells import Tells
+from twisted_chat.core.waiting import Waiting
 
 #: Called when a change is applied: with None, or with the refusal if nothing was changed.
 Answer = Callable[[Refusal | None], None]
@@ -104,6 +110,13 @@ class Chat:
         self._arrivals = Arrivals(journal, self._catch_up, self._settings, rules)
         #: All accounts; only changes alter them.
         self.accounts = Accounts()
+        #: Private messages for accounts whose person is away.
+        self.mail = Mail(journal, self.accounts, self._connections, self._submit, later)
+        ask = self._connections, self._submit, self._request
+        #: Asks for private messages.
+        self.telling = Telling(
+            self._checks, registry, self.accounts, *ask, clock, identities.clock, journal
+        )
         self._places = Places(self._rooms, rules)
         self._state = State(
             journal,
@@ -112,9 +125,10 @@ class Chat:
             self._places,
             rules,
             Moments(later),
-            PrivateMessages(later),
+            Tells(journal.node, journal.submit, PrivateMessages(later), self.telling.keep),
             self._arrivals,
             self.keeper,
+            self.mail,
         )
         #: Lists, history and search.
         self.reading = Reading(journal, self._rooms, self._places.names, lambda: self.limits, rules)
@@ -124,12 +138,7 @@ class Chat:
         self.speaking = Speaking(rules, clock)
         #: Submits changes of rooms' rules.
         self.room_desk = RoomDesk(
-            self.reading,
-            rules,
-            self.accounts,
-            self.person,
-            self._submit,
-            lambda answer, person, id: self._expect(Waiting(answer, person, {}, id)),
+            self.reading, rules, self.accounts, self.person, self._submit, self._request
         )
         self._requests = count(1)
         #: For each room that does not exist yet, the number of entering people who create it.
@@ -258,6 +267,7 @@ class Chat:
         self._arrivals.welcome(person, welcome, True, id)
         for cursor, at in starts:
             self._arrivals.start(person, cursor, at, id)
+        self.mail.came(person)
         if others:
             request = self._expect(Waiting(answer, person, others, id))
             founds = self.joining.founded(person, others)
@@ -280,7 +290,7 @@ class Chat:
         """Take ``person`` out of ``room``. If it was their current room, the room that they joined
         last becomes the current one.
         """
-        request = self._expect(Waiting(answer, person, {}, id))
+        request = self._request(answer, person, id)
         self._submit(LeaveRoom(person.author, room.name, request, person.number))
 
     def leave(self, person: Person, answer: Answer, *, keeps_name: bool = False) -> None:
@@ -315,7 +325,7 @@ class Chat:
             return
         self._checks.nickname(name.text)
         self.identities.forget_old()
-        request = self._expect(Waiting(answer, person, {}, id))
+        request = self._request(answer, person, id)
         self._submit(Rename(person.author, name, person.source.key, request))
 
     # -- talking ------------------------------------------------------------------------------
@@ -334,16 +344,8 @@ class Chat:
         """
         self._checks.text(text)
         self.speaking.check(person, room.name, message_id)
-        draft = Draft(
-            room.name,
-            self._clock(),
-            kind,
-            person.nickname.text,
-            text,
-            person.author,
-            message_id,
-            person.number,
-        )
+        who, time = person.nickname.text, self._clock()
+        draft = Draft(room.name, time, kind, who, text, person.author, message_id, person.number)
         self._journal.submit((draft,))
 
     def say_many(self, person: Person, room: Room, says: Sequence[Say]) -> None:
@@ -368,22 +370,6 @@ class Chat:
         """
         self._checks.topic(topic)
         self.say(person, room, topic, "topic", message_id)
-
-    def tell(
-        self, person: Person, name: str, text: str, answer: Answer, id: str | None = None
-    ) -> None:
-        """Send a private message to the person with the nickname ``name``.
-
-        :raises Refusal: ``text`` is too long, nobody has this name, or the person is not reading.
-        """
-        self._checks.text(text)
-        recipient = self.person(name)
-        connections = self._state.people.connections(recipient.author)
-        if not any(isinstance(one, Elsewhere) or one.outlet.ready for one in connections):
-            raise NotReading(name=recipient.name)
-        request = self._expect(Waiting(answer, person, {}, id))
-        told = recipient.author, recipient.name, text, self._clock()
-        self._submit(TellPerson(person.author, *told, request))
 
     def announce(self, announcement: Announce) -> None:
         """Submit an announcement by the server, to everybody or to one room."""
@@ -424,13 +410,15 @@ class Chat:
         """Write records that wait. Call this once every :data:`.kept.INTERVAL` seconds."""
         self.keeper.look()
         self._state.records.look()
+        self.mail.look()
 
     def remove_old(self) -> None:
         """Begin to remove entries older than ``keep_days``, or than their room's rule says."""
         now, days = self._clock(), self._settings.keep_days
         time, rooms = now - int(days * DAY) if days else 0, self._state.rules.oldest(now)
+        drop_mail = partial(self._submit, DropOldMessages(time)) if time else nothing
         if time or any(rooms.values()):
-            self._journal.remove_before(time, now, rooms)
+            self._journal.remove_before(time, now, rooms, drop_mail)
 
     def barrier(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when all changes submitted until now are applied."""
@@ -457,6 +445,7 @@ class Chat:
     def _stopping(self) -> None:
         self.keeper.save_all()
         self._state.records.look()
+        self.mail.look()
         for person, _ in self.registry.snapshot():
             for cursor in person.cursors.values():
                 self._places.close(cursor)
@@ -486,6 +475,9 @@ class Chat:
 
     # -- submitting ---------------------------------------------------------------------------
 
+    def _request(self, answer: Answer, person: Person | None, id: str | None) -> int:
+        return self._expect(Waiting(answer, person, {}, id))
+
     def _expect(self, waiting: Waiting) -> int:
         """A new request number, whose change ``waiting`` waits for."""
         request = next(self._requests)
@@ -494,6 +486,9 @@ class Chat:
 
     def _submit_barrier(self, answer: Answer) -> None:
         self._submit(Barrier(self._expect(Waiting(answer))))
+
+    def _connections(self, author: int) -> Sequence[Anybody]:
+        return self._state.people.connections(author)
 
     def _submit(self, change: Applied) -> None:
         self._journal.submit((change,))

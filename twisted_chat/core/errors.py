@@ -181,6 +181,32 @@ class NotConfirmed(Refusal):
     )
 
 
+class MailboxFull(Refusal):
+    """Too many private messages wait for a person who is away."""
+
+    code = "mailbox-full"
+    template = N_("No more messages can be kept for {name}, who is away.")
+
+
+class MailboxShareFull(MailboxFull):
+    template = N_(
+        "No more messages from you or your address can be kept for {name}, who is away: the limit"
+        " is {limit}, or fewer long ones."
+    )
+
+
+class MailFull(MailboxFull):
+    template = N_("{name} is away, and no more messages can be kept for anybody at the moment.")
+
+
+class TooManyKept(Refusal):
+    code = "too-many-kept"
+    template = N_(
+        "Your message was not kept for {name}, who is away: the limit is {limit} messages for"
+        " people who are away, within an hour. Try again in {minutes} minutes."
+    )
+
+
 class NobodyToAnswer(Refusal):
     code = "nobody-to-answer"
     template = N_("Nobody has sent you a private message yet.")
@@ -330,6 +356,11 @@ class LogRefusal(Refusal):
 class NotSaved(LogRefusal):
     code = "not-saved"
     template = N_("This line was not saved and nobody saw it: {text} ({reason})")
+
+
+class MessageNotKept(LogRefusal):
+    code = "not-kept"
+    template = N_("Your message could not be kept for {name}, who is away ({reason}).")
 
 
 class IdReused(Refusal):

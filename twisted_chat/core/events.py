@@ -242,7 +242,7 @@ class Renamed(Event, frozen=True):
 class Told(Event, frozen=True):
     """A private message; with ``own``, the confirmation that the client's message was delivered.
 
-    ``time`` is in microseconds since 1970 UTC.
+    ``time`` is in microseconds since 1970 UTC. ``kept``: it was kept while the client was away.
     """
 
     sender: str
@@ -251,6 +251,24 @@ class Told(Event, frozen=True):
     time: int
     own: bool = False
     id: str | None = None
+    kept: bool = False
+
+
+class Kept(Event, frozen=True):
+    """The client's private message is kept for ``recipient``, who is away.
+
+    ``time`` is in microseconds since 1970 UTC.
+    """
+
+    recipient: str
+    time: int
+    id: str | None = None
+
+
+class MailStarts(Event, frozen=True):
+    """Private messages follow that were kept while the client was away; ``count`` of them."""
+
+    count: int
 
 
 class Announced(Event, frozen=True):

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.changes import Change, Group, KeptPerson, Outcome, RoomState
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry
@@ -39,6 +40,12 @@ class SearchReader(Protocol):
     """Called back on the reactor thread with the results of a search, or a refusal."""
 
     def __call__(self, result: Found | Refusal, /) -> None: ...
+
+
+class RecordReader(Protocol):
+    """Called back on the reactor thread with records, or a refusal."""
+
+    def __call__(self, result: Sequence[Record] | Refusal, /) -> None: ...
 
 
 class CommonReader(Protocol):
@@ -157,8 +164,18 @@ class Journal(Protocol):
         """
 
     def records(self) -> Sequence[Record]:
-        """The records that were in the log when it was opened. Call this once the log is open, and
-        only once.
+        """The records that were in the log when it was opened, except those of the kinds
+        :data:`.records.ON_DISK`. Call this once the log is open, and only once.
+        """
+
+    def keys(self, kind: str) -> Sequence[str]:
+        """The keys of the records of this ``kind``, one of :data:`.records.ON_DISK`, that were in
+        the log when it was opened, in their order. Call this as :meth:`records`.
+        """
+
+    def read_records(self, kind: str, prefix: str, reply: RecordReader) -> None:
+        """Read the records of this ``kind`` whose key begins with ``prefix``, in the order of their
+        keys. Damaged ones are left out.
         """
 
     @property
@@ -183,7 +200,11 @@ class Journal(Protocol):
     # -- retention ----------------------------------------------------------------------------
 
     def remove_before(
-        self, time: int, now: int | None = None, rooms: Mapping[str, int] = MappingProxyType({})
+        self,
+        time: int,
+        now: int | None = None,
+        rooms: Mapping[str, int] = MappingProxyType({}),
+        begun: Callable[[], None] = nothing,
     ) -> None:
         """Begin to remove entries from before ``time``, in small steps between the commits.
 
@@ -193,6 +214,7 @@ class Journal(Protocol):
         :param now: the time of the clock, in the same unit. If it is too far from the clock's last
             believed time, nothing is removed: see :mod:`twisted_chat.journal.retention`.
         :param rooms: the names of rooms with another ``time``.
+        :param begun: called later if the clock is believed.
         """
 
     @property

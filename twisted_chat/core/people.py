@@ -10,7 +10,7 @@ A guest has one connection. An account can have several, each a :class:`Person` 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 from typing import Protocol
 
@@ -81,6 +81,11 @@ class Person(Member, Hashable, Protocol):
     def show_surely(self, event: Event) -> Shown:
         """Show ``event``, which is not in the log; show it again if it did not arrive by the time
         the person comes back.
+        """
+
+    def arrival(self) -> Callable[[], bool]:
+        """A function that returns whether all that was shown until now has arrived; see
+        :meth:`.Link.arrival`. Do not call this if the person is away.
         """
 
     def refuse(self, refusal: Refusal, id: str | None = None) -> None:

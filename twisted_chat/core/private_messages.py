@@ -82,6 +82,8 @@ class PrivateMessages:
             self._call_later(seconds, partial(self._confirm, pair, shown, name, looks))
             return
         else:
+            if pair[1] > 0:  # for an account, the message is kept in the log from now on
+                shown.give_up()
             answer(NotConfirmed(name=name))
         del self._unconfirmed[pair][shown]
         if not self._unconfirmed[pair]:

@@ -8,7 +8,7 @@ requests.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
 
 from msgspec import structs
@@ -185,6 +185,9 @@ class Recipient(Person):
         shown = self._unconfirmed.add(event)
         self._send(shown)
         return shown
+
+    def arrival(self) -> Callable[[], bool]:
+        return self._connection.arrival()
 
     def _send(self, shown: Sent) -> None:
         if not self.away:

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from twisted_chat.core.accounts import Account
+from twisted_chat.core.mailboxes import KIND as MESSAGE
+from twisted_chat.core.mailboxes import StoredMessage, key_of
 from twisted_chat.core.room_rules import RoomRules
 
 #: Everything that can be a record; each class has a row in :data:`KINDS`.
-Record = Account | RoomRules
+Record = Account | RoomRules | StoredMessage
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -27,17 +29,25 @@ class Forgotten(msgspec.Struct, frozen=True):
 
 
 class Kind(NamedTuple):
-    """One kind of records: its class, and the function that gives the key of a record."""
+    """One kind of records: its class, and the function that gives the key of a record.
+
+    If ``stays_on_disk``, the records are not read when the log is opened, only their keys.
+    """
 
     type: type
     key: Callable[[Any], str]
+    stays_on_disk: bool = False
 
 
 #: The kinds of records by their names, which are stored and never change.
 KINDS: dict[str, Kind] = {
     "account": Kind(Account, lambda account: str(account.number)),
+    MESSAGE: Kind(StoredMessage, lambda one: key_of(one.recipient, one), stays_on_disk=True),
     "room": Kind(RoomRules, lambda rules: rules.room),
 }
+
+#: The names of the kinds whose records stay on disk.
+ON_DISK = tuple(name for name, kind in KINDS.items() if kind.stays_on_disk)
 
 _NAMES = {kind.type: name for name, kind in KINDS.items()}
 
@@ -48,8 +58,10 @@ class RecordDamaged(ValueError):
     """A stored record cannot be read."""
 
 
-def place(record: Record) -> tuple[str, str]:
+def place(record: Record | Forgotten) -> tuple[str, str]:
     """The name of the kind of ``record``, and its key."""
+    if isinstance(record, Forgotten):
+        return record.kind, record.key
     name = _NAMES[type(record)]
     return name, KINDS[name].key(record)
 

@@ -49,6 +49,10 @@ GUESSES = Rate(5, 1 / 12)
 #: Seconds for which a created room counts.
 HOUR = 3600.0
 
+#: Private messages for people who are away that a source, or an account, can send: 100 at once,
+#: then 100 an hour.
+KEPT_MESSAGES = Rate(100, 100 / HOUR)
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -96,6 +100,7 @@ class Source:
     __slots__ = (
         "_absent",
         "_guesses",
+        "_kept_messages",
         "_most",
         "_rooms",
         "_sources",
@@ -117,6 +122,7 @@ class Source:
         #: The rooms created within the last hour, with the seconds of the clock; the oldest first.
         self._rooms: dict[str, float] = {}
         self._guesses: TokenBucket | None = None
+        self._kept_messages: TokenBucket | None = None
         #: People who are away and can come back, each with the function that forgets them; those
         #: who have been away longest first.
         self._absent: OrderedDict[Hashable, Callable[[], None]] = OrderedDict()
@@ -172,6 +178,19 @@ class Source:
             self._guesses = TokenBucket(GUESSES, now)
         self._guesses.take(now)
 
+    def kept_message_wait(self) -> float:
+        """The seconds until a message of this source can be kept for somebody who is away."""
+        if self._kept_messages is None or self.trusted:
+            return 0.0
+        return self._kept_messages.wait(self._sources.clock.seconds())
+
+    def count_kept_message(self) -> None:
+        """Count a message that is kept for somebody who is away."""
+        now = self._sources.clock.seconds()
+        if self._kept_messages is None:
+            self._kept_messages = TokenBucket(KEPT_MESSAGES, now)
+        self._kept_messages.take(now)
+
     def check_new_rooms(self, names: Collection[str]) -> None:
         """Check that the source may create the rooms ``names``; rooms counted already do not count.
 
@@ -209,8 +228,9 @@ class Source:
         bucket = self.flow.bucket
         rate = 0.0 if bucket is None else bucket.time_to_fill(now)
         guesses = 0.0 if self._guesses is None else self._guesses.time_to_fill(now)
+        kept = 0.0 if self._kept_messages is None else self._kept_messages.time_to_fill(now)
         last = next(reversed(self._rooms.values()), -math.inf)
-        return max(rate, guesses, last + HOUR - now)
+        return max(rate, guesses, kept, last + HOUR - now)
 
     def _forget_rooms(self, now: float) -> None:
         for name, made in tuple(self._rooms.items()):

@@ -8,12 +8,11 @@ rooms. Each node shows the results to the people whose connection it has.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import NamedTuple, get_args
 
 from msgspec import structs
 
-from twisted_chat.core.account_changes import AccountChange, MakeAccount
+from twisted_chat.core.account_changes import AccountChange, MakeAccount, SetStatus
 from twisted_chat.core.account_state import AccountState
 from twisted_chat.core.accounts import Account, Accounts
 from twisted_chat.core.alterations import Alterations
@@ -42,37 +41,23 @@ from twisted_chat.core.events import Announced, Entry, Renamed, RoomLeft
 from twisted_chat.core.ignoring import IgnoredPeople
 from twisted_chat.core.journal import Journal
 from twisted_chat.core.kept import Keeper
+from twisted_chat.core.mail import Mail
+from twisted_chat.core.mail_changes import KeepMessage, MailChange
 from twisted_chat.core.moments import Moments
 from twisted_chat.core.names import Nickname
-from twisted_chat.core.people import Anybody, Elsewhere, Everybody, Person, Positions
+from twisted_chat.core.people import Anybody, Elsewhere, Everybody, Person
 from twisted_chat.core.places import Places
 from twisted_chat.core.presence import Move
-from twisted_chat.core.private_messages import PrivateMessages
 from twisted_chat.core.records import Forgotten, Record
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.room import Cursor, Room
 from twisted_chat.core.room_changes import RoomChange
 from twisted_chat.core.room_errors import CannotJoin
-from twisted_chat.core.room_rules import AllRules
+from twisted_chat.core.room_rules import AllRules, RoomRules
 from twisted_chat.core.room_state import let_in
 from twisted_chat.core.ruling import Ruling
 from twisted_chat.core.tells import Tells
-
-
-class Waiting(NamedTuple):
-    """A request of this node that is answered when its change is applied.
-
-    ``answer`` is called with None, or with the reason why nothing was changed. ``person`` made the
-    request; ``positions`` has the starting positions in the rooms that they join; ``id`` is the
-    request's id. If ``goes_there``, the joined room becomes the current one.
-    """
-
-    answer: Callable[[Refusal | None], None]
-    person: Person | None = None
-    positions: Positions = MappingProxyType({})
-    id: str | None = None
-    resumed: bool = False
-    goes_there: bool = False
+from twisted_chat.core.waiting import Waiting
 
 
 class _Submission(NamedTuple):
@@ -98,9 +83,10 @@ class State:
         places: Places,
         rules: AllRules,
         moments: Moments,
-        private_messages: PrivateMessages,
+        tells: Tells,
         arrivals: Arrivals,
         keeper: Keeper[Person],
+        mail: Mail,
     ) -> None:
         self._node = journal.node
         self._registry = registry
@@ -120,7 +106,8 @@ class State:
         #: For each person, rooms that they left and where the departure was or is pending.
         self._left_untold: dict[Anybody, list[Room]] = {}
         self._moments = moments
-        self._tells = Tells(journal.node, journal.submit, private_messages)
+        self._tells = tells
+        self._mail = mail
         self._arrivals = arrivals
         self._keeper = keeper
 
@@ -129,9 +116,10 @@ class State:
         for record in records:
             if isinstance(record, Account):
                 self._accounts.put(record)
-            else:
+            elif isinstance(record, RoomRules):
                 self.rules.start(record)
                 self.places.names.add(record.room)
+        self._mail.start()
 
     # -- entries ------------------------------------------------------------------------------
 
@@ -226,6 +214,7 @@ class State:
         self._arrivals.welcome(person, welcome, waiting.resumed, waiting.id)
         for cursor, position in starts:
             self._arrivals.start(person, cursor, position, waiting.id)
+        self._mail.came(person)
 
     def _sharing(self, person: Anybody) -> list[Anybody]:
         """The other connections of ``person`` that share the rooms of this one."""
@@ -394,16 +383,20 @@ class State:
             self.rules.gone(change.person)
 
     def _apply_tell_person(self, change: TellPerson, submission: _Submission) -> None:
-        waiting = submission.waiting
         recipients = self.people.connections(change.recipient)
-        if not recipients:
+        if not recipients and change.recipient < 0:
             raise NoSuchPerson(name=change.name)
         if self._of(submission.node, change.person) is not None:
-            asker = None
-            if waiting is not None and waiting.person is not None:
-                asker = waiting.person, waiting.id
             senders = self.people.connections(change.person)
+            asker = None if submission.waiting is None else submission.waiting.asker
             self._tells.tell(change, submission.node, senders, recipients, asker)
+
+    def _apply_mail(self, change: MailChange, submission: _Submission) -> None:
+        answer = None
+        if isinstance(change, KeepMessage) and submission.waiting is not None:
+            senders = self.people.connections(change.person)
+            answer = self._tells.kept(change, senders, submission.waiting.asker)
+        self._mail.apply(change, answer)
 
     def _apply_answered(self, change: Answered, submission: _Submission) -> None:
         self._tells.answered(change, submission.node)
@@ -431,6 +424,8 @@ class State:
             account = self._accounts.named(change.nickname)
             assert account is not None
             self.rules.becomes(change.person, account.number)
+        if isinstance(change, SetStatus) and change.status == "closed":
+            self._mail.drop_all(change.account)
 
     def _apply_rules(self, change: RoomChange, submission: _Submission) -> None:
         self.ruling.apply(change, submission.waiting)
@@ -484,6 +479,7 @@ _APPLY: dict[type, Callable[..., None]] = {
     Removed: State._apply_removed,
     Rename: State._apply_rename,
     **dict.fromkeys(get_args(AccountChange), State._apply_account_change),
+    **dict.fromkeys(get_args(MailChange), State._apply_mail),
     **dict.fromkeys(get_args(RoomChange), State._apply_rules),
     TellPerson: State._apply_tell_person,
 }

@@ -45,16 +45,18 @@ class Speaker(Asker):
         if not request.text.strip():
             raise BadRequest(reason="text is blank")
 
-        self._ask_chat(partial(self._chat.tell, self, request.name, request.text), request.id)
+        self._ask_chat(
+            partial(self._chat.telling.tell, self, request.name, request.text), request.id
+        )
 
     def _reply(self, request: Reply) -> None:
         if self._correspondent is None:
             raise NobodyToAnswer()
         author, name = self._correspondent
-        person = self._chat.person_known_as(author)
-        if person is None:
+        present = self._chat.telling.name_of(author)
+        if present is None:
             raise NoSuchPerson(name=name)  # a person who holds that nickname now is another one
-        self._tell(Tell(person.name, request.text))
+        self._tell(Tell(present, request.text))
 
     def on_private_message(self, author: int, name: str) -> None:
         self._correspondent = author, name

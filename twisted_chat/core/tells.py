@@ -14,7 +14,8 @@ from msgspec import structs
 
 from twisted_chat.core.changes import Answered, Change, TellPerson
 from twisted_chat.core.errors import NoSuchPerson, NotConfirmed, NotReading, Refusal
-from twisted_chat.core.events import Told
+from twisted_chat.core.events import Kept, Told
+from twisted_chat.core.mail_changes import KeepMessage
 from twisted_chat.core.people import Anybody, Elsewhere, Person
 from twisted_chat.core.private_messages import PrivateMessages
 
@@ -28,6 +29,7 @@ class Tells:
     :param node: the name of this node.
     :param submit: submits a change.
     :param private_messages: shows messages to people of this node.
+    :param keep: keeps a message that was not delivered to an account: see :meth:`.Telling.keep`.
     """
 
     def __init__(
@@ -35,10 +37,12 @@ class Tells:
         node: str,
         submit: Callable[[Sequence[Change]], None],
         private_messages: PrivateMessages,
+        keep: Callable[[TellPerson, Person, str | None], None],
     ) -> None:
         self._node = node
         self._submit = submit
         self._private_messages = private_messages
+        self._keep = keep
         #: Messages of this node, by ``request`` number: the nodes that have not answered, the
         #: callback that answers the sender, and the recipient's nickname.
         self._told: dict[int, tuple[set[str], Answer, str]] = {}
@@ -55,9 +59,13 @@ class Tells:
 
         :param node: the node that submitted it.
         :param senders: all connections of the sender, at least one.
-        :param recipients: all connections of the recipient, at least one.
+        :param recipients: all connections of the recipient; none if an account is away.
         :param waiting: at the submitting node, the connection that sent it, and the request's id.
         """
+        if not recipients:
+            if waiting is not None:
+                self._keep(change, *waiting)
+            return
         answer: Answer
         sender = senders[0]
         if waiting is not None:
@@ -65,6 +73,8 @@ class Tells:
             told = Told(sender.name, change.name, change.text, change.time, own=True, id=id)
             others = [one for one in senders if one is not person]
             answer = partial(_confirm, person, told, others)
+            if change.recipient > 0:
+                answer = partial(self._or_keep, change, person, id, answer)
         else:
             answer = partial(self._answer, node, change.request)
         here = [one for one in recipients if not isinstance(one, Elsewhere)]
@@ -83,6 +93,21 @@ class Tells:
                     room.flush_presence()  # the sender's arrival is announced before the message
             self._private_messages.show(sender, recipient, change, answer)
 
+    def kept(
+        self,
+        change: KeepMessage,
+        senders: Sequence[Anybody],
+        waiting: tuple[Person, str | None] | None,
+    ) -> Answer | None:
+        """The callback that tells the sender of ``change`` that the message is kept, if they are
+        here. The parameters are those of :meth:`tell`.
+        """
+        if waiting is None:
+            return None
+        person, id = waiting
+        kept = Kept(change.name, change.time, id)
+        return partial(_confirm, person, kept, [one for one in senders if one is not person])
+
     def answered(self, change: Answered, node: str) -> None:
         """``node`` has answered a private message, perhaps one of this node."""
         if change.node == self._node and change.request in self._told:
@@ -95,6 +120,19 @@ class Tells:
         for request, (nodes, _, name) in tuple(self._told.items()):
             if node in nodes:
                 self._answered(node, request, NotConfirmed(name=name))
+
+    def _or_keep(
+        self,
+        change: TellPerson,
+        person: Person,
+        id: str | None,
+        answer: Answer,
+        refusal: Refusal | None,
+    ) -> None:
+        if refusal is None:
+            answer(None)
+        else:
+            self._keep(change, person, id)
 
     def _answer(self, node: str, request: int, refusal: Refusal | None) -> None:
         """Send the outcome of a private message to ``node``, whose request it was."""
@@ -127,9 +165,9 @@ class FirstOf:
 
 
 def _confirm(
-    person: Person, told: Told, others: Sequence[Anybody], refusal: Refusal | None
+    person: Person, told: Told | Kept, others: Sequence[Anybody], refusal: Refusal | None
 ) -> None:
-    """Show ``person`` that their private message was delivered (``told``), or why it was not.
+    """Show ``person`` that their private message was delivered or kept, or why it was not.
 
     ``others`` are the further connections of the same person, which are shown the message, too.
     """

@@ -37,6 +37,10 @@ class Shown:
             self._arrived = _yes
         return self._arrived is _yes
 
+    def give_up(self) -> None:
+        """Do not show the event again: it is kept elsewhere."""
+        self._arrived = _yes
+
 
 class Unconfirmed:
     """The events of one person that may not have arrived, the oldest first."""

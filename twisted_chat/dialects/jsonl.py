@@ -36,10 +36,12 @@ from twisted_chat.core.events import (
     IgnoredListed,
     Ignoring,
     Joined,
+    Kept,
     LanguageShown,
     Left,
     LimitsShown,
     LinesSkipped,
+    MailStarts,
     Marked,
     NothingWaits,
     NotSent,
@@ -388,7 +390,8 @@ def _topic_shown(event: TopicShown, style: Style) -> dict[str, Any]:
 def _told(event: Told, style: Style) -> dict[str, Any]:
     if event.own:
         return {"type": "delivered", "id": event.id, "name": event.recipient, "time": event.time}
-    return {"type": "told", "nickname": event.sender, "text": event.text, "time": event.time}
+    fields = {"type": "told", "nickname": event.sender, "text": event.text, "time": event.time}
+    return {**fields, "kept": True} if event.kept else fields
 
 
 def _acknowledged(event: Acknowledged, style: Style) -> msgspec.Raw:
@@ -493,6 +496,7 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
     IgnoredListed: _fields("ignored", id="id", people="people"),
     Ignoring: _fields("ignoring", id="id", nickname="nickname", on="on", person="person"),
     Joined: _fields("joined", room="room", nickname="nickname", arrived="arrived"),
+    Kept: _fields("kept", id="id", name="recipient", time="time"),
     LanguageShown: _fields("language", id="id", language="language", languages="languages"),
     Left: _fields("left", room="room", nickname="nickname", departed="departed"),
     LimitsShown: _limits_shown,
@@ -520,6 +524,7 @@ FOR_PEOPLE: frozenset[type[Event]] = frozenset(
         HelpShown,
         HowToLeave,
         LinesSkipped,
+        MailStarts,
         NothingWaits,
         ReceiptsSet,
         Replayed,

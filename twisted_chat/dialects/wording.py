@@ -29,10 +29,12 @@ from twisted_chat.core.events import (
     IgnoredListed,
     Ignoring,
     Joined,
+    Kept,
     LanguageShown,
     Left,
     LimitsShown,
     LinesSkipped,
+    MailStarts,
     NothingWaits,
     NotSent,
     PeopleListed,
@@ -175,9 +177,22 @@ def _renamed(event: Renamed, style: Style) -> list[str]:
 
 def _told(event: Told, style: Style) -> list[str]:
     time = f"{_when(event.time, style):%H:%M} " if style.timestamps else ""
+    if event.kept:
+        time = f"{_when(event.time, style):%Y-%m-%d %H:%M} "
     sentence = N_("[to {name}, in private]") if event.own else N_("[{name}, in private]")
     name = event.recipient if event.own else event.sender
     return [f"{time}{_translate(style, sentence, name=name)}: {shown(event.text)}"]
+
+
+def _kept(event: Kept, style: Style) -> list[str]:
+    return [_notice(style, N_("Kept for {name}, who is away."), name=event.recipient)]
+
+
+def _mail_starts(event: MailStarts, style: Style) -> list[str]:
+    sentence = N_("Private messages kept while you were away: {n} (times are UTC).")
+    if style.local:
+        sentence = N_("Private messages kept while you were away: {n} (in your local time).")
+    return [_notice(style, sentence, n=event.count)]
 
 
 def _announced(event: Announced, style: Style) -> list[str]:
@@ -501,6 +516,8 @@ RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
     StillHere: _still_here,
     TimestampsSet: _timestamps_set,
     Told: _told,
+    Kept: _kept,
+    MailStarts: _mail_starts,
     TopicShown: _topic_shown,
     Welcomed: _welcomed,
 }

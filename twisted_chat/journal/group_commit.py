@@ -41,8 +41,14 @@ from twisted_chat.core.errors import (
     Refusal,
     SearchNotReady,
 )
-from twisted_chat.core.journal import CommonReader, Found, HistoryReader, SearchReader
-from twisted_chat.core.records import Forgotten, Record
+from twisted_chat.core.journal import (
+    CommonReader,
+    Found,
+    HistoryReader,
+    RecordReader,
+    SearchReader,
+)
+from twisted_chat.core.records import ON_DISK, Forgotten, Record
 from twisted_chat.journal import indexing
 from twisted_chat.journal.indexing import Indexing
 from twisted_chat.journal.kept import Stored, Writer
@@ -150,6 +156,7 @@ class GroupCommitJournal:
         try:
             rooms = self._store.rooms()
             self._records = self._store.records()
+            self._keys = {kind: self._store.record_keys(kind) for kind in ON_DISK}
             self._writer = Writer(self._store, self.guard, self._call_from_thread)
             self._indexing = Indexing(self._store)  # belongs to the writer thread
         except SQLITE_FAULTS as error:
@@ -186,6 +193,12 @@ class GroupCommitJournal:
     def records(self) -> Sequence[Record]:
         records, self._records = self._records, []
         return records
+
+    def keys(self, kind: str) -> Sequence[str]:
+        return self._keys.pop(kind, ())
+
+    def read_records(self, kind: str, prefix: str, reply: RecordReader) -> None:
+        self._read(lambda reader: reader.records(kind, prefix), reply)
 
     @property
     def secret(self) -> bytes:
@@ -294,7 +307,11 @@ class GroupCommitJournal:
         self._put((_Behind(job),))  # behind all changes that are in the queue now
 
     def remove_before(
-        self, time: int, now: int | None = None, rooms: Mapping[str, int] = MappingProxyType({})
+        self,
+        time: int,
+        now: int | None = None,
+        rooms: Mapping[str, int] = MappingProxyType({}),
+        begun: Callable[[], None] = nothing,
     ) -> None:
         # The operator's retention decides on the clock, or else the longest one of a room: nobody
         # holds up the removal in other rooms by a short one.
@@ -303,6 +320,7 @@ class GroupCommitJournal:
         def begin() -> None:
             try:
                 if now is None or self._clock.believes(self._store, now, now - oldest):
+                    self._call_from_thread(begun)
                     self._remove(Removal(self._store, time, self._removed, rooms))
             except SQLITE_FAULTS as error:
                 _log.error("old entries were not removed: %s", reason_of(error))

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from twisted_chat.core.account_errors import AccountNotSaved
 from twisted_chat.core.changes import Keep, KeptPerson
 from twisted_chat.core.errors import Refusal
+from twisted_chat.core.mailboxes import StoredMessage
 from twisted_chat.core.records import Forgotten, Record
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
-from twisted_chat.journal.sqlite.files import MISPLACED
+from twisted_chat.journal.sqlite.files import CEILING_REACHED, MISPLACED
 from twisted_chat.journal.sqlite.guard import Guard
 from twisted_chat.journal.sqlite.store import Store
 
@@ -64,6 +65,11 @@ class Writer:
         """Write ``records``; returns why that failed, or ""."""
         if not self._guard.is_in_place():
             return MISPLACED
+        messages = [record for record in records if isinstance(record, StoredMessage)]
+        if messages:
+            allowed, reason = self._guard.allows(messages)
+            if allowed < len(messages):
+                return reason or CEILING_REACHED
         try:
             self._store.store(records)
         except SQLITE_FAULTS as error:

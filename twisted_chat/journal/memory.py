@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from twisted_chat.core.account_errors import AccountNotSaved
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.changes import (
     Change,
     Draft,
@@ -27,7 +28,13 @@ from twisted_chat.core.changes import (
     rooms_opened,
 )
 from twisted_chat.core.errors import HistoryUnavailable, NotSaved, Refusal
-from twisted_chat.core.journal import CommonReader, Found, HistoryReader, SearchReader
+from twisted_chat.core.journal import (
+    CommonReader,
+    Found,
+    HistoryReader,
+    RecordReader,
+    SearchReader,
+)
 from twisted_chat.core.records import Forgotten, Record
 from twisted_chat.journal.sqlite.reader import Reader
 from twisted_chat.journal.sqlite.store import MEMORY, Store
@@ -203,6 +210,12 @@ class MemoryJournal:
     def records(self) -> Sequence[Record]:
         return self.log.store.records()
 
+    def keys(self, kind: str) -> Sequence[str]:
+        return self.log.store.record_keys(kind)
+
+    def read_records(self, kind: str, prefix: str, reply: RecordReader) -> None:
+        self._read(lambda reader: reader.records(kind, prefix), reply)
+
     @property
     def secret(self) -> bytes:
         return self.log.store.secret
@@ -216,8 +229,13 @@ class MemoryJournal:
         self._read(lambda reader: reader.common(positions, end), reply)
 
     def remove_before(
-        self, time: int, now: int | None = None, rooms: Mapping[str, int] = MappingProxyType({})
+        self,
+        time: int,
+        now: int | None = None,
+        rooms: Mapping[str, int] = MappingProxyType({}),
+        begun: Callable[[], None] = nothing,
     ) -> None:
+        self._soon(begun)
         for state in self.log.store.rooms():
             before = rooms.get(state.name, time)
             last, _ = self.log.store.remove_before(state.name, before, _MANY)

@@ -29,6 +29,7 @@ from twisted_chat.core.events import (
     Event,
     HistoryShown,
     Joined,
+    Kept,
     LanguageShown,
     Left,
     Marked,
@@ -483,6 +484,13 @@ class Conversation:
             told = Told("", event.recipient, asked.text, event.time, own=True)
             self._display.show_private(told, event.recipient)
 
+    def _kept(self, event: Kept) -> None:
+        asked = self._client.asked(event.id)
+        if isinstance(asked, Tell):
+            told = Told("", event.recipient, asked.text, event.time, own=True)
+            self._display.show_private(told, event.recipient)
+            self._display.show(event)
+
     def _receipt(self, event: Receipt) -> None:
         if self._typed.receipts:
             name = self.nickname or ""
@@ -589,6 +597,7 @@ _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     Replaced: Conversation._silent,
     RoomLeft: Conversation._left_room,
     SearchShown: Conversation._found,
+    Kept: Conversation._kept,
     Told: Conversation._told,
     TokenMade: Conversation._token_made,
     Unregistered: Conversation._log_out,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted_chat.core.changes import Draft
+from twisted_chat.core.mailboxes import StoredMessage
 from twisted_chat.journal.sqlite.files import CEILING_REACHED, MISPLACED
 
 #: Approximate bytes that an entry needs besides its text, and for each character of its text, in
@@ -76,7 +77,7 @@ class Guard:
         self._shortened = -SHORTENING_INTERVAL
         self._measured = clock()
 
-    def allows(self, drafts: Sequence[Draft]) -> tuple[int, str]:
+    def allows(self, drafts: Sequence[Draft | StoredMessage]) -> tuple[int, str]:
         """How many of ``drafts``, from the first, can be written; and the reason if it is none.
 
         Drafts may need less space than assumed: ask again for the rest after writing those.
@@ -127,7 +128,7 @@ class Guard:
             self.obstacle = reason
             _log.critical(line, *arguments)
 
-    def _fitting(self, drafts: Sequence[Draft]) -> int:
+    def _fitting(self, drafts: Sequence[Draft | StoredMessage]) -> int:
         now = self._clock()
         if not self.most:
             if now - self._measured >= SIZE_INTERVAL:

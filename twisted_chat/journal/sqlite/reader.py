@@ -15,7 +15,9 @@ from typing import Any
 
 from twisted_chat.core.events import Entry
 from twisted_chat.core.journal import Found
+from twisted_chat.core.records import Record
 from twisted_chat.journal import search
+from twisted_chat.journal.sqlite import records
 from twisted_chat.journal.sqlite.blocks import AFTER, BEFORE, ONE
 from twisted_chat.journal.sqlite.index import using_index
 
@@ -70,6 +72,10 @@ class Reader:
         """The id of the room ``name``, or None if there is none."""
         row = self._connection.execute("SELECT id FROM room WHERE name = ?", (name,)).fetchone()
         return None if row is None else row[0]
+
+    def records(self, kind: str, prefix: str) -> list[Record]:
+        """The records of this ``kind`` whose key begins with ``prefix``, but no damaged ones."""
+        return records.read_some(self._connection, kind, prefix)
 
     def common(self, positions: Mapping[str, int], end: float) -> dict[str, int]:
         """For each room, the number of the last entry that this log and a client have in common.

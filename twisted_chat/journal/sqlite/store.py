@@ -227,11 +227,18 @@ class Store:
             people.write(self._connection, kept, forgotten)
 
     def records(self) -> list[Record]:
-        """All records.
+        """All records except those that stay on disk.
 
         :raises sqlite3.Error: they cannot be read, or one of them is damaged.
         """
         return records.read(self._connection)
+
+    def record_keys(self, kind: str) -> list[str]:
+        """The keys of the records of this ``kind``, in their order.
+
+        :raises sqlite3.Error: they cannot be read.
+        """
+        return records.keys(self._connection, kind)
 
     def store(self, changed: Iterable[Record | Forgotten]) -> None:
         """Write or delete records, in one transaction.
