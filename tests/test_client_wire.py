@@ -58,7 +58,7 @@ def heard(event: Event) -> list[Event]:
     if isinstance(event, Acknowledged):
         return [_safe(Receipt(e.room, e.number, e.time, e.message_id)) for e in event.entries]
     if isinstance(event, Told) and event.own:
-        event = replace(event, sender="", text="")
+        event = replace(event, sender="", text="", kept=False)
     elif isinstance(event, Told):
         event = replace(event, recipient="", id=None)
     elif isinstance(event, LanguageShown):

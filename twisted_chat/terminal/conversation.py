@@ -477,19 +477,14 @@ class Conversation:
         self._display.show_private(event, event.sender)
         self.view.alert()
 
-    def _show_delivered(self, event: Told) -> None:
+    def _show_delivered(self, event: Told | Kept) -> None:
         # The server's event lacks the text, but the request has it.
         asked = self._client.asked(event.id)
         if isinstance(asked, Tell):
             told = Told("", event.recipient, asked.text, event.time, own=True)
             self._display.show_private(told, event.recipient)
-
-    def _kept(self, event: Kept) -> None:
-        asked = self._client.asked(event.id)
-        if isinstance(asked, Tell):
-            told = Told("", event.recipient, asked.text, event.time, own=True)
-            self._display.show_private(told, event.recipient)
-            self._display.show(event)
+            if isinstance(event, Kept):
+                self._display.show(event)
 
     def _receipt(self, event: Receipt) -> None:
         if self._typed.receipts:
@@ -597,7 +592,7 @@ _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     Replaced: Conversation._silent,
     RoomLeft: Conversation._left_room,
     SearchShown: Conversation._found,
-    Kept: Conversation._kept,
+    Kept: Conversation._show_delivered,
     Told: Conversation._told,
     TokenMade: Conversation._token_made,
     Unregistered: Conversation._log_out,
