@@ -400,13 +400,13 @@ def test_a_room_is_kept_as_long_as_its_rules_say(monkeypatch: pytest.MonkeyPatch
     gil.types("/leave den")
     ana.types("/room keep 7")
     world.chat.remove_old()
-    ((time, now, rooms),) = asked
+    ((time, now, rooms, _),) = asked
     assert (time, rooms) == (0, {"den": now - 7 * DAY})
     assert "Messages here are kept for 7 days." in "\n".join(gil.types("/join den"))
     world.chat.configure(motd=(), history_lines=20, keep_days=30)
     ana.types("/room keep forever")
     world.chat.remove_old()
-    time, now, rooms = asked[-1]
+    time, now, rooms, _ = asked[-1]
     assert (now - time, rooms) == (30 * DAY, {"den": 0})
     ana.types("/room keep default")
     world.chat.remove_old()
