@@ -108,6 +108,11 @@ class Accounts:
     def __iter__(self) -> Iterator[Account]:
         return iter(tuple(self._by_number.values()))
 
+    def after(self, number: int) -> Iterator[Account]:
+        """The accounts with higher numbers than this one, by number."""
+        numbers = range(number + 1, self._last + 1)
+        return (self._by_number[each] for each in numbers if each in self._by_number)
+
     def get(self, number: int) -> Account | None:
         """The account with this number, or None."""
         return self._by_number.get(number)

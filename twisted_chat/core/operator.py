@@ -6,9 +6,9 @@ know how a request comes, nor how a command shows its answer.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 
 from twisted_chat.core.account_errors import NoAccount, NoSuchAccount
 from twisted_chat.core.accounts import PASSWORD, Account, Credential
@@ -125,10 +125,9 @@ class Operator:
     # -- accounts -----------------------------------------------------------------------------
 
     def _list(self, after: int, reply: Reply) -> None:
-        further = (account for account in self._chat.accounts if account.number > after)
-        page = heapq.nsmallest(PAGE + 1, further, key=lambda account: account.number)
-        more = len(page) > PAGE
-        reply((*(_shown(account) for account in page[:PAGE]), Done(more=more)))
+        further = self._chat.accounts.after(max(0, after))
+        page = tuple(_shown(account) for account in islice(further, PAGE))
+        reply((*page, Done(more=next(further, None) is not None)))
 
     def _create(self, name: Nickname, reply: Reply) -> None:
         code, credential = self._new_code()
