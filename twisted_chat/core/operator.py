@@ -208,7 +208,7 @@ class Operator:
         note: str = "",
         given: Sequence[OperatorAnswer] = (),
     ) -> _Answer:
-        """What to call when the change for ``action`` on the account ``name`` is applied.
+        """The callback for the change by which ``action`` is done on the account ``name``.
 
         :param new: its nickname from then on, if it is another one.
         :param note: what else is noted.

@@ -46,8 +46,8 @@ from twisted_chat.server.settings import load_database
 #: The status of a program that Ctrl-C ended, as a shell has it.
 _INTERRUPTED = 130
 
-#: What is told after a change of an account. ``name`` is its nickname as it was typed, ``now`` the
-#: one that it has.
+#: The sentence after each change of an account. ``name`` is its nickname as it was typed, ``now``
+#: the one that it has.
 _DONE = {
     DisableAccount: N_("The account {now} is disabled, and its connections are closed."),
     EnableAccount: N_("The account {now} is enabled: its person can come in again."),
@@ -59,7 +59,7 @@ _DONE = {
     ),
 }
 
-#: What is told about a code, for an account that was made for it, and for others.
+#: The sentence about a code: for a new account, and for an existing one.
 _NEW = N_("The account {name} is made. This code lets its person in once, until {until} UTC.")
 _CODES = {
     InvitePerson: N_("This code lets the person of {name} in once, until {until} UTC."),

@@ -1,7 +1,7 @@
 """The operator's socket: ``twisted-chat account`` and ``announce`` ask the running server.
 
 A connection has one request, a line of JSON (:class:`.operator_requests.Asked`); the server answers
-with lines of JSON, of which the last one is :class:`.operator_requests.Done` or
+with lines of JSON, and the last line is :class:`.operator_requests.Done` or
 :class:`.operator_requests.Declined`, and closes. The size of the request, the time and the number
 of connections are bounded, as a command can hang, too. This module must not know what a request
 does.
