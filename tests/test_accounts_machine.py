@@ -282,6 +282,7 @@ class AccountsMachine(RuleBasedStateMachine):
         session = found.visitor.session
         rules = self.nodes[1].chat._state.rules
         may = room in session.cursors or rules.may_join(session.author, room)
+        may = may and room in (found.limits or ROOMS)
         found.visitor.send(Join(room))
         self.nodes.settle()
         assert (room in session.cursors) == may

@@ -42,9 +42,11 @@ def test_two_devices_join_once_and_leave_once(world: World) -> None:
     assert (entered.people, entered.people_count) == (("Bia",), 1)
     first.breaks_off()
     assert bia.sees() == []
+    assert [name and name.text for _, name in world.registry.snapshot()] == ["Bia", "Ana"]
     assert second.types("oi") == []
     assert bia.sees() == ["[Ana]: oi"]
     second.breaks_off()
+    assert [name and name.text for _, name in world.registry.snapshot()] == ["Bia"]
     assert bia.sees() == ["[SERVER]: Ana left the chat."]
     assert bia.types("/who") == ["[SERVER]: In #lobby (1): Bia."]
 

@@ -76,6 +76,12 @@ class Registry(Generic[ClientT]):
             self._free(client)
             self._hold(client, nickname)
 
+    def share(self, client: ClientT, nickname: Nickname) -> None:
+        """Note the nickname of ``client``, a further connection of the person who holds it."""
+        with self._lock:
+            self._free(client)
+            self._nicknames[client] = nickname
+
     def release(self, client: ClientT) -> None:
         """Free the nickname of ``client``."""
         with self._lock:
@@ -103,9 +109,10 @@ class Registry(Generic[ClientT]):
             self._drop(person)
 
     def holds(self, client: ClientT) -> bool:
-        """Whether ``client`` holds a nickname."""
+        """Whether ``client`` holds its nickname, and does not share that of another connection."""
         with self._lock:
-            return client in self._nicknames
+            nickname = self._nicknames.get(client)
+            return nickname is not None and self._by_folded.get(nickname.folded) is client
 
     def holders(self, nickname: Nickname) -> list[ClientT]:
         """The clients that hold ``nickname``, or one that looks like it; it is kept for nobody
@@ -142,7 +149,7 @@ class Registry(Generic[ClientT]):
 
     def _free(self, client: ClientT) -> None:
         nickname = self._nicknames.pop(client, None)
-        if nickname is not None:
+        if nickname is not None and self._by_folded.get(nickname.folded) is client:
             del self._by_folded[nickname.folded]
             for key in nickname.keys:
                 del self._holders[key]

@@ -182,6 +182,7 @@ class State:
             self.people.add(person)
         elif change.person > 0:
             person.nickname = old.nickname
+            self._registry.share(person, old.nickname)
             self.people.add(person)
         else:
             positions = self._replace(old, person)
@@ -271,6 +272,8 @@ class State:
             room.settle_presence(member)
         for person in connections:
             person.nickname = nickname
+            if person is not first:
+                self._registry.share(person, nickname)
         for room, member in rooms.items():
             room.presence.renamed(member, old, new, move)
             self._moments.changed(room, member)
@@ -362,12 +365,12 @@ class State:
         ``comes_back``: a guest may come back until a :class:`.Forget`.
         """
         next = self.people.remove(person)
-        if next is None:
-            self._registry.release(person)
-            if not comes_back:
-                self.rules.gone(person.author)
-        elif self._registry.holds(person):
+        if next is not None and self._registry.holds(person):
             self._registry.hand_over(person, next)
+        else:
+            self._registry.release(person)
+        if next is None and not comes_back:
+            self.rules.gone(person.author)
         self._left_untold.pop(person, None)
         cursors = tuple(person.cursors.values())
         person.cursors.clear()
