@@ -25,7 +25,7 @@ from twisted_chat.client.events import (
     RequestRefused,
 )
 from twisted_chat.client.wire import NotUnderstood, as_json, decode
-from twisted_chat.core.characters import find_unsafe, visible
+from twisted_chat.core.characters import find_unsafe, visible, visible_lines
 from twisted_chat.core.errors import ControlCharacter, NotSaved
 from twisted_chat.core.events import (
     Acknowledged,
@@ -90,6 +90,8 @@ def _safe(value: Any) -> Any:
         return RequestRefused(**{name: _safe(each) for name, each in value.details.items()})
     if isinstance(value, msgspec.Struct):
         fields = {name: _safe(getattr(value, name)) for name in value.__struct_fields__}
+        if isinstance(value, Entry | Told):
+            fields["text"] = visible_lines(value.text)
         return type(value)(**fields)
     return value
 

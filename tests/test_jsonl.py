@@ -263,6 +263,8 @@ def with_text(fields: dict[Any, Any], text: str) -> dict[Any, Any]:
 def test_a_control_character_is_refused_however_it_is_written(
     fields: dict[str, Any], character: str
 ) -> None:
+    if character == "\n" and fields.get("text") is ... and fields["type"] != "topic":
+        return  # a message can have several lines
     hostile_fields = with_text(fields, f"a{character}b")
     refusal = refusal_of(line(**hostile_fields))
     assert isinstance(refusal, ControlCharacter)
@@ -444,7 +446,7 @@ def test_an_entry_is_said_with_its_kind_and_id_only_where_they_tell_something() 
 
 def test_hostile_text_is_said_as_visible_text() -> None:
     (shown,) = objects(entry_of("\x1b[2J\n\ud800{name}", nickname="A\x07"))
-    assert (shown["nickname"], shown["text"]) == ("A␇", "␛[2J␊\ufffd{name}")
+    assert (shown["nickname"], shown["text"]) == ("A␇", "␛[2J\n\ufffd{name}")
 
 
 def test_each_entry_that_is_acknowledged_has_a_line_of_its_own() -> None:
@@ -501,6 +503,7 @@ LIMITS = {
     "rooms_per_hour": 30,
     "max_clients": 0,
     "soft_waiting": 65_536,
+    "lines": 50,
     "search_words": 16,
     "search_bytes": 256,
     "max_waiting": 1_048_576,

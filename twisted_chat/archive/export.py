@@ -81,6 +81,11 @@ def escaped(text: str) -> str:
     return _MARKUP.sub(r"\\\g<0>", visible(text))
 
 
+def _escaped_lines(text: str) -> str:
+    """As :func:`escaped`, with a line break for each LF; each line begins with our characters."""
+    return "<br>".join(map(escaped, text.split("\n")))
+
+
 def markdown(batches: Iterator[Sequence[Entry]], language: str) -> Iterator[str]:
     """A heading for each room and each day (UTC), and an item for each entry."""
     room, day = None, None
@@ -99,7 +104,7 @@ def markdown(batches: Iterator[Sequence[Entry]], language: str) -> Iterator[str]
 
 
 def _spoken(entry: Entry, language: str) -> str:
-    name, text = f"**{escaped(entry.nickname)}**", escaped(entry.text)
+    name, text = f"**{escaped(entry.nickname)}**", _escaped_lines(entry.text)
     if entry.kind == "act":
         return f"\\* {name} {text}"
     if entry.kind == "topic":

@@ -36,7 +36,7 @@ from twisted_chat.client.line import Number as _Number
 from twisted_chat.client.line import Text as _Text
 from twisted_chat.client.line import Time as _Time
 from twisted_chat.client.room_lines import InvitedLine, RoleSetLine, RoomSettingsLine
-from twisted_chat.core.characters import visible
+from twisted_chat.core.characters import visible, visible_lines
 from twisted_chat.core.errors import ControlCharacter
 from twisted_chat.core.events import (
     Announced,
@@ -309,7 +309,7 @@ class _Found(_Line, tag="found"):
         entries = tuple(said.event() for said in self.entries)
         snippets = self.snippets
         if len(snippets) != len(entries):
-            snippets = tuple(entry.text for entry in entries)
+            snippets = tuple(visible(entry.text) for entry in entries)
         return SearchShown(self.words, entries, snippets, self.id)
 
 
@@ -447,6 +447,9 @@ class _Envelope(msgspec.Struct):
     type: str
 
 
+#: The types of lines that contain messages, whose texts can have several lines.
+_MESSAGES = frozenset({"said", "told", "history", "found"})
+
 _envelope = msgspec.json.Decoder(_Envelope)
 _decoder = msgspec.json.Decoder(_LINES)
 _known = frozenset(str(kind.__struct_config__.tag) for kind in _Line.__subclasses__())
@@ -459,12 +462,15 @@ def decode(line: bytes) -> Event | None:
     """
     try:
         text = line.decode("utf-8")
-        if _envelope.decode(text).type not in _known:
+        kind = _envelope.decode(text).type
+        if kind not in _known:
             return None
         if text.isprintable() and "\\" not in text:
             read: _Line = _decoder.decode(text)
         else:
-            read = msgspec.convert(_all_visible(msgspec.json.decode(text)), _LINES)
+            read = msgspec.convert(
+                _all_visible(msgspec.json.decode(text), kind in _MESSAGES), _LINES
+            )
         return read.event()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise NotUnderstood(visible(str(error))) from None
@@ -493,11 +499,17 @@ def _line(type: str, **fields: object) -> bytes:
     return msgspec.json.encode({"type": type, **fields}) + b"\n"
 
 
-def _all_visible(value: Any) -> Any:
+def _all_visible(value: Any, has_lines: bool = False) -> Any:
+    """``value`` with all texts visible; with ``has_lines``, the texts of messages keep their LF."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, dict):
-        return {_all_visible(key): _all_visible(item) for key, item in value.items()}
+        return {
+            visible(key): visible_lines(item)
+            if has_lines and key == "text" and isinstance(item, str)
+            else _all_visible(item, has_lines)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_all_visible(item) for item in value]
+        return [_all_visible(item, has_lines) for item in value]
     return value

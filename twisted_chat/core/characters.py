@@ -33,6 +33,11 @@ def visible(text: str) -> str:
     return text if text.isprintable() else _UNSAFE.sub(_picture, text)
 
 
+def visible_lines(text: str) -> str:
+    """As :func:`visible`, but LF stays: for the text of a message, which can have several lines."""
+    return text if text.isprintable() else "\n".join(map(visible, text.split("\n")))
+
+
 def named(character: str) -> str:
     """The description of ``character`` in a refusal, such as ``U+1F642 (🙂, SLIGHTLY SMILING
     FACE)``.

@@ -42,6 +42,11 @@ class LineTooLong(Refusal):
     template = N_("That line was too long and was not sent: the limit is {limit} bytes.")
 
 
+class TooManyLines(Refusal):
+    code = "too-many-lines"
+    template = N_("That message was not sent: a message has up to {limit} lines.")
+
+
 class NotUTF8(Refusal):
     code = "not-utf8"
     template = N_("That line was not sent: byte {position} of it is not valid UTF-8.")

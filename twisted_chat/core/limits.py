@@ -18,6 +18,9 @@ SOFT_LIMIT = 2**16
 #: The longest message, and the longest line that a person types, in bytes of UTF-8.
 TEXT_LIMIT = 4096
 
+#: Lines in one message, at most, which programs separate by LF.
+TEXT_LINES = 50
+
 #: Names or rooms in one answer, or entries in one page of history, at most.
 PAGE_LIMIT = 100
 

@@ -7,6 +7,7 @@ own. So texts are changed as follows (nicknames cannot contain any of this):
   rest of a text to the next line.
 * A run of characters without width becomes one character, and a letter keeps only a few marks, so
   that they do not reach into other lines.
+* The further lines of a message begin with :data:`CONTINUATION`, as no other line does.
 * ``[anything]:``, and the server's name in brackets, are shown with round brackets, with which no
   line of the server and no nickname begins. Text in brackets that is clearly not a name is left as
   it is: ``x[1:]:``, ``d["key"]:``, ``[ ]:``.
@@ -42,6 +43,10 @@ INVISIBLE = (
 
 #: The invisible characters that are not part of emoji sequences: two in a row have no use.
 _WITHOUT_WIDTH = "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\ufeff"
+
+#: The beginning of each line of a message but the first. Other lines that begin with blanks are
+#: tables of the server, without a bar there; a name has a bracket, # or * in front.
+CONTINUATION = "  | "
 
 #: A run of more blanks than this becomes one blank.
 BLANKS_IN_A_ROW = 8
@@ -128,6 +133,14 @@ def shown(text: str) -> str:
     text = _MARK_RUN.sub(r"\1", _INVISIBLE_RUN.sub(r"\1", visible(text)))
     text = _LONG_BLANK_RUN.sub(" ", text.replace("\t", _TAB))
     return _BRACKETS.sub(_rounded, text)
+
+
+def rows(text: str) -> list[str]:
+    """``text`` of a message in the form that is shown to people, which may have several lines."""
+    if "\n" not in text:
+        return [shown(text)]
+    first, *others = map(shown, text.split("\n"))
+    return [first, *(f"{CONTINUATION}{other}".rstrip() for other in others)]
 
 
 def stripped(text: str) -> str:

@@ -16,9 +16,16 @@ import msgspec
 from msgspec import structs
 
 from twisted_chat.core.account_errors import SecretMissing
-from twisted_chat.core.characters import find_unsafe, visible
+from twisted_chat.core.characters import find_unsafe, visible, visible_lines
 from twisted_chat.core.commands import TABLE
-from twisted_chat.core.errors import BadRequest, ControlCharacter, LineTooLong, Refusal, UnknownType
+from twisted_chat.core.errors import (
+    BadRequest,
+    ControlCharacter,
+    LineTooLong,
+    Refusal,
+    TooManyLines,
+    UnknownType,
+)
 from twisted_chat.core.events import (
     Acknowledged,
     Announced,
@@ -72,11 +79,18 @@ from twisted_chat.core.events import (
     Unregistered,
     Welcomed,
 )
-from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT, TEXT_LIMIT, Limits
+from twisted_chat.core.limits import (
+    SEARCH_BYTES,
+    SEARCH_WORDS,
+    SOFT_LIMIT,
+    TEXT_LIMIT,
+    TEXT_LINES,
+    Limits,
+)
 from twisted_chat.core.names import ROOM_LIMIT
 from twisted_chat.core.profile import PROGRAM
 from twisted_chat.core.rendered import Rendered
-from twisted_chat.core.requests import Request, Say
+from twisted_chat.core.requests import Request, Say, Tell
 from twisted_chat.dialects.base import Dialect, line_ends
 from twisted_chat.dialects.lines import LineSplitter
 from twisted_chat.dialects.room_fields import RENDERERS as ABOUT_ROOMS
@@ -241,13 +255,30 @@ def _check(request: Request) -> None:
         for text in (
             (value,) if isinstance(value, str) else value if isinstance(value, dict) else ()
         ):
-            unsafe = find_unsafe(text)
+            unsafe = find_unsafe(_joined(text) if _has_lines(request, name) else text)
             if unsafe is not None:
                 raise ControlCharacter(character=ord(unsafe))
             if 4 * len(text) > TEXT_LIMIT and len(text.encode()) > TEXT_LIMIT:
                 raise LineTooLong(limit=TEXT_LIMIT)
     if request.id is not None and not _is_id(request.id):
         raise BadRequest(reason=f"an id has 1 to {ID_LIMIT} characters")
+
+
+def _has_lines(request: Request, field: str) -> bool:
+    """Whether this field can have several lines: the text of a message."""
+    return field == "text" and (
+        isinstance(request, Tell) or (isinstance(request, Say) and request.kind == "say")
+    )
+
+
+def _joined(text: str) -> str:
+    """``text`` without LF.
+
+    :raises TooManyLines: it has too many of them.
+    """
+    if text.count("\n") >= TEXT_LINES:
+        raise TooManyLines(limit=TEXT_LINES)
+    return text.replace("\n", "")
 
 
 def _is_id(id: object) -> bool:
@@ -295,7 +326,7 @@ def _line(value: object) -> bytes:
 
 def _all_visible(value: Any) -> Any:
     if isinstance(value, str):
-        return visible(value)
+        return visible_lines(value)  # JSON escapes LF
     if isinstance(value, dict):
         return {_all_visible(key): _all_visible(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -331,7 +362,7 @@ def _said(entry: Entry, style: Style) -> _Said:
         entry.number,
         entry.time,
         visible(entry.nickname),
-        visible(entry.text),
+        visible_lines(entry.text),
         None if entry.kind == "say" else entry.kind,
         entry.message_id,
         entry.author if entry.author > 0 else 0,
@@ -356,7 +387,7 @@ def _welcomed(event: Welcomed, style: Style) -> dict[str, Any]:
 
 def _limits(limits: Limits) -> dict[str, Any]:
     """The limits of :class:`.Limits` under their names there, and those of this dialect."""
-    own = {"line": LINE_LIMIT, "id": ID_LIMIT, "soft_waiting": SOFT_LIMIT}
+    own = {"line": LINE_LIMIT, "id": ID_LIMIT, "soft_waiting": SOFT_LIMIT, "lines": TEXT_LINES}
     own |= {"search_words": SEARCH_WORDS, "search_bytes": SEARCH_BYTES}
     return own | structs.asdict(limits)
 

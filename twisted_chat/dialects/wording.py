@@ -61,7 +61,7 @@ from twisted_chat.core.events import (
 from twisted_chat.core.limits import SEARCH_BYTES, SEARCH_WORDS, SOFT_LIMIT
 from twisted_chat.core.requests import SetTimestamps
 from twisted_chat.dialects.account_words import RENDERERS as ABOUT_ACCOUNTS
-from twisted_chat.dialects.display import shown
+from twisted_chat.dialects.display import rows, shown
 from twisted_chat.dialects.room_words import RENDERERS as ABOUT_ROOMS
 from twisted_chat.dialects.sentences import notice as _notice
 from twisted_chat.dialects.sentences import some as _some
@@ -85,24 +85,27 @@ def _prefix(room: str, style: Style) -> str:
     return f"#{visible(room)} " if style.prefixed else ""
 
 
-def _spoken(entry: Entry, style: Style) -> str:
-    if entry.kind == "act":
-        return f"* {visible(entry.nickname)} {shown(entry.text)}"
+def _spoken(entry: Entry, style: Style, before: str = "") -> list[str]:
+    """The lines of ``entry``; ``before`` stands at the beginning of the first one."""
     if entry.kind == "topic" and not entry.text:
-        return _notice(style, N_("{name} cleared the topic."), name=entry.nickname)
+        return [before + _notice(style, N_("{name} cleared the topic."), name=entry.nickname)]
     if entry.kind == "topic":
         sentence = N_("{name} changed the topic to: {topic}")
-        return _notice(style, sentence, name=entry.nickname, topic=shown(entry.text))
-    return f"[{visible(entry.nickname)}]: {shown(entry.text)}"
+        return [before + _notice(style, sentence, name=entry.nickname, topic=shown(entry.text))]
+    name = visible(entry.nickname)
+    first, *others = rows(entry.text)
+    if entry.kind == "act":
+        return [f"{before}* {name} {first}", *others]
+    return [f"{before}[{name}]: {first}", *others]
 
 
 def _entry(entry: Entry, style: Style) -> list[str]:
     time = f"{_when(entry.time, style):%H:%M} " if style.timestamps else ""
-    return [f"{time}{_prefix(entry.room, style)}{_spoken(entry, style)}"]
+    return _spoken(entry, style, f"{time}{_prefix(entry.room, style)}")
 
 
-def _dated(entry: Entry, style: Style) -> str:
-    return f"{_when(entry.time, style):%Y-%m-%d %H:%M} {_spoken(entry, style)}"
+def _dated(entry: Entry, style: Style, before: str = "") -> list[str]:
+    return _spoken(entry, style, f"{before}{_when(entry.time, style):%Y-%m-%d %H:%M} ")
 
 
 def _greeted(event: Greeted, style: Style) -> list[str]:
@@ -181,7 +184,8 @@ def _told(event: Told, style: Style) -> list[str]:
         time = f"{_when(event.time, style):%Y-%m-%d %H:%M} "
     sentence = N_("[to {name}, in private]") if event.own else N_("[{name}, in private]")
     name = event.recipient if event.own else event.sender
-    return [f"{time}{_translate(style, sentence, name=name)}: {shown(event.text)}"]
+    first, *others = rows(event.text)
+    return [f"{time}{_translate(style, sentence, name=name)}: {first}", *others]
 
 
 def _kept(event: Kept, style: Style) -> list[str]:
@@ -254,7 +258,7 @@ def _replay_starts(event: ReplayStarts, style: Style) -> list[str]:
 
 
 def _replayed(event: Replayed, style: Style) -> list[str]:
-    return [_prefix(event.entry.room, style) + _dated(event.entry, style)]
+    return _dated(event.entry, style, _prefix(event.entry.room, style))
 
 
 def _lines_skipped(event: LinesSkipped, style: Style) -> list[str]:
@@ -286,8 +290,8 @@ def _search_shown(event: SearchShown, style: Style) -> list[str]:
         sentence = N_("Found, newest first (in your local time):")
     lines = [_notice(style, sentence)]
     for entry, snippet in zip(event.entries, event.snippets, strict=False):
-        short = structs.replace(entry, text=snippet)
-        lines.append(f"  #{visible(entry.room)} {entry.number} {_dated(short, style)}")
+        short = structs.replace(entry, text=snippet.replace("\n", " "))
+        lines += _dated(short, style, f"  #{visible(entry.room)} {entry.number} ")
     return lines
 
 
@@ -314,7 +318,8 @@ def _history_shown(event: HistoryShown, style: Style) -> list[str]:
     if style.local:
         sentence = N_("History of #{room} (in your local time):")
     lines = [_notice(style, sentence, room=event.room)]
-    lines.extend(f"{entry.number:>6} {_dated(entry, style)}" for entry in event.entries)
+    for entry in event.entries:
+        lines += _dated(entry, style, f"{entry.number:>6} ")
     if before:
         sentence = N_("/history {room} {n} before {first} shows earlier messages.")
         n = SHORT_PAGE if event.before else len(event.entries)

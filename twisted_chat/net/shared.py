@@ -16,6 +16,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from twisted_chat.core.changes import announcement
+from twisted_chat.core.characters import visible
 from twisted_chat.core.chat import Chat
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry, Style
@@ -259,6 +260,7 @@ class SharedFactory(ServerFactory):
         The server calls it only if the operator has set ``log-messages``.
         """
         style = Style(self.language, prefixed=entry.room != self.chat.default_room)
-        (line,) = wording.lines([entry], style)
+        one_line = msgspec.structs.replace(entry, text=visible(entry.text))
+        (line,) = wording.lines([one_line], style)
         sentence = N_("Message received from {peer}: {line}")
         self.say(sentence, event="message", peer=person.address, line=line)

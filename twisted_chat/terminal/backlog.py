@@ -13,7 +13,7 @@ from twisted_chat.core.events import HistoryShown, ReplayStarts
 from twisted_chat.core.requests import ReadHistory, Request
 from twisted_chat.i18n.language import N_
 from twisted_chat.terminal.display import Display
-from twisted_chat.terminal.rooms import ROOMS, Room, Rooms
+from twisted_chat.terminal.rooms import ROOMS, Room, Rooms, counts
 from twisted_chat.terminal.view import Line
 
 #: Entries that are shown on joining a room.
@@ -64,11 +64,13 @@ class Backlogs:
 
         def show(page: HistoryShown) -> None:
             room.is_loading = False
-            before = [self._display.old_entry(entry) for entry in page.entries]
+            entries = [self._display.old_entry(entry) for entry in page.entries]
+            before = [line for lines in entries for line in lines]
             seen = room.seen
             if seen is not None and page.entries and seen < last:
                 first = page.entries[0].number
-                at = sum(entry.number <= seen for entry in page.entries)
+                old = sum(entry.number <= seen for entry in page.entries)
+                at = sum(map(len, entries[:old]))
                 text = self._display.translate(NEW)
                 if first > seen + 1:
                     room.more = lambda: self._ask(ReadHistory(name, BACKLOG, first))
@@ -101,7 +103,7 @@ class Backlogs:
         :param lines: the unread lines of the backlog.
         """
         if room.tab.name != self._display.room:
-            fresh = [line for line in lines if line.kind in ("said", "act") and not line.own]
+            fresh = [line for line in lines if counts(line)]
             room.tab.unread += more + len(fresh)
             room.tab.mentioned |= any(line.mentions for line in fresh)
 

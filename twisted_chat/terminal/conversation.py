@@ -440,10 +440,10 @@ class Conversation:
         if is_typed and self._echoes:
             self._rooms.read(room, entry)
             return
-        line = self._display.entry(entry)
-        self._rooms.put(room, [line])
+        lines = self._display.entry(entry)
+        self._rooms.put(room, lines)
         self._rooms.read(room, entry)
-        if line.mentions:
+        if lines[0].mentions:
             room.tab.mentioned = room.tab.mentioned or room.tab.name != self.room
             self.view.alert()
 

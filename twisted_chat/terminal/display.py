@@ -16,7 +16,7 @@ from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry, Event, Refused, Replayed, Style, Told
 from twisted_chat.core.requests import Request, Say, Tell, Topic
 from twisted_chat.dialects import wording
-from twisted_chat.dialects.display import shown
+from twisted_chat.dialects.display import rows
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.terminal import commands
 from twisted_chat.terminal.days import Days
@@ -62,30 +62,33 @@ class Display:
         lines = wording.lines([event], style)
         return [Line(text=text, kind=kind, room=room) for text in lines]
 
-    def entry(self, entry: Entry) -> Line:
-        """The line of an entry of a room's log."""
+    def entry(self, entry: Entry) -> list[Line]:
+        """The lines of an entry of a room's log; only the first one has the nickname."""
         own = entry.nickname == self.nickname
-        (line,) = self.lines("act" if entry.kind == "act" else "said", entry)
+        line, *others = self.lines("act" if entry.kind == "act" else "said", entry)
         if entry.kind == "topic":
-            return Line(text=line.text, kind="notice", room=entry.room, time=entry.time)
-        return Line(
+            return [Line(text=line.text, kind="notice", room=entry.room, time=entry.time)]
+        first = Line(
             text=line.text,
             kind=line.kind,
             room=entry.room,
             nickname=visible(entry.nickname),
-            body=shown(entry.text),
+            body=rows(entry.text)[0],
             time=entry.time,
             number=entry.number,
             own=own,
             mentions=not own and self._is_named_in(entry.text),
         )
+        replace = msgspec.structs.replace
+        return [first, *(replace(other, number=entry.number, own=own) for other in others)]
 
-    def old_entry(self, entry: Entry) -> Line:
-        """The line of an entry from before the person joined; with its date if not ``hold``."""
-        line = self.entry(entry)
+    def old_entry(self, entry: Entry) -> list[Line]:
+        """The lines of an entry from before the person joined; with its date if not ``hold``."""
+        line, *others = self.entry(entry)
         if self.hold:
-            return line
-        return msgspec.structs.replace(line, text=self.lines("said", Replayed(entry))[0].text)
+            return [line, *others]
+        first = self.lines("said", Replayed(entry))[0]
+        return [msgspec.structs.replace(line, text=first.text), *others]
 
     def mark(self, text: str, room: str) -> Line:
         """A mark above new lines, or above the lines of another room."""
@@ -117,20 +120,17 @@ class Display:
 
     def show_private(self, event: Told, nickname: str) -> None:
         """Show a private message from or to ``nickname``."""
-        text = self.lines("private", event)[0].text
-        self.put(
-            [
-                Line(
-                    text=text,
-                    kind="private",
-                    nickname=visible(nickname),
-                    body=shown(event.text),
-                    time=event.time,
-                    own=event.own,
-                    mentions=not event.own,
-                )
-            ]
+        line, *others = self.lines("private", event)
+        first = Line(
+            text=line.text,
+            kind="private",
+            nickname=visible(nickname),
+            body=rows(event.text)[0],
+            time=event.time,
+            own=event.own,
+            mentions=not event.own,
         )
+        self.put([first, *others])
 
     def notice(self, sentence: str, *, plain: bool = False, **details: object) -> None:
         """Show a notice of the client, in brackets.

@@ -253,7 +253,7 @@ class Rooms:
         room.held.extend(lines)
         self._held_size += sum(map(_size, lines))
         if room.tab.name != self._display.room:
-            room.tab.unread += sum(map(_counts, lines))
+            room.tab.unread += sum(map(counts, lines))
         if len(room.held) > HELD:
             self._leave_out(room, len(room.held) - HELD)
         while self._held_size > HELD_SIZE:
@@ -279,8 +279,8 @@ class Rooms:
         room = self.get(name)
         if room is None or not room.tab.unread:
             return
-        unread = [line for line in room.held if _counts(line) and (line.number or 0) > number]
-        if len(unread) < sum(map(_counts, room.held)):  # else older, unread lines may be left out
+        unread = [line for line in room.held if counts(line) and (line.number or 0) > number]
+        if len(unread) < sum(map(counts, room.held)):  # else older, unread lines may be left out
             room.tab.unread = min(room.tab.unread, len(unread))
             room.tab.mentioned = any(line.mentions for line in unread)
 
@@ -311,9 +311,9 @@ class Rooms:
         del room.held[:count]
 
 
-def _counts(line: Line) -> bool:
+def counts(line: Line) -> bool:
     """Whether ``line`` is a message of somebody else, which can be unread."""
-    return line.kind in ("said", "act") and not line.own
+    return line.nickname is not None and line.kind in ("said", "act") and not line.own
 
 
 def _size(line: Line) -> int:

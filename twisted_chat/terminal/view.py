@@ -20,6 +20,8 @@ LineKind = Literal["said", "act", "private", "notice", "error", "mark"]
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One line to show. All its texts are safe to show on a terminal.
 
+    A message can have several lines: only the first one has ``nickname``, ``body`` and ``time``.
+
     ``text`` is the whole line, as in the text dialect: ``[Ana]: oi``. ``nickname`` is the sender,
     ``body`` is the text of the message, and ``number`` is its sequence number in the log of
     ``room``. ``time`` is in microseconds since 1970, UTC.
