@@ -22,6 +22,7 @@ import pytest
 from tests.support.processes import PATIENCE, Server, environment
 from twisted_chat import cli
 from twisted_chat.core.changes import Draft
+from twisted_chat.core.mailboxes import StoredMessage
 from twisted_chat.core.room_rules import RoomRules
 from twisted_chat.journal.group_commit import STOP_TIMEOUT
 from twisted_chat.journal.sqlite.files import Lock
@@ -201,13 +202,17 @@ def test_an_export_has_the_account_and_its_messages_and_no_others(
         for author, text in [(1, "mine"), (-5, "a guest's"), (1, "\x1b[2Jmine"), (2, "of Bia")]:
             store.commit([Draft("lobby", TIME, "say", "Ana", text, author, None)])
         store.commit([Draft("zoo", TIME, "say", "Ana", "there", 1, None)])
+        for recipient, text in [(1, "\x1b[2Jpsst"), (1, ""), (10, "to another")]:
+            who = recipient, TIME, -5, 0, 10 + len(text), "Bia"
+            store.store([StoredMessage(*who, text, TIME)])
     status, told, _ = account("export", "Ana")
     assert status == 0
-    first, *entries = map(json.loads, told.splitlines())
+    first, kept, *entries = map(json.loads, told.splitlines())
     assert (first["type"], first["name"], first["number"]) == ("account", "Ana", 1)
     assert first["made"].endswith("Z")
     assert [credential["kind"] for credential in first["credentials"]] == ["code"]
     assert not any("hash" in credential for credential in first["credentials"])
+    assert (kept["type"], kept["sender"], kept["text"]) == ("message", "Bia", "\x1b[2Jpsst")
     texts = [(entry["room"], entry["text"]) for entry in entries]
     assert texts == [("lobby", "mine"), ("lobby", "\x1b[2Jmine"), ("zoo", "there")]
     assert "\x1b" not in told

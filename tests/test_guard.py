@@ -15,8 +15,11 @@ import pytest
 from tests.support.store import commit, draft, log_of, remove_all_before
 from tests.support.writer import Setup
 from tests.support.writer import draft as say
+from twisted_chat.core.accounts import Account
 from twisted_chat.core.changes import Failed, Saved
-from twisted_chat.core.errors import NotSaved
+from twisted_chat.core.errors import NotSaved, Refusal
+from twisted_chat.core.mailboxes import StoredMessage
+from twisted_chat.core.names import nickname
 from twisted_chat.journal.sqlite import guard
 from twisted_chat.journal.sqlite.files import CEILING_REACHED, MISPLACED, Lock
 from twisted_chat.journal.sqlite.guard import Guard
@@ -315,3 +318,17 @@ def test_in_memory_there_is_a_ceiling_too() -> None:
         remove_all_before(store, 2**62)
         watch.look()
         assert watch.allows([draft()]) == (1, "")
+
+
+def test_the_ceiling_holds_for_kept_messages_and_not_for_accounts(path: Path) -> None:
+    setup = Setup(str(path))
+    setup.journal.max_size = 1
+    done: list[Refusal | None] = []
+    message = StoredMessage(1, 1, -1, 0, 130, "Bia", "oi", 1)
+    setup.journal.store((message,), done.append)
+    setup.journal.store((Account(1, nickname("Ana")),), done.append)
+    setup.loop.run_until(lambda: len(done) == 2)
+    assert done[0] is not None
+    assert done[0].details["reason"] == CEILING_REACHED
+    assert done[1] is None
+    setup.stop()

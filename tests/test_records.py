@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tests.support.writer import Setup, draft
 from twisted_chat.core.account_errors import AccountNotSaved
 from twisted_chat.core.accounts import Account, Credential
+from twisted_chat.core.alterations import Alterations
 from twisted_chat.core.errors import DatabaseUnusable, Refusal
+from twisted_chat.core.mailboxes import StoredMessage
 from twisted_chat.core.names import nickname
 from twisted_chat.core.records import (
     KINDS,
@@ -68,6 +71,40 @@ def test_what_the_first_version_wrote_stays_readable() -> None:
     assert account.nickname.text == "Ana"
     assert account.credentials[0].label == "phone"
     assert json.loads(encode(account)) == json.loads(data)
+
+
+def test_what_the_first_version_kept_stays_readable() -> None:
+    data = (
+        '{"recipient":1,"number":5,"author":-7,"origin":-9,"size":130,"sender":"Bia","text":"oi",'
+        '"time":5}'
+    )
+    message = decode("message", "1.00000000000000000005.-7.-9.130", data)
+    assert message == StoredMessage(1, 5, -7, -9, 130, "Bia", "oi", 5)
+    assert json.loads(encode(message)) == json.loads(data)
+
+
+def test_a_damaged_message_is_left_out_and_the_others_are_read() -> None:
+    messages = [StoredMessage(1, number, -7, 0, 130, "Bia", "oi", 5) for number in (1, 2, 3)]
+    with closing(Store(MEMORY)) as store:
+        store.store(messages)
+        store._connection.execute(
+            "UPDATE record SET data = '{' WHERE key = ?", (place(messages[1])[1],)
+        )
+        assert store.reader().records("message", "1.") == [messages[0], messages[2]]
+        assert store.records() == []
+
+
+def test_an_older_version_of_a_record_is_not_written_over_a_newer_one() -> None:
+    """The first write fails after the second one has succeeded."""
+    calls: list[tuple[object, Callable[[Refusal | None], None]]] = []
+    alterations = Alterations(lambda records, done: calls.append((records, done)))
+    for record in (ANA, structs.replace(ANA, status="disabled")):
+        alterations.altered(record)
+        alterations.save(lambda refusal: None)
+    calls[1][1](None)
+    calls[0][1](AccountNotSaved(reason="disk full"))
+    alterations.look()
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize(

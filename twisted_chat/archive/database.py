@@ -25,7 +25,9 @@ from twisted_chat.core.errors import (
     Refusal,
 )
 from twisted_chat.core.events import Entry, Kind
+from twisted_chat.core.mailboxes import KIND, StoredMessage, prefix_of
 from twisted_chat.i18n.language import N_
+from twisted_chat.journal.sqlite import records
 from twisted_chat.journal.sqlite.blocks import AFTER
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.opening import BUSY_TIMEOUT
@@ -131,6 +133,11 @@ class Archive:
         cursor = self._connection.execute(query, parameters)
         while rows := cursor.fetchmany(BATCH):
             yield rows
+
+    def kept_messages(self, account: int) -> list[StoredMessage]:
+        """The private messages that are kept for ``account``, the oldest first."""
+        found = records.read_some(self._connection, KIND, prefix_of(account))
+        return [one for one in found if isinstance(one, StoredMessage) and one.text]
 
     @contextmanager
     def any_text(self) -> Iterator[None]:

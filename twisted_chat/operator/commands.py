@@ -135,7 +135,8 @@ def list_accounts(server: Server, language: str, *, as_json: bool = False) -> in
 
 def export_account(server: Server, name: str, language: str) -> int:
     """Print what is stored about the account ``name``, without secrets and hashes: one object of
-    JSON for the account, then one for each of its entries, by rooms.
+    JSON for the account, then one for each private message that is kept for it, then one for each
+    of its entries, by rooms.
     """
 
     def run() -> int:
@@ -146,6 +147,8 @@ def export_account(server: Server, name: str, language: str) -> int:
         assert isinstance(account, ShownAccount)
         _write(f"{shown.as_json(account)}\n")
         with open_archive(path) as archive:
+            for message in archive.kept_messages(account.number):
+                _write(f"{shown.message_as_json(message)}\n")
             for room in archive.rooms():
                 for text in jsonl(archive.entries(room, author=account.number), language):
                     _write(text)

@@ -11,6 +11,7 @@ from msgspec import to_builtins
 
 from twisted_chat.archive.progress import grouped
 from twisted_chat.core.characters import find_unsafe, visible
+from twisted_chat.core.mailboxes import StoredMessage
 from twisted_chat.core.operator_requests import ShownAccount
 from twisted_chat.i18n.language import N_, catalogue
 
@@ -55,14 +56,24 @@ def as_json(account: ShownAccount) -> str:
         for name in ("made", "expires"):
             if credential.get(name):
                 credential[name] = _time(credential[name])
-    line = json.dumps(fields, ensure_ascii=False)
-    # Control characters would reach a terminal that shows the line; escaped, they do not.
-    return json.dumps(fields) if find_unsafe(line) else line
+    return _line(fields)
+
+
+def message_as_json(message: StoredMessage) -> str:
+    """A private message that is kept for an account, as one line of JSON."""
+    fields = {"type": "message", "sender": message.sender, "text": message.text}
+    return _line({**fields, "time": _time(message.time)})
 
 
 def until(time: int) -> str:
     """The date and the minute of ``time``, in microseconds since 1970 UTC."""
     return f"{_when(time):%Y-%m-%d %H:%M}"
+
+
+def _line(fields: dict[str, Any]) -> str:
+    line = json.dumps(fields, ensure_ascii=False)
+    # Control characters would reach a terminal that shows the line; escaped, they do not.
+    return json.dumps(fields) if find_unsafe(line) else line
 
 
 def _time(time: int) -> str:
