@@ -195,6 +195,127 @@ def test_a_device_whose_host_has_vanished_gets_it_later_and_once(world: World) -
     assert shown(again) == ["oi"]
 
 
+def test_it_is_shown_once_to_a_device_that_reads_late(world: World) -> None:
+    (bia,) = world.enter("Bia")
+    ana = device(world)
+    ana.connection.ready = False
+    bia.types("/msg Ana one", "/msg Ana two")
+    ana.connection.ready = True
+    look(world, 5)
+    look(world, 5)
+    assert shown(ana) == ["one", "two"]
+    assert waits(world) == []
+    assert world.chat.mail._deliveries == {}
+
+
+def test_nothing_is_left_of_a_device_that_is_gone(world: World) -> None:
+    (bia,) = world.enter("Bia")
+    ana = device(world)
+    ana.connection.ready = False
+    bia.types("/msg Ana oi")
+    ana.breaks_off()
+    look(world, 5)
+    assert world.chat.mail._deliveries == {}
+
+
+def test_what_vanished_with_a_connection_is_shown_over_the_next(world: World) -> None:
+    (bia,) = world.enter("Bia")
+    bia.types("/msg Ana oi")
+    first = Visitor(world)
+    first.session.author = ANA
+    first.connection.arrives = False
+    first.types("Ana")
+    second = Visitor(world)
+    second.types(f"/resume {code_of(first)}")
+    assert (shown(first), shown(second)) == (["oi"], ["oi"])
+    look(world)
+    assert waits(world) == []
+
+
+def test_what_is_kept_after_it_was_not_confirmed_is_not_shown_twice(world: World) -> None:
+    (bia,) = world.enter("Bia")
+    ana = device(world)
+    ana.connection.arrives = False
+    bia.types("/msg Ana oi")
+    for _ in range(15):
+        look(world)
+    assert bia.sees() == [KEPT]
+    ana.lose()
+    again = Visitor(world)
+    again.types(f"/resume {code_of(ana)}")
+    look(world)
+    texts = [event.text for event in again.connection.events if isinstance(event, Told)]
+    assert texts == ["oi"]
+
+
+def test_a_device_that_comes_while_another_one_confirms_is_shown_all(world: World) -> None:
+    """Its read of the log is under way when the messages are dropped."""
+    (bia,) = world.enter("Bia")
+    bia.types("/msg Ana oi")
+    device(world)
+    second = Visitor(world)
+    second.session.author = ANA
+    second.session.handle(ChooseName("Ana"))
+    world.journal.step()
+    world.clock.advance(1)
+    world.journal.step()
+    world.journal.reads.reverse()
+    look(world)
+    assert shown(second) == ["oi"]
+    assert waits(world) == []
+
+
+def test_they_come_after_the_replay_also_if_that_is_slower(world: World) -> None:
+    (bia,) = world.enter("Bia")
+    bia.types("said in the lobby", "/msg Ana oi")
+    world.journal.end()
+    world = World(store=world.journal.log.store.copy())
+    ana = Visitor(world)
+    ana.session.author = ANA
+    ana.session.handle(ChooseName("Ana"))
+    world.journal.step()
+    assert len(world.journal.reads) > 1
+    world.journal.reads.reverse()
+    look(world, 0)
+    look(world)
+    assert [line[17:] for line in ana.sees()[-3:] if "SERVER" not in line] == [
+        "[Bia]: said in the lobby",
+        "[Bia, in private]: oi",
+    ]
+
+
+def test_a_message_is_deleted_later_if_the_log_cannot_be_written(world: World) -> None:
+    (bia,) = world.enter("Bia")
+    bia.types("/msg Ana oi")
+    device(world)
+    world.journal.broken = "database or disk is full"
+    look(world)
+    assert count(world) == 0
+    world.journal.broken = None
+    assert waits(world) == ["oi"]
+    world.chat.look()
+    assert waits(world) == []
+
+
+def test_messages_for_a_closed_account_go_when_the_server_starts(world: World) -> None:
+    """It was killed after the account was closed, and before they were deleted."""
+    world.chat.desk.set_status(ANA, "closed", lambda refusal: None)
+    world.journal.run()
+    store = world.journal.log.store
+    store.store([StoredMessage(ANA, 1, -1, 0, 130, "Bia", "oi", 1)])
+    again = World(store=store.copy())
+    assert (waits(again), count(again)) == ([], 0)
+
+
+def test_an_account_that_is_disabled_first_gets_nothing(world: World) -> None:
+    (bia,) = world.enter("Bia")
+    world.chat.desk.set_status(ANA, "disabled", lambda refusal: None)
+    bia.session.handle(Tell("Ana", "oi"))
+    world.journal.run()
+    assert bia.connection.refusals() == ["no-such-person"]
+    assert count(world) == 0
+
+
 def test_who_leaves_in_between_is_away(world: World) -> None:
     (bia,) = world.enter("Bia")
     ana = device(world)
@@ -376,10 +497,15 @@ def test_a_trusted_network_is_exempt(world: World, monkeypatch: pytest.MonkeyPat
     bia, caio = world.enter("Bia", "Caio")
     caio.connection.source = bia.connection.source
     bia.connection.source.trusted = True
+    make_account(world, "Davi")
+    davi = device(world, 2)
+    davi.connection.source = bia.connection.source
     for _ in range(120):
-        bia.types("/msg Ana oi")
-        caio.types("/msg Ana oi")
-    assert bia.connection.refusals() == caio.connection.refusals() == []
+        for visitor in (bia, caio, davi):
+            visitor.types("/msg Ana oi")
+    assert [v.connection.refusals() for v in (bia, caio, davi)] == [[], [], []]
+    bia.types("/msg Ana oi")
+    assert bia.connection.refusals() == ["mailbox-full"]  # the share of one author
 
 
 def test_a_message_that_cannot_be_written_is_not_kept(world: World) -> None:
@@ -409,6 +535,20 @@ def test_all_nodes_agree_and_the_node_of_the_device_shows_them() -> None:
     nodes[1].clock.advance(1)
     nodes.settle()
     assert [count(world) for world in nodes.worlds] == [0, 0]
+
+
+def test_who_leaves_another_node_in_between_is_away() -> None:
+    nodes = Nodes()
+    nodes[0].chat.desk.make(0, nickname("Ana"), (), lambda refusal: None)
+    nodes.settle()
+    (bia,) = nodes.enter(0, "Bia")
+    ana = device(nodes[1])
+    nodes.settle()
+    bia.sees()
+    ana.lose()
+    bia.session.handle(Tell("Ana", "oi"))
+    nodes.settle()
+    assert bia.sees() == ["[SERVER]: Ana left the chat.", KEPT]
 
 
 def test_a_message_to_a_node_that_disappears_is_kept() -> None:

@@ -23,7 +23,7 @@ from twisted_chat.core import sources as sources_module
 from twisted_chat.core.errors import TooManyConnections
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.limits import Limits
-from twisted_chat.core.sources import HOUR, Allowance, Sources
+from twisted_chat.core.sources import HOUR, KEPT_MESSAGES, Allowance, Sources
 
 HOME, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
@@ -273,6 +273,21 @@ def test_a_source_is_forgotten_when_nothing_is_left_to_count() -> None:
     for _ in range(100):
         street.flood("x", HOME, lines=0).close()
     assert len(street.sources) <= 1
+
+
+def test_a_source_is_not_forgotten_before_what_it_left_for_the_absent_counts_no_more() -> None:
+    clock = Clock()
+    sources = Sources(lambda: NO_RATE, clock)
+    allowance = sources.open("192.0.2.1")
+    for _ in range(int(KEPT_MESSAGES.burst)):
+        allowance.source.count_kept_message()
+    allowance.close()
+    sources.open("192.0.2.2").close()
+    again = sources.open("192.0.2.1").source
+    assert again.kept_message_wait() > 0
+    clock.advance(3600)
+    assert again.kept_message_wait() == 0
+    assert again.time_to_forget(clock.seconds()) <= 0
 
 
 def test_of_too_many_sources_the_one_that_was_idle_longest_is_forgotten(

@@ -48,6 +48,8 @@ class _Delivery:
         self.shown: list[tuple[Callable[[], bool], list[int]]] = []
         #: The numbers of all messages that were read and are not dropped.
         self.known: set[int] = set()
+        #: The reads of the log that are under way.
+        self.reads = 0
         #: Messages whose number is shown before the first of them.
         self.announced = 0
         self.looks: Iterator[float] = iter(())
@@ -148,8 +150,7 @@ class Mail:
         for person in self._here(recipient):
             if (delivery := self._deliveries.get(person)) is not None:
                 delivery.known.difference_update(slot.number for slot in slots)
-                if not (delivery.known or delivery.unshown or delivery.shown):
-                    del self._deliveries[person]
+                self._end_if_done(delivery)
         gone = [Forgotten(KIND, key_of(recipient, slot)) for slot in slots]
         if self._reading[recipient]:  # another connection of the same person shows them, too
             self._to_delete.setdefault(recipient, []).extend(gone)
@@ -200,12 +201,14 @@ class Mail:
             return
         if delivery is None:
             delivery = self._deliveries[person] = _Delivery(person)
+        delivery.reads += 1
         self._reading[person.author] += 1
         self.read(person.author, partial(self._have_read, delivery, person.author))
 
     def _have_read(
         self, delivery: _Delivery, recipient: int, result: Sequence[StoredMessage] | Refusal
     ) -> None:
+        delivery.reads -= 1
         self._reading[recipient] -= 1
         if not self._reading[recipient]:
             del self._reading[recipient]
@@ -251,6 +254,11 @@ class Mail:
         if delivery.unshown or delivery.shown:
             delivery.is_looking = True
             self._call_later(next(delivery.looks), partial(self._look, delivery))
+        self._end_if_done(delivery)
+
+    def _end_if_done(self, delivery: _Delivery) -> None:
+        if not (delivery.known or delivery.unshown or delivery.shown or delivery.reads):
+            del self._deliveries[delivery.person]
 
     def _show_page(self, delivery: _Delivery) -> None:
         person = delivery.person

@@ -96,7 +96,7 @@ class Telling:
             if found.author < 0:
                 raise NotReading(name=found.name)
         account = self._accounts.named(wanted)
-        if account is None or account.status != "active":
+        if account is None:
             raise NoSuchPerson(name=name)
         told = account.number, account.nickname.text, text, self._clock()
         self._submit_kept(TellPerson(person.author, *told, 0), person, answer, id)
