@@ -21,7 +21,8 @@ from twisted_chat.core.changes import announcement
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entry, Joined, Left, PresenceSummary, Renamed
 from twisted_chat.core.names import nickname
-from twisted_chat.core.requests import ChooseName, Join, Leave, Quit, Say
+from twisted_chat.core.proofs import Proof
+from twisted_chat.core.requests import ChooseName, Hello, Join, Leave, Quit, Say
 from twisted_chat.core.room_changes import Invite, SetRole, SetRoom
 from twisted_chat.core.room_rules import RoomRules
 
@@ -218,12 +219,13 @@ class AccountsMachine(RuleBasedStateMachine):
 
     @rule(at=at, name=names)
     def come_as_guest(self, at: int, name: str) -> None:
-        visitor = Visitor(self.nodes[at])
-        visitor.send(ChooseName(name))
+        is_owned = name.lower() in self.owners
+        visitor = Visitor(self.nodes[at], program=is_owned)  # a person is asked for the secret
+        visitor.send(Hello(name) if is_owned else ChooseName(name))
         self.nodes.settle()
         taken = {device.visitor.session.name.lower() for device in self.open(0)}
         expected = []
-        if name.lower() in self.owners:
+        if is_owned:
             expected = ["name-reserved"]
         elif name.lower() in taken:
             expected = ["name-taken"]
@@ -237,9 +239,10 @@ class AccountsMachine(RuleBasedStateMachine):
         account = self.account(account)
         visitor = Visitor(self.nodes[at])
         session = visitor.session
-        session.author, session.credential = account, id
-        session.token_rooms = frozenset({"lobby"} if limited else ())
-        visitor.send(ChooseName("anybody"))
+        found = self.nodes[at].chat.accounts.get(account)
+        assert found is not None
+        rooms = frozenset({"lobby"} if limited else ())
+        session._enter_as(Proof(account, found.nickname, id, "", rooms), {}, None, None)
         self.nodes.settle()
         status = self.status[account]
         expected = []
@@ -264,7 +267,10 @@ class AccountsMachine(RuleBasedStateMachine):
         taken = {one.visitor.session.name.lower() for one in self.open(0) if one is not found}
         found.visitor.send(ChooseName(name))
         self.nodes.settle()
-        if found.account:
+        expected: str | None
+        if found.limits:
+            expected = "token-limited"
+        elif found.account:
             expected = "name-taken" if name.lower() in taken else None
             expected = self.renamed(found.account, name) if expected is None else expected
         elif name.lower() in self.owners:

@@ -219,6 +219,8 @@ def _requests(cls: type[Request]) -> st.SearchStrategy[Any]:
             strategies[name] = st.sampled_from([None, CLIENT])
         elif hint is str:
             strategies[name] = _safe_text
+        elif hint == tuple[str, ...]:
+            strategies[name] = st.lists(_safe_text, max_size=3).map(tuple)
         elif hint == (str | None):
             strategies[name] = st.one_of(st.none(), _safe_text)
         else:

@@ -32,6 +32,7 @@ from twisted_chat.core.events import (
     Welcomed,
 )
 from twisted_chat.core.limits import Limits
+from twisted_chat.core.login import WRONG_SECRETS_LIMIT
 from twisted_chat.core.requests import (
     ChooseName,
     Hello,
@@ -44,7 +45,6 @@ from twisted_chat.core.requests import (
     Search,
 )
 from twisted_chat.core.room import COALESCE_SECONDS, TAIL
-from twisted_chat.core.session import WRONG_CODES_LIMIT
 from twisted_chat.core.sources import Source, Sources
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
@@ -776,7 +776,7 @@ def test_guesses_are_limited_for_their_source_and_told_to_the_operator() -> None
 def test_guessing_codes_closes_the_connection() -> None:
     world = World()
     guesser = Visitor(world)
-    guesser.types(*(f"/resume {n}" for n in range(WRONG_CODES_LIMIT)))
+    guesser.types(*(f"/resume {n}" for n in range(WRONG_SECRETS_LIMIT)))
     assert guesser.connection.closed
 
 

@@ -167,7 +167,7 @@ def test_no_document_names_a_command_that_is_not_in_the_table(document: str) -> 
     path = ROOT / document if (ROOT / document).exists() else ROOT / "docs" / document
     table = client_table()
     for literal in literals(path.read_text(encoding="utf-8")):
-        assert table.find(literal.split()[0])
+        assert table.find_all(literal.split()[0])
 
 
 @pytest.mark.parametrize("language", ["en", "pt_BR"])

@@ -14,6 +14,7 @@ from twisted_chat.core.accounts import Credential
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entered, Marked
 from twisted_chat.core.names import nickname
+from twisted_chat.core.requests import Hello
 
 ANA = 1
 
@@ -92,8 +93,8 @@ def test_the_first_device_leaves_and_the_other_keeps_the_name_and_the_rooms(worl
     assert bia.types("/who lobby") == ["[SERVER]: In #lobby (2): Bia, Ana."]
     assert bia.types("/msg Ana oi") == ["[to Ana, in private]: oi"]
     assert "[Bia, in private]: oi" in second.sees()
-    guest = Visitor(world)
-    guest.types("Ana")
+    guest = Visitor(world, program=True)
+    guest.ask(Hello("Ana"))
     assert guest.connection.refusals() == ["name-reserved"]
 
 
@@ -194,8 +195,8 @@ def test_devices_of_a_disabled_or_closed_account_are_closed(world: World) -> Non
     world.journal.run()
     assert third.connection.refusals() == ["logged-out"]
     assert device(world).connection.refusals() == ["wrong-secret"]
-    guest = Visitor(world)
-    guest.types("Ana")
+    guest = Visitor(world, program=True)
+    guest.ask(Hello("Ana"))
     assert guest.connection.refusals() == ["name-reserved"]
 
 
@@ -237,6 +238,6 @@ def test_an_account_has_few_former_names(world: World) -> None:
         ana.types(f"/nick {name}")
     ana.types("/nick B5", "/nick Ana", "/nick B1")
     assert ana.connection.refusals() == ["too-many-names"]
-    guest = Visitor(world)
-    guest.types("b3")
+    guest = Visitor(world, program=True)
+    guest.ask(Hello("b3"))
     assert guest.connection.refusals() == ["name-reserved"]

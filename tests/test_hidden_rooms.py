@@ -23,6 +23,7 @@ from twisted_chat.core.changes import announcement
 from twisted_chat.core.commands import TABLE
 from twisted_chat.core.events import Event, Style
 from twisted_chat.core.names import nickname
+from twisted_chat.core.proofs import Proof
 from twisted_chat.core.requests import Request
 from twisted_chat.core.room import TAIL
 from twisted_chat.core.room_changes import SetRoom
@@ -92,8 +93,8 @@ class Scene:
             self.world.journal.run()
             made = self.world.chat.accounts.named(nickname(name))
             assert made is not None
-            visitor.session.author = made.number
-        if program:
+            visitor.enter_as(Proof(made.number, made.nickname, "c", "password"))
+        elif program:
             visitor.ask(requests.Hello(name, client))
         else:
             visitor.types(name)
@@ -168,6 +169,7 @@ ASKED: dict[type[Request], Sequence[Request]] = {
         *about(R.ChangeRoom, lambda name: R.ChangeRoom(name, hidden=False)),
     ],
     R.ChooseName: [R.ChooseName("Eve"), R.ChooseName(OWNER)],
+    R.GiveSecret: [R.GiveSecret("a long password")],
     R.GiveRole: [
         R.GiveRole(OWNER, "none"),
         *about(lambda name: R.GiveRole("Eva", "owner", name)),

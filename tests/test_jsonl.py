@@ -594,7 +594,8 @@ def test_requests_and_answers_are_told_apart_by_their_type() -> None:
         for event in _examples(cls)
         for shown in objects(event)
     }
-    assert sent & jsonl.REQUESTS.keys() <= {"history", "language", "limits", "rooms", "topic"}
+    both = {"devices", "history", "language", "limits", "rooms", "topic"}
+    assert sent & jsonl.REQUESTS.keys() <= both
 
 
 @pytest.mark.parametrize(("one", "other"), [*combinations(["say", "tell", "topic"], 2)])

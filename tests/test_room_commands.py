@@ -14,6 +14,7 @@ from twisted_chat.core.author import author_key
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Style
 from twisted_chat.core.names import nickname
+from twisted_chat.core.proofs import Proof
 from twisted_chat.core.requests import ChangeRoom, GiveRole, InvitePerson, Request, Say
 from twisted_chat.core.room_rules import DAY
 from twisted_chat.core.sources import Sources
@@ -27,9 +28,8 @@ def account(world: World, name: str, *, enters: bool = True) -> Visitor:
     made = world.chat.accounts.named(nickname(name))
     assert made is not None
     visitor = Visitor(world)
-    visitor.session.author = made.number
     if enters:
-        visitor.types(name)
+        visitor.enter_as(Proof(made.number, made.nickname, "c", "password"))
         assert visitor.session.author == made.number
     return visitor
 

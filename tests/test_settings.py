@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from twisted_chat.core.errors import (
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.limits import Limits
 from twisted_chat.net.sockets import descriptor_limit
-from twisted_chat.server import settings
+from twisted_chat.server import setting_values
 from twisted_chat.server.settings import DEFAULT_ENDPOINT, LIMITS, SETTINGS, Settings, load
 
 
@@ -67,6 +68,10 @@ def test_the_defaults() -> None:
         rooms_per_hour=30,
         trusted_networks=(),
         reserved_names=(),
+        registration="open",
+        guests=True,
+        auth_command=(),
+        insecure_secrets=False,
         max_clients=descriptor_limit() - 32,
         max_waiting=1024 * 1024,
         write_timeout=60,
@@ -112,6 +117,10 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         rooms-per-hour = 7
         trusted-networks = ["192.0.2.0/24", "2001:db8::/48"]
         reserved-names = ["Boss,Chefe", "Professora"]
+        registration = "invite"
+        guests = "off"
+        auth-command = "sh -c 'exit 1'"
+        insecure-secrets = true
         max-clients = 40
         max-waiting = 0
         write-timeout = 0
@@ -149,6 +158,10 @@ def test_everything_can_be_set_in_the_file(config: Path, tmp_path: Path) -> None
         rooms_per_hour=7,
         trusted_networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/48")),
         reserved_names=("Boss", "Chefe", "Professora"),
+        registration="invite",
+        guests=False,
+        auth_command=(str(Path(shutil.which("sh") or "").absolute()), "-c", "exit 1"),
+        insecure_secrets=True,
         max_clients=40,
         max_waiting=0,
         write_timeout=0,
@@ -197,7 +210,7 @@ def test_the_limits_by_default_are_the_same_wherever_they_stand() -> None:
 
 
 def test_room_is_left_for_more_than_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "descriptor_limit", lambda: 100)
+    monkeypatch.setattr(setting_values, "descriptor_limit", lambda: 100)
     assert load({}, None).max_clients == 68
     assert load({"max-clients": "68"}, None).max_clients == 68
     with pytest.raises(WrongSetting):
@@ -261,6 +274,11 @@ def test_the_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("trusted-networks", "somewhere"),
         ("reserved-names", "the boss"),
         ("reserved-names", "boss,"),
+        ("registration", "on"),
+        ("guests", "maybe"),
+        ("auth-command", "/nonexistent/check"),
+        ("auth-command", "sh 'unfinished"),
+        ("insecure-secrets", "yes"),
         ("trusted-networks", "192.0.2.0/24,"),
         ("connections-per-address", "-1"),
         ("connections-per-address", "many"),

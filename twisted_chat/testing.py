@@ -53,10 +53,12 @@ from twisted_chat.core.events import Entry
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.names import room_among
+from twisted_chat.core.proofs import Policy
 from twisted_chat.journal.memory import MemoryJournal, MemoryLog
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 from twisted_chat.net.connection import ChatProtocol
 from twisted_chat.server.build import Housekeeping, build_chat, build_factory
+from twisted_chat.server.passwords import CHEAP, Argon2Passwords
 
 __all__ = ["ChatServer", "SteppedClock"]
 
@@ -385,6 +387,8 @@ class _Life:
             motd=server._motd,
             # All clients have one address.
             limits=Limits(rate=server._rate, connections_per_address=0, rooms_per_hour=0),
+            policy=Policy(insecure_secrets=True),
+            passwords=Argon2Passwords(soon, CHEAP, threads=0),
         )
         self.factory = build_factory(
             clock,

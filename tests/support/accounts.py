@@ -6,6 +6,7 @@ from tests.support.fakes import Visitor, World
 from twisted_chat.core.accounts import Account, Credential
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.names import nickname
+from twisted_chat.core.proofs import Proof
 
 
 def make_account(world: World, name: str = "Ana", *credentials: Credential) -> int:
@@ -34,8 +35,7 @@ def device(
         found = Account(account, nickname(name))
         accounts.put(found)
     visitor = Visitor(world)
-    visitor.session.author = account
-    visitor.session.credential = credential
-    visitor.session.token_rooms = frozenset(rooms.split())
-    visitor.types(name if found is None else found.nickname.text)
+    nickname_ = nickname(name) if found is None else found.nickname
+    allowed = frozenset(rooms.split())
+    visitor.enter_as(Proof(account, nickname_, credential, "", allowed))
     return visitor

@@ -15,6 +15,7 @@ from twisted_chat.core.events import Entry, Event, Refused, Replayed, Style, Wel
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.people import Person
 from twisted_chat.core.profile import PERSON, PROGRAM, Profile
+from twisted_chat.core.proofs import Proof
 from twisted_chat.core.rendered import Rendered
 from twisted_chat.core.requests import Request
 from twisted_chat.core.session import Session
@@ -23,6 +24,7 @@ from twisted_chat.dialects import text
 from twisted_chat.journal.memory import MemoryJournal, MemoryLog
 from twisted_chat.journal.sqlite.store import Store
 from twisted_chat.server.build import build_chat
+from twisted_chat.server.passwords import CHEAP, Argon2Passwords
 
 #: 2026-11-23 19:57:00 UTC, in microseconds.
 NOON = 1_795_463_820_000_000
@@ -66,6 +68,8 @@ class FakeConnection:
         #: Called when nothing holds the requests any more.
         self.released: Callable[[], None] = nothing
         self.wrong_codes = 0
+        self.wrong_secrets: list[str] = []
+        self.secure = True
         self.events: list[Event] = []
         self._bytes = b""
         self.source = Sources(lambda: NO_RATE, Clock()).open("192.0.2.1").source
@@ -111,6 +115,9 @@ class FakeConnection:
 
     def wrong_code(self) -> None:
         self.wrong_codes += 1
+
+    def wrong_secret(self, name: str) -> None:
+        self.wrong_secrets.append(name)
 
     def adopt(self, session: Session) -> None:
         self.adopted = session
@@ -184,8 +191,15 @@ class Visitor:
     def types(self, *lines: str) -> list[str]:
         """Type lines; returns what is shown meanwhile."""
         self.connection.lines()
-        self.ask(*(text.parse(line.encode()) for line in lines))
+        for line in lines:
+            parse = text.parse_secret if self.session.asks_secret else text.parse
+            self.ask(parse(line.encode()))
         return self.connection.lines()
+
+    def enter_as(self, proof: Proof) -> None:
+        """Enter as an account whose secret was checked."""
+        self.session._enter_as(proof, {}, None, None)
+        self._world.journal.run()
 
     def sees(self) -> list[str]:
         """The lines that were shown since the last look."""
@@ -199,6 +213,10 @@ def code_of(visitor: Visitor) -> str:
 
 def _opened(refusal: Refusal | None) -> None:
     assert refusal is None
+
+
+def _at_once(function: Callable[..., object], *arguments: object) -> None:
+    function(*arguments)
 
 
 class World:
@@ -231,6 +249,7 @@ class World:
             motd=tuple(motd),
             limits=limits,
             said=said,
+            passwords=Argon2Passwords(_at_once, CHEAP, threads=0),
         )
         self.registry = self.chat.registry
         self.chat.open(_opened)

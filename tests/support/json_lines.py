@@ -9,24 +9,36 @@ from hypothesis import strategies as st
 from tests.support.characters import hostile
 from tests.support.messages import EVENTS
 from twisted_chat.core.requests import (
+    AddDevice,
+    ChangeRoom,
     ChooseName,
+    GiveRole,
     Hello,
     Ignore,
+    InvitePerson,
     Join,
     Leave,
+    ListDevices,
     ListLimits,
     ListPeople,
     ListRooms,
+    LogOut,
+    Mark,
+    NewToken,
     Ping,
     Quit,
     ReadHistory,
+    Register,
     Request,
+    RevokeToken,
     Say,
     Search,
     SetLanguage,
+    SetPassword,
     Tell,
     Topic,
     Unignore,
+    Unregister,
 )
 from twisted_chat.dialects import jsonl
 from twisted_chat.dialects.jsonl import FOR_PEOPLE
@@ -85,6 +97,26 @@ REQUESTS: list[tuple[dict[str, Any], Request]] = [
     ({"type": "limits"}, ListLimits()),
     ({"type": "ping"}, Ping()),
     ({"type": "quit"}, Quit()),
+    ({"type": "hello", "nickname": "Ana", "password": "x"}, Hello("Ana", password="x")),
+    ({"type": "hello", "nickname": "Ana", "token": "x"}, Hello("Ana", token="x")),
+    ({"type": "hello", "nickname": "Ana", "code": "x"}, Hello("Ana", code="x")),
+    ({"type": "register", "password": "x"}, Register("x")),
+    ({"type": "password", "password": "x"}, SetPassword("x")),
+    ({"type": "devices"}, ListDevices()),
+    ({"type": "device-add"}, AddDevice()),
+    ({"type": "token-new", "label": "ci"}, NewToken("ci")),
+    (
+        {"type": "token-new", "label": "ci", "rooms": ["lobby", "ci"], "device": True},
+        NewToken("ci", ("lobby", "ci"), device=True),
+    ),
+    ({"type": "token-revoke", "label": "ci"}, RevokeToken("ci")),
+    ({"type": "logout"}, LogOut()),
+    ({"type": "logout", "everywhere": True}, LogOut(everywhere=True)),
+    ({"type": "unregister", "nickname": "Ana"}, Unregister("Ana")),
+    ({"type": "mark", "room": "lobby", "seq": 12}, Mark("lobby", 12)),
+    ({"type": "room-set", "room": "den", "slow": 5}, ChangeRoom("den", slow=5)),
+    ({"type": "role", "name": "Bia", "role": "owner"}, GiveRole("Bia", "owner")),
+    ({"type": "invite", "name": "Bia", "room": "den"}, InvitePerson("Bia", "den")),
 ]
 
 

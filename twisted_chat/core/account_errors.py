@@ -116,6 +116,16 @@ class HasAccount(Refusal):
     template = N_("You have an account already.")
 
 
+class PasswordElsewhere(Refusal):
+    code = "password-elsewhere"
+    template = N_("Your password is not set here. The operator of this server knows where it is.")
+
+
+class LabelInvalid(Refusal):
+    code = "label-invalid"
+    template = N_("Give the token or device a label of 1 to {limit} characters.")
+
+
 class NoSuchToken(Refusal):
     code = "no-such-token"
     template = N_("You have no token or device called {label}.")

@@ -59,6 +59,9 @@ class Crowd(Protocol):
     def take_out(self, person: Anybody) -> None:
         """The connection ``person`` leaves the chat."""
 
+    def forget_codes(self, account: int) -> None:
+        """Let nobody come back with a code as ``account``, but those who are in the chat."""
+
     def rename(self, first: Anybody, nickname: Nickname) -> None:
         """Give all connections of ``first`` the nickname, which the registry has given it."""
 
@@ -203,6 +206,7 @@ class AccountState:
         for connection in self._people.connections(account.number):
             if change.everywhere or connection.credential in ids:
                 self._close(connection, AccountEnded())
+        self._crowd.forget_codes(account.number)
 
     def _set_status(self, change: SetStatus) -> None:
         account = self._accounts.get(change.account)
@@ -218,6 +222,7 @@ class AccountState:
         if change.status != "active":
             for connection in self._people.connections(account.number):
                 self._close(connection, refusal)
+            self._crowd.forget_codes(account.number)
 
     def _rename(self, change: RenameAccount) -> None:
         account = self._accounts.get(change.account)

@@ -51,6 +51,7 @@ from twisted_chat.core.outcomes import Outcomes
 from twisted_chat.core.people import Anybody, Elsewhere, Person, Positions
 from twisted_chat.core.places import Places
 from twisted_chat.core.private_messages import PrivateMessages
+from twisted_chat.core.proofs import Proofs
 from twisted_chat.core.reading import Reading
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.requests import Say
@@ -130,6 +131,8 @@ class Chat:
             self.keeper,
             self.mail,
         )
+        #: Everybody in the chat, with all their connections.
+        self.people = self._state.people
         #: Lists, history and search.
         self.reading = Reading(journal, self._rooms, self._places.names, lambda: self.limits, rules)
         #: Which rooms a person is let into.
@@ -146,6 +149,8 @@ class Chat:
         self._outcomes = Outcomes(journal.node, self._state, said)
         #: Asks for changes of accounts.
         self.desk = AccountDesk(self._submit, lambda answer: self._expect(Waiting(answer)), clock)
+        #: Checks the secrets of accounts.
+        self.proofs = Proofs(self.accounts, self.desk, identities.clock, clock)
 
     def open(self, opened: Callable[[Refusal | None], None]) -> None:
         """Open the log, then call ``opened`` with None, or with the refusal if it cannot be opened.
@@ -390,10 +395,6 @@ class Chat:
             raise NoSuchPerson(name=name)
         return found
 
-    def person_known_as(self, author: int) -> Anybody | None:
-        """The person in the chat with this author number, or None."""
-        return self._state.people.get(author)
-
     @property
     def room_count(self) -> int:
         """The number of rooms."""
@@ -488,7 +489,7 @@ class Chat:
         self._submit(Barrier(self._expect(Waiting(answer))))
 
     def _connections(self, author: int) -> Sequence[Anybody]:
-        return self._state.people.connections(author)
+        return self.people.recipients(author)
 
     def _submit(self, change: Applied) -> None:
         self._journal.submit((change,))

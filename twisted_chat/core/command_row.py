@@ -45,6 +45,9 @@ class Form(enum.Enum):
     RULES_OF_ROOM = enum.auto()
     ROLE = enum.auto()
     NAME_AND_ROOM = enum.auto()
+    LABEL_AND_ROOMS = enum.auto()
+    #: Nothing, or the word that means all devices.
+    EVERYWHERE = enum.auto()
 
 
 class Argument(enum.Enum):
@@ -58,6 +61,16 @@ class Argument(enum.Enum):
     COMMAND = enum.auto()
 
 
+class Tokens(enum.Enum):
+    """The tokens of bots with which a request is allowed."""
+
+    ALL = enum.auto()
+    #: Those that are not limited to some rooms.
+    UNLIMITED = enum.auto()
+    #: None: the person must have come in with a password, a code or a device's token.
+    NONE = enum.auto()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """One row: a request, its legal phases, its cost and its names.
@@ -66,6 +79,7 @@ class Command:
     :param handler: the method of the session that answers it; empty for a command of a client,
         which never reaches a session.
     :param phases: the phases in which it is legal; in any other phase it is refused.
+    :param tokens: the tokens of bots with which it is allowed.
     :param cost: tokens of flood control. Each line takes one token before it is parsed; the rest
         of the cost is taken after the answer, and the lines behind it wait.
     :param json: its ``type`` in JSON Lines; empty if programs cannot send it.
@@ -82,6 +96,7 @@ class Command:
     request: type[Request]
     handler: str = ""
     phases: frozenset[Phase] = CHATTING
+    tokens: Tokens = Tokens.ALL
     cost: int = 1
     json: str = ""
     names: tuple[str, ...] = ()

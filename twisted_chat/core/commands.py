@@ -14,6 +14,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
+from twisted_chat.core.account_commands import ROWS as ACCOUNT_ROWS
 from twisted_chat.core.command_row import (
     ALWAYS,
     CHATTING,
@@ -22,6 +23,7 @@ from twisted_chat.core.command_row import (
     Command,
     Form,
     Phase,
+    Tokens,
 )
 from twisted_chat.core.errors import UnknownCommand, UnknownCommandNear
 from twisted_chat.core.requests import (
@@ -66,6 +68,7 @@ __all__ = [
     "Form",
     "Phase",
     "Table",
+    "Tokens",
     "key_of",
 ]
 
@@ -213,6 +216,7 @@ TABLE = Table(
         Command(
             request=Tell,
             handler="_tell",
+            tokens=Tokens.UNLIMITED,
             json="tell",
             names=("msg", "privado", "mensagem", "query"),
             form=Form.NAME_AND_TEXT,
@@ -223,6 +227,7 @@ TABLE = Table(
         Command(
             request=Reply,
             handler="_reply",
+            tokens=Tokens.UNLIMITED,
             names=("reply", "responder"),
             form=Form.TEXT,
             arguments=N_("TEXT"),
@@ -231,6 +236,7 @@ TABLE = Table(
         Command(
             request=ChooseName,
             handler="_choose_name",
+            tokens=Tokens.UNLIMITED,
             phases=ALWAYS,
             json="nick",
             names=("nick", "apelido"),
@@ -250,6 +256,7 @@ TABLE = Table(
         Command(
             request=Ignore,
             handler="_ignore",
+            tokens=Tokens.UNLIMITED,
             json="ignore",
             names=("ignore", "ignorar", "bloquear"),
             form=Form.OPTIONAL_WORD,
@@ -260,6 +267,7 @@ TABLE = Table(
         Command(
             request=Unignore,
             handler="_unignore",
+            tokens=Tokens.UNLIMITED,
             json="unignore",
             names=("unignore", "desbloquear", "designorar"),
             form=Form.WORD,
@@ -358,6 +366,7 @@ TABLE = Table(
             names=("quit", "sair", "exit"),
             help=N_("Leave the chat."),
         ),
+        *ACCOUNT_ROWS,
         Command(request=Hello, handler="_hello", phases=CHOOSING, json="hello"),
         Command(request=Ping, handler="_ping", phases=ALWAYS, json="ping"),
         Command(request=AreYouThere, handler="_are_you_there", phases=ALWAYS),

@@ -97,15 +97,18 @@ class Identities(Generic[PersonT]):
         """End the window of ``person``, who has come back."""
         self._gone.pop(person, None)
 
-    def forget(self, person: PersonT) -> None:
-        """Forget the codes and the client id of ``person``, who cannot come back any more."""
+    def forget(self, person: PersonT, *, but_client: bool = False) -> None:
+        """Forget the codes and the client id of ``person``, who cannot come back any more; with
+        ``but_client``, only the codes.
+        """
         _, forgotten = self._gone.pop(person, (0, nothing))
         codes = self._codes.pop(person, None)
         for code in codes or ():
             del self._by_code[code]
         if codes is not None:
             self.on_forget(person)
-        self.forget_client(person)
+        if not but_client:
+            self.forget_client(person)
         forgotten()
 
     def forget_client(self, person: PersonT) -> None:

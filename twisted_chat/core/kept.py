@@ -13,7 +13,7 @@ again; after an orderly stop, none. This module must not know sessions or the fo
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
@@ -125,6 +125,20 @@ class Keeper(Generic[PersonT]):
         """Write no more records of ``person``: another session, here or at another node, does."""
         self._changed.pop(person, None)
         self._saved.pop(person, None)
+
+    def forget_account(self, account: int, people: Collection[object]) -> None:
+        """Let nobody come back as ``account`` with a code, but those of ``people``, who are here.
+
+        The records that other nodes wrote are forgotten; those nodes delete them.
+        """
+        for person, kept in tuple(self._saved.items()):
+            if kept.account == account and person not in people:
+                self._identities.forget(person)
+        self._before = {
+            code: kept for code, kept in self._before.items() if kept.account != account
+        }
+        for kept in [kept for kept in self._elsewhere.values() if kept.account == account]:
+            self._forget_elsewhere(kept.author)
 
     def look(self) -> None:
         """Write the records that have changed. Call this once every :data:`INTERVAL`."""

@@ -284,8 +284,11 @@ class Leaver(RoomHolder):
             self._phase = Phase.CLOSED
             self._chat.registry.remove(self)
             self.lines_dropped(self._connection.drop_lines())
-            self.refuse(refusal)
+            self._say_why_closed(refusal)
             self._connection.close()
+
+    def _say_why_closed(self, refusal: Refusal) -> None:
+        self.refuse(refusal)
 
     def dismiss(self) -> None:
         if self._phase is Phase.CHATTING:

@@ -27,6 +27,10 @@ class Link(Protocol):
         """The source of the connection: an address or a network."""
 
     @property
+    def secure(self) -> bool:
+        """Whether secrets may travel over it: it is encrypted, or does not leave this machine."""
+
+    @property
     def outlet(self) -> Outlet:
         """The outlet through which renderings are sent."""
 
@@ -74,6 +78,7 @@ class NoConnection:
     """
 
     is_there = False
+    secure = False
     ready = False
     searcher = None
 
@@ -104,6 +109,8 @@ class NoConnection:
         told(False)
 
     def wrong_code(self) -> None: ...
+
+    def wrong_secret(self, name: str) -> None: ...
 
     def adopt(self, session: object) -> None: ...
 

@@ -191,7 +191,8 @@ class Mail:
     def came(self, person: Person) -> None:
         """``person`` has come in, or has come back over another connection."""
         self._deliveries.pop(person, None)
-        self._deliver(person)
+        if not person.is_limited:
+            self._deliver(person)
 
     def _deliver(self, person: Person) -> None:
         """Show ``person`` the messages that wait and that this connection was not shown."""

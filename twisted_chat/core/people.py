@@ -215,6 +215,10 @@ class Everybody:
         first = self._first.get(author)
         return [] if first is None else [first, *self._others.get(author, ())]
 
+    def recipients(self, author: int) -> list[Anybody]:
+        """Those connections of the person that private messages go to: all but limited ones."""
+        return [one for one in self.connections(author) if not one.is_limited]
+
     def add(self, connection: Anybody) -> None:
         """Add a connection of the person ``connection.author``."""
         if connection.author in self._first:

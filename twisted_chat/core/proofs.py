@@ -50,6 +50,10 @@ _CREDENTIALS: dict[Kind, frozenset[str]] = {
 }
 
 
+#: Who may register a name: see :class:`Policy`.
+Registration = Literal["open", "invite", "off"]
+
+
 class Desk(Protocol):
     """The part of :class:`.AccountDesk` that makes accounts."""
 
@@ -72,7 +76,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     :param insecure_secrets: whether secrets are accepted over connections that are not encrypted.
     """
 
-    registration: Literal["open", "invite", "off"] = "open"
+    registration: Registration = "open"
     guests: bool = True
     insecure_secrets: bool = False
 

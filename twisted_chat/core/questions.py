@@ -141,7 +141,7 @@ class Asker(Recipient):
             if isinstance(author, bytes):
                 author = self._chat.guest(author)
             if len(self._ignored) < IGNORED_LIMIT and author is not None:
-                here = self._chat.person_known_as(author)
+                here = self._chat.people.get(author)
                 known = visible(name[:NICKNAME_LIMIT]) if here is None else here.name
                 self._ignored.add(self._chat.ignored.get(author, known))
         if people:

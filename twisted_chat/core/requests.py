@@ -33,7 +33,8 @@ class Hello(Request, frozen=True):
     ``client`` is its client id, 16 bytes in hexadecimal: a later connection with the same id is the
     same person. ``resume`` has the number of the last entry that it saw in each room, and ``log``
     is the ``log`` of the :class:`.Welcomed` with which it saw them. ``ignored`` has a name for each
-    person whom it ignores, by the ``person`` of :class:`.Ignoring`.
+    person whom it ignores, by the ``person`` of :class:`.Ignoring`. With one of ``password``,
+    ``token`` and ``code``, it belongs to the account called ``nickname``.
     """
 
     nickname: str
@@ -42,6 +43,12 @@ class Hello(Request, frozen=True):
     resume: dict[str, int] = msgspec.field(default_factory=dict)
     log: str = ""
     ignored: dict[str, str] | None = None
+    password: str | None = None
+    token: str | None = None
+    code: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Hello({self.nickname!r})"  # the rest are secrets
 
 
 class Resume(Request, frozen=True):
@@ -201,16 +208,31 @@ class Quit(Request, frozen=True):
 # -- accounts ---------------------------------------------------------------------------------
 
 
+class GiveSecret(Request, frozen=True):
+    """The answer to :class:`.SecretAsked`; if it is blank, the person wants another nickname."""
+
+    secret: str
+
+    def __repr__(self) -> str:
+        return "GiveSecret()"
+
+
 class Register(Request, frozen=True):
     """Register the present nickname: the guest becomes an account with this password."""
 
     password: str
+
+    def __repr__(self) -> str:
+        return "Register()"
 
 
 class SetPassword(Request, frozen=True):
     """Set the password of the account."""
 
     password: str
+
+    def __repr__(self) -> str:
+        return "SetPassword()"
 
 
 class ListDevices(Request, frozen=True):

@@ -18,29 +18,35 @@ from twisted_chat.core.author import NOBODY, author_key
 from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.changes import KeptPerson
 from twisted_chat.core.chat import Chat
-from twisted_chat.core.commands import Phase
+from twisted_chat.core.commands import Phase, Tokens
 from twisted_chat.core.errors import AlreadyHere, NameFirst, Refusal, TooManyRooms, UnknownCode
 from twisted_chat.core.events import Replaced
 from twisted_chat.core.ignoring import IgnoreList
-from twisted_chat.core.leaving import Leaver, arrived
+from twisted_chat.core.leaving import arrived
 from twisted_chat.core.limits import TEXT_LIMIT
-from twisted_chat.core.link import Link
+from twisted_chat.core.login import Login, LoginLink
 from twisted_chat.core.names import Nickname, nickname
 from twisted_chat.core.people import Person, Positions
 from twisted_chat.core.profile import PERSON
-from twisted_chat.core.requests import ChooseName, Hello, Request, Resume, Say
+from twisted_chat.core.proofs import Proof
+from twisted_chat.core.requests import (
+    AreYouThere,
+    ChooseName,
+    GiveSecret,
+    Hello,
+    Request,
+    Resume,
+    Say,
+)
 from twisted_chat.core.room import Cursor, Room
 from twisted_chat.i18n.language import match
-
-#: Wrong codes of ``/resume`` after which the connection is closed: the client is guessing.
-WRONG_CODES_LIMIT = 5
 
 # The same for all sessions: even an empty frozenset takes 200 bytes.
 _NO_ROOMS: Set[str] = frozenset()
 _NO_NICKNAME = Nickname("", "", frozenset())
 
 
-class Connection(Link, Protocol):
+class Connection(LoginLink, Protocol):
     """The part of a connection that its session uses."""
 
     def wrong_code(self) -> None:
@@ -56,7 +62,7 @@ class Connection(Link, Protocol):
         """Handle ``lines`` before the lines that wait here."""
 
 
-class Session(Leaver):
+class Session(Login):
     """A :class:`twisted_chat.core.people.Person` at the other end of a :class:`Connection`.
 
     If the person comes back over another connection, the session goes on there.
@@ -77,7 +83,6 @@ class Session(Leaver):
         self.profile = PERSON
         self.cursors: dict[str, Cursor] = {}
         self.current: Room | None = None
-        self._wrong_codes = 0
         super().__init__(chat, connection, language)
         self.number = chat.connected(self)
 
@@ -93,10 +98,14 @@ class Session(Leaver):
         choosing = self._phase is Phase.CHOOSING and not self.profile.introduces_itself
         if choosing and isinstance(request, Say):
             request = ChooseName(request.text)
+        if not isinstance(request, GiveSecret | AreYouThere):
+            self._secret_of = None
         command = commands.TABLE.by_request[type(request)]
         try:
             if self._phase not in command.phases:
                 raise AlreadyHere() if self._phase is Phase.CHATTING else NameFirst()
+            if command.tokens is not Tokens.ALL:
+                self._check_token(command.tokens)
             getattr(self, command.handler)(request)
         except Refusal as refusal:
             self.refuse(refusal, request.id)
@@ -132,21 +141,21 @@ class Session(Leaver):
     # -- coming, going and coming back --------------------------------------------------------
 
     def _choose_name(self, request: ChooseName) -> None:
+        if self._phase is Phase.CHOOSING and not self.profile.introduces_itself:
+            self._choose_first_name(request)
+            return
         name = nickname(request.name)
         if name.folded != self.nickname.folded:  # a nickname that became reserved may be kept
             self._chat.reserved.check(name)
-        if self._phase is Phase.CHOOSING and self.profile.introduces_itself:
+        if self._phase is not Phase.CHATTING:
             raise NameFirst()  # programs choose their first nickname with hello
-        if self._phase is Phase.CHATTING:
-            before = self.nickname.text
+        before = self.nickname.text
 
-            def renamed() -> None:
-                self._chat.keeper.changed(self)
-                self._chat.audit("renamed", self.address, name.text, before=before)
+        def renamed() -> None:
+            self._chat.keeper.changed(self)
+            self._chat.audit("renamed", self.address, name.text, before=before)
 
-            self._ask_chat(partial(self._chat.rename, self, name), request.id, renamed)
-        else:
-            self._enter(name, self._first_rooms(), None, request.id)
+        self._ask_chat(partial(self._chat.rename, self, name), request.id, renamed)
 
     def _hello(self, request: Hello) -> None:
         name = nickname(request.nickname)
@@ -156,13 +165,19 @@ class Session(Leaver):
             raise TooManyRooms(limit=limit)  # before thousands of names are normalized
         room_called = self._chat.reading.room_called
         seen = {room_called(room): number for room, number in request.resume.items()}
+        self._prove_hello(request, name, partial(self._find_common, request, name, seen))
+
+    def _find_common(
+        self, request: Hello, name: Nickname, seen: Mapping[str, int], proof: Proof | None
+    ) -> None:
+        """Go on with ``hello``: find out which of the entries ``seen`` are in this log."""
         release = self._connection.hold()
 
         def come_in(common: Mapping[str, int]) -> None:
             try:
                 if self._phase is Phase.CHOOSING:
                     replaced_logs = {room for room, at in seen.items() if common[room] < at}
-                    self._come_in(request, name, common, replaced_logs)
+                    self._come_in(request, name, common, replaced_logs, proof)
             except Refusal as refusal:
                 self.refuse(refusal, request.id)
             finally:
@@ -170,51 +185,62 @@ class Session(Leaver):
 
         self._chat.reading.common(seen, request.log, come_in)
 
-    def _first_rooms(self) -> dict[str, int | None]:
-        """The rooms that clients of this profile join first, with their starting positions."""
-        return {self._chat.default_room: None} if self.profile.enters_default_room else {}
-
     def _known(self, client: str) -> Person | None:
         """The person with this client id (hexadecimal), if there is one."""
         return self._chat.identities.by_client(author_key(bytes.fromhex(client)))
 
     def _come_in(
-        self, request: Hello, name: Nickname, resume: Mapping[str, int], replaced_logs: set[str]
+        self,
+        request: Hello,
+        name: Nickname,
+        resume: Mapping[str, int],
+        replaced_logs: set[str],
+        proof: Proof | None,
     ) -> None:
         """Answer ``hello``: a new person joins the chat, or one who is here comes back.
 
         :param resume: for each room, the number of the last entry that the program has seen.
         :param replaced_logs: rooms whose logs are not those that the program saw.
+        :param proof: of the account, or None for a guest.
         """
-        client_id = None if request.client is None else bytes.fromhex(request.client)
         other = None if request.client is None else self._known(request.client)
         language = match(request.language or "") or self.language
-        if other is None:
-            self._chat.reserved.check(name)
+        if not isinstance(other, Session) or not self._check_same(other, proof, name):
             self.replaced_logs = replaced_logs
-            self._ignore_too(request.ignored or {})
             self._set_style(language, timestamps=False)
-            positions: dict[str, int | None] = dict(resume)
-            if len(resume) < self._chat.limits.rooms:
-                positions = {**self._first_rooms(), **resume}
-            called_otherwise = ChooseName(request.nickname, id=request.id)
-
-            def entered() -> None:
-                if name != self.nickname:  # the person was in the chat already, at another node
-                    self.handle(called_otherwise)
-
-            self._enter(name, positions, client_id, request.id, entered, resumed=bool(resume))
+            self._come_in_anew(request, name, resume, proof)
             return
-        assert isinstance(other, Session)
         if other._under_way:
-            self._wait_for(other, request)
+            again = partial(self._come_in, request, name, resume, replaced_logs, proof)
+            self._wait_for(other, again, request.id)
             return
         other.replaced_logs |= replaced_logs
-        other._ignore_too(request.ignored or {})
+        if proof is None:
+            other._ignore_too(request.ignored or {})
+        else:
+            other.credential, other.token_rooms = proof.credential, proof.rooms
         self._hand_over_to(other, resume, request.id)
         other._set_style(language, timestamps=False)
-        if name != other.nickname:
+        if proof is None and name != other.nickname:
             other.handle(ChooseName(request.nickname, id=request.id))
+
+    def _come_in_anew(
+        self, request: Hello, name: Nickname, resume: Mapping[str, int], proof: Proof | None
+    ) -> None:
+        client_id = None if request.client is None else bytes.fromhex(request.client)
+        if proof is not None:
+            self._enter_as(proof, resume, client_id, request.id, resumed=bool(resume))
+            return
+        self._check_guest(name)
+        self._ignore_too(request.ignored or {})
+        called_otherwise = ChooseName(request.nickname, id=request.id)
+
+        def entered() -> None:
+            if name != self.nickname:  # the person was in the chat already, at another node
+                self.handle(called_otherwise)
+
+        rooms = self._with_first_rooms(resume)
+        self._enter(name, rooms, client_id, request.id, entered, resumed=bool(resume))
 
     def _enter(
         self,
@@ -231,10 +257,13 @@ class Session(Leaver):
         :raises Refusal: the nickname is too long, or there are too many rooms.
         """
         given = self.client_id, self.author
-        if client_id is not None or self.author == NOBODY:
-            self._be(self.client_id if client_id is None else client_id)
-        elif self.author > 0 and not self._kept_as:
-            self._kept_as = self._chat.guest(author_key(self.client_id))
+        if client_id is not None:
+            self.client_id = client_id  # a secret: others know only hashes of it
+        guest = self._chat.guest(author_key(self.client_id))
+        if self.author > 0:
+            self._kept_as = self._kept_as or guest
+        elif client_id is not None or self.author == NOBODY:
+            self.author = guest
         if client_id is not None:
             self._chat.identities.add_client(self, author_key(client_id))
         elif not self.profile.resumes_by_number:
@@ -276,11 +305,6 @@ class Session(Leaver):
         if client_id is None and not self.profile.resumes_by_number:
             self._chat.keeper.save(self, self.kept())
 
-    def _be(self, client_id: bytes) -> None:
-        """Take this client id. It stays a secret: others know only hashes of it."""
-        self.client_id = client_id
-        self.author = self._chat.guest(author_key(client_id))
-
     def _resume(self, request: Resume) -> None:
         try:
             self.source.check_guess()
@@ -297,25 +321,28 @@ class Session(Leaver):
         if other is None:
             self.source.count_wrong_guess()
             self._connection.wrong_code()
-            self._wrong_codes += 1
             self._chat.audit("wrong-code", self.address)
             self.refuse(UnknownCode(given=request.code), request.id)
-            if self._wrong_codes >= WRONG_CODES_LIMIT:
-                self._connection.close()
+            self._count_wrong_secret()
             return
         assert isinstance(other, Session)
+        if other.author > 0:
+            self._chat.proofs.check_secure(self._connection.secure)
         if other._under_way:
-            self._wait_for(other, request)
+            self._wait_for(other, partial(self._resume, request), request.id)
         else:
             self._hand_over_to(other, {}, request.id)
 
-    def _wait_for(self, other: Session, request: Request) -> None:
-        """Handle ``request`` again when ``other`` waits for no answer any more."""
+    def _wait_for(self, other: Session, again: Callable[[], None], id: str | None) -> None:
+        """Call ``again`` for the request ``id`` when ``other`` waits for no answer any more."""
         end = self._begin()
 
         def go_on() -> None:
             try:
-                self.handle(request)
+                if self._phase is Phase.CHOOSING:
+                    again()
+            except Refusal as refusal:
+                self.refuse(refusal, id)
             finally:
                 end()
 
@@ -328,6 +355,7 @@ class Session(Leaver):
         """
         try:
             name = nickname(kept.nickname)
+            self._check_kept(kept.account)
         except Refusal:
             self._chat.keeper.put_back(kept)
             raise

@@ -359,6 +359,10 @@ class State:
                 self._departed[change.person] = person
         self.take_out(person, comes_back=change.keeps_name)
 
+    def forget_codes(self, account: int) -> None:
+        """Let nobody come back with a code as ``account``, but those who are in the chat."""
+        self._keeper.forget_account(account, self.people.connections(account))
+
     def take_out(self, person: Anybody, *, comes_back: bool = False) -> None:
         """The connection ``person`` leaves the chat; if it is the last one, the person does.
 
@@ -386,18 +390,18 @@ class State:
             self.rules.gone(change.person)
 
     def _apply_tell_person(self, change: TellPerson, submission: _Submission) -> None:
-        recipients = self.people.connections(change.recipient)
+        recipients = self.people.recipients(change.recipient)
         if not recipients and change.recipient < 0:
             raise NoSuchPerson(name=change.name)
-        if self._of(submission.node, change.person) is not None:
-            senders = self.people.connections(change.person)
+        senders = self.people.recipients(change.person)
+        if senders and self._of(submission.node, change.person) is not None:
             asker = None if submission.waiting is None else submission.waiting.asker
             self._tells.tell(change, submission.node, senders, recipients, asker)
 
     def _apply_mail(self, change: MailChange, submission: _Submission) -> None:
         answer = None
         if isinstance(change, KeepMessage) and submission.waiting is not None:
-            senders = self.people.connections(change.person)
+            senders = self.people.recipients(change.person)
             answer = self._tells.kept(change, senders, submission.waiting.asker)
         self._mail.apply(change, answer)
 

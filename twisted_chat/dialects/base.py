@@ -85,6 +85,9 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     batch_style: Callable[[Style], Style] = _as_it_is
     #: The line limit in bytes; None: the operator's limit for texts.
     line_limit: int | None = None
+    #: Parses the line that answers :class:`.SecretAsked`, whatever it contains; None if clients
+    #: are not asked for a secret.
+    parse_secret: Callable[[bytes], Request] | None = None
     #: Whether telnet commands are removed from the bytes and answered.
     filters_telnet: bool = False
     #: The events that a new connection is shown.

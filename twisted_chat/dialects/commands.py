@@ -77,6 +77,7 @@ _ON_OFF = {
 _BEFORE = frozenset({"before", "antes"})
 _AFTER = frozenset({"after", "depois", "apos"})
 _ALL = frozenset({"all", "todas"})
+_EVERYWHERE = frozenset({"everywhere", "todos", "tudo"})
 
 #: The most digits of a number; no entry's number has as many.
 _DIGITS = 18
@@ -268,6 +269,19 @@ def _name_and_room(make: _Make, rest: str) -> Request:
     return make(*words)
 
 
+def _label_and_rooms(make: _Make, rest: str) -> Request:
+    label, *rooms = rest.split() or [""]
+    if not label:
+        raise _BadArguments()
+    return make(label, tuple(rooms))
+
+
+def _everywhere(make: _Make, rest: str) -> Request:
+    if rest and key_of(rest) not in _EVERYWHERE:
+        raise _BadArguments()
+    return make(bool(rest))
+
+
 def _is_number(word: str) -> bool:
     return word.isascii() and word.isdecimal() and len(word) <= _DIGITS
 
@@ -287,4 +301,6 @@ _READERS: dict[Form, Callable[[_Make, str], Request]] = {
     Form.RULES_OF_ROOM: _rules_of_room,
     Form.ROLE: _role,
     Form.NAME_AND_ROOM: _name_and_room,
+    Form.LABEL_AND_ROOMS: _label_and_rooms,
+    Form.EVERYWHERE: _everywhere,
 }

@@ -252,9 +252,8 @@ def _decode(type: object, line: bytes) -> Request:
 def _check(request: Request) -> None:
     for name in request.__struct_fields__:
         value = getattr(request, name)
-        for text in (
-            (value,) if isinstance(value, str) else value if isinstance(value, dict) else ()
-        ):
+        several = isinstance(value, dict | tuple)
+        for text in (value,) if isinstance(value, str) else value if several else ():
             unsafe = find_unsafe(_joined(text) if _has_lines(request, name) else text)
             if unsafe is not None:
                 raise ControlCharacter(character=ord(unsafe))

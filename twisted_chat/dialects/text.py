@@ -16,7 +16,7 @@ from twisted_chat.core.events import Entry, Event, Greeted, Style
 from twisted_chat.core.limits import TEXT_LIMIT
 from twisted_chat.core.profile import PERSON
 from twisted_chat.core.rendered import Rendered
-from twisted_chat.core.requests import Cancel, Quit, Request, Say
+from twisted_chat.core.requests import Cancel, GiveSecret, Quit, Request, Say
 from twisted_chat.dialects import lines as typed
 from twisted_chat.dialects.base import Dialect, line_ends
 from twisted_chat.dialects.commands import parse as parse_command
@@ -80,6 +80,15 @@ def parse(line: bytes, table: commands.Table | None = None) -> Request:
     if seen == LEAVE:
         return Quit()
     return Say(text)
+
+
+def parse_secret(line: bytes) -> Request:
+    """The request on ``line``, which is a secret: no command is recognised in it.
+
+    Bytes that are not UTF-8 become something that is no right secret.
+    """
+    text = line.decode("utf-8", "surrogateescape")
+    return Quit() if text == END_OF_TRANSMISSION else GiveSecret(text)
 
 
 def parse_says(lines: Sequence[bytes]) -> list[Say]:
@@ -156,6 +165,7 @@ TEXT = Dialect(
     new_splitter=typed.TypedLineSplitter,
     parse=parse,
     parse_says=parse_says,
+    parse_secret=parse_secret,
     find_cancels=find_cancels,
     render=render,
     filters_telnet=True,

@@ -35,11 +35,10 @@ from twisted_chat.core.errors import InternalError, LineTooLong, LoginDeadlineMi
 from twisted_chat.core.events import Event, NotSent, Refused, Style
 from twisted_chat.core.limits import TEXT_LIMIT
 from twisted_chat.core.rendered import Rendered, first_missing
-from twisted_chat.core.requests import AreYouThere, Request, Say
+from twisted_chat.core.requests import AreYouThere, GiveSecret, Request, Say
 from twisted_chat.core.session import Session
 from twisted_chat.core.sources import Source
 from twisted_chat.dialects.base import Dialect, DialectRendering, rendering
-from twisted_chat.i18n.language import N_
 from twisted_chat.net import sniff
 from twisted_chat.net.closing import Closing
 from twisted_chat.net.hidden_line import HiddenLine
@@ -302,12 +301,12 @@ class ChatProtocol(LineReceiver):
             if dialect.filters_telnet:  # or else a telnet key came before the dialect was known
                 self._handle(item)
             return
-        if not (dialect.profile.introduces_itself or self.session.has_name):
-            foreign = sniff.recognise_line(item)
-            if foreign is not None:
-                self.end_foreign(foreign)
-                return
-        if len(item) > self.MAX_LENGTH:
+        is_text = self.session.has_name or self.session.asks_secret
+        is_text = is_text or dialect.profile.introduces_itself
+        foreign = None if is_text else sniff.recognise_line(item)
+        if foreign is not None:
+            self.end_foreign(foreign)
+        elif len(item) > self.MAX_LENGTH:
             self.lineLengthExceeded(item)
         else:
             self.lineReceived(item)
@@ -327,8 +326,12 @@ class ChatProtocol(LineReceiver):
         return len(says)
 
     def lineReceived(self, line: bytes) -> None:
+        dialect = self._incoming.spoken
+        if self.session.asks_secret and dialect.parse_secret is not None:
+            self._handle(dialect.parse_secret(line))
+            return
         try:
-            request = self._incoming.spoken.parse(line)
+            request = dialect.parse(line)
         except Refusal as refusal:
             self.session.refuse(refusal, refusal.request_id)
             return
@@ -336,6 +339,8 @@ class ChatProtocol(LineReceiver):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self.session.refuse(LineTooLong(limit=self.MAX_LENGTH))
+        if self.session.asks_secret:
+            self._handle(GiveSecret(""))  # the line is no longer hidden: ask for the name again
 
     def _handle(self, request: Request) -> None:
         try:
@@ -422,6 +427,10 @@ class ChatProtocol(LineReceiver):
         return self.allowance.source
 
     @property
+    def secure(self) -> bool:
+        return self._outbox.is_encrypted or self.allowance.source.local
+
+    @property
     def outlet(self) -> Outbox:
         return self._outbox
 
@@ -445,8 +454,10 @@ class ChatProtocol(LineReceiver):
         return self._outbox.arrival()
 
     def wrong_code(self) -> None:
-        sentence = N_("[WRONG CODE] {peer} gave a /resume code that nobody has.")
-        self.factory.say(sentence, event="wrong-code", peer=self._address)
+        self.factory.report("wrong-code", self._address)
+
+    def wrong_secret(self, name: str) -> None:
+        self.factory.report("wrong-secret", self._address, name=name)
 
     def hide_typing(self, hide: bool, told: Callable[[bool], None] = nothing) -> None:
         if self._hidden_line is not None:
@@ -519,13 +530,12 @@ class ChatProtocol(LineReceiver):
             self.factory.slow_readers.start(self)
         elif not self._closing:
             seconds = f"{self.factory.limits.write_timeout:g}"
-            sentence = N_("[CUT OFF] {peer} read nothing for {seconds} seconds.")
-            self._cut_off("write-timeout", sentence, seconds=seconds)
+            self._cut_off("write-timeout", seconds=seconds)
 
-    def _cut_off(self, reason: str, sentence: str, **details: object) -> None:
+    def _cut_off(self, reason: str, **details: object) -> None:
         """Close now. A person who comes back is shown the entries that did not arrive."""
         self.factory.refused[reason] += 1
-        self.factory.say(sentence, event=reason, peer=self._address, **details)
+        self.factory.report(reason, self._address, **details)
         self._closing = True
         self._not_sent += self._forget_lines()
         self._outbox.abort()
@@ -555,9 +565,7 @@ class ChatProtocol(LineReceiver):
 
     def vanished(self) -> None:
         if not self._closing:
-            seconds = DEAD_AFTER
-            sentence = N_("[CUT OFF] {peer} gave no sign of life for {seconds} seconds.")
-            self._cut_off("vanished", sentence, seconds=seconds)
+            self._cut_off("vanished", seconds=DEAD_AFTER)
 
     # -- the owner of an outbox ---------------------------------------------------------------
 
@@ -579,10 +587,7 @@ class ChatProtocol(LineReceiver):
     def outbox_grew(self, size: int) -> None:
         limit = self.factory.limits.max_waiting
         if limit and size > limit and not self._closing:
-            sentence = N_(
-                "[CUT OFF] {peer} did not read, and more than {limit} bytes were waiting for it."
-            )
-            self._cut_off("hard-limit", sentence, limit=limit)
+            self._cut_off("hard-limit", limit=limit)
 
 
 class ChatFactory(SharedFactory):

@@ -39,6 +39,18 @@ from twisted_chat.net.watch import Watch, Watched
 HASTE_INTERVAL = 0.02
 
 
+#: The lines of the server's log about one connection, by the name of the event.
+_REPORTS = {
+    "wrong-code": N_("[WRONG CODE] {peer} gave a /resume code that nobody has."),
+    "wrong-secret": N_("[WRONG SECRET] {peer} gave a wrong password, token or code for {name}."),
+    "write-timeout": N_("[CUT OFF] {peer} read nothing for {seconds} seconds."),
+    "vanished": N_("[CUT OFF] {peer} gave no sign of life for {seconds} seconds."),
+    "hard-limit": N_(
+        "[CUT OFF] {peer} did not read, and more than {limit} bytes were waiting for it."
+    ),
+}
+
+
 class Pace(enum.Enum):
     """How fast lines are handled: by the rate limit, at full speed, or not at all."""
 
@@ -253,6 +265,10 @@ class SharedFactory(ServerFactory):
         :param details: the values of the sentence's fields.
         """
         self.log.info(catalogue(self.language).gettext(sentence), event=event, **details)
+
+    def report(self, event: str, peer: Address, **details: object) -> None:
+        """Write a line about the connection of ``peer`` into the server's log."""
+        self.say(_REPORTS[event], event=event, peer=peer, **details)
 
     def said(self, person: Person, entry: Entry) -> None:
         """Write ``entry``, a message of ``person``, into the server's log.

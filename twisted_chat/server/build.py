@@ -19,7 +19,9 @@ from twisted_chat.core.journal import Journal
 from twisted_chat.core.kept import INTERVAL
 from twisted_chat.core.limits import DEFAULTS, Limits
 from twisted_chat.core.names import Reserved
+from twisted_chat.core.passwords import NoPasswords, Passwords
 from twisted_chat.core.people import Person
+from twisted_chat.core.proofs import Directory, Policy
 from twisted_chat.core.registry import Registry
 from twisted_chat.net.connection import ChatFactory
 
@@ -28,6 +30,10 @@ REMOVAL_INTERVAL = 3600.0
 
 #: Seconds in which somebody who is gone can come back with a code.
 RESUME_WINDOW = 300.0
+
+#: What is allowed by default, and a chat without passwords.
+POLICY = Policy()
+NO_PASSWORDS = NoPasswords()
 
 
 def build_chat(
@@ -44,6 +50,9 @@ def build_chat(
     limits: Limits = DEFAULTS,
     reserved: Reserved | None = None,
     said: Callable[[Person, Entry], None] | None = None,
+    policy: Policy = POLICY,
+    passwords: Passwords = NO_PASSWORDS,
+    directory: Directory | None = None,
 ) -> Chat:
     """The chat over ``journal``, which is not open yet.
 
@@ -51,9 +60,12 @@ def build_chat(
     :param seconds: gives seconds that never go backwards.
     :param microseconds: gives the time, in microseconds since 1970 UTC.
     :param resume_window: seconds in which somebody who is gone can come back with a code.
+    :param policy: what the operator allows of accounts and guests.
+    :param passwords: hashes passwords; without it, none is accepted.
+    :param directory: knows people and their secrets, such as LDAP.
     :param said: is called for each saved entry; the rest is as the options of ``twistd chat``.
     """
-    return Chat(
+    chat = Chat(
         journal,
         Registry(),
         Identities(resume_window, seconds),
@@ -67,6 +79,10 @@ def build_chat(
         reserved=reserved,
         said=said,
     )
+    chat.proofs.policy = policy
+    chat.proofs.passwords = passwords
+    chat.proofs.directory = directory
+    return chat
 
 
 def build_factory(

@@ -41,6 +41,7 @@ from twisted_chat.core.errors import (
 from twisted_chat.core.journal import Journal
 from twisted_chat.core.names import ALWAYS_RESERVED, Reserved
 from twisted_chat.core.operator import Operator
+from twisted_chat.core.proofs import Policy
 from twisted_chat.i18n.language import N_, catalogue
 from twisted_chat.journal.group_commit import GroupCommitJournal
 from twisted_chat.journal.sqlite.store import MEMORY, Store
@@ -52,6 +53,8 @@ from twisted_chat.server.audit import AuditLog
 from twisted_chat.server.build import Housekeeping, build_chat, build_factory
 from twisted_chat.server.control import Control, ControlUnavailable
 from twisted_chat.server.control_socket import path_of
+from twisted_chat.server.directory import CommandDirectory
+from twisted_chat.server.passwords import Argon2Passwords
 from twisted_chat.server.settings import LIMITS, LISTEN, SETTINGS, Settings
 from twisted_chat.server.systemd import ALIVE, READY, STOPPING, Notifier
 
@@ -79,6 +82,9 @@ CHANGING = (
     "reconnect_grace",
     "trusted_networks",
     "reserved_names",
+    "registration",
+    "guests",
+    "insecure_secrets",
     *LIMITS.values(),
 )
 
@@ -131,6 +137,11 @@ class ChatService(Service):
             max_size=settings.max_database,
         )
         self._journal.confirmed = settings.clock_confirmed
+        self._passwords = Argon2Passwords(reactor.callFromThread)
+        self._directory: CommandDirectory | None = None
+        if settings.auth_command:
+            command, answer = settings.auth_command, reactor.callFromThread
+            self._directory = CommandDirectory(command, answer, self._directory_failed)
         self._chat = build_chat(
             self._journal,
             later=reactor.callLater,
@@ -144,6 +155,9 @@ class ChatService(Service):
             limits=settings.limits,
             reserved=_reserved(settings),
             said=self._said if settings.log_messages else None,
+            policy=_policy(settings),
+            passwords=self._passwords,
+            directory=self._directory,
         )
         self.factory = build_factory(
             reactor,
@@ -297,6 +311,9 @@ class ChatService(Service):
     def _end(self, _: None) -> Deferred[None]:
         """Until now, it can be seen from outside that the service stops."""
         self._control.end()
+        self._passwords.stop()
+        if self._directory is not None:
+            self._directory.stop()
         if self._alive.running:
             self._alive.stop()
         if self._metrics is not None:
@@ -310,6 +327,14 @@ class ChatService(Service):
         return closed.addCallback(lambda _: None)
 
     # -- while it runs ------------------------------------------------------------------------
+
+    def _directory_failed(self, refusal: Refusal) -> None:
+        self._say(
+            "directory-failed",
+            N_("[DIRECTORY] The program of --auth-command gave no answer: {reason}"),
+            LogLevel.error,
+            reason=refusal.sentence(self._settings.language),
+        )
 
     def _hung_up(self, number: int, frame: object) -> None:
         """SIGHUP came, in the middle of whatever was at hand."""
@@ -366,6 +391,7 @@ class ChatService(Service):
             motd=settings.motd, history_lines=settings.history_lines, keep_days=settings.keep
         )
         self._chat.reserved = _reserved(settings)
+        self._chat.proofs.policy = _policy(settings)
         self._journal.max_size = settings.max_database
         self._journal.confirmed = settings.clock_confirmed
         self._chat.remove_old()
@@ -452,6 +478,14 @@ def _try_tls(endpoint: Any) -> None:
     tls = getattr(endpoint, "_sslContextFactory", None)
     if tls is not None:
         tls.getContext()
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        registration=settings.registration,
+        guests=settings.guests,
+        insecure_secrets=settings.insecure_secrets,
+    )
 
 
 def _reserved(settings: Settings) -> Reserved:

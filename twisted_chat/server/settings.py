@@ -6,11 +6,8 @@ precedence over the file, and the file over the defaults.
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,41 +16,28 @@ import msgspec
 from twisted_chat.core.errors import (
     FileNotUTF8,
     FileUnreadable,
-    NameReserved,
-    Refusal,
     UnknownSetting,
     WrongSetting,
 )
 from twisted_chat.core.flood import Rate
 from twisted_chat.core.limits import PAGE_LIMIT, TEXT_LIMIT, Limits
-from twisted_chat.core.names import NICKNAME_LIMIT, ROOM_LIMIT, nickname, room_name
+from twisted_chat.core.names import NICKNAME_LIMIT, ROOM_LIMIT
+from twisted_chat.core.proofs import Registration
 from twisted_chat.core.sources import Network
-from twisted_chat.i18n import language as languages
 from twisted_chat.i18n.language import N_
 from twisted_chat.journal.sqlite.opening import Durability
-from twisted_chat.net.sockets import SPARE_DESCRIPTORS, descriptor_limit
+from twisted_chat.server import setting_values as values
 from twisted_chat.server.logs import FORMATS
+from twisted_chat.server.setting_values import line_of, read_text
 
 DEFAULT_ENDPOINT = "tcp:50000:interface=127.0.0.1:backlog=1024"
 
 #: Lines that can be replayed on joining, at most.
 HISTORY_LINES_LIMIT = 1000
 
-#: The longest period, in its own unit (seconds or days).
-PERIOD_LIMIT = 1_000_000
-
-#: The lowest rate, in lines per second: about one line in 17 minutes.
-MIN_RATE = 0.001
-
 #: The largest number of bytes or connections.
 COUNT_LIMIT = 1_000_000_000
 
-
-#: The units of a number of bytes.
-UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-#: The smallest limit of the database, in bytes: its write-ahead log alone grows to 16 MB.
-LEAST_SIZE = 16 * UNITS["M"]
 
 #: The fields of :class:`Settings` that are limits, by their names there.
 LIMITS = {
@@ -96,6 +80,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rooms_per_hour: int
     trusted_networks: tuple[Network, ...]
     reserved_names: tuple[str, ...]
+    registration: Registration
+    guests: bool
+    auth_command: tuple[str, ...]
+    insecure_secrets: bool
     max_clients: int
     max_waiting: int
     write_timeout: float
@@ -136,126 +124,12 @@ class Setting(msgspec.Struct, frozen=True):
         return self.name.replace("-", "_")
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= 60:
-        raise ValueError(text)
-    return seconds
-
-
-def _period(text: str) -> float:
-    period = float(text)
-    if not 0 <= period <= PERIOD_LIMIT:
-        raise ValueError(text)
-    return period
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        number = int(text)
-        if not least <= number <= most:
-            raise ValueError(text)
-        return number
-
-    return read
-
-
-def _size(text: str) -> int:
-    unit = UNITS.get(text[-1:].upper(), 1)
-    size = float(text[:-1] if unit > 1 else text) * unit
-    if size and not LEAST_SIZE <= size < math.inf:
-        raise ValueError(text)
-    return int(size)
-
-
-def _date(text: str) -> int:
-    if not text:
-        return 0
-    day = datetime.fromisoformat(f"{date.fromisoformat(text)}T23:59:59+00:00")
-    return int(day.timestamp()) * 1_000_000
-
-
-def _clients(text: str) -> int:
-    most = max(1, descriptor_limit() - SPARE_DESCRIPTORS)
-    return most if text == "auto" else _number(1, most)(text)
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(text)
-        return text
-
-    return read
-
-
-def _room(text: str) -> str:
-    try:
-        return room_name(text)
-    except Refusal as refusal:
-        raise ValueError(text) from refusal
-
-
-def _language(text: str) -> str:
-    return languages.from_environment() if text == "auto" else _one_of(*languages.LANGUAGES)(text)
-
-
-def _lines(path: str) -> tuple[str, ...]:
-    return tuple(read_text(Path(path)).splitlines()) if path else ()
-
-
-def _rate(text: str) -> Rate | None:
-    if text == "off":
-        return None
-    burst, per_second = (float(part) for part in text.split(":"))
-    if not (1 <= burst < math.inf and MIN_RATE <= per_second < math.inf):
-        raise ValueError(text)
-    return Rate(burst, per_second)
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    """One network, several with commas between them, or none."""
-    names = [name.strip() for name in text.split(",")] if text.strip() else []
-    return tuple(ip_network(name) for name in names)
-
-
-def _nicknames(text: str) -> tuple[str, ...]:
-    """One nickname, several with commas between them, or none."""
-    names = tuple(name.strip() for name in text.split(",")) if text.strip() else ()
-    for name in names:
-        try:
-            nickname(name)
-        except NameReserved:
-            pass
-        except Refusal as refusal:
-            raise ValueError(text) from refusal
-    return names
-
-
-def _endpoint(text: str) -> tuple[str, ...]:
-    return (_path(text),)
-
-
-def _path(text: str) -> str:
-    if not text or "\0" in text:
-        raise ValueError(text)
-    return text
-
-
-def _path_or_none(text: str) -> str:
-    return text and _path(text)
-
-
-def _on_off(text: str) -> bool:
-    return {"on": True, "true": True, "off": False, "false": False}[text.lower()]
-
-
 LISTEN = Setting(
     "listen",
     DEFAULT_ENDPOINT,
     "Where to listen: a Twisted endpoint description. Can be repeated.",
     N_("an endpoint description, such as tcp:50000"),
-    _endpoint,
+    values.endpoint,
     repeatable=True,
 )
 
@@ -265,7 +139,7 @@ TRUSTED_NETWORKS = Setting(
     "",
     "Networks whose connections are limited one by one, not by address. Can be repeated.",
     N_("networks, such as 192.0.2.0/24 or 2001:db8::/48"),
-    _networks,
+    values.networks,
     repeatable=True,
 )
 
@@ -275,14 +149,24 @@ RESERVED_NAMES = Setting(
     "",
     "Nicknames that nobody can take, besides admin, root and the like. Can be repeated.",
     N_("nicknames, such as boss,teacher"),
-    _nicknames,
+    values.nicknames,
     repeatable=True,
 )
 
-#: The only setting that is a switch.
-LOG_MESSAGES = Setting(
-    "log-messages", "off", "Write what people say into the server's log.", "on | off", _on_off
+INSECURE_SECRETS = Setting(
+    "insecure-secrets",
+    "off",
+    "Accept passwords and tokens over connections that are not encrypted.",
+    "on | off",
+    values.on_off,
 )
+
+LOG_MESSAGES = Setting(
+    "log-messages", "off", "Write what people say into the server's log.", "on | off", values.on_off
+)
+
+#: The settings that are switches.
+SWITCHES = (INSECURE_SECRETS, LOG_MESSAGES)
 
 #: The only setting that is a number or a word.
 MAX_CLIENTS = Setting(
@@ -290,7 +174,7 @@ MAX_CLIENTS = Setting(
     "auto",
     "How many clients can be connected; auto: the limit of file descriptors, less 32.",
     N_("auto, or a number that leaves 32 file descriptors"),
-    _clients,
+    values.clients,
 )
 
 SETTINGS = (
@@ -300,171 +184,193 @@ SETTINGS = (
         "0.25",
         "Seconds to wait for the client to speak first.",
         N_("a number of seconds from 0 to 60"),
-        _seconds,
+        values.seconds,
     ),
     Setting(
         "database",
         "chat.db",
         "The file that stores the messages; :memory: keeps them until the server stops.",
         N_("a file's path, or :memory:"),
-        _path,
+        values.path,
     ),
     Setting(
         "durability",
         "full",
         "full: acknowledged messages survive a power cut. normal: they survive a crash.",
         "full | normal",
-        _one_of("full", "normal"),
+        values.one_of("full", "normal"),
     ),
     Setting(
         "room",
         "lobby",
         "The room that everybody is in at first.",
         N_("a room's name"),
-        _room,
+        values.room,
     ),
     Setting(
         "language",
         "auto",
         "auto (from the environment), en or pt_BR.",
         "auto | en | pt_BR",
-        _language,
+        values.language,
     ),
     Setting(
         "motd",
         "",
         "A text file whose lines are shown to everybody who logs in.",
         N_("a text file in UTF-8"),
-        _lines,
+        values.lines,
     ),
     Setting(
         "history-lines",
         "20",
         "How many lines are replayed on joining a room.",
         N_("a number from 0 to 1000"),
-        _number(0, HISTORY_LINES_LIMIT),
+        values.number(0, HISTORY_LINES_LIMIT),
     ),
     Setting(
         "rate",
         "20:5",
         "Flood control: BURST lines at once, then PER_SECOND lines per second; or off.",
         N_("BURST:PER_SECOND, such as 20:5, or off"),
-        _rate,
+        values.rate,
     ),
     Setting(
         "line-length",
         str(TEXT_LIMIT),
         "Bytes of a line that a person types, and of a text that a program sends.",
         N_("a number from 256 to 4096"),
-        _number(256, TEXT_LIMIT),
+        values.number(256, TEXT_LIMIT),
     ),
     Setting(
         "nickname-length",
         str(NICKNAME_LIMIT),
         "How many characters a nickname can have.",
         N_("a number from 1 to 32"),
-        _number(1, NICKNAME_LIMIT),
+        values.number(1, NICKNAME_LIMIT),
     ),
     Setting(
         "room-length",
         str(ROOM_LIMIT),
         "How many characters the name of a room can have.",
         N_("a number from 1 to 64"),
-        _number(1, ROOM_LIMIT),
+        values.number(1, ROOM_LIMIT),
     ),
     Setting(
         "topic-length",
         "390",
         "How many characters a topic can have.",
         N_("a number from 1 to 1000"),
-        _number(1, 1000),
+        values.number(1, 1000),
     ),
     Setting(
         "rooms-per-person",
         "20",
         "How many rooms a person can be in.",
         N_("a number from 1 to 1000"),
-        _number(1, 1000),
+        values.number(1, 1000),
     ),
     Setting(
         "page-length",
         str(PAGE_LIMIT),
         "The most lines, names or rooms in one answer.",
         N_("a number from 1 to 100"),
-        _number(1, PAGE_LIMIT),
+        values.number(1, PAGE_LIMIT),
     ),
     Setting(
         "login-deadline",
         "60",
         "Seconds for choosing a nickname; 0 is no limit.",
         N_("a number of seconds"),
-        _period,
+        values.period,
     ),
     Setting(
         "connections-per-address",
         "16",
         "How many connections one address can have; 0 is no limit. This machine is exempt.",
         N_("a number, or 0"),
-        _number(0, COUNT_LIMIT),
+        values.number(0, COUNT_LIMIT),
     ),
     Setting(
         "rooms-per-hour",
         "30",
         "How many rooms one address can create within an hour; 0 is no limit.",
         N_("a number from 1 to 10000, or 0"),
-        _number(0, 10_000),
+        values.number(0, 10_000),
     ),
     TRUSTED_NETWORKS,
     RESERVED_NAMES,
+    Setting(
+        "registration",
+        "open",
+        "Who can register a name: everybody (open), those whom you invite (invite), nobody (off).",
+        "open | invite | off",
+        values.one_of("open", "invite", "off"),
+    ),
+    Setting(
+        "guests",
+        "on",
+        "Whether people without an account can talk.",
+        "on | off",
+        values.on_off,
+    ),
+    Setting(
+        "auth-command",
+        "",
+        "A program that is asked whether a name's secret is right, as one line of JSON.",
+        N_("a program that can be started, with its arguments"),
+        values.command,
+    ),
+    INSECURE_SECRETS,
     MAX_CLIENTS,
     Setting(
         "max-waiting",
         "1048576",
         "Bytes waiting for a client above which it is disconnected; 0 is no limit.",
         N_("a number of bytes, or 0"),
-        _number(0, COUNT_LIMIT),
+        values.number(0, COUNT_LIMIT),
     ),
     Setting(
         "write-timeout",
         "60",
         "Seconds after which a client that reads nothing is disconnected; 0 is never.",
         N_("a number of seconds"),
-        _period,
+        values.period,
     ),
     Setting(
         "keep",
         "365",
         "Days that messages are kept; 0 is for ever.",
         N_("a number of days, or 0"),
-        _period,
+        values.period,
     ),
     Setting(
         "max-database",
         "0",
         "The size, such as 10G, at which nothing more is saved; 0 is no limit.",
         N_("a number of bytes from 16M, such as 500M or 10G, or 0"),
-        _size,
+        values.size,
     ),
     Setting(
         "clock-confirmed",
         "",
         "A date that confirms a clock set far ahead, so that old entries are removed again.",
         N_("a date, such as 2027-01-31"),
-        _date,
+        values.date,
     ),
     Setting(
         "reconnect-grace",
         "10",
         "Seconds for a program to reconnect before others are told that it left.",
         N_("a number of seconds"),
-        _period,
+        values.period,
     ),
     Setting(
         "resume-window",
         "300",
         "Seconds for a person who lost the connection to come back with /resume.",
         N_("a number of seconds"),
-        _period,
+        values.period,
     ),
     Setting(
         "metrics",
@@ -478,38 +384,24 @@ SETTINGS = (
         "",
         "A file that records which nickname came from which address; its owner can read it.",
         N_("a file's path"),
-        _path_or_none,
+        values.path_or_none,
     ),
     Setting(
         "audit-keep",
         "30",
         "Days that the audit log is kept; 0 is for ever.",
         N_("a number of days, or 0"),
-        _period,
+        values.period,
     ),
     Setting(
         "log-format",
         "text",
         "The format of the server's log: text, or json with one object per line.",
         "text | json",
-        _one_of(*FORMATS),
+        values.one_of(*FORMATS),
     ),
     LOG_MESSAGES,
 )
-
-
-def read_text(path: Path) -> str:
-    """A text file that people edit: UTF-8, with a byte order mark or without.
-
-    :raises OSError: it cannot be read.
-    :raises UnicodeDecodeError: it is not UTF-8; see :func:`line_of`.
-    """
-    return path.read_bytes().decode("utf-8-sig")
-
-
-def line_of(error: UnicodeDecodeError) -> int:
-    """The number of the line that is not UTF-8."""
-    return error.object.count(b"\n", 0, error.start) + 1
 
 
 def load(given: Mapping[str, str | list[str]], config: str | None) -> Settings:
@@ -521,8 +413,7 @@ def load(given: Mapping[str, str | list[str]], config: str | None) -> Settings:
     if config is not None:
         texts.update(_read_file(config))
     texts.update(given)
-    values = {setting.field: _value(setting, texts[setting.name]) for setting in SETTINGS}
-    return Settings(**values)
+    return Settings(**{setting.field: _value(setting, texts[setting.name]) for setting in SETTINGS})
 
 
 def load_database(given: str | None, config: str | None) -> str:
@@ -562,7 +453,7 @@ def _text(setting: Setting, value: object) -> str | list[str]:
     """A value of the file, as text of the command line."""
     if setting.repeatable and isinstance(value, list):
         return [item if isinstance(item, str) else _wrong(setting, item) for item in value]
-    if setting is LOG_MESSAGES:
+    if setting in SWITCHES:
         return "on" if value is True else "off" if value is False else _wrong(setting, value)
     numeric = setting is MAX_CLIENTS or setting.default.replace(".", "").isdigit()
     if isinstance(value, str) or (

@@ -30,9 +30,9 @@ from twisted_chat.server.logs import TwistdLog, log_path, twistd_log
 from twisted_chat.server.service import ChatService, StartupFailure
 from twisted_chat.server.settings import (
     LISTEN,
-    LOG_MESSAGES,
     RESERVED_NAMES,
     SETTINGS,
+    SWITCHES,
     TRUSTED_NETWORKS,
     Setting,
     Settings,
@@ -49,13 +49,13 @@ class Options(usage.Options):
         "A chat server that anyone can join with telnet, netcat or the bundled client. "
         "Without options it listens on 127.0.0.1:50000 and stores the messages in chat.db."
     )
-    optFlags = ((LOG_MESSAGES.name, None, LOG_MESSAGES.help),)
+    optFlags = tuple((switch.name, None, switch.help) for switch in SWITCHES)
     optParameters = (
         ("config", "c", None, "A TOML file; its keys are the names of these options."),
         *(
             (setting.name, None, None, f"{setting.help} [default: {setting.default or 'none'}]")
             for setting in SETTINGS
-            if setting is not LOG_MESSAGES and not setting.repeatable
+            if setting not in SWITCHES and not setting.repeatable
         ),
     )
 
@@ -98,13 +98,10 @@ class Options(usage.Options):
         given: dict[str, str | list[str]] = {
             setting.name: self[setting.name]
             for setting in SETTINGS
-            if setting is not LOG_MESSAGES
-            and not setting.repeatable
-            and self[setting.name] is not None
+            if setting not in SWITCHES and not setting.repeatable and self[setting.name] is not None
         }
         given.update(self._repeated)
-        if self[LOG_MESSAGES.name]:
-            given[LOG_MESSAGES.name] = "on"
+        given.update({switch.name: "on" for switch in SWITCHES if self[switch.name]})
         try:
             self.settings = self.read(given)
         except CannotStart as error:

@@ -1,0 +1,251 @@
+"""How a client proves that it belongs to an account, before it enters the chat.
+
+A person who chooses the nickname of an account is asked for a secret, which is their next line; a
+blank line asks for another nickname. Scripts write both on one line, ``Ana:SECRET``. A program
+gives its secret in ``hello``. The secret goes to :mod:`twisted_chat.core.proofs` and nowhere else.
+This module must not know how a secret is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from twisted_chat.core.account_errors import GuestsNotAllowed, SecretMissing, WrongSecret
+from twisted_chat.core.account_requests import AccountHolder
+from twisted_chat.core.author import NOBODY
+from twisted_chat.core.callbacks import nothing
+from twisted_chat.core.commands import Phase
+from twisted_chat.core.errors import BadRequest, NameMissing, Refusal, TooManyGuesses
+from twisted_chat.core.events import SecretAsked
+from twisted_chat.core.link import Link
+from twisted_chat.core.names import Nickname, nickname
+from twisted_chat.core.people import Positions
+from twisted_chat.core.proofs import ANY_KIND, Claim, Kind, Proof
+from twisted_chat.core.requests import ChooseName, GiveSecret, Hello
+
+#: Wrong codes and secrets after which the connection is closed: the client is guessing.
+WRONG_SECRETS_LIMIT = 5
+
+
+class LoginLink(Link, Protocol):
+    """The part of a connection that is used here."""
+
+    def wrong_secret(self, name: str) -> None:
+        """Tell the operator that the client gave a wrong secret of the account called ``name``."""
+
+
+class Login(AccountHolder):
+    """The part of a session that asks for secrets."""
+
+    _connection: LoginLink
+
+    #: The nickname whose secret is the client's next line, if it was asked for one.
+    _secret_of: Nickname | None = None
+    #: The number of wrong codes and secrets.
+    _wrong_secrets = 0
+
+    @property
+    def asks_secret(self) -> bool:
+        """Whether the next line of the client is a secret."""
+        return self._secret_of is not None
+
+    def _enter(
+        self,
+        name: Nickname,
+        positions: Positions,
+        client_id: bytes | None,
+        id: str | None,
+        entered: Callable[[], None] = nothing,
+        refused: Callable[[], None] = nothing,
+        resumed: bool = False,
+    ) -> None:
+        raise NotImplementedError
+
+    def _first_rooms(self) -> dict[str, int | None]:
+        """The rooms that clients of this profile join first, with their starting positions."""
+        if not self.profile.enters_default_room:
+            return {}
+        room = self._chat.default_room
+        if self.token_rooms and room not in self.token_rooms:
+            room = min(self.token_rooms)
+        return {room: None}
+
+    def _with_first_rooms(self, positions: Mapping[str, int]) -> dict[str, int | None]:
+        """``positions``, and the first rooms before them if the limit of rooms allows it."""
+        if len(positions) < self._chat.limits.rooms:
+            return {**self._first_rooms(), **positions}
+        return dict(positions)
+
+    # -- people --------------------------------------------------------------------------------
+
+    def _choose_first_name(self, request: ChooseName) -> None:
+        """Enter as a guest, or ask for the secret of an account."""
+        text, colon, secret = request.name.partition(":")
+        if colon and secret.strip():
+            name = nickname(text)
+            self._prove(name, secret.strip(), ANY_KIND, request.id, self._enter_proved)
+            return
+        name = nickname(request.name)
+        if self._chat.proofs.asks_for_secret(name):
+            self._chat.proofs.check_secure(self._connection.secure)
+            self._ask_secret(name)
+            return
+        self._check_guest(name)
+        self._enter(name, self._first_rooms(), None, request.id)
+
+    def _check_guest(self, name: Nickname) -> None:
+        """Check that somebody without an account may enter under ``name``.
+
+        :raises Refusal: it belongs to an account or is reserved, or there are no guests.
+        """
+        if self._chat.proofs.asks_for_secret(name):
+            raise SecretMissing(name=name.text)
+        if not self._chat.proofs.policy.guests:
+            raise GuestsNotAllowed()
+        self._chat.reserved.check(name)
+
+    def _check_kept(self, account: int) -> None:
+        """Check that somebody may come back with a code, as ``account`` or (0) as a guest.
+
+        :raises Refusal: there are no guests, or no secret may be given over this connection.
+        """
+        if account:
+            self._chat.proofs.check_secure(self._connection.secure)
+        elif not self._chat.proofs.policy.guests:
+            raise GuestsNotAllowed()
+
+    def _ask_secret(self, name: Nickname) -> None:
+        self._secret_of = name
+
+        def told(hidden: bool) -> None:
+            if self._secret_of is name:
+                self.show(SecretAsked(name.text, hidden))
+
+        self._connection.hide_typing(True, told)
+
+    def _give_secret(self, request: GiveSecret) -> None:
+        name, self._secret_of = self._secret_of, None
+        secret = request.secret.strip()
+        if name is None or not secret:
+            raise NameMissing()
+        self._prove(name, secret, ANY_KIND, request.id, self._enter_proved)
+
+    def _enter_proved(self, proof: Proof) -> None:
+        self._enter_as(proof, {}, None, None)
+
+    # -- programs ------------------------------------------------------------------------------
+
+    def _prove_hello(
+        self, request: Hello, name: Nickname, proceed: Callable[[Proof | None], None]
+    ) -> None:
+        """Call ``proceed`` with the proof that ``request`` contains, or with None for a guest.
+
+        :raises Refusal: it contains several secrets, or none may be given now.
+        """
+        secrets: dict[Kind, str | None] = {
+            "password": request.password,
+            "token": request.token,
+            "code": request.code,
+        }
+        given = [(kind, secret) for kind, secret in secrets.items() if secret is not None]
+        if not given:
+            proceed(None)
+        elif len(given) > 1:
+            raise BadRequest(reason="hello has one of password, token and code")
+        else:
+            kind, secret = given[0]
+            self._prove(name, secret, frozenset({kind}), request.id, proceed)
+
+    # -- both ----------------------------------------------------------------------------------
+
+    def _prove(
+        self,
+        name: Nickname,
+        secret: str,
+        kinds: frozenset[Kind],
+        id: str | None,
+        proceed: Callable[[Proof], None],
+    ) -> None:
+        """Have ``secret`` checked, then call ``proceed``; the next request waits until then.
+
+        :raises Refusal: no secret may be given over this connection.
+        """
+        self._chat.proofs.check_secure(self._connection.secure)
+        end = self._begin()
+
+        def answered(result: Proof | Refusal) -> None:
+            try:
+                if self._phase is not Phase.CHOOSING:
+                    return
+                if isinstance(result, Refusal):
+                    self._not_proved(result, name, id)
+                else:
+                    proceed(result)
+            except Refusal as refusal:
+                self.refuse(refusal, id)
+            finally:
+                end()
+
+        claim = Claim(name, secret, kinds, self.source, self.secrets_queue, self._waits)
+        self._chat.proofs.prove(claim, answered)
+
+    def _waits(self) -> bool:
+        return self._phase is Phase.CHOOSING and self._connection.is_there
+
+    def _not_proved(self, refusal: Refusal, name: Nickname, id: str | None) -> None:
+        # A name without an account is perhaps a secret that was typed at the wrong place.
+        owned = self._chat.accounts.owner(name) is not None
+        shown = name.text if owned else None
+        self.refuse(refusal, id)
+        if isinstance(refusal, TooManyGuesses):
+            self._chat.audit("refused-secret", self.address, shown)
+        elif isinstance(refusal, WrongSecret):
+            self._chat.audit("wrong-secret", self.address, shown)
+            self._connection.wrong_secret(shown or "?")
+            self._count_wrong_secret()
+
+    def _count_wrong_secret(self) -> None:
+        self._wrong_secrets += 1
+        if self._wrong_secrets >= WRONG_SECRETS_LIMIT:
+            self._connection.close()
+
+    def _enter_as(
+        self,
+        proof: Proof,
+        positions: Mapping[str, int],
+        client_id: bytes | None,
+        id: str | None,
+        resumed: bool = False,
+    ) -> None:
+        """Join the chat as the account of ``proof``.
+
+        :param positions: the last entry that the client has seen in its rooms, besides the first.
+        :raises Refusal: there are too many rooms.
+        """
+        self.author, self.credential, self.token_rooms = (
+            proof.account,
+            proof.credential,
+            proof.rooms,
+        )
+
+        def entered() -> None:
+            if proof.kind == "code":
+                self.credential = ""  # it was valid once
+            self._chat.audit("logged-in", self.address, self.nickname.text, by=proof.kind)
+
+        def refused() -> None:
+            self.author, self.credential, self.token_rooms = NOBODY, "", frozenset()
+            self._kept_as = 0
+
+        rooms = self._with_first_rooms(positions)
+        self._enter(proof.nickname, rooms, client_id, id, entered, refused, resumed)
+
+    def _check_same(self, other: AccountHolder, proof: Proof | None, name: Nickname) -> bool:
+        """Whether ``other``, who has the client's id, is the person of ``proof`` or the guest.
+
+        :raises SecretMissing: ``other`` is an account, which an id alone does not prove.
+        """
+        if proof is None and other.author > 0:
+            raise SecretMissing(name=name.text)
+        return other.author < 0 if proof is None else other.author == proof.account
