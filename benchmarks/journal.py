@@ -41,7 +41,7 @@ from benchmarks.journal_load import (
 )
 from tests.support.processes import PATIENCE
 from twisted_chat.core.events import Entry
-from twisted_chat.journal.chain import seal, starter
+from twisted_chat.journal.chain import SIZE, seal, starter
 from twisted_chat.journal.sqlite.blocks import AFTER
 from twisted_chat.journal.sqlite.opening import Durability
 from twisted_chat.journal.sqlite.reader import Reader
@@ -112,15 +112,14 @@ def walk_chains(database: Path) -> int:
         rooms = connection.execute("SELECT id, name, base_hash FROM room").fetchall()
         for room, name, hash in rooms:
             start = starter(name)
-            for salt, *content, expected in connection.execute(
+            for *content, sealed in connection.execute(
                 AFTER.format(
-                    "e.salt, e.number, e.time, e.kind, e.nickname, e.text, e.author, e.message_id,"
-                    " e.hash"
+                    "e.number, e.time, e.kind, e.nickname, e.text, e.author, e.message_id, e.seal"
                 ),
                 (room, 0, 2**62, -1),
             ):
-                hash = seal(start, hash, salt, *content)
-                if hash != expected:
+                hash = seal(start, hash, sealed[:-SIZE], *content)
+                if hash != sealed[-SIZE:]:
                     raise SystemExit(f"{name}: {content[0]} is damaged")
                 count += 1
     return count

@@ -123,7 +123,7 @@ def test_damage_is_told_with_status_1(capsys: pytest.CaptureFixture[str], path: 
 
 COLUMNS = (
     *("id", "room", "number", "time", "kind", "nickname"),
-    *("text", "author", "message_id", "salt", "hash", "format"),
+    *("text", "author", "message_id", "seal", "format"),
 )
 
 #: Columns whose value is the entry's own: damage of them is named as just that.
@@ -274,14 +274,14 @@ ROOM = "#lobby: the record of the room itself is damaged"
         (
             [
                 "INSERT INTO entry SELECT 99, room, 7, time, kind, nickname, text, author,"
-                " '', salt, hash, 2 FROM entry WHERE room = 1 AND number = 6"
+                " '', seal, 2 FROM entry WHERE room = 1 AND number = 6"
             ],
             [EXTRA],
         ),
         (
             [
                 "INSERT INTO entry SELECT 99, room, 6, time, kind, nickname, text, author,"
-                " '', salt, hash, 2 FROM entry WHERE room = 2 AND number = 9",
+                " '', seal, 2 FROM entry WHERE room = 2 AND number = 9",
                 "INSERT INTO block VALUES (2, 6, 99, 1)",
             ],
             ["#cinema: entry 6 is damaged"],

@@ -135,7 +135,7 @@ def test_the_database_of_an_earlier_version_can_be_verified_without_an_upgrade(
     assert str(finding) == "#cinema: entry 3 is damaged"
 
 
-@pytest.mark.parametrize("column", ["author", "salt", "hash", "nickname", "message_id", "format"])
+@pytest.mark.parametrize("column", ["author", "seal", "nickname", "message_id", "format"])
 def test_what_changes_in_an_old_entry_after_the_upgrade_is_found(
     tmp_path: Path, column: str
 ) -> None:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from twisted_chat.core.author import author_key, guest_number
-from twisted_chat.journal.chain import seal, starter
+from twisted_chat.journal.chain import SIZE, seal, starter
 
 #: Seconds between two attempts to connect.
 RETRY_DELAY = 0.005
@@ -215,7 +215,7 @@ def check(database: Path, programs: Iterable[Program]) -> list[str]:
         (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
         violations = [] if integrity == "ok" else [f"the database: {integrity}"]
         rows = connection.execute(
-            "SELECT room.name, number, time, kind, nickname, text, author, message_id, salt, hash,"
+            "SELECT room.name, number, time, kind, nickname, text, author, message_id, seal,"
             " base_hash FROM entry JOIN room ON room.id = entry.room ORDER BY room.id, number"
         ).fetchall()
         ((secret,),) = connection.execute("SELECT secret FROM log")
@@ -224,7 +224,7 @@ def check(database: Path, programs: Iterable[Program]) -> list[str]:
     by_id: defaultdict[tuple[int, str], list[Stored]] = defaultdict(list)
     hashes: dict[str, bytes] = {}
     rooms: dict[tuple[int, str], str] = {}
-    for room, number, time, kind, nickname, text, author, id, salt, hash, base_hash in rows:
+    for room, number, time, kind, nickname, text, author, id, sealed, base_hash in rows:
         entry = Stored(number, time, kind, nickname, text, id)
         log[room].append(entry)
         by_id[author, id].append(entry)
@@ -232,6 +232,7 @@ def check(database: Path, programs: Iterable[Program]) -> list[str]:
         if number != len(log[room]):
             violations.append(f"{room}: {number} is the entry {len(log[room])}")
         content = (number, time, kind, nickname, text, author, id)
+        salt, hash = sealed[:-SIZE], sealed[-SIZE:]
         if seal(starter(room), hashes.get(room, base_hash), salt, *content) != hash:
             violations.append(f"{room}: the chain breaks at {number}")
         hashes[room] = hash

@@ -50,7 +50,7 @@ def check_chain(store: Store, room: str = "lobby") -> None:
     id, base, hash = row
     chain = Chain(room, hash, store.secret)
     rows = store._connection.execute(
-        "SELECT room, number, time, kind, nickname, text, author, message_id, salt, format, hash"
+        "SELECT room, number, time, kind, nickname, text, author, message_id, seal, format"
         " FROM entry WHERE room = ? ORDER BY number",
         (id,),
     )

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted_chat.core.author import NOBODY, guest_number
-from twisted_chat.journal.chain import FIRST, PRESENT, Starter, link, seal, starter
+from twisted_chat.journal.chain import (
+    FIRST,
+    PRESENT,
+    SALT_SIZE,
+    SIZE,
+    Starter,
+    link,
+    starter,
+)
+from twisted_chat.journal.chain import seal as sealed
 
 #: Raised for a damaged value: of a wrong type, too large, or a text that is not UTF-8.
 _DAMAGE = (AttributeError, KeyError, OverflowError, TypeError, ValueError, struct.error)
@@ -17,8 +26,7 @@ class Chain:
     """The chain of one room, from its base on.
 
     :param hash: the hash of the last entry before the first one that is examined.
-    :param secret: that of the log (:func:`.guest_number`); it is not needed for databases from
-        before version 8, whose entries have the format 0 here.
+    :param secret: that of the log (:func:`.guest_number`); before version 8 there was none.
     """
 
     def __init__(self, room: str, hash: bytes, secret: bytes) -> None:
@@ -31,29 +39,38 @@ class Chain:
         """Whether ``row`` is the next entry.
 
         :param room: the id of the room that the entry must have, and ``number`` its number.
-        :param row: room, number, time, kind, nickname, text, author, message id, salt, format and
-            hash, as SQLite returns them.
+        :param row: room, number, time, kind, nickname, text, author, message id, seal and format;
+            or before version 8, None as the author, and the author key and the hash at the end. All
+            as SQLite returns them.
         """
-        here, numbered, time, kind, nickname, text, author, message_id, salt, format, hash = row
+        here, numbered, time, kind, nickname, text, author, message_id, *rest = row
         if here != room or numbered != number:
             return False
         content = number, time, kind, nickname, text
         try:
-            if format == PRESENT:
+            if author is None:
+                key, hash = rest
+                expected = link(self._hash, self._room, *content, key, message_id)
+                return self._goes_on(expected, hash)
+            seal, format = rest
+            if not isinstance(seal, bytes) or not isinstance(message_id, str):
+                return False
+            salt, hash = seal[:-SIZE], seal[-SIZE:]
+            if format == PRESENT and len(salt) == SALT_SIZE:
                 if self._start is None:
                     self._start = starter(self._room)
-                expected = seal(self._start, self._hash, salt, *content, author, message_id)
-            elif format == FIRST:
-                if author != (guest_number(salt, self._secret) if salt else NOBODY):
-                    return False
-                if not isinstance(message_id, str):
-                    return False
+                expected = sealed(self._start, self._hash, salt, *content, author, message_id)
+            elif format == FIRST and author == self._author(salt):
                 expected = link(self._hash, self._room, *content, salt or None, message_id or None)
-            elif format == 0:
-                expected = link(self._hash, self._room, *content, salt, message_id)
             else:
                 return False
         except _DAMAGE:
             return False
+        return self._goes_on(expected, hash)
+
+    def _author(self, key: bytes) -> int:
+        return guest_number(key, self._secret) if key else NOBODY
+
+    def _goes_on(self, expected: bytes, hash: object) -> bool:
         self._hash = expected
-        return bool(expected == hash)
+        return expected == hash

@@ -31,13 +31,13 @@ _ROOMS = "SELECT id, name, base, base_hash, last, topic FROM room ORDER BY id"
 # index for the row as well: a row that differs from the index is not found.
 _ENTRIES = """
     SELECT e.id, b.number + e.id - b.id, e.room, e.number, e.time, e.kind, e.nickname, e.text,
-        e.author, e.message_id, e.salt, e.format, e.hash
+        e.author, e.message_id, e.seal, e.format
     FROM block AS b CROSS JOIN entry AS e ON e.id BETWEEN b.id AND b.id + b.count - 1
     WHERE b.room = ? ORDER BY b.number, e.id
 """
 _FORMER_ENTRIES = """
     SELECT e.id, k.number, k.room, e.number, e.time, e.kind, e.nickname, e.text, NULL,
-        e.message_id, e.client_id, 0, e.hash
+        e.message_id, e.client_id, e.hash
     FROM entry AS k INDEXED BY entry_number
     CROSS JOIN entry AS e ON e.id = k.id AND +e.room = k.room AND +e.number = k.number
     WHERE k.room = ? ORDER BY k.number

@@ -27,17 +27,17 @@ FIRST, PRESENT = 1, 2
 SALT_SIZE = 16
 
 #: How the kind of an entry is hashed, in the present format.
-_KINDS = {"say": 0, "act": 1, "topic": 2}
+KINDS = {"say": 0, "act": 1, "topic": 2}
 
 # MessagePack gives each sequence of values one unambiguous form, whatever the texts contain.
-_encode = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode
 
 #: The number, the time, the author and the kind.
-_pack = struct.Struct(">QqqB").pack
+pack = struct.Struct(">QqqB").pack
 
 # BLAKE2b (RFC 7693); its "person" keeps hashes for different purposes apart. To copy a hash object
 # takes less time than to make one.
-_content_hash = hashlib.blake2b(digest_size=SIZE, person=b"twisted-chat txt").copy
+content_hash = hashlib.blake2b(digest_size=SIZE, person=b"twisted-chat txt").copy
 _room_hash = hashlib.blake2b(digest_size=SIZE, person=b"twisted-chat rm").copy
 _entry_hash = hashlib.blake2b(digest_size=SIZE, person=b"twisted-chat log").copy
 
@@ -75,10 +75,10 @@ def seal(
     :param message_id: "" if it has none.
     :raises UnicodeEncodeError: a text contains a lone surrogate.
     """
-    content = _content_hash()
-    content.update(salt + _encode((nickname, text, message_id)))
+    content = content_hash()
+    content.update(salt + encode((nickname, text, message_id)))
     hash = start()
-    hash.update(previous + content.digest() + _pack(number, time, author, _KINDS[kind]))
+    hash.update(previous + content.digest() + pack(number, time, author, KINDS[kind]))
     return hash.digest()
 
 
@@ -99,5 +99,5 @@ def link(
     :param author: the author key, or None.
     :raises UnicodeEncodeError: a text contains a lone surrogate.
     """
-    content = _encode((room, number, time, kind, nickname, text, author, message_id))
+    content = encode((room, number, time, kind, nickname, text, author, message_id))
     return hashlib.blake2b(previous + content, digest_size=SIZE).digest()

@@ -12,9 +12,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from twisted_chat.core.changes import Draft
+from twisted_chat.core.changes import Draft, Saved
 from twisted_chat.core.events import Entry
-from twisted_chat.journal.chain import SALT_SIZE, START, Starter, seal, starter
+from twisted_chat.journal.chain import (
+    KINDS,
+    SALT_SIZE,
+    START,
+    Starter,
+    content_hash,
+    encode,
+    pack,
+    starter,
+)
 from twisted_chat.journal.sqlite.blocks import AFTER, ONE
 
 #: The most rooms whose last number and hash are kept in memory.
@@ -25,19 +34,20 @@ _SIZES = (1000, 100, 10, 1)
 
 _COLUMNS = (
     *("room", "number", "time", "kind", "nickname", "text"),
-    *("author", "message_id", "salt", "hash"),
+    *("author", "message_id", "seal"),
 )
 _BLOCK = ("room", "number", "id", "count")
 
 _HEAD = """
-    SELECT room.id, coalesce(e.number, base), coalesce(e.hash, base_hash), b.number, b.id + b.count
+    SELECT room.id, coalesce(e.number, base), coalesce(substr(e.seal, -32), base_hash),
+        b.number, b.id + b.count
     FROM room LEFT JOIN block AS b
         ON b.room = room.id AND b.number = (SELECT max(number) FROM block WHERE room = room.id)
     LEFT JOIN entry AS e ON e.id = b.id + b.count - 1
     WHERE room.name = ?
 """
 _MESSAGE = """
-    SELECT room.name, number, time, kind, nickname, text, author, message_id, hash
+    SELECT room.name, number, time, kind, nickname, text, author, message_id, substr(seal, -32)
     FROM entry JOIN room ON room.id = entry.room
     WHERE author = ? AND message_id = ? AND message_id <> ''
 """
@@ -113,6 +123,39 @@ class Entries:
         id, number, hash, block, end = row
         return Head(id, number, hash, block, end, starter(room))
 
+    def number(self, drafts: Sequence[Draft], heads: dict[str, Head]) -> list[Saved]:
+        """Make the next entries of their rooms of ``drafts``, whose rows are kept in ``heads``.
+
+        :param heads: those of the group's rooms, by room; more are added.
+        """
+        saved = []
+        salts = bytearray(os.urandom(SALT_SIZE * len(drafts)))
+        at = 0
+        for draft in drafts:
+            room, time, kind, nickname = draft.room, draft.time, draft.kind, draft.nickname
+            text, author, message_id = draft.text, draft.author, draft.message_id
+            head = heads.get(room)
+            if head is None:
+                head = heads[room] = self.head(room)
+            number = head.number = head.number + 1
+            # The same as seal(), without a call: a third of the writer's time is spent here.
+            id = message_id or ""
+            salt = salts[at : at + SALT_SIZE]
+            at += SALT_SIZE
+            content = content_hash()
+            content.update(salt + encode((nickname, text, id)))
+            sealed = head.start()
+            sealed.update(head.hash + content.digest() + pack(number, time, author, KINDS[kind]))
+            hash = head.hash = sealed.digest()
+            if kind == "topic":
+                head.topic = text
+            # Python binds one bytearray faster than two, or bytes; and "" faster than None.
+            row = (head.id, number, time, kind, nickname, text, author, id, salt + hash)
+            head.values += row
+            entry = Entry(room, number, time, kind, nickname, text, author, message_id, hash)
+            saved.append(Saved(draft, entry))
+        return saved
+
     def write(self, heads: Iterable[Head]) -> None:
         """Write the rows of a group, and what they change in their rooms.
 
@@ -184,7 +227,7 @@ class Entries:
         (newest,) = self._connection.execute(
             "SELECT room FROM entry ORDER BY id DESC LIMIT 1"
         ).fetchone() or (None,)
-        columns = "e.id, e.number, e.time, CAST(e.text AS BLOB), e.hash"
+        columns = "e.id, e.number, e.time, CAST(e.text AS BLOB), substr(e.seal, -32)"
         rows = self._connection.execute(
             AFTER.format(columns), (head.id, 0, head.number - (head.id == newest), limit)
         )
@@ -228,29 +271,6 @@ class Entries:
     def removed(self, room: str) -> None:
         """The removal of entries of ``room`` is committed: its last block may be another one."""
         self._heads.pop(room, None)
-
-
-def new_entry(head: Head, draft: Draft, salt: bytearray) -> Entry:
-    """The next entry of a room, whose row is added to those of the group."""
-    number = head.number = head.number + 1
-    time, kind, nickname, text = draft.time, draft.kind, draft.nickname, draft.text
-    author, message_id = draft.author, draft.message_id
-    id = message_id or ""
-    hash = head.hash = seal(
-        head.start, head.hash, salt, number, time, kind, nickname, text, author, id
-    )
-    if kind == "topic":
-        head.topic = text
-    # SQLite's module binds a bytearray faster than bytes, and "" faster than None.
-    row = (head.id, number, time, kind, nickname, text, author, id, salt, bytearray(hash))
-    head.values += row
-    return Entry(draft.room, number, time, kind, nickname, text, author, message_id, hash)
-
-
-def salts(count: int) -> list[bytearray]:
-    """The salts of ``count`` entries."""
-    random = bytearray(os.urandom(SALT_SIZE * count))
-    return [random[at : at + SALT_SIZE] for at in range(0, SALT_SIZE * count, SALT_SIZE)]
 
 
 def _statements(table: str, columns: Sequence[str]) -> tuple[tuple[int, str], ...]:

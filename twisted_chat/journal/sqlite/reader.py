@@ -36,11 +36,13 @@ _NOT_IN = """
     NOT IN (SELECT id FROM room WHERE name IN (SELECT value FROM json_each(?)))
 """
 _ENTRIES = """
-    SELECT room.name, number, time, kind, nickname, text, author, nullif(message_id, ''), hash
+    SELECT room.name, number, time, kind, nickname, text, author, nullif(message_id, ''),
+        substr(seal, -32)
     FROM entry JOIN room ON room.id = entry.room WHERE entry.id IN ({}) ORDER BY entry.id DESC
 """
 _COLUMNS = """
-    e.number, e.time, e.kind, e.nickname, e.text, e.author, nullif(e.message_id, ''), e.hash
+    e.number, e.time, e.kind, e.nickname, e.text, e.author, nullif(e.message_id, ''),
+    substr(e.seal, -32)
 """
 _AFTER, _BEFORE, _ID = AFTER.format(_COLUMNS), BEFORE.format(_COLUMNS), ONE.format("e.id")
 

@@ -23,7 +23,7 @@ from twisted_chat.core.events import Entry
 from twisted_chat.core.records import Forgotten, Record
 from twisted_chat.journal.runs import TOKEN_SIZE, Runs, superfluous
 from twisted_chat.journal.sqlite import files, people, records
-from twisted_chat.journal.sqlite.entries import Entries, Head, Old, new_entry, salts
+from twisted_chat.journal.sqlite.entries import Entries, Head, Old
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 from twisted_chat.journal.sqlite.index import IndexDamaged, SearchIndex
 from twisted_chat.journal.sqlite.opening import BUSY_TIMEOUT, Durability, connect, look, read_only
@@ -170,19 +170,18 @@ class Store:
         with self._transaction():
             if self._unwritten_run is not None:
                 self._write_run(self._unwritten_run)
-            for draft, salt in zip(drafts, salts(len(drafts)), strict=True):
-                if known is not None:
-                    earlier = known.get((draft.author, draft.message_id))
-                    if earlier is not None:
-                        outcomes.append(_again(draft, earlier))
-                        continue
-                head = heads.get(draft.room)
-                if head is None:
-                    head = heads[draft.room] = self._entries.head(draft.room)
-                entry = new_entry(head, draft, salt)
-                outcomes.append(Saved(draft, entry))
-                if known is not None and draft.message_id is not None:
-                    known[draft.author, draft.message_id] = entry
+            if known is None:
+                outcomes += self._entries.number(drafts, heads)
+                drafts, known = (), {}
+            for draft in drafts:
+                earlier = known.get((draft.author, draft.message_id))
+                if earlier is not None:
+                    outcomes.append(_again(draft, earlier))
+                    continue
+                (saved,) = self._entries.number((draft,), heads)
+                outcomes.append(saved)
+                if draft.message_id is not None:
+                    known[draft.author, draft.message_id] = saved.entry
             if heads:
                 self._entries.write(heads.values())
         self._entries.written(heads)

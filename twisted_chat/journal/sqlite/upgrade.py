@@ -197,7 +197,7 @@ def _second_format(connection: sqlite3.Connection) -> None:
 _COPY = """
     INSERT INTO entry
     SELECT id, room, number, time, kind, nickname, text, author_number(client_id),
-        coalesce(message_id, ''), coalesce(client_id, x''), hash, ?3
+        coalesce(message_id, ''), CAST(coalesce(client_id, x'') || hash AS BLOB), ?3
     FROM former_entry WHERE id > ?1 AND id <= ?2
 """
 

@@ -21,8 +21,9 @@ CREATE TABLE entry (
     text       TEXT    NOT NULL,
     author     INTEGER NOT NULL,           -- twisted_chat.core.author
     message_id TEXT    NOT NULL,           -- the author's own name for this message, or ''
-    salt       BLOB    NOT NULL,           -- in format 1: the author key, or nothing
-    hash       BLOB    NOT NULL,           -- of the room's previous entry and this content
+    -- The salt (in format 1: the author key, or nothing), and the hash, 32 bytes, of the room's
+    -- previous entry and this content. They are one value because that takes less time to write.
+    seal       BLOB    NOT NULL,
     format     INTEGER NOT NULL DEFAULT 2  -- of the hash
 );
 CREATE UNIQUE INDEX entry_message ON entry (author, message_id) WHERE message_id <> '';
