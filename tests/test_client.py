@@ -60,6 +60,8 @@ from twisted_chat.core.errors import (
 from twisted_chat.core.events import (
     Acknowledged,
     Announced,
+    CodeMade,
+    DevicesListed,
     Entered,
     EntriesRemoved,
     Entry,
@@ -70,9 +72,11 @@ from twisted_chat.core.events import (
     Joined,
     LanguageShown,
     LimitsShown,
+    PasswordSet,
     PeopleListed,
     Pong,
     Refused,
+    Registered,
     Renamed,
     Replaced,
     RoomLeft,
@@ -80,31 +84,47 @@ from twisted_chat.core.events import (
     SearchShown,
     ServerStopping,
     Style,
+    TokenMade,
+    TokenRevoked,
     Told,
     TopicShown,
+    Unregistered,
     Welcomed,
 )
 from twisted_chat.core.limits import Limits
 from twisted_chat.core.requests import (
+    AddDevice,
+    ChangeRoom,
     ChooseName,
+    GiveRole,
     Hello,
     Ignore,
+    InvitePerson,
     Join,
     Leave,
+    ListDevices,
     ListLimits,
     ListPeople,
     ListRooms,
+    LogOut,
+    Mark,
+    NewToken,
     Ping,
     Quit,
     ReadHistory,
+    Register,
     Request,
+    RevokeToken,
     Say,
     Search,
     SetLanguage,
+    SetPassword,
     Tell,
     Topic,
     Unignore,
+    Unregister,
 )
+from twisted_chat.core.room_events import Invited, RoleSet, RoomSettings
 from twisted_chat.dialects import jsonl
 from twisted_chat.testing import ChatServer
 
@@ -524,23 +544,36 @@ def test_what_is_not_kept_any_more_is_passed_over_once() -> None:
 # -- asking -----------------------------------------------------------------------------------
 
 ASKED: list[tuple[Request, Event]] = [
+    (AddDevice(), CodeMade("Ana", "bcdf-ghjk", 10, "q")),
+    (
+        ChangeRoom("lobby", slow=5),
+        RoomSettings("lobby", "all", "all", False, 5, None, by="Ana", id="q"),
+    ),
     (ChooseName("Bia"), Renamed("Ana", "Bia", own=True)),
+    (GiveRole("Bia", "speaker", "lobby"), RoleSet("lobby", "Bia", "speaker", "Ana", "q")),
     (Ignore("Bia"), Ignoring("Bia", on=True)),
     (Ignore(), IgnoredListed(("Bia",))),
+    (InvitePerson("Bia", "lobby"), Invited("lobby", "Bia", "Ana", True, "q")),
     (Join("Cinema"), entered("cinema")),
     (Leave("lobby"), RoomLeft("lobby", None)),
+    (ListDevices(), DevicesListed((), "q")),
     (ListLimits(), LimitsShown(Limits(), "q")),
     (ListPeople("lobby"), PeopleListed("lobby", (), 0, "q")),
     (ListRooms(), RoomsListed((), 0, "q")),
+    (NewToken("bot"), TokenMade("bot", "tchat_x", (), "q")),
     (Ping(), Pong("q")),
     (ReadHistory("lobby"), HistoryShown("lobby", (said(1),), 1, "q")),
+    (Register("x"), Registered("Ana", 1, "q")),
+    (RevokeToken("bot"), TokenRevoked("bot", "q")),
     (Say("oi"), Acknowledged((Entry("lobby", 1, 5, "say", "Ana", "oi", 0, "q", b""),))),
     (Search("oi"), SearchShown("oi", (), (), "q")),
     (SetLanguage(), LanguageShown("en", (), changed=False)),
+    (SetPassword("x"), PasswordSet("q")),
     (Tell("Bia", "oi"), Told("Ana", "Bia", "", 5, own=True, id="q")),
     (Topic(None, "lobby"), TopicShown("lobby", "", "q")),
     (Topic("oi"), Acknowledged((Entry("lobby", 1, 5, "topic", "Ana", "oi", 0, "q", b""),))),
     (Unignore("Bia"), Ignoring("Bia", on=False)),
+    (Unregister("Ana"), Unregistered("Ana", "q")),
 ]
 
 NAMES = [type(request).__name__ for request, _ in ASKED]
@@ -555,12 +588,15 @@ NEWS = (
     entered("news"),
     RoomLeft("news", None),
     said(7),
+    RoomSettings("lobby", "all", "all", False, 5, None, by="Caio"),
+    RoleSet("lobby", "Davi", "speaker", "Caio"),
+    Invited("news", "Ana", "Caio"),
 )
 
 
 def test_every_request_is_tried() -> None:
     assert {type(request) for request, _ in ASKED} == ANSWERS.keys()
-    assert {*ANSWERS, Hello, Quit} == set(jsonl.REQUESTS.values())
+    assert {*ANSWERS, Hello, LogOut, Mark, Quit} == set(jsonl.REQUESTS.values())
 
 
 @pytest.mark.parametrize(("request_", "answer"), ASKED, ids=NAMES)
@@ -647,7 +683,7 @@ def test_what_cannot_be_asked_fails_at_once_and_leaves_nothing() -> None:
     server = Server().welcome()
     server.asked()
     for request, error in (
-        (Say("a\nb"), ControlCharacter),
+        (Say("a\rb"), ControlCharacter),
         (Say("a\udc00"), ControlCharacter),
         (Say("x" * 5000), LineTooLong),
         (Say('"' * 4096, '"' * 4096), LineTooLong),

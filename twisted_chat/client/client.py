@@ -25,6 +25,7 @@ from twisted_chat.client import complaints
 from twisted_chat.client.endpoint import NotingEndpoint, described_endpoint, reason_of
 from twisted_chat.client.event_stream import Events
 from twisted_chat.client.events import ClientStopped, Connected, Disconnected, TakenOver
+from twisted_chat.client.flow import Flow
 from twisted_chat.client.ignored import IgnoredPeople
 from twisted_chat.client.opening import Opening
 from twisted_chat.client.positions import Positions
@@ -34,7 +35,7 @@ from twisted_chat.client.secret import Secret, given_secret
 from twisted_chat.client.state import Kept, MemoryState, State
 from twisted_chat.client.trust import Trust
 from twisted_chat.client.unanswered import ANSWERS, Outgoing, Unanswered, new_id
-from twisted_chat.core.account_errors import WrongSecret
+from twisted_chat.core.account_errors import AccountEnded, WrongSecret
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import (
@@ -48,9 +49,10 @@ from twisted_chat.core.events import (
     Renamed,
     Replaced,
     RoomLeft,
+    Unregistered,
     Welcomed,
 )
-from twisted_chat.core.requests import Hello, Mark, Quit, Request
+from twisted_chat.core.requests import Hello, LogOut, Mark, Quit, Request
 from twisted_chat.i18n.language import N_
 
 #: Seconds between two attempts to connect: the first time, and at most.
@@ -128,8 +130,9 @@ class ChatClient(Requests, Service):
             where = endpoint
         self.nickname = nickname
         self.state: State = MemoryState() if state is None else state
+        self._flow = Flow(lambda: bool(self._unanswered))
         self._positions = Positions(
-            rooms, self.state, catch_up=catch_up, tell=self._tell, noting=self._note
+            rooms, self.state, catch_up=catch_up, tell=self._tell, noting=self._flow.wait_for
         )
         self._unanswered = Unanswered(reactor, self.state, self._tell)
         self._ignored = IgnoredPeople()
@@ -144,10 +147,6 @@ class ChatClient(Requests, Service):
         self._returns_dealt_with = True
         self._connection: ChatClientProtocol | None = None
         self._is_in = False
-        self._is_paused = False
-        #: Whether the state is still storing the identity of the log.
-        self._is_noting = False
-        self._waits_for_answers = False
         self._is_stopping = False
         self._is_over = False
         self._has_been_in = False
@@ -229,23 +228,11 @@ class ChatClient(Requests, Service):
 
         Answers wait, too; with ``but_for_answers``, reading goes on as long as an answer is due.
         """
-        self._is_paused = True
-        self._waits_for_answers = but_for_answers
-        self._flow()
+        self._flow.pause(but_for_answers=but_for_answers)
 
     def resume(self) -> None:
         """Read again, after :meth:`pause`."""
-        self._is_paused = False
-        self._flow()
-
-    def _flow(self) -> None:
-        if self._connection is None:
-            return
-        is_paused = self._is_paused and not (self._waits_for_answers and self._unanswered)
-        if is_paused or self._is_noting:
-            self._connection.pause()
-        else:
-            self._connection.resume()
+        self._flow.resume()
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -273,8 +260,17 @@ class ChatClient(Requests, Service):
             # If the state cannot be opened, open and startService report it.
             self.open().addCallbacks(lambda _: self._unanswered.keep_new(outgoing), lambda _: None)
         self._unanswered.send()
-        self._flow()
+        self._flow.update()
         return answer
+
+    def log_out(self, *, everywhere: bool = False) -> Deferred[None]:
+        """Leave the chat, for good, and revoke the token with which this client came in.
+
+        :param everywhere: revoke those of all devices, and close all connections of the account.
+        """
+        if self._connection is not None and self._is_in and self.account:
+            self._connection.send(LogOut(everywhere))
+        return self.stopService()
 
     def mark(self, room: str, number: int) -> None:
         """Tell the person's other clients that ``room`` was read up to entry ``number``.
@@ -291,7 +287,7 @@ class ChatClient(Requests, Service):
         arrived.
         """
         count = self._unanswered.take_back()
-        self._flow()
+        self._flow.update()
         self._unanswered.let_more()
         return count
 
@@ -410,7 +406,7 @@ class ChatClient(Requests, Service):
         """For :class:`.ChatClientProtocol`."""
         self._refusal = None
         self._connection = connection
-        self._flow()
+        self._flow.over(connection)
         if self.nickname is not None:
             self._hello(connection, self.nickname)
         self._tell(Connected())
@@ -432,6 +428,7 @@ class ChatClient(Requests, Service):
         if self._is_in and self._reactor.seconds() - self._in_since >= STEADY:
             self._failures = 0
         self._connection = None
+        self._flow.over(None)
         self._is_in = False
         self.account = 0
         self._reason = reason
@@ -486,6 +483,8 @@ class ChatClient(Requests, Service):
             else:
                 self._warn(complaints.NOT_LET_IN, event.refusal)
                 self.try_again(event.refusal)
+        if isinstance(event, Refused) and self._is_in and event.refusal.code == AccountEnded.code:
+            self._give_up(event.refusal, event.refusal.sentence(self.language or "en"))
         if outgoing is not None:
             self._answer(outgoing, event)
 
@@ -519,16 +518,6 @@ class ChatClient(Requests, Service):
         self._unanswered.place(self._positions.placed)
         self._unanswered.send()
 
-    def _note(self, noting: Deferred[None]) -> None:
-        """Read no events until ``noting`` fires, because the state must have the log's identity."""
-        self._is_noting = not noting.called
-        self._flow()
-        noting.addCallback(self._noted)
-
-    def _noted(self, _: None) -> None:
-        self._is_noting = False
-        self._flow()
-
     def _entered(self, event: Entered) -> None:
         self._positions.entered(event)
 
@@ -541,6 +530,9 @@ class ChatClient(Requests, Service):
 
     def _registered(self, event: Registered) -> None:
         self.account = event.account
+
+    def _unregistered(self, event: Unregistered) -> None:
+        self._give_up(AccountEnded(), "")
 
     def _renamed(self, event: Renamed) -> None:
         if event.own:
@@ -571,7 +563,7 @@ class ChatClient(Requests, Service):
         else:
             outgoing.succeed(event)
         self._unanswered.send()
-        self._flow()
+        self._flow.update()
         self._unanswered.let_more()
 
     def _tell(self, event: Event) -> None:
@@ -596,5 +588,6 @@ _FOLLOW: dict[type[Event], Callable[[ChatClient, Any], None]] = {
     Renamed: ChatClient._renamed,
     Replaced: ChatClient._replaced,
     RoomLeft: ChatClient._room_left,
+    Unregistered: ChatClient._unregistered,
     Welcomed: ChatClient._welcomed,
 }

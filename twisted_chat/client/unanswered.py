@@ -25,6 +25,8 @@ from twisted_chat.client.protocol import ChatClientProtocol
 from twisted_chat.client.state import State
 from twisted_chat.core.errors import LineTooLong, NotSaved, Refusal
 from twisted_chat.core.events import (
+    CodeMade,
+    DevicesListed,
     Entered,
     Event,
     HistoryShown,
@@ -33,34 +35,50 @@ from twisted_chat.core.events import (
     Kept,
     LanguageShown,
     LimitsShown,
+    PasswordSet,
     PeopleListed,
     Pong,
     Refused,
+    Registered,
     Renamed,
     RoomLeft,
     RoomsListed,
     SearchShown,
+    TokenMade,
+    TokenRevoked,
     Told,
     TopicShown,
+    Unregistered,
 )
 from twisted_chat.core.requests import (
+    AddDevice,
+    ChangeRoom,
     ChooseName,
+    GiveRole,
     Ignore,
+    InvitePerson,
     Join,
     Leave,
+    ListDevices,
     ListLimits,
     ListPeople,
     ListRooms,
+    NewToken,
     Ping,
     ReadHistory,
+    Register,
     Request,
+    RevokeToken,
     Say,
     Search,
     SetLanguage,
+    SetPassword,
     Tell,
     Topic,
     Unignore,
+    Unregister,
 )
+from twisted_chat.core.room_events import Invited, RoleSet, RoomSettings
 from twisted_chat.dialects import jsonl
 
 #: Requests on their way to the server at one time, because flood control handles them slowly.
@@ -74,21 +92,31 @@ SAVE_RETRY = 5.0
 
 #: The events that answer a request.
 ANSWERS: dict[type[Request], tuple[type[Event], ...]] = {
+    AddDevice: (CodeMade,),
+    ChangeRoom: (RoomSettings,),
     ChooseName: (Renamed,),
+    GiveRole: (RoleSet,),
     Ignore: (Ignoring, IgnoredListed),
+    InvitePerson: (Invited,),
     Join: (Entered,),
     Leave: (RoomLeft,),
+    ListDevices: (DevicesListed,),
     ListLimits: (LimitsShown,),
     ListPeople: (PeopleListed,),
     ListRooms: (RoomsListed,),
+    NewToken: (TokenMade,),
     Ping: (Pong,),
     ReadHistory: (HistoryShown,),
+    Register: (Registered,),
+    RevokeToken: (TokenRevoked,),
     Say: (Receipt,),
     Search: (SearchShown,),
     SetLanguage: (LanguageShown,),
+    SetPassword: (PasswordSet,),
     Tell: (Told, Kept),
     Topic: (Receipt, TopicShown),
     Unignore: (Ignoring,),
+    Unregister: (Unregistered,),
 }
 
 #: Prefix of a stored line that may have been sent already.
@@ -392,4 +420,6 @@ def _is_answer(event: Event, request: Request) -> bool:
         return cast("Join | Leave", request).room in (None, event.room)
     if isinstance(event, (Renamed, Told)):
         return event.own
+    if isinstance(event, (RoomSettings, RoleSet, Invited)):
+        return event.id is not None  # all members are told of what another person has set
     return True

@@ -26,11 +26,12 @@ from twisted_chat.core.events import (
 from twisted_chat.dialects.sentences import notice, translate, when
 from twisted_chat.i18n.language import N_
 
-#: What each kind of :class:`.Device` is called; a device is not called anything.
+#: The name of a row of :class:`.DevicesListed` without a label, and what is said of each kind.
+_NAMES = {"password": N_("(password)"), "code": N_("(code)")}
 _KINDS = {
+    "device": N_("device"),
     "token": N_("token"),
-    "password": N_("came in with the password"),
-    "code": N_("code that is not used yet"),
+    "code": N_("not used yet"),
     "certificate": N_("certificate"),
     "key": N_("SSH key"),
 }
@@ -51,7 +52,10 @@ def _secret_asked(event: SecretAsked, style: Style) -> list[str]:
 
 
 def _registered(event: Registered, style: Style) -> list[str]:
-    sentence = N_("The name {name} is yours now. Next time, choose it and type your password.")
+    sentence = N_(
+        "The name {name} is yours now. Next time, choose it and type your password. /device add"
+        " lets you in on another device."
+    )
     return [notice(style, sentence, name=event.nickname)]
 
 
@@ -61,15 +65,18 @@ def _password_set(event: PasswordSet, style: Style) -> list[str]:
 
 def _token_made(event: TokenMade, style: Style) -> list[str]:
     label, rooms = event.label, ", ".join(f"#{room}" for room in event.rooms)
-    sentence = N_("With it, a program comes in without your password. It is shown only now.")
+    sentence = N_(
+        "With it, a program comes in without your password. It is shown only now."
+        " /token revoke {label} ends it."
+    )
     if rooms:
         sentence = N_(
             "With it, a program comes in without your password, but only to {rooms}. It is shown"
-            " only now."
+            " only now. /token revoke {label} ends it."
         )
     return [
         notice(style, N_("The token {label}: {token}"), label=label, token=event.token),
-        notice(style, sentence, rooms=rooms),
+        notice(style, sentence, label=label, rooms=rooms),
     ]
 
 
@@ -93,11 +100,14 @@ def _code_made(event: CodeMade, style: Style) -> list[str]:
 def _devices_listed(event: DevicesListed, style: Style) -> list[str]:
     if not event.devices:
         return [notice(style, N_("You have no devices or tokens."))]
-    width = max(len(visible(device.label)) for device in event.devices)
     lines = [notice(style, N_("Your devices and tokens:"))]
-    for device in event.devices:
-        about = ", ".join(_about(device, style))
-        lines.append(f"  {visible(device.label):<{width}}  {about}".rstrip())
+    names = [
+        visible(device.label) or translate(style, _NAMES.get(device.kind, "-"))
+        for device in event.devices
+    ]
+    width = max(map(len, names))
+    for name, device in zip(names, event.devices, strict=True):
+        lines.append(f"  {name:<{width}}  {', '.join(_about(device, style))}".rstrip())
     return lines
 
 
@@ -112,12 +122,12 @@ def _about(device: Device, style: Style) -> list[str]:
     if device.made:
         day = f"{when(device.made, style):%Y-%m-%d}"
         about.append(translate(style, N_("since {day}"), day=day))
-    if device.this:
-        about.append(translate(style, N_("this connection")))
-    elif device.connections:
-        about.append(translate(style, N_("connected now")))
     if device.connections > 1:
         about.append(translate(style, N_("connections: {n}"), n=device.connections))
+    elif device.connections and not device.this:
+        about.append(translate(style, N_("connected now")))
+    if device.this:
+        about.append(translate(style, N_("this connection")))
     return about
 
 

@@ -23,6 +23,7 @@ from twisted_chat.core.commands import Phase
 from twisted_chat.core.errors import NameFirst, NotSaved, Refusal
 from twisted_chat.core.events import (
     Acknowledged,
+    DevicesListed,
     Entered,
     EntriesRemoved,
     Entry,
@@ -60,7 +61,7 @@ from twisted_chat.terminal.login import Login, is_final
 from twisted_chat.terminal.marks import Marks
 from twisted_chat.terminal.pages import Pages
 from twisted_chat.terminal.rooms import Rooms
-from twisted_chat.terminal.tokens import MemoryTokens, Tokens
+from twisted_chat.terminal.tokens import Tokens
 from twisted_chat.terminal.typed import KEYS, Typed
 from twisted_chat.terminal.view import Connection, Tab, View
 
@@ -136,13 +137,11 @@ class Conversation:
         self._login = Login(
             client,
             self._display,
-            MemoryTokens() if tokens is None else tokens,
+            tokens,
             label,
             self._ask_name,
             self._typed.ask,
         )
-        if client.secret is not None:
-            self._login.found(client.secret.text)
         self._typed.timestamps = timestamps
         self._backlogs = Backlogs(client, self._display, self._rooms, self._typed.ask, backlog)
         self._next_attempt = 0.0
@@ -157,7 +156,7 @@ class Conversation:
         #: The last shown reason why the client rejected a connection, as for its certificate.
         self._not_trusted: str | None = None
         self._is_leaving = False
-        #: The last shown reason why the server refuses the nickname on reconnecting.
+        #: The code of the last shown reason why the server refuses the client.
         self._kept_out_by = ""
         self._waiting_to_type: list[Deferred[None]] = []
         self._has_entered = False
@@ -353,6 +352,8 @@ class Conversation:
         self._next_attempt = self._reactor.seconds() + event.retry
         if self._is_leaving and not self._answers.are_awaited:
             self._client.stopService()
+        elif self.prompt is not None:
+            return  # the answer is sent over the next connection
         elif not self._has_been_in and not self._client.rooms:
             self.failure = event.reason
             self._is_leaving = True
@@ -498,8 +499,8 @@ class Conversation:
                 return
             if not is_final(event.refusal, has_been_in=self._has_been_in):
                 sentence = event.refusal.sentence(self.language)
-                if sentence != self._kept_out_by:
-                    self._kept_out_by = sentence
+                if event.refusal.code != self._kept_out_by:
+                    self._kept_out_by = event.refusal.code
                     self._display.server("error", sentence)
                 self._client.try_again(event.refusal)
                 return
@@ -516,18 +517,17 @@ class Conversation:
         if event.refusal.code == AccountEnded.code:
             self._log_out(event)
             return
-        asked = self._client.asked(event.id)
-        if not self._login.is_own(asked):
+        if not self._login.is_own(event.id):
             self._display.refuse(event.refusal)
-            self._display.not_said(asked)
+            self._display.not_said(self._client.asked(event.id))
 
     def _registered(self, event: Registered) -> None:
         self._display.show(event)
         if self._interactive:
             self._login.get_token()
 
-    def _token_made(self, event: TokenMade) -> None:
-        if not self._login.is_own(self._client.asked(event.id)):
+    def _show_account(self, event: DevicesListed | TokenMade) -> None:
+        if not self._login.is_own(event.id):
             self._display.show(event)
 
     def _marked(self, event: Marked) -> None:
@@ -538,7 +538,6 @@ class Conversation:
         """Leave for good: the server closes the connection, and the token is no longer valid."""
         self._display.show(event)
         self._login.forget()
-        self._is_leaving = True
         self._client.stopService()
 
     def _history_shown(self, event: HistoryShown) -> None:
@@ -573,6 +572,7 @@ class Conversation:
 _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     Connected: Conversation._connected,
     PresenceSummary: Conversation._crowd,
+    DevicesListed: Conversation._show_account,
     Disconnected: Conversation._disconnected,
     Entered: Conversation._entered,
     Entry: Conversation._entry,
@@ -594,7 +594,7 @@ _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     SearchShown: Conversation._found,
     Kept: Conversation._show_delivered,
     Told: Conversation._told,
-    TokenMade: Conversation._token_made,
+    TokenMade: Conversation._show_account,
     Unregistered: Conversation._log_out,
     Welcomed: Conversation._welcomed,
 }

@@ -11,29 +11,31 @@ This module must not know the terminal, or where tokens are stored.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Literal, cast
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from twisted_chat.client.client import ChatClient
 from twisted_chat.client.secret import Secret, typed_secret
+from twisted_chat.client.unanswered import new_id
 from twisted_chat.core.account_errors import (
     AccountDisabled,
     GuestsNotAllowed,
     NameOwned,
     SecretNeedsTLS,
-    TokenExists,
     WrongSecret,
 )
 from twisted_chat.core.characters import visible
-from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import TokenMade, Welcomed
-from twisted_chat.core.requests import NewToken, Register, Request, SetPassword
+from twisted_chat.core.errors import Refusal, TooManyGuesses
+from twisted_chat.core.events import DevicesListed, TokenMade, Welcomed
+from twisted_chat.core.requests import ListDevices, NewToken, Register, Request, SetPassword
 from twisted_chat.dialects.account_words import HIDDEN_SECRET
 from twisted_chat.i18n.language import N_
 from twisted_chat.terminal.display import Display
-from twisted_chat.terminal.tokens import Tokens
+from twisted_chat.terminal.tokens import MemoryTokens, Tokens
 
 WRONG = N_("That password or code is not right.")
 NOT_VALID_NOW = N_("The token that this client kept for {name} is no longer valid.")
@@ -41,9 +43,6 @@ NOT_KEPT = N_("You will be asked for your password the next time: {reason}")
 NEW = N_("The new password, or an empty line to leave it:")
 AGAIN = N_("The same password again:")
 DIFFERENT = N_("The two passwords are different. Nothing was changed.")
-
-#: Names that are tried for the token of this machine: NAME, NAME-2 and so on.
-LABELS = 9
 
 #: The question that the next typed line answers: the secret of the nickname; a new password, for
 #: the first and for the second time.
@@ -68,22 +67,22 @@ class Login:
         self,
         client: ChatClient,
         display: Display,
-        tokens: Tokens,
+        tokens: Tokens | None,
         label: str,
         ask_name: Callable[[], None],
         ask: Callable[[Request], None],
     ) -> None:
         """
-        :param client: introduces the person.
+        :param client: introduces the person; it may have a token from the beginning.
         :param display: shows what went wrong.
-        :param tokens: stores the tokens.
+        :param tokens: stores the tokens; by default, in memory only.
         :param label: what the person calls this machine, in the list of their devices.
         :param ask_name: called when the person wants another nickname.
         :param ask: passes a request to the server, whose answer is shown.
         """
         self._client = client
         self._display = display
-        self._tokens = tokens
+        self._tokens: Tokens = MemoryTokens() if tokens is None else tokens
         self._label = label
         self._ask_name = ask_name
         self._ask = ask
@@ -91,8 +90,10 @@ class Login:
         #: The request for which a new password is asked, and its first form.
         self._request: type[Register | SetPassword] = Register
         self._new = ""
+        #: The ids of requests that the person did not make.
+        self._ids: set[str] = set()
         #: The token that was found for the nickname.
-        self._found: str | None = None
+        self._found = None if client.secret is None else client.secret.text
 
     @property
     def prompt(self) -> str | None:
@@ -104,10 +105,6 @@ class Login:
         return self._display.translate(NEW if self.question == "new" else AGAIN)
 
     # -- coming in ----------------------------------------------------------------------------
-
-    def found(self, token: str | None) -> None:
-        """Note the token that the client was made with."""
-        self._found = token
 
     def introduce(self, name: str) -> None:
         """Introduce the person as ``name``, with the token for it if there is one."""
@@ -126,8 +123,12 @@ class Login:
     def asks_about(self, refusal: Refusal) -> bool:
         """Whether the person is asked for a secret, because the server refused the nickname."""
         is_owned = refusal.code == NameOwned.code and bool(refusal.details.get("account"))
+        secret = self._client.secret
+        is_typed = secret is not None and not self._is_kept(secret)
         if refusal.code == WrongSecret.code:
             self._complain()
+        elif refusal.code == TooManyGuesses.code and is_typed:
+            self._display.server("error", refusal.sentence(self._display.language))
         elif not is_owned:
             return False
         self._client.secret = None
@@ -136,12 +137,15 @@ class Login:
 
     def _complain(self) -> None:
         secret, name = self._client.secret, self._client.nickname or ""
-        if secret is not None and secret.kind == "token" and secret.text == self._found:
+        if secret is not None and self._is_kept(secret):
             self._found = None
             self._tokens.forget(name)
             self._display.notice(NOT_VALID_NOW, name=name)
         else:
             self._display.server("error", self._display.translate(WRONG))
+
+    def _is_kept(self, secret: Secret) -> bool:
+        return secret.kind == "token" and secret.text == self._found
 
     def welcomed(self, event: Welcomed) -> None:
         """Get a token if the person gave a password or code; the secret itself is forgotten."""
@@ -177,26 +181,38 @@ class Login:
 
     # -- the token ----------------------------------------------------------------------------
 
-    def get_token(self, number: int = 1) -> None:
-        """Ask the server for a token for this machine, and keep it.
+    def get_token(self) -> None:
+        """Ask the server for a token for this machine, and keep it."""
+        asking: Deferred[DevicesListed] = self._client.ask(ListDevices(id=self._new_id()))
+        asking.addCallback(self._ask_for_token).addErrback(self._no_token)
 
-        :param number: the number of the attempt: the first names can be in use.
+    def _ask_for_token(self, listed: DevicesListed) -> Deferred[None]:
+        label = self._label
+        if any(device.label == label for device in listed.devices):
+            # It can be another machine, whose token the server would replace.
+            assert self._client.kept is not None
+            label += f"-{hashlib.sha256(self._client.kept.client_id.encode()).hexdigest()[:4]}"
+        request = NewToken(label, device=True, id=self._new_id())
+        making: Deferred[TokenMade] = self._client.ask(request)
+        return making.addCallback(self._made)
+
+    def _no_token(self, failure: Failure) -> None:
+        failure.trap(Refusal)
+        self._not_kept(cast("Refusal", failure.value))
+
+    def _new_id(self) -> str:
+        id = new_id()
+        self._ids.add(id)
+        return id
+
+    def is_own(self, id: str | None) -> bool:
+        """Whether the request ``id`` is of this object, so that its answer is not for the person.
+
+        True only once for each id.
         """
-        label = self._label if number == 1 else f"{self._label}-{number}"
-
-        def failed(failure: Failure) -> None:
-            failure.trap(Refusal)
-            refusal = cast("Refusal", failure.value)
-            if refusal.code == TokenExists.code and number < LABELS:
-                self.get_token(number + 1)
-            else:
-                self._not_kept(refusal)
-
-        self._client.new_token(label, device=True).addCallbacks(self._made, failed)
-
-    def is_own(self, request: Request | None) -> bool:
-        """Whether this object made ``request``, so that its answer is not for the person."""
-        return isinstance(request, NewToken) and request.device
+        is_own = id in self._ids
+        self._ids.discard(id or "")
+        return is_own
 
     def _made(self, made: TokenMade) -> None:
         self._found = made.token

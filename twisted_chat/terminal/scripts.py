@@ -154,21 +154,24 @@ async def _send(reactor: Any, sending: Sending, language: str, environ: Mapping[
     name = place.nickname or _user()
     token, _ = find_token(sending.token_file, environ, place, name)
     # The open state keeps other processes from using the same client id. No message is stored in
-    # it, because a script that fails may send the same message again.
-    state = FileState(reactor, place.state)
+    # it, because a script that fails may send the same message again. With a token, several
+    # programs can be the same person, and their account stands in for the client id.
+    state = None if token is not None else FileState(reactor, place.state)
+    client_id: str | None = None
     try:
-        client_id: str | None = await _own(reactor, state, name, sending.timeout)
+        if state is not None:
+            client_id = await _own(reactor, state, name, sending.timeout)
     except StateUnusable:
         if sending.id is not None:
             raise  # the server recognises a repeated message by its client id too
-        client_id = None
     client = _client(reactor, place, name, token, MemoryState(client_id), language, [sending.room])
     client.startService()
     try:
         return await _say_all(reactor, client, sending, place, language)
     finally:
         await client.stopService()
-        await state.close()
+        if state is not None:
+            await state.close()
 
 
 def tail(reactor: Any, tailing: Tailing, language: str, environ: Mapping[str, str]) -> int:

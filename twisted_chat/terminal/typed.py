@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
+import msgspec
 from twisted.python.failure import Failure
 
 from twisted_chat.client.client import ChatClient
 from twisted_chat.client.unanswered import new_id
+from twisted_chat.core.account_errors import NoAccount
 from twisted_chat.core.errors import InNoRoom, NobodyToAnswer, NoSuchPerson, NotInRoom, Refusal
 from twisted_chat.core.events import (
     LanguageShown,
@@ -26,11 +28,15 @@ from twisted_chat.core.limits import PAGE_LIMIT
 from twisted_chat.core.preferences import language_called
 from twisted_chat.core.requests import (
     Cancel,
+    ChangeRoom,
     ChooseName,
+    GiveRole,
     Help,
+    InvitePerson,
     Join,
     Leave,
     ListPeople,
+    LogOut,
     Quit,
     ReadHistory,
     Reply,
@@ -222,6 +228,9 @@ class Typed:
     def _list_people(self, request: ListPeople) -> None:
         self.ask(ListPeople(self._any_room(request.room)))
 
+    def _of_room(self, request: ChangeRoom | GiveRole | InvitePerson) -> None:
+        self.ask(msgspec.structs.replace(request, room=self._any_room(request.room)))
+
     def _topic(self, request: Topic) -> None:
         here = self._here()
         room = self._rooms.get(here)
@@ -294,15 +303,24 @@ class Typed:
     def _quit(self, request: Quit) -> None:
         self._leave()
 
+    def _log_out(self, request: LogOut) -> None:
+        if not self._client.account:
+            raise NoAccount()
+        self._client.log_out(everywhere=request.everywhere)
+
 
 #: The requests that are not passed to the server unchanged.
 _ANSWERS: dict[type[Request], Callable[[Typed, Any], None]] = {
     Cancel: Typed._cancel,
+    ChangeRoom: Typed._of_room,
     ChooseName: Typed._choose_name,
+    GiveRole: Typed._of_room,
     Help: Typed._help,
+    InvitePerson: Typed._of_room,
     Join: Typed._join,
     Leave: Typed._leave_room,
     ListPeople: Typed._list_people,
+    LogOut: Typed._log_out,
     More: Typed._show_more,
     Quit: Typed._quit,
     ReadHistory: Typed._history,
