@@ -193,12 +193,15 @@ def test_renaming_oneself_in_another_case() -> None:
 def test_every_request_is_answered_in_every_state(request_type: type[Request]) -> None:
     """Before a name is chosen, most requests say so; none of them fails."""
     arguments = {"name": "Zoe", "nickname": "Zoe", "text": "t", "room": "r", "words": "w"}
-    arguments |= {"language": "en", "code": "x", "role": "speaker"}
+    arguments |= {"language": "en", "code": "x", "role": "speaker", "label": "ci"}
+    arguments |= {"password": "correct horse", "secret": "s"}
     fields: dict[str, Any] = {
         f: v for f, v in arguments.items() if f in request_type.__struct_fields__
     }
     if "on" in request_type.__struct_fields__:
         fields["on"] = True
+    if "seq" in request_type.__struct_fields__:
+        fields["seq"] = 1
     world = World()
     early = Visitor(world)
     early.ask(request_type(**fields))

@@ -16,10 +16,14 @@ from twisted_chat.core.events import Kept, Told
 from twisted_chat.core.mail import PAGE
 from twisted_chat.core.mailboxes import Mailboxes, StoredMessage, key_of, prefix_of
 from twisted_chat.core.names import nickname
-from twisted_chat.core.requests import ChooseName, Reply, Tell
+from twisted_chat.core.proofs import Proof
+from twisted_chat.core.requests import Reply, Tell
 from twisted_chat.core.sources import Sources
 
 ANA = 1
+
+#: What lets her in.
+PROOF = Proof(ANA, nickname("Ana"), "", "")
 
 KEPT = "[SERVER]: Kept for Ana, who is away."
 SECRET = "the word is marmalade"
@@ -65,8 +69,8 @@ def look(world: World, seconds: float = 1) -> None:
 def comes_in(world: World) -> tuple[Visitor, list[str]]:
     """One more connection of Ana, and the lines that it is shown."""
     visitor = Visitor(world)
-    visitor.session.author = ANA
-    return visitor, visitor.types("Ana")
+    visitor.enter_as(PROOF)
+    return visitor, visitor.sees()
 
 
 def shown(visitor: Visitor) -> list[str]:
@@ -126,8 +130,7 @@ def test_a_message_that_has_not_arrived_is_shown_again(world: World) -> None:
     bia.types("/msg Ana oi")
     first = Visitor(world)
     first.connection.arrives = False
-    first.session.author = ANA
-    first.types("Ana")
+    first.enter_as(PROOF)
     assert shown(first) == ["oi"]
     look(world, 60)
     assert (waits(world), count(world)) == (["oi"], 1)
@@ -160,8 +163,7 @@ def test_two_devices_that_come_at_once_are_both_shown_all(world: World) -> None:
     bia.types("/msg Ana oi")
     both = [Visitor(world), Visitor(world)]
     for visitor in both:
-        visitor.session.author = ANA
-        visitor.session.handle(ChooseName("Ana"))
+        visitor.session._enter_as(PROOF, {}, None, None)
     world.journal.run()
     look(world)
     assert [shown(visitor) for visitor in both] == [["oi"], ["oi"]]
@@ -222,9 +224,8 @@ def test_what_vanished_with_a_connection_is_shown_over_the_next(world: World) ->
     (bia,) = world.enter("Bia")
     bia.types("/msg Ana oi")
     first = Visitor(world)
-    first.session.author = ANA
     first.connection.arrives = False
-    first.types("Ana")
+    first.enter_as(PROOF)
     second = Visitor(world)
     second.types(f"/resume {code_of(first)}")
     assert (shown(first), shown(second)) == (["oi"], ["oi"])
@@ -254,8 +255,7 @@ def test_a_device_that_comes_while_another_one_confirms_is_shown_all(world: Worl
     bia.types("/msg Ana oi")
     device(world)
     second = Visitor(world)
-    second.session.author = ANA
-    second.session.handle(ChooseName("Ana"))
+    second.session._enter_as(PROOF, {}, None, None)
     world.journal.step()
     world.clock.advance(1)
     world.journal.step()
@@ -271,8 +271,7 @@ def test_they_come_after_the_replay_also_if_that_is_slower(world: World) -> None
     world.journal.end()
     world = World(store=world.journal.log.store.copy())
     ana = Visitor(world)
-    ana.session.author = ANA
-    ana.session.handle(ChooseName("Ana"))
+    ana.session._enter_as(PROOF, {}, None, None)
     world.journal.step()
     assert len(world.journal.reads) > 1
     world.journal.reads.reverse()
