@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import PATIENCE, Server, environment
+from tests.support.processes import PATIENCE, Server, environment, talk
 from twisted_chat import cli
 from twisted_chat.core.changes import Draft
 from twisted_chat.core.mailboxes import StoredMessage
@@ -148,6 +149,87 @@ def test_what_was_done_lasts(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert [line.split(":")[0] for line in account("list")[1].splitlines()] == [
         *("1 Ana", "2 Bia", "3 Carla")
     ]
+
+
+class Person:
+    """A program that chats over a connection of its own."""
+
+    def __init__(self, server: Server, **secret: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+        self._received = self._socket.makefile()
+        hello = {"type": "hello", "nickname": "Ana", **secret}
+        self._socket.sendall(json.dumps(hello).encode() + b"\n")
+
+    def outcome(self) -> str:
+        """``entered``, or the code of the next refusal."""
+        for line in self._received:
+            event = json.loads(line)
+            if event["type"] == "entered":
+                return "entered"
+            if event["type"] == "error":
+                return str(event["code"])
+        return "closed"
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.mark.process
+def test_a_code_lets_its_person_in_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], database: Path
+) -> None:
+    """Whether it was made over the server or over the database; a reset ends what was before."""
+    account = Shell(database, capsys)
+    code = account("create", "Ana")[1].strip()
+    with Server(tmp_path) as server, contextlib.ExitStack() as stack:
+
+        def comes(**secret: str) -> Person:
+            return stack.enter_context(closing(Person(server, **secret)))
+
+        assert comes().outcome() == "name-reserved"
+        ana = comes(code=code)
+        assert ana.outcome() == "entered"
+        assert comes(code=code).outcome() == "wrong-secret"
+        unused = account("invite", "Ana")[1].strip()
+        code = account("reset", "Ana")[1].strip()
+        assert ana.outcome() == "logged-out"
+        assert ana.outcome() == "closed"
+        assert comes(code=unused).outcome() == "wrong-secret"
+        account("disable", "Ana")
+        assert comes(code=code).outcome() == "account-disabled"
+        account("enable", "Ana")
+        ana = comes(code=code)
+        assert ana.outcome() == "entered"
+        account("erase", "Ana")
+        assert ana.outcome() == "logged-out"
+        assert ana.outcome() == "closed"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("action", ["reset", "disable", "erase"])
+def test_nobody_comes_back_with_a_code_of_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    """The server was killed, so it would let people come back for a while: not after this."""
+    account = Shell(tmp_path / "chat.db", capsys)
+    with Server(tmp_path) as server:
+        code = account("create", "Ana")[1].strip()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as ana:
+            ana.sendall(f"Ana:{code}\n".encode())
+            for line in ana.makefile():
+                if found := re.search("/resume (\\S+)", line):
+                    break
+            time.sleep(1.5)  # its record is written within a second
+            server.stop(signal.SIGKILL)
+    assert found is not None
+    assert account(action, "Ana")[0] == 0
+    if action == "disable":
+        assert account("enable", "Ana")[0] == 0
+    for _ in range(2):  # the second start reads what the first one left
+        with Server(tmp_path) as server:
+            told = talk(server.port, f"/resume {found[1]}\n".encode()).decode()
+            assert "Ana" not in told
+            server.stop()
 
 
 @pytest.mark.process
