@@ -154,10 +154,10 @@ def test_what_was_done_lasts(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 class Person:
     """A program that chats over a connection of its own."""
 
-    def __init__(self, server: Server, **secret: str) -> None:
+    def __init__(self, server: Server, nickname: str = "Ana", **secret: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
         self._received = self._socket.makefile()
-        hello = {"type": "hello", "nickname": "Ana", **secret}
+        hello = {"type": "hello", "nickname": nickname, **secret}
         self._socket.sendall(json.dumps(hello).encode() + b"\n")
 
     def outcome(self) -> str:
@@ -203,6 +203,21 @@ def test_a_code_lets_its_person_in_once(
         account("erase", "Ana")
         assert ana.outcome() == "logged-out"
         assert ana.outcome() == "closed"
+
+
+@pytest.mark.process
+def test_a_closed_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the README describes it: only people with a code come in, also under a reserved name."""
+    account = Shell(tmp_path / "chat.db", capsys)
+    options = ("--guests=off", "--registration=invite", "--reserved-names=Boss")
+    with Server(tmp_path, *options) as server:
+        code = account("create", "Boss")[1].strip()
+        with (
+            closing(Person(server, nickname="Boss", code=code)) as boss,
+            closing(Person(server, nickname="Bia")) as guest,
+        ):
+            assert boss.outcome() == "entered"
+            assert guest.outcome() == "no-guests"
 
 
 @pytest.mark.process

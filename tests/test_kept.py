@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from tests.support.fakes import Visitor, World, code_of
 from tests.support.phones import phones
@@ -148,6 +149,24 @@ def test_if_the_name_is_somebody_else_s_after_the_restart_the_code_holds_on() ->
     assert again.connection.refusals() == ["name-taken"]
     thief.types("sair")
     assert again.types(f"/resume {code_of(ana)}")[0] == "[SERVER]: Welcome back, Ana."
+
+
+def test_who_may_not_come_back_to_an_account_may_not_after_the_next_start_either() -> None:
+    """A record from before a restart is deleted on disk, too."""
+    world = World()
+    ana, _ = world.enter("Ana", "Bia")
+    kept = ana.session.kept()
+    assert kept is not None
+    world.journal.submit((Keep((structs.replace(kept, account=7),)),))
+    world.journal.run()
+    second = killed(world)
+    second.chat.keeper.forget_account(7, ())
+    second.chat.keeper.look()
+    second.journal.run()
+    assert second.chat.keeper.take(code_of(ana)) is None
+    third = killed(second)
+    assert third.chat.keeper.take(code_of(ana)) is None
+    assert len(third.journal.people()) == 1  # the other person can come back
 
 
 def test_a_little_is_looked_at_each_time_and_written_only_if_it_changed() -> None:

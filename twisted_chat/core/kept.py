@@ -134,9 +134,10 @@ class Keeper(Generic[PersonT]):
         for person, kept in tuple(self._saved.items()):
             if kept.account == account and person not in people:
                 self._identities.forget(person)
-        self._before = {
-            code: kept for code, kept in self._before.items() if kept.account != account
-        }
+        for kept in [kept for kept in self._before.values() if kept.account == account]:
+            del self._before[kept.code]
+            self._codes_before.pop(kept.author, None)
+            self._forgotten.append(kept.author)  # the next start would let them come back
         for kept in [kept for kept in self._elsewhere.values() if kept.account == account]:
             self._forget_elsewhere(kept.author)
 

@@ -54,8 +54,8 @@ _DONE = {
     GiveName: N_("{name} is called {now} now. Nobody else can have the old name."),
     EraseAccount: N_(
         "The account {now} is closed for ever, and nobody else can have its name. Its password, "
-        "tokens, devices, read marks and list of ignored people are deleted. Its messages in rooms "
-        "stay."
+        "tokens, devices, read marks, list of ignored people and the private messages kept for it "
+        "are deleted. Its messages in rooms stay."
     ),
 }
 
