@@ -36,6 +36,10 @@ LINES: tuple[tuple[str, ...], ...] = tuple(
         *("/topic", "/topic Films", "/topic -", ("/topic Films", "/topic")),
         *(("/topic Films", "/topic Films"), ("/topic Films", "/topic -")),
         *("/topic " + "x" * 391, "/topic " + "é" * 391),
+        # their rules
+        *("/room", "/room #cinema", "/room #nowhere", "/room slow 5", "/room #a!b", "/room x"),
+        *("/role Bia speaker", "/role Bia none cinema", "/role Nobody owner", "/role Bia king"),
+        *("/role", "/invite", "/invite Bia", "/invite Bia nowhere", "/invite a!b"),
         # people
         *("/msg", "/msg Bia", "/msg Bia psst", "/msg Ｂｉａ psst", "/msg BIA psst"),
         *("/msg Nobody psst", "/msg a!b psst", "/msg Ana psst", "/reply", "/reply oi"),

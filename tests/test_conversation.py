@@ -379,6 +379,19 @@ def test_search_by_pages(server: ChatServer, ana: Person) -> None:
     assert [text.split()[-1] for text in ana.types("/more") if "#lobby" in text] == ["2", "1"]
 
 
+def test_the_rules_of_the_room_in_view_are_shown_and_set(server: ChatServer, ana: Person) -> None:
+    """The server's current room for this client may be another one."""
+    ana.types("/join cinema")
+    ana.talk.switch("lobby")
+    assert ana.types("/room")[0] == "[SERVER]: The rules of #lobby:"
+    no_owner = "[SERVER]: #{} has no owner. The operator of this server can appoint one."
+    assert ana.types("/room slow 5") == [no_owner.format("lobby")]
+    assert ana.types("/room #cinema hidden on") == [no_owner.format("cinema")]
+    server.enter("Bia")
+    ana.screen.take()
+    assert ana.types("/invite Bia") == ana.types("/role Bia none") == [no_owner.format("lobby")]
+
+
 def test_a_topic_is_kept_in_view(server: ChatServer, ana: Person) -> None:
     ana.types("/topic Films")
     assert ana.talk.tabs["lobby"].topic == "Films"
