@@ -15,6 +15,7 @@ from tests.support.nodes import Nodes
 from twisted_chat.core.accounts import Credential
 from twisted_chat.core.events import Entry, HistoryShown, PeopleListed, Refused, RoomsListed
 from twisted_chat.core.names import nickname
+from twisted_chat.core.proofs import Proof
 from twisted_chat.core.requests import (
     ChangeRoom,
     GiveRole,
@@ -155,9 +156,10 @@ class RoomsMachine(RuleBasedStateMachine):
         number = PEOPLE.index(name)
         visitor = self.visitors[name] = Visitor(self.nodes[number % 2])
         account = self.nodes[number % 2].chat.accounts.named(nickname(name))
-        if account is not None:
-            visitor.session.author = account.number
-        visitor.types(name)
+        if account is None:
+            visitor.types(name)
+        else:
+            visitor.enter_as(Proof(account.number, account.nickname, "c", "password"))
         self.nodes.settle()
         if self.rooms["lobby"].may_join(name):
             self.rooms["lobby"].members.add(name)
