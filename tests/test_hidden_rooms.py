@@ -430,6 +430,7 @@ DONE: dict[type[Event], Callable[[Scene], None]] = {
 #: Events that are shown to one client alone and say nothing of a room; see the test. Those of an
 #: account name rooms that its own person has named.
 ABOUT_NO_ROOM: set[type[Event]] = {
+    events.AccountOffered,
     events.CodeMade,
     events.DevicesListed,
     events.Goodbye,

@@ -76,7 +76,11 @@ def test_after_a_restart_the_same_people_are_ignored(end: Callable[[World], Worl
     bia_again, caio_again = Visitor(world), Visitor(world)
     bia_again.types(f"/resume {code_of(bia)}", "psst", "/nick Bee")
     caio_again.types(f"/resume {code_of(caio)}", "oi")
-    assert [*shown, *again.sees()][3:] == ["[SERVER]: Caio joined the chat.", "[Caio]: oi"]
+    assert [*shown, *again.sees()][3:] == [
+        "[SERVER]: /register PASSWORD makes the name Ana yours for good, if you like.",
+        "[SERVER]: Caio joined the chat.",
+        "[Caio]: oi",
+    ]
     assert again.types("/ignore") == ["[SERVER]: You are ignoring: Bee."]
     for _ in range(31):  # everybody is looked at once
         world.chat.keeper.look()

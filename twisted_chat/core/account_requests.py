@@ -28,6 +28,7 @@ from twisted_chat.core.characters import find_unsafe
 from twisted_chat.core.commands import TABLE, Phase, Tokens
 from twisted_chat.core.errors import BadRequest, ControlCharacter, Refusal
 from twisted_chat.core.events import (
+    AccountOffered,
     CodeMade,
     Device,
     DevicesListed,
@@ -70,7 +71,21 @@ class AccountHolder(Leaver):
     #: Shown in place of the reason why the connection is closed, if this person has asked for it.
     _farewell: Event | None = None
 
+    #: Whether this person was told how to register.
+    _was_offered = False
+
     # -- becoming an account -------------------------------------------------------------------
+
+    def _offer_account(self) -> None:
+        """Tell a guest who has come back, and so wants the name again, how to register it: once."""
+        policy = self._chat.proofs.policy
+        is_guest = self.author < 0 and not self.profile.introduces_itself
+        is_possible = policy.registration == "open" and (
+            policy.insecure_secrets or self._connection.secure
+        )
+        if is_guest and is_possible and not self._was_offered:
+            self._was_offered = True
+            self.show(AccountOffered(self.name))
 
     def _register(self, request: Register) -> None:
         if self.author > 0:

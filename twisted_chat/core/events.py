@@ -108,13 +108,16 @@ class Entered(Event, frozen=True):
 
 
 class SecretAsked(Event, frozen=True):
-    """The nickname ``name`` belongs to an account: the client's next line is the secret.
-
-    ``hidden``: the client does not show what is typed.
-    """
+    """The client's next line is the secret of the account ``name``; ``hidden``: it is not shown."""
 
     name: str
     hidden: bool = False
+
+
+class AccountOffered(Event, frozen=True):
+    """The client can register its nickname, as it has come back and has no account."""
+
+    nickname: str
 
 
 class Registered(Event, frozen=True):

@@ -367,6 +367,7 @@ class Session(Login):
 
         def entered() -> None:
             self._chat.audit("resumed", self.address, self.nickname.text)
+            self._offer_account()
 
         def refused() -> None:
             self.author = given
@@ -491,6 +492,7 @@ class Session(Login):
             connection.put_lines(previous.take_lines())
         if connection.is_there:
             self._tell_not_sent()
+            self._offer_account()
         self._chat.keeper.save(self, self.kept())
         previous.show((Replaced(),), self._style)
         previous.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted_chat.core.characters import visible
 from twisted_chat.core.events import (
+    AccountOffered,
     CodeMade,
     Device,
     DevicesListed,
@@ -49,6 +50,11 @@ def _secret_asked(event: SecretAsked, style: Style) -> list[str]:
     if event.hidden:
         sentence = HIDDEN_SECRET
     return [translate(style, sentence, name=event.name)]
+
+
+def _account_offered(event: AccountOffered, style: Style) -> list[str]:
+    sentence = N_("/register PASSWORD makes the name {name} yours for good, if you like.")
+    return [notice(style, sentence, name=event.nickname)]
 
 
 def _registered(event: Registered, style: Style) -> list[str]:
@@ -146,6 +152,7 @@ def _marked(event: Marked, style: Style) -> list[str]:
 
 #: The function that words each kind of event.
 RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
+    AccountOffered: _account_offered,
     CodeMade: _code_made,
     DevicesListed: _devices_listed,
     Marked: _marked,

@@ -27,6 +27,7 @@ from twisted_chat.core.errors import (
     UnknownType,
 )
 from twisted_chat.core.events import (
+    AccountOffered,
     Acknowledged,
     Announced,
     CodeMade,
@@ -549,6 +550,7 @@ _RENDERERS: dict[type[Event], Callable[[Any, Style], Any]] = {
 #: Events that only people are shown: they follow from no request of a program.
 FOR_PEOPLE: frozenset[type[Event]] = frozenset(
     {
+        AccountOffered,
         Goodbye,
         Greeted,
         HelpShown,
