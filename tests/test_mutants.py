@@ -121,6 +121,17 @@ MUTANTS = {
         "",
         "tests/test_operating.py::test_a_new_greeting_delay_holds_for_the_next_connection",
     ),
+    "a socket for everybody": Mutant(
+        "mask = os.umask(0o177)", "mask = os.umask(0)", "tests/test_control.py"
+    ),
+    "a device after a reset": Mutant(
+        "dropped, done, everywhere=True)", "dropped, done)", "tests/test_operator.py"
+    ),
+    "a code after a reset": Mutant(
+        "self._forgotten.append(kept.author)  # the next start would let them come back",
+        "",
+        "tests/test_kept.py",
+    ),
 }
 
 
