@@ -94,6 +94,22 @@ def test_a_damaged_message_is_left_out_and_the_others_are_read() -> None:
         assert store.records() == []
 
 
+def test_nothing_of_a_deleted_or_replaced_record_stays_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    texts = ["marmalade " * size for size in (1, 20, 1000)]
+    messages = [StoredMessage(1, at, -7, 0, 130, "Bia", text, 5) for at, text in enumerate(texts)]
+    with closing(Store(str(path))) as store:
+        store._connection.execute("PRAGMA secure_delete = OFF")  # some builds of SQLite begin so
+        store.store([ANA, *messages])
+        password = structs.replace(ANA.credentials[0], hash="marmalade")
+        store.store([structs.replace(ANA, credentials=(password,))])
+    assert b"marmalade" in path.read_bytes()
+    with closing(Store(str(path))) as store:
+        store._connection.execute("PRAGMA secure_delete = OFF")  # some builds of SQLite begin so
+        store.store([ANA, *(Forgotten(*place(message)) for message in messages)])
+    assert [file.name for file in tmp_path.iterdir() if b"marmalade" in file.read_bytes()] == []
+
+
 def test_an_older_version_of_a_record_is_not_written_over_a_newer_one() -> None:
     """The first write fails after the second one has succeeded."""
     calls: list[tuple[object, Callable[[Refusal | None], None]]] = []

@@ -31,8 +31,20 @@ _log = logging.getLogger(__name__)
 def write(connection: sqlite3.Connection, records: Iterable[Record | Forgotten]) -> None:
     """Write or delete ``records``, in their order.
 
+    What is deleted or replaced, such as a private message or the hash of a password, is overwritten
+    in the file.
+
     :raises sqlite3.Error: the caller must roll its transaction back.
     """
+    (before,) = connection.execute("PRAGMA secure_delete").fetchone()
+    connection.execute("PRAGMA secure_delete = ON")
+    try:
+        _write(connection, records)
+    finally:
+        connection.execute(f"PRAGMA secure_delete = {before}")
+
+
+def _write(connection: sqlite3.Connection, records: Iterable[Record | Forgotten]) -> None:
     for record in records:
         if isinstance(record, Forgotten):
             connection.execute(
