@@ -12,6 +12,7 @@ from twisted_chat.client import MemoryState
 from twisted_chat.client.ignored import SHORT_NAME, IgnoredPeople
 from twisted_chat.core.events import Ignoring
 from twisted_chat.core.ignoring import IGNORED_LIMIT
+from twisted_chat.core.names import nickname
 from twisted_chat.terminal.conversation import (
     LEFT,
     NO_CONNECTION,
@@ -190,6 +191,15 @@ def test_private_messages(server: ChatServer, ana: Person) -> None:
     assert bia.types("/reply yes?") == ["[to Ana, in private]: yes?"]
     (line,) = ana.screen.lines
     assert (line.text, line.kind, line.mentions) == ("[Bia, in private]: yes?", "private", True)
+
+
+def test_a_private_message_is_kept_for_an_account(server: ChatServer, ana: Person) -> None:
+    server._running().chat.desk.make(0, nickname("Eva"), (), lambda refusal: None)
+    server.settle()
+    ana.screen.take()
+    shown = ana.types("/msg Eva psst")
+    assert shown == ["[to Eva, in private]: psst", "[SERVER]: Kept for Eva, who is away."]
+    assert list(ana.talk.waiting) == []
 
 
 def test_one_s_name_rings(server: ChatServer, ana: Person) -> None:
