@@ -439,7 +439,7 @@ ABOUT_NO_ROOM: set[type[Event]] = {
     events.HowToLeave,
     events.IgnoredListed,
     events.Ignoring,
-    events.Kept,
+    events.MessageKept,
     events.LanguageShown,
     events.LimitsShown,
     events.MailStarts,

@@ -12,7 +12,7 @@ from tests.support.fakes import Visitor, World, code_of
 from tests.support.nodes import Nodes
 from twisted_chat.core import mailboxes, sources
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import Kept, Told
+from twisted_chat.core.events import MessageKept, Told
 from twisted_chat.core.mail import PAGE
 from twisted_chat.core.mailboxes import Mailboxes, StoredMessage, key_of, prefix_of
 from twisted_chat.core.names import nickname
@@ -116,11 +116,11 @@ def test_the_sender_is_told_once_it_is_on_disk(world: World) -> None:
     (bia,) = world.enter("Bia")
     bia.session.handle(Tell("Ana", "oi", id="t1"))
     world.journal.step()
-    assert bia.connection.events[-1:] != [Kept("Ana", 0)]
-    assert not [e for e in bia.connection.events if isinstance(e, Kept)]
+    assert bia.connection.events[-1:] != [MessageKept("Ana", 0)]
+    assert not [e for e in bia.connection.events if isinstance(e, MessageKept)]
     assert world.journal.log.store.record_keys(mailboxes.KIND) == []
     world.journal.run()
-    (kept,) = [e for e in bia.connection.events if isinstance(e, Kept)]
+    (kept,) = [e for e in bia.connection.events if isinstance(e, MessageKept)]
     assert (kept.recipient, kept.id) == ("Ana", "t1")
     assert len(world.journal.log.store.record_keys(mailboxes.KIND)) == 1
 

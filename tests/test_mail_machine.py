@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.support.accounts import make_account
 from tests.support.fakes import Visitor, World
-from twisted_chat.core.events import Kept, Told
+from twisted_chat.core.events import MessageKept, Told
 from twisted_chat.core.mailboxes import KIND
 from twisted_chat.core.requests import Tell
 
@@ -46,7 +46,7 @@ class Mail(RuleBasedStateMachine):
         self.texts += 1
         before = len(self.bia.connection.events)
         self.bia.ask(Tell("Ana", text))
-        if any(isinstance(event, Kept) for event in self.bia.connection.events[before:]):
+        if any(isinstance(event, MessageKept) for event in self.bia.connection.events[before:]):
             self.kept.add(text)
 
     @rule(arrives=st.booleans(), ready=st.booleans())

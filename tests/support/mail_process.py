@@ -14,7 +14,7 @@ from collections.abc import Callable
 from tests.support.fakes import NO_RATE, Visitor
 from tests.support.writer import Loop
 from twisted_chat.core.errors import Refusal
-from twisted_chat.core.events import Event, Kept, Told
+from twisted_chat.core.events import Event, MessageKept, Told
 from twisted_chat.core.mailboxes import KIND
 from twisted_chat.core.names import nickname
 from twisted_chat.core.requests import ChooseName, Tell
@@ -74,7 +74,7 @@ class Process:
         bia = self.enter("Bia")
         for number in range(2):
             bia.session.handle(Tell("Ana", f"{TEXT} {number}"))
-        self.loop.run_until(lambda: self._count(bia, Kept) == 2)
+        self.loop.run_until(lambda: self._count(bia, MessageKept) == 2)
         print("kept", flush=True)
 
     def come(self, *, confirm: bool) -> None:

@@ -16,7 +16,7 @@ from twisted_chat.core.events import (
     DevicesListed,
     Entered,
     HistoryShown,
-    Kept,
+    MessageKept,
     PasswordSet,
     PeopleListed,
     Registered,
@@ -72,7 +72,7 @@ class Requests:
         """
         return self.ask(Say(text, room, "act" if act else "say", id=id))
 
-    def tell(self, name: str, text: str) -> Deferred[Told | Kept]:
+    def tell(self, name: str, text: str) -> Deferred[Told | MessageKept]:
         """Send a private message to one person; fires when it was delivered, or when it is kept
         for somebody with an account who is away.
 

@@ -48,11 +48,11 @@ from twisted_chat.core.events import (
     IgnoredListed,
     Ignoring,
     Joined,
-    Kept,
     Kind,
     LanguageShown,
     Left,
     LimitsShown,
+    MessageKept,
     NotSent,
     PeopleListed,
     Pong,
@@ -282,7 +282,7 @@ class _Kept(_Line, tag="kept"):
     id: str | None = None
 
     def event(self) -> Event:
-        return Kept(self.name, self.time, self.id)
+        return MessageKept(self.name, self.time, self.id)
 
 
 class _History(_Line, tag="history"):

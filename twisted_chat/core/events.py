@@ -257,7 +257,7 @@ class Told(Event, frozen=True):
     kept: bool = False
 
 
-class Kept(Event, frozen=True):
+class MessageKept(Event, frozen=True):
     """The client's private message is kept for ``recipient``, who is away.
 
     ``time`` is in microseconds since 1970 UTC.

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from twisted_chat.core.changes import Answered, Change, TellPerson
 from twisted_chat.core.errors import NoSuchPerson, NotConfirmed, NotReading, Refusal
-from twisted_chat.core.events import Kept, Told
+from twisted_chat.core.events import MessageKept, Told
 from twisted_chat.core.mail_changes import KeepMessage
 from twisted_chat.core.people import Anybody, Elsewhere, Person
 from twisted_chat.core.private_messages import PrivateMessages
@@ -105,7 +105,7 @@ class Tells:
         if waiting is None:
             return None
         person, id = waiting
-        kept = Kept(change.name, change.time, id)
+        kept = MessageKept(change.name, change.time, id)
         return partial(_confirm, person, kept, [one for one in senders if one is not person])
 
     def answered(self, change: Answered, node: str) -> None:
@@ -165,7 +165,7 @@ class FirstOf:
 
 
 def _confirm(
-    person: Person, told: Told | Kept, others: Sequence[Anybody], refusal: Refusal | None
+    person: Person, told: Told | MessageKept, others: Sequence[Anybody], refusal: Refusal | None
 ) -> None:
     """Show ``person`` that their private message was delivered or kept, or why it was not.
 

@@ -29,12 +29,12 @@ from twisted_chat.core.events import (
     IgnoredListed,
     Ignoring,
     Joined,
-    Kept,
     LanguageShown,
     Left,
     LimitsShown,
     LinesSkipped,
     MailStarts,
+    MessageKept,
     NothingWaits,
     NotSent,
     PeopleListed,
@@ -188,7 +188,7 @@ def _told(event: Told, style: Style) -> list[str]:
     return [f"{time}{_translate(style, sentence, name=name)}: {first}", *others]
 
 
-def _kept(event: Kept, style: Style) -> list[str]:
+def _kept(event: MessageKept, style: Style) -> list[str]:
     return [_notice(style, N_("Kept for {name}, who is away."), name=event.recipient)]
 
 
@@ -521,7 +521,7 @@ RENDERERS: dict[type[Event], Callable[[Any, Style], list[str]]] = {
     StillHere: _still_here,
     TimestampsSet: _timestamps_set,
     Told: _told,
-    Kept: _kept,
+    MessageKept: _kept,
     MailStarts: _mail_starts,
     TopicShown: _topic_shown,
     Welcomed: _welcomed,

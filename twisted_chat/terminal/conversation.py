@@ -30,10 +30,10 @@ from twisted_chat.core.events import (
     Event,
     HistoryShown,
     Joined,
-    Kept,
     LanguageShown,
     Left,
     Marked,
+    MessageKept,
     NotSent,
     PeopleListed,
     Pong,
@@ -478,13 +478,13 @@ class Conversation:
         self._display.show_private(event, event.sender)
         self.view.alert()
 
-    def _show_delivered(self, event: Told | Kept) -> None:
+    def _show_delivered(self, event: Told | MessageKept) -> None:
         # The server's event lacks the text, but the request has it.
         asked = self._client.asked(event.id)
         if isinstance(asked, Tell):
             told = Told("", event.recipient, asked.text, event.time, own=True)
             self._display.show_private(told, event.recipient)
-            if isinstance(event, Kept):
+            if isinstance(event, MessageKept):
                 self._display.show(event)
 
     def _receipt(self, event: Receipt) -> None:
@@ -592,7 +592,7 @@ _HAPPENED: dict[type[Event], Callable[[Conversation, Any], None]] = {
     Replaced: Conversation._silent,
     RoomLeft: Conversation._left_room,
     SearchShown: Conversation._found,
-    Kept: Conversation._show_delivered,
+    MessageKept: Conversation._show_delivered,
     Told: Conversation._told,
     TokenMade: Conversation._show_account,
     Unregistered: Conversation._log_out,
