@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.mail_process import TEXT
+from tests.support.processes import PATIENCE, Server
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,6 +30,42 @@ def run(database: Path, what: str) -> list[str]:
         status = process.wait(10)
     assert status == (0 if what == "come-and-confirm" else -9)
     return lines
+
+
+def talk(port: int, lines: str, until: str) -> str:
+    """What somebody is shown who types ``lines``, up to ``until``."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+        client.settimeout(PATIENCE)
+        client.sendall(lines.encode())
+        shown = b""
+        while until.encode() not in shown:
+            data = client.recv(4096)
+            assert data, shown
+            shown += data
+        return shown.decode()
+
+
+@pytest.mark.process
+def test_a_server_that_is_killed_shows_what_it_has_kept(tmp_path: Path) -> None:
+    """And once that has arrived, no file has a byte of it."""
+    text = "the word is marmalade"
+    secret = "correct horse battery"
+    hello = f"Ana:{secret}\n"
+    with Server(tmp_path, "--database=chat.db") as server:
+        talk(server.port, f"Ana\n/register {secret}\n", "is yours now")
+        talk(server.port, f"Bia\n/msg Ana {text}\n", "Kept for Ana, who is away.")
+        assert "marmalade" not in "".join(server.log())
+        server.stop(signal.SIGKILL)
+    with Server(tmp_path, "--database=chat.db") as server:
+        assert f"[Bia, in private]: {text}" in talk(server.port, hello, "marmalade")
+        deadline = time.monotonic() + PATIENCE
+        while "marmalade" in talk(server.port, f"{hello}/limits\n", "A line has up to"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "marmalade" not in "".join(server.log())
+        server.stop()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.name for path in files if b"marmalade" in path.read_bytes()] == []
 
 
 def test_what_was_kept_survives_kill_9_until_it_has_arrived(tmp_path: Path) -> None:

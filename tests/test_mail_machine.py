@@ -10,9 +10,9 @@ from tests.support.accounts import make_account
 from tests.support.fakes import Visitor, World
 from twisted_chat.core.events import MessageKept, Told
 from twisted_chat.core.mailboxes import KIND
+from twisted_chat.core.names import nickname
+from twisted_chat.core.proofs import Proof
 from twisted_chat.core.requests import Tell
-
-ANA = 1
 
 
 class Mail(RuleBasedStateMachine):
@@ -52,9 +52,8 @@ class Mail(RuleBasedStateMachine):
     @rule(arrives=st.booleans(), ready=st.booleans())
     def come_in(self, arrives: bool, ready: bool) -> None:
         visitor = Visitor(self.world)
-        visitor.session.author = ANA
         visitor.connection.arrives = arrives
-        visitor.types("Ana")
+        visitor.enter_as(Proof(1, nickname("Ana"), "", ""))
         visitor.connection.ready = ready
         self.connections.append(visitor)
         self.devices.append(visitor)

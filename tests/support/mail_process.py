@@ -17,6 +17,7 @@ from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Event, MessageKept, Told
 from twisted_chat.core.mailboxes import KIND
 from twisted_chat.core.names import nickname
+from twisted_chat.core.proofs import Proof
 from twisted_chat.core.requests import ChooseName, Tell
 from twisted_chat.journal.group_commit import GroupCommitJournal
 from twisted_chat.journal.sqlite.store import Store
@@ -61,8 +62,9 @@ class Process:
         """Somebody who has come in."""
         visitor = Visitor(self)  # type: ignore[arg-type]
         if account:
-            visitor.session.author = account
-        visitor.session.handle(ChooseName(name))
+            visitor.session._enter_as(Proof(account, nickname(name), "", ""), {}, None, None)
+        else:
+            visitor.session.handle(ChooseName(name))
         self.loop.run_until(lambda: visitor.session.name == name)
         return visitor
 
