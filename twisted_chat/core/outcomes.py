@@ -58,23 +58,27 @@ class Outcomes:
         saved: dict[int, list[Entry]] = {}
         fresh: dict[str, _News] = {}
         steps: list[Callable[[], None]] = []
+        own, news = [], None
+        before: tuple[int, str] | None = None  # of a sender, many entries can follow each other
         for outcome in group.outcomes:
             if type(outcome) is Saved:
-                entry, sender = outcome.entry, outcome.draft.sender
-                own = saved.get(sender)
-                if own is None:
-                    own = saved[sender] = []
+                entry = outcome.entry
+                room, place = entry.room, (outcome.draft.sender, entry.room)
+                if place != before:
+                    before, news = place, None
+                    own = saved.setdefault(outcome.draft.sender, [])
                 own.append(entry)
                 if outcome.fresh:
-                    news = fresh.get(entry.room)
                     if news is None:
-                        news = fresh[entry.room] = _News([], set())
-                        publish = partial(self._state.publish, entry.room, news.entries)
-                        steps.append(partial(publish, news.authors))
+                        news = fresh.get(room)
+                        if news is None:
+                            news = fresh[room] = _News([], set())
+                            publish = partial(self._state.publish, room, news.entries)
+                            steps.append(partial(publish, news.authors))
+                        news.authors.add(entry.author)
                     news.entries.append(entry)
-                    news.authors.add(entry.author)
             elif isinstance(outcome, Ordered):
-                fresh = {}  # entries after this change are published after it
+                fresh, before = {}, None  # entries after this change are published after it
                 carry_out = partial(self._state.apply, outcome.change, group.node)
                 steps.append(partial(carry_out, outcome.rooms))
             elif is_own:

@@ -22,7 +22,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-from twisted_chat.core.characters import visible
+from twisted_chat.core.characters import is_printable, visible
 from twisted_chat.core.lookalikes import letters
 from twisted_chat.core.names import RESERVED
 
@@ -116,11 +116,14 @@ BLANKS_AND_INVISIBLE = frozenset(filter(str.isprintable, _members(BLANKS + INVIS
 _SUSPECT = BLANKS_AND_INVISIBLE.union(_OPENING, _members(_MARKS)) - frozenset(" [")
 
 
-def is_plain(text: str) -> bool:
-    """Whether :func:`shown` surely changes nothing in ``text``, as in nearly every text."""
+def is_plain(text: str, brackets: int = 0) -> bool:
+    """Whether :func:`shown` surely changes nothing in ``text``, as in nearly every text.
+
+    :param brackets: the number of ``[`` that do not count, as they are the server's own.
+    """
     return (
-        text.isprintable()
-        and "[" not in text
+        text.count("[") == brackets
+        and (is_printable(text) if brackets else text.isprintable())
         and _LONG not in text
         and (text.isascii() or _SUSPECT.isdisjoint(text))
     )

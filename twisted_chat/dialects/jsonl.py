@@ -16,7 +16,7 @@ import msgspec
 from msgspec import structs
 
 from twisted_chat.core.account_errors import SecretMissing
-from twisted_chat.core.characters import find_unsafe, visible, visible_lines
+from twisted_chat.core.characters import PRINTABLE, find_unsafe, visible, visible_lines
 from twisted_chat.core.commands import TABLE
 from twisted_chat.core.errors import (
     BadRequest,
@@ -137,6 +137,9 @@ _encoder = msgspec.json.Encoder()
 _SAY = frozenset({b'{"type":"say",', b'{"type": "say"'})
 _SAY_LENGTH = 14
 
+#: The bytes of lines of printable ASCII.
+_PRINTABLE = PRINTABLE + b"\n"
+
 
 #: A string with its quotation marks; where the line is not JSON, the last one may be missing.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
@@ -184,19 +187,30 @@ def parse_says(lines: Sequence[bytes]) -> list[Say]:
         says = list(map(_decode_say, lines))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []
-    return says if all(map(_is_plain, says)) else []
+    is_printable = b"\\" not in data and not data.translate(None, _PRINTABLE)
+    return says if all(map(_fits if is_printable else _is_plain, says)) else []
 
 
 def _is_plain(say: Say) -> bool:
     """Whether ``say`` needs no closer check."""
     id, room, text = say.id, say.room, say.text
     return (
-        text.isprintable()
-        and 4 * len(text) <= TEXT_LIMIT
+        _fits(say)
+        and text.isprintable()
+        and (id is None or id.isprintable())
+        and (room is None or room.isprintable())
+    )
+
+
+def _fits(say: Say) -> bool:
+    """Whether ``say``, whose texts are printable, needs no closer check."""
+    id, room, text = say.id, say.room, say.text
+    return (
+        4 * len(text) <= TEXT_LIMIT
         and not text.isspace()
         and text != ""
-        and (id is None or (0 < len(id) <= ID_LIMIT and id.isprintable()))
-        and (room is None or (len(room) <= ROOM_LIMIT and room.isprintable()))
+        and (id is None or 0 < len(id) <= ID_LIMIT)
+        and (room is None or len(room) <= ROOM_LIMIT)
     )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import accumulate
 
 from twisted_chat.core import commands
-from twisted_chat.core.characters import find_unsafe
+from twisted_chat.core.characters import find_unsafe, is_printable
 from twisted_chat.core.errors import ControlCharacter, NotUTF8
 from twisted_chat.core.events import Entry, Event, Greeted, Style
 from twisted_chat.core.limits import TEXT_LIMIT
@@ -105,7 +105,7 @@ def parse_says(lines: Sequence[bytes]) -> list[Say]:
         return []
     texts = decoded.split("\n")
     beginnings = {text[:1] for text in texts}
-    if beginnings & _UNUSUAL or not "".join(texts).isprintable():
+    if beginnings & _UNUSUAL or not is_printable("".join(texts)):
         return []
     if LEAVE[0] in beginnings and any(text.startswith(LEAVE) for text in texts):
         return []
@@ -136,17 +136,20 @@ def _is_typed(data: bytes) -> bool:
 
 def render(events: Sequence[Event], style: Style) -> Rendered:
     """``events`` as lines, one or several for each event."""
-    pieces: list[str] = []
     end = "\r\n" if style.crlf else "\n"
-    plain = not (style.timestamps or style.prefixed)
+    if not (style.timestamps or style.prefixed):
+        # Nearly all events are plain messages: do what the renderer does, but faster.
+        said = [
+            f"[{event.nickname}]: {event.text}"
+            for event in events
+            if type(event) is Entry and event.kind == "say"
+        ]
+        if len(said) == len(events) and is_plain("".join(said), brackets=len(said)):
+            said.append("")
+            return Rendered(end.join(said).encode("utf-8"), events, line_ends)
+    pieces: list[str] = []
     one_line_each = True
     for event in events:
-        if plain and type(event) is Entry and event.kind == "say":
-            # Nearly all events are such: do what the renderer does, but faster.
-            nickname, text = event.nickname, event.text
-            if nickname.isprintable() and is_plain(text):
-                pieces.append(f"[{nickname}]: {text}{end}")
-                continue
         found = RENDERERS[type(event)](event, style)
         one_line_each = one_line_each and len(found) == 1
         pieces.extend([f"{line}{end}" for line in found])
