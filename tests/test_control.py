@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -34,6 +36,8 @@ from twisted_chat.server.control import (
     Reply,
 )
 from twisted_chat.server.control_socket import Socket, connect, may_connect, path_of
+
+_KEYS = ("request", "language", "do", "name", "new", "text", "room", "after", "announce")
 
 ASKED = b'{"request":{"do":"announce","text":"oi"}}\n'
 
@@ -133,6 +137,26 @@ def test_garbage_is_refused_and_does_nothing(garbage: bytes) -> None:
     assert [answer["code"] for answer in lines(transport)] == ["bad-request"]
     assert transport.disconnecting
     assert not desk.asked
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda values: st.lists(values) | st.dictionaries(st.sampled_from(_KEYS) | st.text(), values),
+)
+
+
+@given(
+    st.binary().map(lambda data: data + b"\n")
+    | _JSON.map(lambda v: json.dumps(v).encode() + b"\n"),
+    st.integers(min_value=1, max_value=50),
+)
+def test_any_line_has_one_answer_and_raises_nothing(line: bytes, size: int) -> None:
+    """Whatever is in it, and however it is cut."""
+    desk = Desk()
+    conversation, transport = desk.connect()
+    for start in range(0, len(line), size):
+        conversation.dataReceived(line[start : start + size])
+    assert [answer["code"] for answer in lines(transport)] == ["bad-request"] or desk.asked
 
 
 def test_an_internal_error_is_told_without_its_text() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from tests.support.fakes import NOON, World
+from tests.support.fakes import NOON, Visitor, World
 from twisted_chat.core.accounts import PASSWORD, Account, Credential
 from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.errors import Refusal
@@ -197,6 +197,41 @@ def test_a_renamed_account_keeps_its_old_name(desk: Desk) -> None:
     assert desk.refused(CreateAccount("Ana")) == "name-reserved"
     assert desk.refused(DisableAccount("Ana")) == "no-such-account"
     assert desk.notes[-1] == ("rename", "Ana Carla")
+
+
+def test_a_name_can_change_its_case_and_come_back(desk: Desk) -> None:
+    desk.code(CreateAccount("ana"))
+    assert desk.ask(GiveName("ana", "Ana")) == (Done("Ana"),)
+    assert desk.ask(GiveName("Ana", "Bia")) == (Done("Bia"),)
+    assert desk.ask(GiveName("Bia", "ANA")) == (Done("ANA"),)
+    shown = desk.ask(DescribeAccount("ana"))[0]
+    assert isinstance(shown, ShownAccount)
+    assert (shown.name, shown.former) == ("ANA", ("Bia",))
+
+
+def test_two_operators_cannot_make_one_name_twice(desk: Desk) -> None:
+    results: list[Result] = []
+    for name in ("Ana", "ANA", "ana"):
+        desk.operator.handle(InvitePerson(name), results.append)
+    for _ in range(3):
+        desk.world.journal.run()
+    assert len(desk.world.chat.accounts) == 1
+    assert [isinstance(result, Refusal) for result in results].count(True) == 2
+
+
+def test_a_connected_person_learns_of_a_rename_and_of_being_disabled(desk: Desk) -> None:
+    code = desk.code(CreateAccount("Ana")).code
+    ana = Visitor(desk.world)
+    (bia,) = desk.world.enter("Bia")
+    ana.types(f"Ana:{code}")
+    bia.sees()
+    desk.ask(GiveName("Ana", "Anna"))
+    assert any("Anna" in line for line in ana.sees())
+    assert any("Anna" in line for line in bia.sees())
+    desk.ask(DisableAccount("Anna"))
+    assert ana.connection.refusals() == ["account-disabled"]
+    assert ana.connection.closed
+    assert any("Anna" in line for line in bia.sees())
 
 
 def test_erasing_deletes_what_is_personal_and_keeps_the_name(desk: Desk) -> None:
