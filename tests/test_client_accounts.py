@@ -12,6 +12,7 @@ from tests.support.terminal import Person
 from twisted_chat.client import ChatClient, Entry, Marked, MemoryState, RequestRefused, TokenMade
 from twisted_chat.client.secret import Secret, typed_secret
 from twisted_chat.core.events import Event
+from twisted_chat.core.proofs import Policy
 from twisted_chat.core.secrets import new_code, new_token
 from twisted_chat.terminal.config import CannotRemember
 from twisted_chat.terminal.conversation import LEFT, SOMETHING_REFUSED
@@ -295,6 +296,16 @@ def test_the_login_deadline_does_not_end_the_question(server: ChatServer) -> Non
     ana.talk.typed(PASSWORD)
     ana.wait(60)
     assert ana.client.is_in
+
+
+def test_no_password_is_asked_for_where_others_could_read_it(server: ChatServer) -> None:
+    life = server._life
+    assert life is not None
+    life.chat.proofs.policy = Policy()
+    ana = arrive(server)
+    (line,) = ana.screen.take()
+    assert "This connection is not encrypted" in line
+    assert ana.talk.prompt == "Welcome! Please type your username:"
 
 
 def test_leaving_while_the_password_is_asked_for(server: ChatServer) -> None:

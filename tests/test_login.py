@@ -387,6 +387,7 @@ def test_no_secret_is_asked_for_or_taken_where_others_can_read_it(home: Home) ->
         (answer,) = home.types(client, line)
         assert "is not encrypted" in answer
     assert home.hello(password=PASSWORD)["code"] == "insecure-connection"
+    assert home.hello()["code"] == "insecure-connection", "or a client would ask for the password"
     home.types(client, "Bia")
     for line in (f"/register {PASSWORD}",):
         (answer,) = home.types(client, line)

@@ -204,7 +204,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_token_is_in_a_file_that_only_its_owner_can_read(environ: dict[str, str]) -> None:
-    path = token_path(environ, "Example.org", 50000, "ana")
+    path = token_path(environ, Address("Example.org", 50000, False), "ana")
     assert read_token(path) is None
     keep_token(path, TOKEN)
     assert read_token(path) == TOKEN
@@ -223,12 +223,13 @@ def test_each_nickname_on_each_server_has_its_own(environ: dict[str, str]) -> No
     paths = {
         files.path("Ana"),
         files.path("Bia"),
+        TokenFiles(environ, Address("example.org", 50000, True)).path("Ana"),
         TokenFiles(environ, Address("example.org", 50001, False)).path("Ana"),
         TokenFiles(environ, Address("example.net", 50000, False)).path("Ana"),
         state_path(environ, "example.org", 50000, "ana"),
         state_path(environ, "example.org", 50000, "ana.token"),
     }
-    assert len(paths) == 6
+    assert len(paths) == 7
     assert files.path("ANA") == files.path("ana")
     assert key_of("a b") == "a b"
 

@@ -100,10 +100,18 @@ class Login(AccountHolder):
         :raises Refusal: it belongs to an account or is reserved, or there are no guests.
         """
         if self._chat.proofs.asks_for_secret(name):
-            raise SecretMissing(name=name.text)
+            raise self._secret_missing(name)
         if not self._chat.proofs.policy.guests:
             raise GuestsNotAllowed()
         self._chat.reserved.check(name)
+
+    def _secret_missing(self, name: Nickname) -> SecretMissing:
+        """The refusal of ``name`` for lack of a secret.
+
+        :raises SecretNeedsTLS: the client must not send one over this connection.
+        """
+        self._chat.proofs.check_secure(self._connection.secure)
+        return SecretMissing(name=name.text)
 
     def _check_kept(self, account: int) -> None:
         """Check that somebody may come back with a code, as ``account`` or (0) as a guest.
@@ -247,5 +255,5 @@ class Login(AccountHolder):
         :raises SecretMissing: ``other`` is an account, which an id alone does not prove.
         """
         if proof is None and other.author > 0:
-            raise SecretMissing(name=name.text)
+            raise self._secret_missing(name)
         return other.author < 0 if proof is None else other.author == proof.account

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from twisted_chat.client.address import WrongAddress, parse_address
+from twisted_chat.client.address import Address, WrongAddress, parse_address
 from twisted_chat.client.state_database import private_folder
 from twisted_chat.client.trust import parse_fingerprint
 from twisted_chat.core.characters import find_unsafe, visible
@@ -36,8 +36,9 @@ FOLDER = "twisted-chat"
 #: and SQLite and the lock add a few.
 NAME_LIMIT = 120
 
-#: The end of the name of a file with a token.
+#: The ends of the names of files with a token, for a connection without TLS and for one with TLS.
 TOKEN_ENDING = ".token"
+TLS_TOKEN_ENDING = ".tls-token"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,13 +153,15 @@ def keep_pin(path: Path, fingerprint: str) -> None:
         raise CannotRemember(path=visible(str(path)), reason=_reason(error)) from error
 
 
-def token_path(environ: Mapping[str, str], host: str, port: int, nickname: str) -> Path:
+def token_path(environ: Mapping[str, str], server: Address, nickname: str) -> Path:
     """The path of the token that the client keeps for a nickname on a server; it may not exist.
+
+    One that was got over TLS is not used without TLS.
 
     :raises NoHome: ``environ`` has no usable home directory.
     """
-    path = state_path(environ, host, port, nickname)
-    return path.with_name(f"{path.stem}{TOKEN_ENDING}")
+    path = state_path(environ, server.host, server.port, nickname)
+    return path.with_name(f"{path.stem}{TLS_TOKEN_ENDING if server.tls else TOKEN_ENDING}")
 
 
 def read_token(path: Path) -> str | None:

@@ -66,7 +66,7 @@ class TokenFiles:
 
         :raises NoHome: there is no home directory.
         """
-        return config.token_path(self._environ, self._server.host, self._server.port, key_of(name))
+        return config.token_path(self._environ, self._server, key_of(name))
 
     def find(self, name: str) -> Deferred[str | None]:
         return deferToThread(config.read_token, self.path(name))
