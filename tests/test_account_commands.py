@@ -315,6 +315,18 @@ def test_an_export_has_the_account_and_its_messages_and_no_others(
     assert "\x1b" not in told
 
 
+def test_what_is_kept_for_an_account_is_erased_with_it(account: Shell, database: Path) -> None:
+    account("create", "Ana")
+    with closing(Store(str(database))) as store:
+        store.store([StoredMessage(1, TIME, -5, 0, 130, "Bia", "psst", TIME)])
+    assert account("disable", "Ana")[0] == 0
+    with closing(Store(str(database))) as store:
+        assert len(store.record_keys("message")) == 1
+    assert account("erase", "Ana")[0] == 0
+    with closing(Store(str(database))) as store:
+        assert store.record_keys("message") == []
+
+
 def test_a_database_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
     """A wrong path must not become a database that no server reads."""
     assert cli.main(["account", "create", "Ana", "--database", str(tmp_path / "x.db")]) == 2

@@ -210,6 +210,15 @@ def test_it_is_shown_once_to_a_device_that_reads_late(world: World) -> None:
     assert world.chat.mail._deliveries == {}
 
 
+def test_a_bot_with_a_limited_token_is_not_shown_the_person_s_messages(world: World) -> None:
+    (bia,) = world.enter("Bia")
+    bia.types("/msg Ana oi")
+    bot = device(world, rooms="lobby")
+    look(world)
+    assert (shown(bot), waits(world)) == ([], ["oi"])
+    assert shown(device(world)) == ["oi"]
+
+
 def test_nothing_is_left_of_a_device_that_is_gone(world: World) -> None:
     (bia,) = world.enter("Bia")
     ana = device(world)

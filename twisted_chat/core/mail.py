@@ -191,11 +191,15 @@ class Mail:
     def came(self, person: Person) -> None:
         """``person`` has come in, or has come back over another connection."""
         self._deliveries.pop(person, None)
-        if not person.is_limited:
-            self._deliver(person)
+        self._deliver(person)
 
     def _deliver(self, person: Person) -> None:
-        """Show ``person`` the messages that wait and that this connection was not shown."""
+        """Show ``person`` the messages that wait and that this connection was not shown.
+
+        A bot whose token is limited to some rooms is shown none: the person would miss them.
+        """
+        if person.is_limited:
+            return
         delivery = self._deliveries.get(person)
         known: Collection[int] = () if delivery is None else delivery.known
         if all(slot.number in known for slot in self._boxes.waiting(person.author)):
