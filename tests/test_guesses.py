@@ -85,6 +85,19 @@ def test_whoever_waits_gives_at_most_three_wrong_secrets_in_any_minute(pauses: l
         assert sum(at <= other < at + FIRST_WAIT for other in given_at) <= FREE
 
 
+def test_how_many_are_left() -> None:
+    guesses, clock = _guesses()
+    left = [guesses.left("x")]
+    for _ in range(FREE):
+        guesses.count("x")
+        left.append(guesses.left("x"))
+    assert left == [3, 2, 1, 0]
+    clock.advance(FIRST_WAIT)
+    assert guesses.left("x") == 1
+    clock.advance(QUIET)
+    assert guesses.left("x") == FREE
+
+
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guesses_module, "REMEMBERED", 10)
     guesses, _ = _guesses()

@@ -288,6 +288,68 @@ def test_a_name_has_three_wrong_passwords_a_minute_from_all_sources(gate: Gate, 
     assert _is_wrong(gate.prove("Another", WRONG, gate.source()))
 
 
+class SlowPasswords(CountedPasswords):
+    """All that are verified at a time wait for :meth:`finish`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Callable[[], None]] = []
+
+    def verify(self, encoded: str, password: str, reply: Any, **more: Any) -> None:
+        refusal = more["check"]()
+        if refusal is not None:
+            reply(refusal)
+        else:
+            right = self._is_right(encoded, password)
+            self._waiting.append(lambda: reply(right))
+
+    def finish(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for reply in waiting:
+            reply()
+
+
+def test_many_sources_at_once_have_three_wrong_passwords_for_an_account(gate: Gate) -> None:
+    gate.register("Ana")
+    gate.proofs.passwords = slow = SlowPasswords()
+    answers: list[Proof | Refusal] = []
+    for _ in range(10):
+        source = gate.source()
+        claim = Claim(nickname("Ana"), WRONG, ANY_KIND, source, source.key, lambda: True)
+        gate.proofs.prove(claim, answers.append)
+    slow.finish()
+    assert [_is_wrong(answer) for answer in answers].count(True) == FREE
+    assert sum(isinstance(answer, TooManyWrongSecrets) for answer in answers) == 7
+    assert not gate.proofs._being_checked
+
+
+def test_a_password_that_was_changed_meanwhile_is_wrong(gate: Gate) -> None:
+    number = gate.register("Ana")
+    gate.proofs.passwords = slow = SlowPasswords()
+    answers: list[Proof | Refusal] = []
+    claim = Claim(nickname("Ana"), RIGHT, ANY_KIND, gate.home, None, lambda: True)
+    gate.proofs.prove(claim, answers.append)
+    account = gate.accounts.get(number)
+    assert account is not None
+    changed = Credential(PASSWORD, "password", "another hash")
+    gate.accounts.put(structs.replace(account, credentials=(changed,)))
+    slow.finish()
+    assert [_is_wrong(answer) for answer in answers] == [True]
+
+
+def test_an_account_that_is_disabled_meanwhile_lets_nobody_in(gate: Gate) -> None:
+    number = gate.register("Ana")
+    gate.proofs.passwords = slow = SlowPasswords()
+    answers: list[Proof | Refusal] = []
+    claim = Claim(nickname("Ana"), RIGHT, ANY_KIND, gate.home, None, lambda: True)
+    gate.proofs.prove(claim, answers.append)
+    account = gate.accounts.get(number)
+    assert account is not None
+    gate.accounts.put(structs.replace(account, status="disabled"))
+    slow.finish()
+    assert isinstance(answers[0], AccountDisabled)
+
+
 def test_nobody_locks_the_owner_out(gate: Gate) -> None:
     """Where they have come in before, with a token or with a code."""
     token, code = new_token(), new_code()

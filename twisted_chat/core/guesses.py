@@ -76,6 +76,15 @@ class Guesses:
         record = self._records.get(key)
         return 0.0 if record is None else max(0.0, record.at + record.wait - self._clock())
 
+    def left(self, key: Hashable) -> int:
+        """How many wrong secrets of ``key`` may come before it has to wait; 0 while it waits."""
+        if self.wait(key):
+            return 0
+        record = self._records.get(key)
+        if record is None or record.forgotten <= self._clock():
+            return FREE
+        return max(1, FREE - record.count)
+
     def count(self, key: Hashable) -> None:
         """Count a wrong secret of ``key``."""
         now = self._clock()

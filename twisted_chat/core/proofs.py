@@ -13,8 +13,9 @@ must not know sessions, nor show, log or keep a secret.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -142,6 +143,8 @@ class Proof(msgspec.Struct, frozen=True):
     rooms: frozenset[str] = frozenset()
 
 
+AnswerT = TypeVar("AnswerT")
+
 #: Called with the proof, or with the reason why there is none.
 Reply = Callable[[Proof | Refusal], None]
 
@@ -171,6 +174,8 @@ class Proofs:
         self._of_accounts = Guesses(seconds)
         #: Wrong secrets for names without an account: they count as if they had one.
         self._of_names = Guesses(seconds)
+        #: Passwords of each account (number) or name without one that are being checked.
+        self._being_checked: Counter[int | str] = Counter()
         self._known = KnownSources()
         self._registrations = Registrations(seconds)
 
@@ -247,12 +252,15 @@ class Proofs:
         encoded = "" if account is None else account.password
 
         def verified(right: bool | Refusal) -> None:
+            now = None if account is None else self._accounts.get(account.number)
+            credential = None if now is None else now.credential(PASSWORD)
             if isinstance(right, Refusal):
                 reply(right)
-            elif right and account is not None:
-                credential = account.credential(PASSWORD)
-                assert credential is not None
-                self._reply_with(account, credential, claim, reply)
+            elif right and now is not None and credential is not None:
+                if credential.hash == encoded:
+                    self._reply_with(now, credential, claim, reply)
+                else:  # it was changed meanwhile
+                    self._wrong(claim, account, reply)
             elif self.directory is not None and not encoded:
                 self._ask_directory(self.directory, claim, account, reply)
             else:
@@ -261,19 +269,37 @@ class Proofs:
         if password is None:  # longer than any password: that says nothing of the name
             self._wrong(claim, account, reply)
             return
-        self.passwords.verify(
-            encoded, password, verified, source=claim.queue, check=self._check(claim, account)
-        )
+        check, done = self._turn(claim, account, verified)
+        self.passwords.verify(encoded, password, done, source=claim.queue, check=check)
 
-    def _check(self, claim: Claim, account: Account | None) -> Callable[[], Refusal | None]:
-        """The check when the turn of ``claim`` has come: several may have waited together."""
+    def _turn(
+        self, claim: Claim, account: Account | None, reply: Callable[[AnswerT], None]
+    ) -> tuple[Callable[[], Refusal | None], Callable[[AnswerT], None]]:
+        """The check when the turn of ``claim`` has come, as several may have waited together; and
+        ``reply``, which ends the turn.
+
+        A secret that is being checked counts as a wrong one for that time: it may become one.
+        """
+        key = claim.name.folded if account is None else account.number
+        began = False
 
         def check() -> Refusal | None:
+            nonlocal began
             if not claim.is_wanted():
                 return WrongSecret()
-            return self._held(claim, account, with_password=True)
+            refusal = self._held(claim, account, with_password=True)
+            if refusal is None:
+                began = True
+                self._being_checked[key] += 1
+            return refusal
 
-        return check
+        def done(answer: AnswerT) -> None:
+            if began:
+                self._being_checked[key] -= 1
+                self._being_checked += Counter()  # drops the counts of 0
+            reply(answer)
+
+        return check, done
 
     def _held(
         self, claim: Claim, account: Account | None, *, with_password: bool
@@ -281,12 +307,17 @@ class Proofs:
         """Why no secret of ``claim`` is tried now, or None if one is."""
         key = claim.source.key
         seconds = 0.0 if claim.source.trusted else self._of_sources.wait(key)
-        if with_password:
-            if account is None:
-                seconds = max(seconds, self._of_names.wait(claim.name.folded))
-            elif not self._known.has(account.number, key):
-                seconds = max(seconds, self._of_accounts.wait(account.number))
+        if with_password and account is None:
+            seconds = max(seconds, self._wait(self._of_names, claim.name.folded))
+        elif with_password and account is not None and not self._known.has(account.number, key):
+            seconds = max(seconds, self._wait(self._of_accounts, account.number))
         return TooManyWrongSecrets(seconds=math.ceil(seconds)) if seconds else None
+
+    def _wait(self, guesses: Guesses, key: int | str) -> float:
+        """The seconds until a password of this account or name may be tried."""
+        if self._being_checked[key] >= guesses.left(key):
+            return guesses.wait(key) or 1.0
+        return 0.0
 
     def _wrong(
         self, claim: Claim, account: Account | None, reply: Reply, *, with_password: bool = True
@@ -333,13 +364,8 @@ class Proofs:
                 self._come_from_directory(claim, answer, reply)
 
         # The secret as it was given: the directory has its own rules for it.
-        directory.ask(
-            claim.name.text,
-            claim.secret,
-            answered,
-            source=claim.queue,
-            check=self._check(claim, account),
-        )
+        check, done = self._turn(claim, account, answered)
+        directory.ask(claim.name.text, claim.secret, done, source=claim.queue, check=check)
 
     def _come_from_directory(self, claim: Claim, answer: DirectoryAnswer, reply: Reply) -> None:
         """The directory knows the person: find their account, or make it."""

@@ -98,7 +98,7 @@ class Session(Login):
         choosing = self._phase is Phase.CHOOSING and not self.profile.introduces_itself
         if choosing and isinstance(request, Say):
             request = ChooseName(request.text)
-        if not isinstance(request, GiveSecret | AreYouThere):
+        if self._secret_of is not None and not isinstance(request, GiveSecret | AreYouThere):
             self._secret_of = None
         command = commands.TABLE.by_request[type(request)]
         try:
