@@ -86,6 +86,16 @@ MUTANTS = {
         "        present = name\n",
         "tests/test_chat.py",
     ),
+    "a kept message dropped": Mutant(
+        "            if has_arrived():\n",
+        "            if True:\n",
+        "tests/test_mail.py",
+    ),
+    "an ignored sender's text": Mutant(
+        'text = "" if is_ignored else change.text',
+        "text = change.text",
+        "tests/test_mail.py",
+    ),
     "timestamps forgotten": Mutant(
         "self._set_style(language_called(request.language), self._style.timestamps)",
         "self._set_style(language_called(request.language), False)",

@@ -59,7 +59,9 @@ class StoredMessage(msgspec.Struct, frozen=True):
 
 
 class Slot(NamedTuple):
-    """What is known of a message without its text; see :class:`StoredMessage`."""
+    """The place of one message, without its text; the fields are those of
+    :class:`StoredMessage`.
+    """
 
     number: int
     author: int
