@@ -11,12 +11,14 @@ from tests.support.fakes import NO_RATE, Visitor, World
 from tests.support.store import log_of
 from twisted_chat.core.accounts import Credential
 from twisted_chat.core.author import author_key
+from twisted_chat.core.changes import JoinRooms
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Style
 from twisted_chat.core.names import nickname
 from twisted_chat.core.proofs import Proof
-from twisted_chat.core.requests import ChangeRoom, GiveRole, InvitePerson, Request, Say
-from twisted_chat.core.room_rules import DAY
+from twisted_chat.core.requests import ChangeRoom, GiveRole, InvitePerson, Join, Request, Say
+from twisted_chat.core.room_changes import SetRoom
+from twisted_chat.core.room_rules import DAY, RoomRules
 from twisted_chat.core.sources import Sources
 from twisted_chat.dialects import jsonl, text
 
@@ -46,6 +48,13 @@ def house() -> tuple[World, Visitor, Visitor, Visitor]:
     return world, ana, bia, gil
 
 
+def rules_of(world: World) -> RoomRules:
+    """The rules of #den."""
+    rules = world.chat._state.rules.get("den")
+    assert rules is not None
+    return rules
+
+
 def answers(visitor: Visitor, **fields: Any) -> list[Any]:
     """What a client would be sent in JSON when it asks this."""
     visitor.connection.events.clear()
@@ -67,6 +76,10 @@ def answers(visitor: Visitor, **fields: Any) -> list[Any]:
         ("/sala falar Oradores", ChangeRoom(speak="speakers")),
         ("/room #den join invited", ChangeRoom("#den", join="invited")),
         ("/sala entrar registrados", ChangeRoom(join="registered")),
+        ("/room join password a secret", ChangeRoom(join="password", password="a secret")),
+        ("/sala #den entrar Senha X", ChangeRoom("#den", join="password", password="X")),
+        ("/join den", Join("den")),
+        ("/entrar den a secret", Join("den", "a secret")),
         ("/room hidden on", ChangeRoom(hidden=True)),
         ("/sala oculta não", ChangeRoom(hidden=False)),
         ("/room slow 30", ChangeRoom(slow=30)),
@@ -92,6 +105,8 @@ def test_what_is_typed(line: str, request_: Request) -> None:
         "/room speak",
         "/room speak nobody",
         "/room join everybody",
+        "/room join password",
+        "/join",
         "/room hidden perhaps",
         "/room slow soon",
         "/room slow 86401",
@@ -116,7 +131,7 @@ def test_what_is_typed_wrongly_shows_the_usage(line: str) -> None:
     "fields",
     [
         {"type": "room-set", "speak": "nobody"},
-        {"type": "room-set", "join": "password"},
+        {"type": "room-set", "join": "anybody"},
         {"type": "room-set", "slow": -1},
         {"type": "room-set", "slow": 86_401},
         {"type": "room-set", "keep_days": 36_501},
@@ -305,6 +320,131 @@ def test_the_invitation_of_a_guest_lasts_as_long_as_they_can_come_back() -> None
     dora.types("/quit")
     (dora,) = world.enter("Dora")
     assert dora.types("/join den") == ["[SERVER]: You cannot join #den."]
+
+
+# -- a password -------------------------------------------------------------------------------
+
+SECRET, WRONG = "correct horse", "battery staple"
+
+REFUSED = (
+    "[SERVER]: You cannot join #{0}: there is no such room, or it has another password. "
+    "/join {0} without a password creates a room."
+)
+
+
+def locked() -> tuple[World, Visitor, Visitor]:
+    """Ana's #den has a password, and Dora is outside."""
+    world, ana, bia, gil = house()
+    for visitor in (bia, gil):
+        visitor.types("/leave den")
+    assert ana.types(f"/room join password {SECRET}") == [
+        "[SERVER]: Ana has set a rule of #den:",
+        "  People who know the password may join: /join den PASSWORD",
+    ]
+    (dora,) = world.enter("Dora")
+    ana.sees()
+    return world, ana, dora
+
+
+def test_who_knows_the_password_comes_in_and_comes_back_without() -> None:
+    _, _, dora = locked()
+    assert dora.types("/join den") == ["[SERVER]: You cannot join #den."]
+    assert dora.types(f"/join den {WRONG}") == [REFUSED.format("den")]
+    assert dora.types(f"/join #DEN {SECRET}")[0] == "[SERVER]: Also in #den: Ana."
+    dora.types("/leave den")
+    assert dora.types("/join den")[0] == "[SERVER]: Also in #den: Ana."
+
+
+def test_a_room_that_does_not_exist_is_refused_like_a_wrong_password_and_not_created() -> None:
+    world, _, dora = locked()
+    assert dora.types(f"/join cave {SECRET}") == [REFUSED.format("cave")]
+    assert "cave" not in world.chat._rooms
+
+
+def test_an_open_room_needs_no_password_and_an_invited_person_neither() -> None:
+    _, ana, dora = locked()
+    assert "lobby" in dora.types(f"/join lobby {WRONG}")[0]
+    ana.types("/invite Dora")
+    assert "Ana" in dora.types(f"/join den {WRONG}")[0]
+
+
+@pytest.mark.parametrize("join", ["invited", "registered"])
+def test_no_password_opens_a_room_that_is_closed_in_another_way(join: str) -> None:
+    _, ana, dora = locked()
+    ana.types(f"/room join {join}")
+    assert dora.types(f"/join den {SECRET}") == [REFUSED.format("den")]
+
+
+def test_wrong_passwords_are_limited_for_the_source_whether_there_is_a_room_or_not() -> None:
+    for room in ("den", "cave"):
+        world, _, dora = locked()
+        for _ in range(3):
+            assert dora.types(f"/join {room} {WRONG}") == [REFUSED.format(room)]
+        for line in (f"/join {room} {WRONG}", f"/join den {SECRET}"):
+            assert dora.types(line) == [
+                "[SERVER]: Too many wrong passwords came from your address. "
+                "Try again in 60 seconds."
+            ]
+        world.clock.advance(61)
+        assert "Ana" in dora.types(f"/join den {SECRET}")[0]
+
+
+def test_a_new_password_lets_nobody_in_with_the_old_one() -> None:
+    _, ana, dora = locked()
+    dora.types(f"/join den {SECRET}", "/leave den")
+    ana.types(f"/room join password {WRONG}")
+    assert dora.types("/join den") == ["[SERVER]: You cannot join #den."]
+    assert dora.types(f"/join den {SECRET}") == [REFUSED.format("den")]
+    assert "Ana" in dora.types(f"/join den {WRONG}")[0]
+
+
+def test_a_password_that_changes_meanwhile_does_not_let_in() -> None:
+    world, ana, dora = locked()
+    old = rules_of(world).password
+    world.journal.submit((SetRoom(ana.session.author, "Ana", "den", 0, password="another"),))
+    world.journal.submit((JoinRooms(dora.session.author, ("den",), 0, (), old),))
+    world.journal.run()
+    assert dora.session.cursors.keys() == {"lobby"}
+
+
+def test_a_password_does_not_travel_in_clear() -> None:
+    _, ana, dora = locked()
+    for visitor, line in ((ana, f"/room join password {WRONG}"), (dora, f"/join den {SECRET}")):
+        visitor.connection.secure = False
+        assert "not encrypted" in visitor.types(line)[0]
+
+
+def test_a_password_is_long_enough_and_only_the_owner_sets_it() -> None:
+    world, ana, dora = locked()
+    before = rules_of(world)
+    assert "at least 8" in ana.types("/room join password short")[0]
+    dora.types(f"/join den {SECRET}")
+    assert dora.types(f"/room join password {WRONG}") == [
+        "[SERVER]: Only the owner of #den can do that."
+    ]
+    assert ana.types("/room join invited", "/room join all")
+    (answer,) = answers(ana, type="room-set", join="password")
+    assert answer["code"] == "password-missing"
+    assert before.password.startswith("$argon2id$")
+    assert rules_of(world).password == ""
+
+
+def test_a_program_joins_with_a_password_and_the_secret_is_nowhere() -> None:
+    world, _, _ = locked()
+    bot = Visitor(world, program=True)
+    answers(bot, type="hello", nickname="bot", client="0f" * 16)
+    (refused,) = answers(bot, type="join", room="den", password=WRONG, id="1")
+    assert (refused["code"], refused["id"]) == ("cannot-join", "1")
+    (entered, *_) = answers(bot, type="join", room="den", password=SECRET, id="2")
+    assert (entered["type"], entered["id"]) == ("entered", "2")
+    (shown,) = answers(bot, type="room-set", room="den")
+    for text_ in (
+        json.dumps(shown),
+        repr(Join("den", SECRET)),
+        repr(list(world.chat._state.rules)),
+    ):
+        assert SECRET not in text_
+    assert SECRET not in repr(ChangeRoom(join="password", password=SECRET))
 
 
 # -- who may write ----------------------------------------------------------------------------

@@ -143,6 +143,12 @@ def test_a_command_with_a_password_is_remembered_nowhere(command: str) -> None:
 def test_which_lines_have_a_secret() -> None:
     assert has_secret("/register x")
     assert has_secret("/PASSWORD  x")
+    assert has_secret("/join den x")
+    assert not has_secret("/join den")
+    assert has_secret("/room #den join password x")
+    assert has_secret("/sala entrar SENHA x y")
+    assert not has_secret("/room join password")
+    assert not has_secret("/room speak all")
     assert has_secret("\uff0fregister x")
     assert not has_secret("/register")
     assert not has_secret("register x")

@@ -280,16 +280,20 @@ class Chat:
             self._submit(change)
         return bool(others)
 
-    def join(self, person: Person, room: str, answer: Answer, id: str | None = None) -> None:
+    def join(
+        self, person: Person, room: str, answer: Answer, id: str | None = None, key: str = ""
+    ) -> None:
         """Let ``person`` into ``room``, which becomes their current room.
+
+        ``key`` is as in :meth:`.Joining.join`.
 
         :raises Refusal: ``room`` is not a valid name or is closed to ``person``, or they are in
             too many rooms or have created too many.
         """
-        name = self.joining.join(person, room)
+        name = self.joining.join(person, room, key)
         request = self._expect(Waiting(answer, person, {name: None}, id, goes_there=True))
         founds = self.joining.founded(person, (name,))
-        self._submit(JoinRooms(person.author, (name,), request, founds, device=person.number))
+        self._submit(JoinRooms(person.author, (name,), request, founds, key, person.number))
 
     def leave_room(self, person: Person, room: Room, answer: Answer, id: str | None = None) -> None:
         """Take ``person`` out of ``room``. If it was their current room, the room that they joined

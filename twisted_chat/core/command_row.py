@@ -42,6 +42,7 @@ class Form(enum.Enum):
     TOPIC = enum.auto()
     PAGE_OF_HISTORY = enum.auto()
     PAGE_OF_ROOMS = enum.auto()
+    ROOM_AND_PASSWORD = enum.auto()
     RULES_OF_ROOM = enum.auto()
     ROLE = enum.auto()
     NAME_AND_ROOM = enum.auto()

@@ -135,9 +135,9 @@ TABLE = Table(
             handler="_join",
             json="join",
             names=("join", "entrar", "j"),
-            form=Form.WORD,
+            form=Form.ROOM_AND_PASSWORD,
             first=Argument.ROOM,
-            arguments=N_("ROOM"),
+            arguments=N_("ROOM [PASSWORD]"),
             help=N_("Join a room, or create it. What you type then goes there."),
         ),
         Command(

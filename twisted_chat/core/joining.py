@@ -46,13 +46,14 @@ class Joining:
         self._check_count(len({*person.cursors, *positions}), before)
         return positions, self._check_new(person, positions, asked)
 
-    def join(self, person: Person, text: str) -> str:
+    def join(self, person: Person, text: str, key: str = "") -> str:
         """The name of the room that ``text`` means, or the name that a new one would get.
 
+        :param key: the encoded hash of the room's password, if the person gave the right one.
         :raises Refusal: it is not a valid name or is closed to ``person``, or they are in too many
             rooms or have created too many.
         """
-        name = self._reading.room_to_join(person, text)
+        name = self._reading.room_to_join(person, text, key)
         asked = room_name(text) if name is None else name
         if name not in person.cursors:
             self._check_count(len(person.cursors) + 1)

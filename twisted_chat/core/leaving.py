@@ -22,8 +22,8 @@ from twisted_chat.core.events import Goodbye, NothingWaits, NotSent, Replaced, S
 from twisted_chat.core.link import Link, NoConnection
 from twisted_chat.core.people import Positions
 from twisted_chat.core.requests import Cancel, Quit
-from twisted_chat.core.room_requests import RoomHolder
 from twisted_chat.core.sources import Source
+from twisted_chat.core.talking import Speaker
 
 
 def arrived(positions: Positions, connection: Link) -> Positions:
@@ -38,7 +38,7 @@ def arrived(positions: Positions, connection: Link) -> Positions:
     }
 
 
-class Leaver(RoomHolder):
+class Leaver(Speaker):
     """A person who can leave and come back."""
 
     # Few sessions set these. CPython shares the keys of instances with up to 30 attributes; beyond

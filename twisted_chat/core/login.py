@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from twisted_chat.core.account_errors import GuestsNotAllowed, SecretMissing, WrongSecret
-from twisted_chat.core.account_requests import AccountHolder
 from twisted_chat.core.author import NOBODY
 from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.commands import Phase
@@ -23,6 +22,7 @@ from twisted_chat.core.names import Nickname, nickname
 from twisted_chat.core.people import Positions
 from twisted_chat.core.proofs import ANY_KIND, Claim, Kind, Proof
 from twisted_chat.core.requests import ChooseName, GiveSecret, Hello
+from twisted_chat.core.room_requests import RoomHolder
 
 #: Wrong codes and secrets after which the connection is closed: the client is guessing.
 WRONG_SECRETS_LIMIT = 5
@@ -35,7 +35,7 @@ class LoginLink(Link, Protocol):
         """Tell the operator that the client gave a wrong secret of the account called ``name``."""
 
 
-class Login(AccountHolder):
+class Login(RoomHolder):
     """The part of a session that asks for secrets."""
 
     _connection: LoginLink
@@ -249,7 +249,7 @@ class Login(AccountHolder):
         rooms = self._with_first_rooms(positions)
         self._enter(proof.nickname, rooms, client_id, id, entered, refused, resumed)
 
-    def _check_same(self, other: AccountHolder, proof: Proof | None, name: Nickname) -> bool:
+    def _check_same(self, other: RoomHolder, proof: Proof | None, name: Nickname) -> bool:
         """Whether ``other``, who has the client's id, is the person of ``proof`` or the guest.
 
         :raises SecretMissing: ``other`` is an account, which an id alone does not prove.

@@ -189,6 +189,15 @@ class Proofs:
         if not (is_secure or self.policy.insecure_secrets):
             raise SecretNeedsTLS()
 
+    def wait(self, source: Source) -> int:
+        """The seconds after which a client of ``source`` may try a secret; 0 if it may now."""
+        return 0 if source.trusted else math.ceil(self._of_sources.wait(source.key))
+
+    def count_wrong(self, source: Source) -> None:
+        """Count a wrong secret of a client of ``source``."""
+        if not source.trusted:
+            self._of_sources.count(source.key)
+
     def check_registration(self, source: Source) -> None:
         """Check that somebody of ``source`` may register a name, and count it.
 

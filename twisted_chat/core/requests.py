@@ -88,9 +88,16 @@ class Reply(Request, frozen=True):
 
 
 class Join(Request, frozen=True):
-    """Join ``room``, or create it. It becomes the current room."""
+    """Join ``room``, or create it. It becomes the current room.
+
+    With ``password``, it is only joined, and not created.
+    """
 
     room: str
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Join({self.room!r})"  # and not the password
 
 
 class Leave(Request, frozen=True):
@@ -285,16 +292,21 @@ class Mark(Request, frozen=True):
 class ChangeRoom(Request, frozen=True):
     """Set rules of ``room`` (None: the current one); without any, show them.
 
-    They are those of :class:`.RoomRules`, each None to leave it as it is. ``keep_days`` is 0 to
-    keep entries for ever, or ``default``.
+    They are those of :class:`.RoomRules`, each None to leave it as it is. ``password`` belongs to
+    the value ``password`` of ``join``. ``keep_days`` is 0 to keep entries for ever, or ``default``.
     """
 
     room: str | None = None
     speak: Speak | None = None
-    join: Literal["all", "registered", "invited"] | None = None
+    join: Literal["all", "registered", "invited", "password"] | None = None
+    password: str | None = None
     hidden: bool | None = None
     slow: Annotated[int, msgspec.Meta(ge=0, le=SLOW_LIMIT)] | None = None
     keep_days: Annotated[int, msgspec.Meta(ge=0, le=KEEP_LIMIT)] | Literal["default"] | None = None
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__)
+        return f"ChangeRoom({', '.join(one for one in shown if not one.startswith('password'))})"
 
 
 class GiveRole(Request, frozen=True):

@@ -86,6 +86,21 @@ class RoomDesk:
         person = self._find(name)
         return person.author, person.name
 
+    def lock(self, person: Person, room: str) -> str | None:
+        """The encoded hash of the password that ``person`` needs to join the room of this name.
+
+        None if they need none. If there is no such room, or no password opens it, it is "".
+
+        :raises Refusal: ``room`` is not a valid name.
+        """
+        name = self._reading.room_called(room)
+        may_join = self._reading.permissions.may_join
+        rules = self._rules.get(name)
+        if may_join(person, name) and (rules is not None or self._reading.existing(name)):
+            return None
+        key = "" if rules is None or rules.join != "password" else rules.password
+        return key if key and may_join(person, name, key) else ""
+
     def check_settings(self, person: Person, room: str, settings: dict[str, Any]) -> str:
         """Check that ``person`` may set these rules; returns the name of the room.
 

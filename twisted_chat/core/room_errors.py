@@ -6,7 +6,7 @@ the same for every reason why a room is closed, and for a room that does not exi
 
 from __future__ import annotations
 
-from twisted_chat.core.errors import Refusal
+from twisted_chat.core.errors import Refusal, TooManyGuesses
 from twisted_chat.i18n.language import N_
 
 
@@ -15,6 +15,21 @@ class CannotJoin(Refusal):
 
     code = "cannot-join"
     template = N_("You cannot join #{room}.")
+
+
+class WrongRoomPassword(CannotJoin):
+    """The password is wrong, the room has none, or there is no such room: which, is not told."""
+
+    template = N_(
+        "You cannot join #{room}: there is no such room, or it has another password. "
+        "/join {room} without a password creates a room."
+    )
+
+
+class TooManyRoomPasswords(TooManyGuesses):
+    template = N_(
+        "Too many wrong passwords came from your address. Try again in {seconds} seconds."
+    )
 
 
 class MayNotSpeak(Refusal):

@@ -171,6 +171,13 @@ def _page_of_rooms(make: _Make, rest: str) -> Request:
     return make(words[0] if words else "", after, wants_all)
 
 
+def _room_and_password(make: _Make, rest: str) -> Request:
+    room, password = _split(rest)
+    if not room:
+        raise _BadArguments()
+    return make(room, password or None)
+
+
 #: The rules that ``/room`` sets, and their values, in every language.
 _RULES = {
     "speak": "speak",
@@ -200,6 +207,8 @@ _JOIN = {
     "invited": "invited",
     "convidados": "invited",
 }
+#: The value of ``join`` after which a password follows.
+PASSWORD = frozenset({"password", "senha"})
 _DEFAULT = frozenset({"default", "padrao"})
 _FOR_EVER = frozenset({"forever", "sempre"})
 _ROLES = {
@@ -225,6 +234,9 @@ def _rules_of_room(make: Callable[..., Request], rest: str) -> Request:
     if not word:
         return make(room)
     rule = _RULES.get(key_of(word))
+    first, secret = _split(value)
+    if rule == "join" and key_of(first) in PASSWORD and secret:
+        return make(room, join="password", password=secret)
     return make(room, **{_named(rule): _value(rule, key_of(value))})
 
 
@@ -298,6 +310,7 @@ _READERS: dict[Form, Callable[[_Make, str], Request]] = {
     Form.TOPIC: _topic,
     Form.PAGE_OF_HISTORY: _page_of_history,
     Form.PAGE_OF_ROOMS: _page_of_rooms,
+    Form.ROOM_AND_PASSWORD: _room_and_password,
     Form.RULES_OF_ROOM: _rules_of_room,
     Form.ROLE: _role,
     Form.NAME_AND_ROOM: _name_and_room,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from twisted_chat.core import commands
-from twisted_chat.core.commands import Command, Phase, Table
+from twisted_chat.core.commands import Command, Phase, Table, key_of
 from twisted_chat.core.errors import UnknownCommand
-from twisted_chat.core.requests import Register, Request, SetPassword
+from twisted_chat.core.requests import ChangeRoom, Join, Register, Request, SetPassword
 from twisted_chat.dialects import text
-from twisted_chat.dialects.commands import WrongCommandUsage
+from twisted_chat.dialects.commands import PASSWORD, WrongCommandUsage
 from twisted_chat.i18n.language import N_
 
 #: The requests whose command has a password as its argument.
@@ -52,13 +52,18 @@ def parse(line: bytes) -> Request:
 
 def has_secret(line: str) -> bool:
     """Whether ``line``, which may be unfinished, is a command with a password in it."""
-    words = line.split(maxsplit=1)
+    words = line.split()
     if len(words) < 2 or words[0][0] not in text.SLASHES:
         return False
     try:
-        return issubclass(table().find(words[0][1:]).request, _WITH_PASSWORD)
+        request = table().find(words[0][1:]).request
     except UnknownCommand:
         return False
+    if issubclass(request, Join):
+        return len(words) > 2
+    if issubclass(request, ChangeRoom):
+        return any(key_of(word) in PASSWORD for word in words[2:-1])
+    return issubclass(request, _WITH_PASSWORD)
 
 
 def is_legal(request: Request, phase: Phase) -> bool:

@@ -202,7 +202,7 @@ class Typed:
         if room in self._rooms and not self._rooms.moves:
             self._rooms.switch(room)
         self._rooms.heading = room
-        self._move_by(Join(room))
+        self._move_by(Join(room, request.password))
 
     def _leave_room(self, request: Leave) -> None:
         room = self._here(request.room)
