@@ -130,7 +130,6 @@ def test_a_command_makes_its_request(line: str, request_: Request) -> None:
     "line",
     [
         "/join",
-        "/join two words",
         "/leave two words",
         "/rooms two words",
         "/who two words",
