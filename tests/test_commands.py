@@ -180,8 +180,8 @@ def test_wrong_arguments_are_answered_with_the_usage(line: str) -> None:
 def test_the_usage_names_the_command_in_the_language_of_who_is_told() -> None:
     with pytest.raises(WrongCommandUsage) as refused:
         parse("/join")
-    assert refused.value.sentence("en") == "Usage: /join ROOM"
-    assert refused.value.sentence("pt_BR").endswith("/entrar SALA")
+    assert refused.value.sentence("en") == "Usage: /join ROOM [PASSWORD]"
+    assert refused.value.sentence("pt_BR").endswith("/entrar SALA [SENHA]")
 
 
 @pytest.mark.parametrize(
