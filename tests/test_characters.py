@@ -6,9 +6,10 @@ import sys
 import unicodedata
 
 from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.characters import BIDI_CONTROLS, any_text
-from twisted_chat.core.characters import find_unsafe, visible
+from twisted_chat.core.characters import find_unsafe, is_printable, visible, visible_lines
 
 
 def steers(character: str) -> bool:
@@ -46,6 +47,16 @@ def test_visible_keeps_safe_text_and_the_length(text: str) -> None:
 @given(any_text)
 def test_find_unsafe_names_the_first_one(text: str) -> None:
     assert find_unsafe(text) == next((c for c in text if steers(c)), None)
+
+
+@given(any_text | st.text(st.characters(codec="ascii")))
+def test_the_fast_test_for_long_texts_says_the_same(text: str) -> None:
+    assert is_printable(text) == text.isprintable()
+
+
+@given(any_text)
+def test_lines_that_are_visible_are_those_of_the_text(text: str) -> None:
+    assert visible_lines(text).split("\n") == [visible(line) for line in text.split("\n")]
 
 
 def test_the_pictures() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tests.support.writer import Setup, draft
+from twisted_chat import cli
 from twisted_chat.core.account_errors import AccountNotSaved
 from twisted_chat.core.accounts import Account, Credential
 from twisted_chat.core.alterations import Alterations
@@ -142,7 +143,9 @@ def test_each_kind_has_its_own_class() -> None:
     assert len({kind.type for kind in KINDS.values()}) == len(KINDS)
 
 
-def test_a_log_with_a_damaged_record_is_not_opened(tmp_path: Path) -> None:
+def test_a_log_with_a_damaged_record_is_not_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The nickname of an account that is left out would be free for anybody."""
     path = str(tmp_path / "chat.db")
     with closing(Store(path)) as store:
@@ -150,6 +153,8 @@ def test_a_log_with_a_damaged_record_is_not_opened(tmp_path: Path) -> None:
         store._connection.execute("UPDATE record SET data = substr(data, 2)")
     with pytest.raises(DatabaseUnusable, match="the record account 1 is damaged"):
         Setup(path)
+    assert cli.main(["verify", path]) == 1
+    assert "chat.db is damaged: the record account 1 is damaged" in capsys.readouterr().out
 
 
 def test_all_records_of_a_call_are_written_or_none() -> None:

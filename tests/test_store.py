@@ -49,6 +49,7 @@ from twisted_chat.core.errors import (
 from twisted_chat.core.events import Entry, Kind
 from twisted_chat.journal import search as searching
 from twisted_chat.journal.chain import SALT_SIZE, SIZE, START, link, seal, starter
+from twisted_chat.journal.sqlite.blocks import ONE
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 from twisted_chat.journal.sqlite.upgrade import APPLICATION_ID, schema_scripts
 
@@ -1285,6 +1286,14 @@ def test_pages_are_right_however_rooms_and_groups_mix(
             assert reader.after(room, after, through, limit) == page[:limit]
             page = [entry for entry in log if entry.number < after]
             assert reader.before(room, after, limit) == page[-limit:]
+
+
+def test_one_entry_is_found_by_its_number_and_no_other(memory: Store) -> None:
+    entries = commit(memory, *[draft(room=room) for room in "abababba"])
+    for number in range(6):
+        row = memory._connection.execute(ONE.format("e.room, e.number"), (1, number)).fetchone()
+        there = any((entry.room, entry.number) == ("a", number) for entry in entries)
+        assert row == ((1, number) if there else None)
 
 
 def test_the_database_itself_refuses_a_number_twice(memory: Store) -> None:

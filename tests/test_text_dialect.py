@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 import pytest
@@ -240,6 +241,16 @@ def test_a_text_cannot_make_a_second_line(name: str, text: str, style: Style) ->
     motd = (text, text)
     assert len(lines(welcomed(name, motd), style=style)) == len(motd) + 2
     assert len(lines(SearchShown(text, (entry(text, nickname=name),), (text,)), style=style)) == 2
+
+
+@given(st.lists(st.tuples(hostile, hostile, st.sampled_from(["say", "act"])), max_size=5))
+@settings(deadline=None)
+def test_events_are_the_same_bytes_together_and_apart(
+    said: list[tuple[str, str, Literal["say", "act"]]],
+) -> None:
+    events = [entry(text, kind, nickname=name) for name, text, kind in said]
+    for style in STYLES:
+        assert render(events, style) == b"".join(render([event], style) for event in events)
 
 
 def test_no_event_is_no_bytes() -> None:

@@ -21,6 +21,7 @@ from twisted_chat.archive.index_check import IndexCheck
 from twisted_chat.archive.progress import Progress
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import CannotStart, Refusal
+from twisted_chat.core.records import RecordDamaged, decode
 from twisted_chat.i18n.language import N_
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 
@@ -181,7 +182,19 @@ class Verification:
             ((blocks,),) = self._archive.rows("SELECT total(count) FROM block")
         if not count == blocks == self.entries:
             yield DatabaseMalformed(path=visible(self._archive.path), reason=WRONG_COUNT)
+        yield from self._check_records()
         yield from self._index.findings()
+
+    def _check_records(self) -> Iterator[Refusal]:
+        """The first record that cannot be read: with it, no server starts."""
+        if self._archive.version() >= BLOCKS_SINCE:
+            for row in self._archive.rows("SELECT kind, key, data FROM record ORDER BY kind, key"):
+                try:
+                    decode(*row)
+                except RecordDamaged as damage:
+                    path = visible(self._archive.path)
+                    yield DatabaseMalformed(path=path, reason=visible(str(damage)))
+                    return
 
 
 def _is_sane(base: Any, base_hash: Any, last: Any) -> bool:
