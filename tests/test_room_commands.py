@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fakes import NO_RATE, Visitor, World
+from tests.support.fakes import NO_RATE, Visitor, World, code_of
 from tests.support.store import log_of
 from twisted_chat.core.accounts import Credential
 from twisted_chat.core.author import author_key
@@ -583,3 +583,53 @@ def test_an_owner_who_has_set_nothing_is_forgotten_with_the_room() -> None:
     for visitor in (bia, gil, ana):
         visitor.types("/leave den")
     assert list(World(store=world.journal.log.store).chat._state.rules) == []
+
+
+# -- coming back ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["invited", "password"])
+def test_a_guest_who_was_let_in_comes_back_after_a_lost_connection(way: str) -> None:
+    world, ana, dora = locked()
+    if way == "invited":
+        ana.types("/room join invited", "/invite Dora")
+    dora.types(f"/join den {SECRET}")
+    dora.breaks_off()
+    back = Visitor(world)
+    back.types(f"/resume {code_of(dora)}")
+    assert back.session.cursors.keys() == {"den", "lobby"}
+    assert back.session.cursors["den"].room is back.session.current
+
+
+def test_a_guest_without_the_right_comes_back_without_the_room() -> None:
+    world, ana, _, gil = house()
+    ana.types("/room join invited")
+    gil.breaks_off()
+    back = Visitor(world)
+    shown = "\n".join(back.types(f"/resume {code_of(gil)}"))
+    assert back.session.cursors.keys() == {"lobby"}
+    assert "den" not in shown
+
+
+def test_an_account_comes_back_to_a_room_with_a_password_after_a_restart() -> None:
+    world, _, _ = locked()
+    bia = world.chat.accounts.named(nickname("Bia"))
+    assert bia is not None
+    other = Visitor(world)
+    other.enter_as(Proof(bia.number, bia.nickname, "c", "password"))
+    other.types(f"/join den {SECRET}")
+    assert rules_of(world).admitted == (bia.number,)
+    again = World(store=world.journal.log.store)
+    back = Visitor(again)
+    back.enter_as(Proof(bia.number, bia.nickname, "c", "password"))
+    assert back.types("/join den")[0] == "[SERVER]: You are alone in #den."
+
+
+def test_a_guest_who_registers_keeps_the_invitation() -> None:
+    world, ana, dora = locked()
+    ana.types("/room join invited", "/invite Dora")
+    dora.types("/register a long password")
+    (rules,) = world.chat._state.rules
+    assert rules.invited == (dora.session.author,)
+    assert dora.session.author > 0
+    assert "Ana" in dora.types("/join den")[0]

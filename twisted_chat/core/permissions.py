@@ -10,6 +10,7 @@ other room exists. This module does not decide who may speak or moderate.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
+from itertools import chain
 from typing import Protocol
 
 from twisted_chat.core.room_rules import AllRules
@@ -35,6 +36,9 @@ class Viewer(Protocol):
         """The rooms that the person is in, by name."""
 
 
+_NONE: frozenset[str] = frozenset()
+
+
 class Permissions:
     """The rules of the rooms, for one person at a time.
 
@@ -50,6 +54,8 @@ class Permissions:
 
     def hidden_from(self, person: Viewer) -> Set[str]:
         """The names of the rooms that do not exist for ``person``."""
+        if not person.token_rooms and not self._rules.hides_any:
+            return _NONE
         return HiddenRooms(self._rules, self._rooms, person)
 
     def may_see(self, person: Viewer, room: str) -> bool:
@@ -92,7 +98,8 @@ class HiddenRooms(Set[str]):
 
     def __iter__(self) -> Iterator[str]:
         if self._only:
-            return (room for room in self._rooms if room in self)
+            others = set(self._rooms).difference(self._only, self._inside)  # there may be 100,000
+            return chain(others, (room for room in self._only if room in self))
         return (room for room in self._rules.hidden_from(self._person) if room not in self._inside)
 
     def __len__(self) -> int:

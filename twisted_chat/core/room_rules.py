@@ -193,6 +193,8 @@ class AllRules:
 
         They must be stored.
         """
+        if not self._changed:
+            return []
         changed, self._changed = self._changed, {}
         return list(changed.values())
 
@@ -288,6 +290,11 @@ class AllRules:
             person <= 0 and room in self._hidden_from_guests
         )
         return not is_hidden or self._is_let_in(person, self._by_room[room])
+
+    @property
+    def hides_any(self) -> bool:
+        """Whether any room does not exist for somebody."""
+        return bool(self._hidden_from_all or self._hidden_from_guests)
 
     def hidden_from(self, person: int) -> Iterator[str]:
         """The names of the rooms that do not exist for ``person``, if they are in none of them."""
