@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address, UNIXAddress
 
+from tests.support.accounts import device, make_account
 from tests.support.fakes import Visitor, World, code_of
 from tests.support.login import PASSWORD, WRONG, Home
 from twisted_chat.core.callbacks import nothing
@@ -346,16 +347,45 @@ def test_a_code_to_come_back_with_ends_with_the_devices(
     assert home.people == []
 
 
-def test_a_code_to_come_back_with_leads_to_the_account(home: Home) -> None:
+@pytest.mark.parametrize("by_code", [False, True])
+def test_a_code_to_come_back_with_leads_to_the_account(home: Home, by_code: bool) -> None:
+    """Also if the person came in with a code, which was valid only once."""
     home.registered()
     client = home.person()
     home.types(client, "Ana")
-    shown = "\n".join(home.types(client, PASSWORD))
-    code = next(word.strip(".:") for word in shown.split() if word.count("-") == 4)
+    home.types(client, PASSWORD)
+    if by_code:
+        secret = home.types(client, "/device add")[0].rpartition(" ")[2]
+        client.send(b"/quit\n")
+        client = home.person()
+        home.types(client, "Ana", secret)
+    code = client.protocol.session.code
     client.lose()
     again = home.person()
     home.types(again, f"/resume {code}")
     assert again.protocol.session.author == 1
+
+
+def test_the_code_of_an_account_is_not_taken_where_others_can_read_it() -> None:
+    store = Store(MEMORY)
+    world = World(store=store)
+    make_account(world)
+    ana = device(world)
+    code = code_of(ana)
+    ana.breaks_off()
+    for restart in (False, True):
+        if restart:
+            world.chat.stop(nothing)
+            world.journal.run()
+            world = World(store=store)
+        thief = Visitor(world)
+        thief.connection.secure = False
+        thief.types(f"/resume {code}")
+        assert thief.connection.refusals() == ["insecure-connection"]
+        assert thief.session.author <= 0
+    again = Visitor(world)
+    again.types(f"/resume {code}")
+    assert again.session.author == 1
 
 
 def test_a_secret_that_ends_while_it_is_checked_lets_nobody_in(home: Home) -> None:

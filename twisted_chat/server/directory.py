@@ -221,6 +221,7 @@ class Running:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # in case it has left its group
 
 
 def ask(
