@@ -30,7 +30,9 @@ from twisted_chat.client import (
     Joined,
     Left,
     LogReplaced,
+    Marked,
     MemoryState,
+    MessageKept,
     NotDelivered,
     NotSent,
     PeopleListed,
@@ -723,6 +725,39 @@ def two_servers_share_a_clock(kit: Kit) -> None:
     assert (kit.server.people, other.people) == ((), ("Bot",))
     assert "#" in str(kit.refusal(bot.say("?", "lobby")))
     assert "Você" in str(bot.all(Refused)[0].refusal)
+
+
+@scenario
+def a_name_is_registered(kit: Kit) -> None:
+    bot = kit.online()
+    assert kit.refusal(bot.add_device()).code == "no-account"
+    registered = kit.answer(bot.register("correct horse"))
+    assert (registered.nickname, bot.account) == ("Bot", registered.account)
+    kit.answer(bot.set_password("battery staple"))
+    made = kit.answer(bot.new_token("phone"))
+    assert kit.answer(bot.add_device()).nickname == "Bot"
+    phone = kit.online(token=made.token)
+    tablet = kit.online(token=kit.answer(bot.new_token("tablet")).token)
+    assert phone.account == tablet.account == bot.account
+    labels = {device.label for device in kit.answer(bot.list_devices()).devices}
+    assert "phone" in labels
+    bot.say("one", "lobby")
+    kit.server.settle()
+    bot.mark("lobby", 1)
+    kit.server.settle()
+    assert [(marked.room, marked.number) for marked in phone.all(Marked)] == [("lobby", 1)]
+    kit.answer(bot.revoke_token("phone"))
+    tablet.log_out()
+    kit.server.settle()
+    assert kit.server.people == ("Bot",)
+    ana = kit.online("Ana")
+    bot.stopService()
+    kit.server.settle()
+    assert isinstance(kit.answer(ana.tell("Bot", "psst")), MessageKept)
+    again = kit.online(password="battery staple")
+    assert [told.text for told in again.all(Told)] == ["psst"]
+    kit.answer(again.unregister("Bot"))
+    assert kit.refusal(ana.rename("Bot")).code == "name-reserved"
 
 
 @pytest.mark.parametrize("play", SCENARIOS, ids=lambda play: play.__name__)

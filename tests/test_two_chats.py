@@ -26,6 +26,7 @@ from twisted_chat.core.accounts import Credential
 from twisted_chat.core.changes import Change, Draft, Enter, announcement
 from twisted_chat.core.events import Acknowledged, Entry, Replaced, Told
 from twisted_chat.core.mail_changes import DropMessages, DropOldMessages, KeepMessage
+from twisted_chat.core.mail_changes import DropMessages, DropOldMessages, KeepMessage
 from twisted_chat.core.names import nickname
 from twisted_chat.core.requests import ChooseName, Hello, Join, Quit, Say
 from twisted_chat.core.room_changes import Invite, SetRole, SetRoom
@@ -287,6 +288,9 @@ def test_every_change_is_made_of_names_numbers_and_texts() -> None:
         RenameAccount(1, nickname("Bia"), 7),
         SetIgnored(1, ((-2, "Caio"),)),
         MarkRead(1, "lobby", 3, 7),
+        KeepMessage(1, 2, "Bia", "Ana", "oi", 1, 1, 7),
+        DropMessages(2, (1,)),
+        DropOldMessages(1),
         KeepMessage(1, 2, "Bia", "Ana", "oi", 1, 9, 7),
         DropMessages(2, (1, 2)),
         DropOldMessages(5),

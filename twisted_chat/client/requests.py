@@ -28,6 +28,7 @@ from twisted_chat.core.events import (
     TokenRevoked,
     Told,
     TopicShown,
+    Unregistered,
 )
 from twisted_chat.core.requests import (
     AddDevice,
@@ -47,6 +48,7 @@ from twisted_chat.core.requests import (
     SetPassword,
     Tell,
     Topic,
+    Unregister,
 )
 
 
@@ -171,3 +173,7 @@ class Requests:
     def list_devices(self) -> Deferred[DevicesListed]:
         """List the devices, tokens and other connections of the account."""
         return self.ask(ListDevices())
+
+    def unregister(self, nickname: str) -> Deferred[Unregistered]:
+        """Close the account for ever; ``nickname`` is its nickname, as a confirmation."""
+        return self.ask(Unregister(nickname))
