@@ -51,6 +51,17 @@ LINES: tuple[tuple[str, ...], ...] = tuple(
         ("/ignore Caio", "/ignore Bia", "/ignore"),
         *("/unignore", "/unignore Bia", "/unignore Nobody", ("/ignore Bia", "/unignore ＢＩＡ")),
         ("/ignore Bia", "/unignore bia", "/ignore"),
+        # accounts; without a password, the client asks for one that nobody sees
+        *("/register short", "/register correct horse", "/devices x"),
+        *("/password correct horse", "/devices", "/device", "/device add", "/device x"),
+        *("/token", "/token new", "/token new bot", "/token new bot lobby", "/token revoke bot"),
+        *("/token x", "/logout", "/logout everywhere", "/logout x", "/unregister"),
+        "/unregister Ana",
+        *(("/register correct horse", "/password short"), ("/register correct horse", "/token x")),
+        ("/register correct horse", "/register correct horse"),
+        ("/register correct horse", "/token revoke nothing"),
+        ("/register correct horse", "/unregister Bia"),
+        ("/register correct horse", "/nick Anna"),
         # what was said
         *("/history", "/history 3", "/history 3 before 5", "/history cinema", "/history 500"),
         *("/history nowhere", "/history 0", "/history -1", "/history x y", "/history 2 before 1"),
@@ -143,6 +154,8 @@ def test_every_command_is_compared() -> None:
     for *_, line in LINES:
         with suppress(Refusal):
             compared.add(TABLE.find(line.split(" ", 1)[0]).request)
+        with suppress(Refusal):
+            compared.add(TABLE.find(" ".join(line.split(" ", 2)[:2])).request)
     missing = {row.request for row in TABLE.typed} - compared
     assert missing == {Resume}, "the client reconnects by itself, and says so"
 
