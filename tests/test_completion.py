@@ -83,7 +83,7 @@ def test_what_is_offered(before: str, after: list[str]) -> None:
 
 
 def test_commands_are_offered_in_the_persons_language_first() -> None:
-    assert completed("/e", PORTUGUESE) == ["/entrar ", "/eu "]
+    assert completed("/e", PORTUGUESE) == ["/entrar ", "/eu ", "/encerrar "]
     assert completed("/join", PORTUGUESE) == ["/join "]
     assert completed("/horarios l", PORTUGUESE) == ["/horarios ligar "]
 

@@ -190,10 +190,13 @@ def find_danger(data: bytes) -> str | None:
 
 
 def find_unsafe_text(value: Any) -> str | None:
-    """The first unsafe character in decoded JSON."""
+    """The first unsafe character in decoded JSON; the text of a message can have several lines."""
     if isinstance(value, str):
         return find_unsafe(value)
     if isinstance(value, dict):
+        text = value.get("text")
+        if isinstance(text, str):
+            value = {**value, "text": text.replace("\n", "")}
         return find_unsafe_text([*value.keys(), *value.values()])
     if isinstance(value, list):
         return next(filter(None, map(find_unsafe_text, value)), None)
