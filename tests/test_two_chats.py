@@ -26,7 +26,6 @@ from twisted_chat.core.accounts import Credential
 from twisted_chat.core.changes import Change, Draft, Enter, announcement
 from twisted_chat.core.events import Acknowledged, Entry, Replaced, Told
 from twisted_chat.core.mail_changes import DropMessages, DropOldMessages, KeepMessage
-from twisted_chat.core.mail_changes import DropMessages, DropOldMessages, KeepMessage
 from twisted_chat.core.names import nickname
 from twisted_chat.core.requests import ChooseName, Hello, Join, Quit, Say
 from twisted_chat.core.room_changes import Invite, SetRole, SetRoom
