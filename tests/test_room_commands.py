@@ -17,7 +17,7 @@ from twisted_chat.core.events import Style
 from twisted_chat.core.names import nickname
 from twisted_chat.core.proofs import Proof
 from twisted_chat.core.requests import ChangeRoom, GiveRole, InvitePerson, Join, Request, Say
-from twisted_chat.core.room_changes import SetRoom
+from twisted_chat.core.room_changes import SetRole, SetRoom
 from twisted_chat.core.room_rules import DAY, RoomRules
 from twisted_chat.core.sources import Sources
 from twisted_chat.dialects import jsonl, text
@@ -298,7 +298,8 @@ def test_the_invited_person_is_told_once_and_comes_in() -> None:
     assert dora.types("/join den") == ["[SERVER]: You cannot join #den."]
     assert ana.types("/invite dora") == ["[SERVER]: Dora may join #den now."]
     assert dora.sees() == ["[SERVER]: Ana invites you to #den: /join den"]
-    assert bia.sees() == []
+    ana.types("/invite Dora")
+    assert bia.sees() == dora.sees() == []
     assert "Ana" in dora.types("/join den")[0]
     ana.sees()
     ana.types("/invite Dora")
@@ -633,3 +634,19 @@ def test_a_guest_who_registers_keeps_the_invitation() -> None:
     assert rules.invited == (dora.session.author,)
     assert dora.session.author > 0
     assert "Ana" in dora.types("/join den")[0]
+
+
+def test_where_the_default_room_is_closed_a_guest_comes_in_without_a_room() -> None:
+    world = World()
+    ana = account(world, "Ana")
+    number = ana.session.author
+    world.journal.submit((SetRole(0, "", "lobby", number, "Ana", "owner", 0),))
+    world.journal.run()
+    ana.types("/room join registered")
+    gil = Visitor(world)
+    shown = gil.types("Gil", "hello")
+    assert shown[-1].startswith("[SERVER]: You are not in any room.")
+    assert gil.types("/join lobby") == ["[SERVER]: You cannot join #lobby."]
+    bot = Visitor(world, program=True)
+    answers(bot, type="hello", nickname="bot", client="0f" * 16)
+    assert bot.session.cursors == {}

@@ -13,7 +13,7 @@ from twisted_chat.core.errors import Refusal
 from twisted_chat.core.permissions import Permissions
 from twisted_chat.core.requests import Hello, Join
 from twisted_chat.core.room_changes import Invite, RoomChange, SetRole, SetRoom
-from twisted_chat.core.room_rules import PEOPLE_LIMIT, AllRules, RoomRules
+from twisted_chat.core.room_rules import OWNED_LIMIT, PEOPLE_LIMIT, AllRules, RoomRules
 from twisted_chat.core.room_state import carry_out
 
 ANA, BIA, CAIO, GUEST = 1, 2, 3, -7
@@ -245,6 +245,20 @@ def test_the_people_of_a_room_are_limited() -> None:
     assert refused(invite(10), rules) == refused(role(10, "speaker"), rules) == ""
     carry_out(role(11, ""), rules)
     carry_out(invite(5), rules)
+
+
+def test_the_rooms_with_rules_of_one_account_are_limited() -> None:
+    """A room whose owner has set nothing does not count; what the operator does is not limited."""
+    rules = AllRules()
+    for number in range(OWNED_LIMIT):
+        rules.put(RoomRules(f"r{number}", owner=ANA, slow=1))
+    rules.put(RoomRules("den", owner=ANA))
+    assert refused(set_room(slow=5), rules) == "too-many-rooms-owned"
+    assert refused(set_room(room="r1", slow=5), rules) == ""
+    rules.put(RoomRules("den", owner=BIA, slow=1))
+    assert refused(role(ANA, "owner", person=BIA), rules) == "too-many-rooms-owned"
+    assert refused(role(ANA, "owner", person=0), rules) == ""
+    assert rules.owned(ANA) == OWNED_LIMIT + 1
 
 
 # -- what is stored ---------------------------------------------------------------------------

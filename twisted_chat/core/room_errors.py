@@ -79,6 +79,11 @@ class TooManyRoles(Refusal):
     template = N_("#{room} has {limit} people with a role or an invitation, which is the limit.")
 
 
+class TooManyRoomsOwned(Refusal):
+    code = "too-many-rooms-owned"
+    template = N_("The owner of #{room} has {limit} rooms with rules, which is the limit.")
+
+
 class PasswordMissing(Refusal):
     code = "password-missing"
     template = N_("#{room} has no password yet.")

@@ -33,6 +33,10 @@ Role = Literal["owner", "moderator", "speaker", ""]
 #: People with a role or an invitation in one room, at most.
 PEOPLE_LIMIT = 1000
 
+#: Rooms with rules of their own that one account owns, at most. (A room whose owner has set nothing
+#: is forgotten with its entries.)
+OWNED_LIMIT = 100
+
 #: The longest slow mode, in seconds, and the longest retention, in days.
 SLOW_LIMIT = 86_400
 KEEP_LIMIT = 36_500
@@ -309,3 +313,13 @@ class AllRules:
             return True
         key = self._admitted.get(rules.room, {}).get(person)
         return key == "" or (key is not None and rules.join == "password" and key == rules.password)
+
+    def is_let_in(self, person: int, room: str) -> bool:
+        """Whether ``person`` has a role in the room, or was invited or admitted."""
+        rules = self._by_room.get(room)
+        return rules is not None and self._is_let_in(person, rules)
+
+    def owned(self, person: int) -> int:
+        """The number of rooms with rules of their own that ``person`` owns."""
+        rooms = (self._by_room[room] for room in self._rooms_of.get(person, ()))
+        return sum(rules.owner == person and rules.is_kept_without() for rules in rooms)

@@ -22,8 +22,9 @@ from twisted_chat.core.room_errors import (
     PasswordMissing,
     RoleNeedsAccount,
     TooManyRoles,
+    TooManyRoomsOwned,
 )
-from twisted_chat.core.room_rules import PEOPLE_LIMIT, AllRules, RoomRules
+from twisted_chat.core.room_rules import OWNED_LIMIT, PEOPLE_LIMIT, AllRules, RoomRules
 
 #: The rules that moderators may set as well as the owner.
 _FOR_MODERATORS = frozenset({"speak", "slow"})
@@ -69,7 +70,9 @@ def carry_out(change: RoomChange, rules: AllRules) -> None:
     """
     now = rules.get(change.room) or RoomRules(change.room)
     if isinstance(change, SetRoom):
-        rules.put(_with_settings(change, now))
+        new = _with_settings(change, now)
+        _check_owned(change, new, rules)
+        rules.put(new)
     elif isinstance(change, SetRole):
         _set_role(change, now, rules)
     else:
@@ -101,6 +104,19 @@ def check_settings(rules: RoomRules, person: int, names: Iterable[str]) -> None:
     :raises NotOwner: they may not.
     """
     check_role(rules, person, moderators=_FOR_MODERATORS.issuperset(names))
+
+
+def _check_owned(change: SetRoom | SetRole, new: RoomRules, rules: AllRules) -> None:
+    """Check that the owner of ``new`` may own one more room with rules, if it is one more.
+
+    :raises TooManyRoomsOwned: they may not; the operator is not asked for this.
+    """
+    now = rules.get(new.room)
+    had = now is not None and now.owner == new.owner and now.is_kept_without()
+    if not change.person or not new.owner or had or not new.is_kept_without():
+        return
+    if rules.owned(new.owner) >= OWNED_LIMIT:
+        raise TooManyRoomsOwned(room=new.room, limit=OWNED_LIMIT)
 
 
 def _with_settings(change: SetRoom, now: RoomRules) -> RoomRules:
@@ -142,6 +158,7 @@ def _set_role(change: SetRole, now: RoomRules, rules: AllRules) -> None:
         changed = without
     if len(changed.people) > max(PEOPLE_LIMIT, len(now.people)):
         raise TooManyRoles(room=now.room, limit=PEOPLE_LIMIT)
+    _check_owned(change, changed, rules)
     rules.put(changed)
 
 

@@ -80,6 +80,7 @@ class Ruling:
         :raises Refusal: nothing was changed.
         """
         before = self._rules.get(change.room)
+        is_invited = isinstance(change, Invite) and self._rules.is_let_in(change.guest, change.room)
         carry_out(change, self._rules)
         rules = self._rules.get(change.room) or RoomRules(change.room)
         room = self._rooms.get(change.room)
@@ -98,7 +99,7 @@ class Ruling:
             if is_news:
                 self._tell(role, change.account, room, asker)
         else:
-            self._tell_invited(change, is_news or change.guest < 0, asker)
+            self._tell_invited(change, not is_invited, asker)
 
     def _tell_room(
         self,

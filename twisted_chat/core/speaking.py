@@ -51,7 +51,8 @@ class Speaking:
         """
         rules = self._rules.get(room)
         if rules is None or not rules.limits_writing:
-            self._last.pop(room, None)
+            if self._last:
+                self._last.pop(room, None)
             return
         rules.check_speaks(person.author)
         if not rules.slow or rules.role(person.author) in ("owner", "moderator"):
