@@ -187,12 +187,14 @@ class ChatServer:
     def people(self) -> tuple[str, ...]:
         """The nicknames of the people in the chat, in the order in which they joined.
 
-        They include programs that lost their connection, until ``reconnect_grace`` is over.
+        A person with an account is one person, however many connections they have. The people
+        include programs that lost their connection, until ``reconnect_grace`` is over.
         """
         if self._life is None:
             return ()
         found = self._life.factory.snapshot()
-        return tuple(one.nickname for one in found if one.nickname is not None)
+        names = (one.nickname for one in found if one.nickname is not None)
+        return tuple(dict.fromkeys(names))
 
     def enter(self, nickname: str, *rooms: str) -> ChatClient:
         """Let a person join the chat, unless they are in it already, and then ``rooms``.
