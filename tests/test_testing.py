@@ -27,6 +27,7 @@ from twisted_chat.client import (
     Entry,
     Event,
     HistoryShown,
+    Invited,
     Joined,
     Left,
     LogReplaced,
@@ -43,6 +44,7 @@ from twisted_chat.client import (
     Replaced,
     RequestRefused,
     RoomLeft,
+    RoomSettings,
     RoomsListed,
     SearchShown,
     ServerStopping,
@@ -226,6 +228,26 @@ def one_moves_between_rooms(kit: Kit) -> None:
     people = kit.answer(bot.list_people("garden"))
     assert isinstance(people, PeopleListed)
     assert people.people == ("Bot", "Ana")
+
+
+@scenario
+def a_room_gets_rules(kit: Kit) -> None:
+    bot = kit.online()
+    kit.answer(bot.register("a long password"))
+    kit.answer(bot.join("den"))
+    shown = kit.answer(bot.set_rules("den", join="password", password="of the den", slow=5))
+    assert isinstance(shown, RoomSettings)
+    assert (shown.join, shown.slow, shown.changed) == ("password", 5, ("join", "password", "slow"))
+    assert kit.answer(bot.rules("den")).owner == "Bot"
+    ana = kit.server.enter("Ana")
+    invited = kit.answer(bot.invite("Ana", "den"))
+    assert isinstance(invited, Invited)
+    kit.answer(bot.give_role("Ana", "none", "den"))
+    refused = kit.refusal(ana.join("den"))
+    assert refused.code == "cannot-join"
+    assert isinstance(kit.answer(ana.join("den", "of the den")), Entered)
+    kit.answer(bot.set_rules("den", keep_days="default", hidden=True, speak="all"))
+    assert [one.hidden for one in bot.all(RoomSettings)][-1]
 
 
 @scenario

@@ -68,6 +68,7 @@ from twisted_chat.core.events import (
     Unregistered,
     Welcomed,
 )
+from twisted_chat.core.room_events import Invited, RoleSet, RoomSettings
 
 __all__ = [
     "Announced",
@@ -84,6 +85,7 @@ __all__ = [
     "Events",
     "FileState",
     "HistoryShown",
+    "Invited",
     "Joined",
     "Left",
     "LogReplaced",
@@ -101,7 +103,9 @@ __all__ = [
     "Renamed",
     "Replaced",
     "RequestRefused",
+    "RoleSet",
     "RoomLeft",
+    "RoomSettings",
     "RoomsListed",
     "SearchShown",
     "ServerStopping",

@@ -6,7 +6,7 @@ This module must not know how a request is sent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from twisted.internet.defer import Deferred
 
@@ -32,7 +32,10 @@ from twisted_chat.core.events import (
 )
 from twisted_chat.core.requests import (
     AddDevice,
+    ChangeRoom,
     ChooseName,
+    GiveRole,
+    InvitePerson,
     Join,
     Leave,
     ListDevices,
@@ -50,6 +53,9 @@ from twisted_chat.core.requests import (
     Topic,
     Unregister,
 )
+from twisted_chat.core.room_events import Invited, RoleSet, RoomSettings
+from twisted_chat.core.room_rules import Join as WhoJoins
+from twisted_chat.core.room_rules import Speak
 
 
 class Requests:
@@ -89,9 +95,9 @@ class Requests:
 
     # -- moving and asking --------------------------------------------------------------------
 
-    def join(self, room: str) -> Deferred[Entered]:
-        """Join a room; the server creates it if it does not exist."""
-        return self.ask(Join(room))
+    def join(self, room: str, password: str | None = None) -> Deferred[Entered]:
+        """Join a room; the server creates it if it does not exist and no ``password`` is given."""
+        return self.ask(Join(room, password))
 
     def leave(self, room: str) -> Deferred[RoomLeft]:
         """Leave a room."""
@@ -140,6 +146,36 @@ class Requests:
     def topic(self, room: str) -> Deferred[TopicShown]:
         """Get the topic of ``room``."""
         return self.ask(Topic(None, room))
+
+    # -- the rules of a room ------------------------------------------------------------------
+
+    def rules(self, room: str) -> Deferred[RoomSettings]:
+        """Get the rules of ``room``."""
+        return self.ask(ChangeRoom(room))
+
+    def set_rules(
+        self,
+        room: str,
+        *,
+        speak: Speak | None = None,
+        join: WhoJoins | None = None,
+        password: str | None = None,
+        hidden: bool | None = None,
+        slow: int | None = None,
+        keep_days: int | Literal["default"] | None = None,
+    ) -> Deferred[RoomSettings]:
+        """Set rules of ``room``; see ``room-set`` in ``docs/protocol.rst``. None leaves a rule."""
+        return self.ask(ChangeRoom(room, speak, join, password, hidden, slow, keep_days))
+
+    def give_role(
+        self, name: str, role: Literal["owner", "moderator", "speaker", "none"], room: str
+    ) -> Deferred[RoleSet]:
+        """Give the account called ``name`` a role in ``room``; ``none`` takes it away."""
+        return self.ask(GiveRole(name, role, room))
+
+    def invite(self, name: str, room: str) -> Deferred[Invited]:
+        """Let somebody join ``room``, which is closed to them."""
+        return self.ask(InvitePerson(name, room))
 
     # -- the account --------------------------------------------------------------------------
 
