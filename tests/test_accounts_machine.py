@@ -256,6 +256,7 @@ class AccountsMachine(RuleBasedStateMachine):
             kind = self.credentials[account].get(id)
             if kind == "code":
                 del self.credentials[account][id]
+                id = ""  # it is used up
             self.devices.append(Device(account, visitor, id, session.token_rooms))
 
     @rule(device=which, name=names)

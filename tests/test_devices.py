@@ -10,11 +10,12 @@ import pytest
 from tests.support.accounts import device, make_account
 from tests.support.fakes import Visitor, World
 from tests.support.nodes import Nodes
-from twisted_chat.core.accounts import Credential
+from twisted_chat.core.accounts import PASSWORD, Credential
+from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Entered, Marked
 from twisted_chat.core.names import nickname
-from twisted_chat.core.requests import Hello
+from twisted_chat.core.requests import Hello, NewToken, Register
 
 ANA = 1
 
@@ -241,3 +242,35 @@ def test_an_account_has_few_former_names(world: World) -> None:
     guest = Visitor(world, program=True)
     guest.ask(Hello("b3"))
     assert guest.connection.refusals() == ["name-reserved"]
+
+
+def _credentials(nodes: Nodes) -> list[list[str]]:
+    """The credentials of Ana's connections, as each node has them."""
+    return [[one.credential for one in w.chat.people.connections(ANA)] for w in nodes.worlds]
+
+
+def test_every_node_knows_with_what_each_connection_came_in() -> None:
+    """Or else they would not agree on whom to close when it is revoked."""
+    nodes = Nodes()
+    (ana,) = nodes.enter(0, "Ana")
+    ana.send(Register("correct horse"))
+    nodes.settle()
+    assert _credentials(nodes) == [[PASSWORD], [PASSWORD]]
+    ana.send(NewToken("phone", device=True))
+    nodes.settle()
+    (phone,) = {id for ids in _credentials(nodes) for id in ids}
+    assert phone != PASSWORD
+    code = Credential("code", "code", "hash", expires=2**62)
+    nodes[1].chat.desk.set_credential(ANA, code, nothing)
+    nodes.settle()
+    other = device(nodes[1], credential="code")
+    nodes.settle()
+    assert other.session.author == ANA
+    assert sorted(_credentials(nodes)[0]) == sorted(_credentials(nodes)[1]) == ["", phone]
+    nodes[1].chat.desk.drop_credentials(ANA, ("code",), nothing)
+    nodes.settle()
+    assert _credentials(nodes)[0] == _credentials(nodes)[1]
+    nodes[1].chat.desk.drop_credentials(ANA, (phone,), nothing)
+    nodes.settle()
+    assert _credentials(nodes) == [[""], [""]]
+    assert ana.connection.closed

@@ -270,6 +270,21 @@ def test_a_program_comes_back_to_its_account_within_the_grace_period(home: Home)
     assert bia.lines() == []
 
 
+def test_another_token_is_another_connection(home: Home) -> None:
+    """A limited token must not go on in the rooms of a connection that is not limited."""
+    home.registered()
+    client = home.program()
+    home.asks(client, "hello", nickname="Ana", password=PASSWORD, client=CLIENT)
+    home.asks(client, "join", room="secret")
+    home.asks(client, "join", room="ci")
+    (made,) = home.asks(client, "token-new", label="ci", rooms=["ci"])
+    other = home.program()
+    (welcome, *_) = home.asks(other, "hello", nickname="Ana", token=made["token"], client=CLIENT)
+    assert list(welcome["rooms"]) == ["ci"]
+    assert not welcome["resumed"]
+    assert list(other.protocol.session.cursors) == ["ci"]
+
+
 # -- who must not come in ---------------------------------------------------------------------
 
 

@@ -33,12 +33,15 @@ class MakeAccount(msgspec.Struct, frozen=True, tag=True):
 class SetCredential(msgspec.Struct, frozen=True, tag=True):
     """``account`` gets ``credential``, in place of the one with the same id.
 
-    It is refused if the account has as many credentials of this kind as it can have.
+    It is refused if the account has as many credentials of this kind as it can have. ``device`` is
+    the number of the submitting session, if its client keeps the credential and counts as having
+    come in with it from now on; otherwise 0.
     """
 
     account: int
     credential: Credential
     request: int
+    device: int = 0
 
 
 class DropCredentials(msgspec.Struct, frozen=True, tag=True):

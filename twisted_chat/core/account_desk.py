@@ -53,9 +53,14 @@ class AccountDesk:
         request = self._expect(answer)
         self._submit(MakeAccount(person, nickname, tuple(credentials), self.clock(), request))
 
-    def set_credential(self, account: int, credential: Credential, answer: Answer) -> None:
-        """Give ``account`` the credential, in place of the one with the same id."""
-        self._submit(SetCredential(account, credential, self._expect(answer)))
+    def set_credential(
+        self, account: int, credential: Credential, answer: Answer, *, device: int = 0
+    ) -> None:
+        """Give ``account`` the credential, in place of the one with the same id.
+
+        ``device`` is the number of the session that counts as having come in with it, or 0.
+        """
+        self._submit(SetCredential(account, credential, self._expect(answer), device))
 
     def drop_credentials(
         self, account: int, ids: Sequence[str], answer: Answer, *, everywhere: bool = False

@@ -209,12 +209,12 @@ class AccountHolder(Leaver):
         credential = self._credential(kind, token, label, rooms)
 
         def done() -> None:
-            if request.device and not rooms:
-                self.credential = credential.id  # this client is that device
             self._chat.audit("token-made", self.address, self.name, label=label)
             self.show(TokenMade(label, token, rooms, request.id))
 
-        ask = partial(self._chat.desk.set_credential, account.number, credential)
+        # This client is that device from now on, unless the token is limited and it is not.
+        device = self.number if request.device and not rooms else 0
+        ask = partial(self._chat.desk.set_credential, account.number, credential, device=device)
         self._ask_desk(ask, request.id, done)
 
     def _credential(

@@ -32,7 +32,7 @@ from twisted_chat.core.account_errors import (
     TooManyTokens,
     WrongSecret,
 )
-from twisted_chat.core.accounts import Account, Accounts, Credential
+from twisted_chat.core.accounts import PASSWORD, Account, Accounts, Credential
 from twisted_chat.core.alterations import Alterations
 from twisted_chat.core.changes import Enter
 from twisted_chat.core.errors import NameTaken, Refusal
@@ -167,6 +167,7 @@ class AccountState:
         before = person.author
         if isinstance(person, Elsewhere):
             person.author = account.number
+            person.credential = PASSWORD
         else:
             person.becomes(account.number)
         self._people.add(person)

@@ -238,8 +238,6 @@ class Login(RoomHolder):
         )
 
         def entered() -> None:
-            if proof.kind == "code":
-                self.credential = ""  # it was valid once
             self._chat.audit("logged-in", self.address, self.nickname.text, by=proof.kind)
 
         def refused() -> None:
@@ -250,10 +248,13 @@ class Login(RoomHolder):
         self._enter(proof.nickname, rooms, client_id, id, entered, refused, resumed)
 
     def _check_same(self, other: RoomHolder, proof: Proof | None, name: Nickname) -> bool:
-        """Whether ``other``, who has the client's id, is the person of ``proof`` or the guest.
+        """Whether ``other``, who has the client's id, is the guest, or has come in with the same
+        credential as ``proof``: another one may be limited to other rooms.
 
         :raises SecretMissing: ``other`` is an account, which an id alone does not prove.
         """
         if proof is None and other.author > 0:
             raise self._secret_missing(name)
-        return other.author < 0 if proof is None else other.author == proof.account
+        if proof is None:
+            return other.author < 0
+        return (other.author, other.credential) == (proof.account, proof.credential)

@@ -217,8 +217,6 @@ class Session(Login):
         other.replaced_logs |= replaced_logs
         if proof is None:
             other._ignore_too(request.ignored or {})
-        else:
-            other.credential, other.token_rooms = proof.credential, proof.rooms
         self._hand_over_to(other, resume, request.id)
         other._set_style(language, timestamps=False)
         if proof is None and name != other.nickname:

@@ -12,7 +12,7 @@ from typing import NamedTuple, get_args
 
 from msgspec import structs
 
-from twisted_chat.core.account_changes import AccountChange, MakeAccount, SetStatus
+from twisted_chat.core.account_changes import AccountChange, MakeAccount, SetCredential, SetStatus
 from twisted_chat.core.account_state import AccountState
 from twisted_chat.core.accounts import Account, Accounts
 from twisted_chat.core.alterations import Alterations
@@ -170,6 +170,9 @@ class State:
                 is_limited=change.is_limited,
             )
         nickname = self.account_state.let_in(change)
+        account = self._accounts.get(change.person)
+        if account is not None and account.credential(change.credential) is None:
+            person.credential = ""  # it was a code, which is used up
         old = self.people.get(change.person)
         positions: dict[str, int | None] = {}
         if old is None:
@@ -206,7 +209,6 @@ class State:
         if isinstance(person, Elsewhere):
             return
         assert waiting is not None
-        account = self._accounts.get(person.author)
         if account is not None:
             person.ignores_now(account.ignored)
         starts = [(cursor, positions.get(name)) for name, cursor in person.cursors.items()]
@@ -427,6 +429,10 @@ class State:
 
     def _apply_account_change(self, change: AccountChange, submission: _Submission) -> None:
         self.account_state.apply(change)
+        if isinstance(change, SetCredential) and change.device:
+            connection = self._connection(submission, change.account, change.device)
+            if connection is not None:
+                connection.credential = change.credential.id
         if isinstance(change, MakeAccount) and change.person:
             account = self._accounts.named(change.nickname)
             assert account is not None
