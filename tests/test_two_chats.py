@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from twisted.internet.task import Clock
 
+from tests.support.accounts import make_account
 from tests.support.fakes import NO_RATE, Visitor, World, code_of
 from tests.support.nodes import Nodes
 from twisted_chat.core import changes
@@ -27,6 +28,7 @@ from twisted_chat.core.changes import Change, Draft, Enter, announcement
 from twisted_chat.core.events import Acknowledged, Entry, Replaced, Told
 from twisted_chat.core.mail_changes import DropMessages, DropOldMessages, KeepMessage
 from twisted_chat.core.names import nickname
+from twisted_chat.core.proofs import Proof
 from twisted_chat.core.requests import ChooseName, Hello, Join, Quit, Say
 from twisted_chat.core.room_changes import Invite, SetRole, SetRoom
 from twisted_chat.core.sources import Sources
@@ -298,3 +300,32 @@ def test_every_change_is_made_of_names_numbers_and_texts() -> None:
     for change in examples:
         packed = msgspec.msgpack.encode(change)
         assert msgspec.msgpack.decode(packed, type=type(change)) == change
+
+
+def test_rules_of_rooms_and_invitations_hold_on_both_nodes() -> None:
+    nodes = Nodes()
+    ana = Visitor(nodes[0])
+    make_account(nodes[0], "Ana")
+    nodes.settle()
+    account = nodes[0].chat.accounts.named(nickname("Ana"))
+    assert account is not None
+    ana.enter_as(Proof(account.number, account.nickname, "", "password"))
+    nodes.settle()
+    gil, dora = nodes.enter(1, "Gil", "Dora")
+    nodes.types(ana, "/join den", "/room join invited", "/room hidden on")
+    assert nodes.types(dora, "/join den") == ["[SERVER]: You cannot join #den."]
+    assert "den" not in "".join(nodes.types(gil, "/rooms all"))
+    gil.sees()
+    nodes.types(ana, "/invite Gil")
+    assert gil.sees() == ["[SERVER]: Ana invites you to #den: /join den"]
+    assert "Ana" in nodes.types(gil, "/join den")[0]
+    assert dora.sees() == []
+    first, second = (list(world.chat._state.rules) for world in nodes.worlds)
+    assert first == second
+    nodes.types(ana, "/room speak speakers")
+    assert gil.sees() == [
+        "[SERVER]: Ana has set a rule of #den:",
+        "  People with a role may write.",
+    ]
+    nodes.types(gil, "/quit")
+    assert [w.chat._state.rules._admitted for w in nodes.worlds] == [{}, {}]
