@@ -21,20 +21,27 @@ def make_account(world: World, name: str = "Ana", *credentials: Credential) -> i
 
 
 def device(
-    world: World, account: int = 1, *, name: str = "Ana", rooms: str = "", credential: str = ""
+    world: World,
+    account: int = 1,
+    *,
+    name: str = "Ana",
+    rooms: str = "",
+    credential: str = "",
+    program: bool = False,
 ) -> Visitor:
     """One more connection of an account, whose secret was checked; it is made if there is none.
 
     :param name: the nickname of the account, if it is made.
     :param rooms: the rooms to which the token is limited.
     :param credential: the id of the credential.
+    :param program: whether the client is a program.
     """
     accounts = world.chat.accounts
     found = accounts.get(account)
     if found is None and account > 0:
         found = Account(account, nickname(name))
         accounts.put(found)
-    visitor = Visitor(world)
+    visitor = Visitor(world, program=program)
     nickname_ = nickname(name) if found is None else found.nickname
     allowed = frozenset(rooms.split())
     visitor.enter_as(Proof(account, nickname_, credential, "", allowed))

@@ -256,7 +256,8 @@ class AccountState:
         self._accounts.put(marked)
         self._records.altered_a_little(marked)
         for connection in self._here(self._people.connections(account.number)):
-            if connection.number != change.device and change.room in connection.cursors:
+            counts = connection.profile.resumes_by_number and change.room in connection.cursors
+            if counts and connection.number != change.device:
                 connection.show(Marked(change.room, change.number))
 
     # -- inside --------------------------------------------------------------------------------
