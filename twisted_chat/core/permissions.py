@@ -100,7 +100,7 @@ class HiddenRooms(Set[str]):
         if self._only:
             others = set(self._rooms).difference(self._only, self._inside)  # there may be 100,000
             return chain(others, (room for room in self._only if room in self))
-        return (room for room in self._rules.hidden_from(self._person) if room not in self._inside)
+        return iter(self._rules.hidden_from(self._person) - self._inside.keys())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

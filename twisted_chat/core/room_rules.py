@@ -15,7 +15,7 @@ author numbers, nor who is where.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Literal
 
 import msgspec
@@ -300,12 +300,13 @@ class AllRules:
         """Whether any room does not exist for somebody."""
         return bool(self._hidden_from_all or self._hidden_from_guests)
 
-    def hidden_from(self, person: int) -> Iterator[str]:
+    def hidden_from(self, person: int) -> Set[str]:
         """The names of the rooms that do not exist for ``person``, if they are in none of them."""
         names = self._hidden_from_all
         if person <= 0:
             names = names | self._hidden_from_guests
-        return (room for room in names if not self._is_let_in(person, self._by_room[room]))
+        own = self._rooms_of.get(person, set()) | self._admitted_to.get(person, set())
+        return names - {room for room in own if self.is_let_in(person, room)}
 
     def _is_let_in(self, person: int, rules: RoomRules) -> bool:
         """Whether ``person`` has a role in the room, or was invited or admitted."""

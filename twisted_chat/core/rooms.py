@@ -143,8 +143,10 @@ class Rooms:
         else:
             matching = [*self._after(fullest, after, with_empty, limit + 1, hidden)]
             last = ""
-            counted = self if with_empty else self._awake
-            count = len(counted) - sum(name in counted for name in hidden)
+            left_out = set(hidden)
+            count = len(self._awake) - sum(map(self._awake.__contains__, left_out))
+            if with_empty:
+                count += len(self._resting) - sum(map(self._resting.__contains__, left_out))
         if len(matching) > limit:
             last = matching[limit - 1]
         page = tuple(map(self._summary, matching[:limit]))
