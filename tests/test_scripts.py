@@ -15,6 +15,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from tests.support.processes import PATIENCE, Server, environment, free_port
+from twisted_chat.client import TokenMade
 from twisted_chat.client.state import Kept, MemoryState
 from twisted_chat.dialects.jsonl import ID_LIMIT
 from twisted_chat.terminal import scripts
@@ -300,3 +301,48 @@ def test_send_lets_go_of_the_state_however_it_ends(
     server.clock.advance(30)
     assert ended == [status]
     assert not held.is_open
+
+
+# -- a token ----------------------------------------------------------------------------------
+
+
+def sent_with(token: str, server: ChatServer, home: Path) -> list[int]:
+    """The exit status of ``send`` as Ana, with ``token`` in the environment."""
+    sending = Sending(texts=["oi"], nick="Ana", timeout=5)
+    environment = {"HOME": str(home), "TWISTED_CHAT_TOKEN": token}
+    ended: list[int] = []
+    main = scripts._send(server.clock, sending, "en", environment)
+    Deferred.fromCoroutine(main).addCallback(ended.append)
+    server.clock.advance(30)
+    return ended
+
+
+def test_with_a_token_send_is_one_more_connection_of_the_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no state, which the person's client may be using."""
+    server = ChatServer()
+    monkeypatch.setattr(scripts, "FileState", None)
+    monkeypatch.setattr(scripts, "server_endpoint", lambda *arguments: server.endpoint())
+    ana = server.enter("Ana")
+    ana.register("correct horse")
+    server.settle()
+    made: list[TokenMade] = []
+    ana.new_token("script").addCallback(made.append)
+    server.settle()
+    assert sent_with(made[0].token, server, tmp_path) == [LEFT]
+    assert [(entry.nickname, entry.author) for entry in server.log("lobby")] == [("Ana", 1)]
+    assert ana.is_in
+
+
+def test_a_wrong_token_is_one_line_and_a_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = ChatServer()
+    monkeypatch.setattr(scripts, "server_endpoint", lambda *arguments: server.endpoint())
+    ana = server.enter("Ana")
+    ana.register("correct horse")
+    server.settle()
+    assert sent_with("tchat_x", server, tmp_path) == [SOMETHING_REFUSED]
+    written = capsys.readouterr().err
+    assert written == "twisted-chat: the server does not accept this token for Ana\n"
