@@ -162,7 +162,9 @@ class CatchUp:
         self, room: Room, position: int, through: int, result: Sequence[Entry] | Refusal
     ) -> None:
         waiting = self._reading.pop((room.name, position))
-        batches = [] if isinstance(result, Refusal) else [Batch(room, run) for run in runs(result)]
+        batches = (
+            [] if isinstance(result, Refusal) else [Batch(room, run) for run, _ in runs(result)]
+        )
         end = self._seconds() + FEED_SECONDS
         for cursor, person in waiting:
             cursor.waiting = False

@@ -63,10 +63,11 @@ class Rendered:
         """A copy without the events at the indexes ``left_out``, which ascend."""
         data, ends = self.data, self.ends
         pieces = []
-        start = 0
+        start, following = 0, -1
         for at in left_out:
-            pieces.append(data[start : ends[at - 1] if at else 0])
-            start = ends[at]
+            if at != following:
+                pieces.append(data[start : ends[at - 1] if at else 0])
+            start, following = ends[at], at + 1
         pieces.append(data[start:])
         part = Rendered(b"".join(pieces), self._events, self._find_ends)
         part._left_out = left_out

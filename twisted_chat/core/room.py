@@ -49,8 +49,8 @@ NAMES = 100
 FEW = 10
 
 
-def runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """``entries`` in runs of about :data:`RUN` characters.
+def runs(entries: Sequence[Entry]) -> Iterator[tuple[Sequence[Entry], int]]:
+    """``entries`` in runs of about :data:`RUN` characters, each with the number of these.
 
     After each run, a member's outlet is asked whether it is still ready.
     """
@@ -58,10 +58,10 @@ def runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
     for end, entry in enumerate(entries, 1):
         size += len(entry.text)
         if size >= RUN:
-            yield entries[start:end]
+            yield entries[start:end], size
             start, size = end, 0
     if start < len(entries):
-        yield entries[start:] if start else entries
+        yield entries[start:] if start else entries, size
 
 
 class Rendering(Protocol):
@@ -114,11 +114,13 @@ class Batch:
         """
         if self._own is None:
             own = self._own = {}
+            places: list[int] = []
+            before: int | None = None  # of an author, many entries can follow each other
             for at, entry in enumerate(self.events):
                 if type(entry) is Entry and entry.kind != "topic":
-                    places = own.get(entry.author)
-                    if places is None:
-                        places = own[entry.author] = []
+                    if entry.author != before:
+                        before = entry.author
+                        places = own.setdefault(before, [])
                     places.append(at)
         return self._own.get(author, ())
 
@@ -279,17 +281,16 @@ class Room:
         if self.presence and not self.presence.isdisjoint(authors):
             self.flush_presence()  # an author's arrival is announced before their entry
         alone = {cursor for author in authors if (cursor := self.cursor(author))}
-        for run in runs(entries):
+        for run, size in runs(entries):
             before = self.last
             self.last = run[-1].number
             batch = Batch(self, run)
             self._tail.append(batch)
             self._tail_ends.append(self.last)
-            self._tail_sizes.append(sum(len(entry.text) for entry in run))
-            self._tail_size += self._tail_sizes[-1]
-            for entry in run:
-                if entry.kind == "topic":
-                    self.topic, self.topic_by = entry.text, entry.nickname
+            self._tail_sizes.append(size)
+            self._tail_size += size
+            for topic in [entry for entry in run if entry.kind == "topic"]:
+                self.topic, self.topic_by = topic.text, topic.nickname
             ready = len(self.live)
             behind = self._deliver(batch, self.live, alone)
             self.deliveries += len(run) * (ready - len(behind))
@@ -405,7 +406,8 @@ class Room:
                 break
             events.extend(batch.events)
         entries = cast("list[Entry]", events[:limit])  # the tail has only entries
-        return Batch(self, next(runs(entries)))
+        run, _ = next(runs(entries))
+        return Batch(self, run)
 
     def _deliver(
         self, batch: Batch, cursors: Collection[Cursor], alone: Collection[Cursor]
