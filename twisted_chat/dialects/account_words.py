@@ -118,7 +118,7 @@ def _devices_listed(event: DevicesListed, style: Style) -> list[str]:
 
 
 def _about(device: Device, style: Style) -> list[str]:
-    """What is to be said of one device, piece by piece."""
+    """The properties of one device, as words."""
     about = []
     if device.kind in _KINDS:
         about.append(translate(style, _KINDS[device.kind]))
