@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,9 +17,11 @@ from twisted_chat.core.changes import JoinRooms
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.events import Style
 from twisted_chat.core.names import nickname
+from twisted_chat.core.passwords import Passwords
 from twisted_chat.core.proofs import Proof
 from twisted_chat.core.requests import ChangeRoom, GiveRole, InvitePerson, Join, Request, Say
 from twisted_chat.core.room_changes import SetRole, SetRoom
+from twisted_chat.core.room_events import RoleSet
 from twisted_chat.core.room_rules import DAY, RoomRules
 from twisted_chat.core.sources import Sources
 from twisted_chat.dialects import jsonl, text
@@ -53,6 +57,25 @@ def rules_of(world: World) -> RoomRules:
     rules = world.chat._state.rules.get("den")
     assert rules is not None
     return rules
+
+
+class Waiting:
+    """Passwords that are verified when the test calls for it."""
+
+    def __init__(self, passwords: Passwords) -> None:
+        self._passwords = passwords
+        self._jobs: list[Callable[[], None]] = []
+
+    def hash(self, password: str, reply: Any, **options: Any) -> None:
+        self._jobs.append(partial(self._passwords.hash, password, reply, **options))
+
+    def verify(self, encoded: str, password: str, reply: Any, **options: Any) -> None:
+        self._jobs.append(partial(self._passwords.verify, encoded, password, reply, **options))
+
+    def go_on(self) -> None:
+        """Verify all that wait, one after the other."""
+        while self._jobs:
+            self._jobs.pop(0)()
 
 
 def answers(visitor: Visitor, **fields: Any) -> list[Any]:
@@ -256,6 +279,9 @@ def test_the_room_and_the_person_are_told_of_a_role() -> None:
     assert ana.types("/role Caio none") == [
         "[SERVER]: Caio has no role in #den, and no invitation."
     ]
+    ana.types("/role Bia speaker")
+    assert bia.sees()[-1:] == ["[SERVER]: Bia is a speaker in #den now."]
+    assert bia.connection.events.count(RoleSet("den", "Bia", "speaker", "Ana")) == 1
 
 
 def test_a_role_needs_an_account_which_need_not_be_there() -> None:
@@ -268,6 +294,14 @@ def test_a_role_needs_an_account_which_need_not_be_there() -> None:
     ]
     account(world, "Caio", enters=False)
     assert ana.types("/role Caio speaker") == ["[SERVER]: Caio is a speaker in #den now."]
+    caio = world.chat.accounts.named(nickname("Caio"))
+    assert caio is not None
+    world.chat.desk.set_status(caio.number, "closed", lambda _: None)
+    world.journal.run()
+    for line in ("/role Caio moderator", "/invite Caio"):
+        assert ana.types(line) == [
+            "[SERVER]: There is nobody here called Caio. /who shows who is here."
+        ]
 
 
 def test_a_room_is_given_away() -> None:
@@ -390,6 +424,32 @@ def test_wrong_passwords_are_limited_for_the_source_whether_there_is_a_room_or_n
         assert "Ana" in dora.types(f"/join den {SECRET}")[0]
 
 
+def test_passwords_that_wait_together_are_tried_no_more_than_others() -> None:
+    """Several connections of one source try at once, before the first answer."""
+    world, _, dora = locked()
+    passwords = Waiting(world.chat.proofs.passwords)
+    world.chat.proofs.passwords = passwords
+    visitors = [dora, *world.enter("Eva", "Flo", "Guga", "Hugo")]
+    for visitor in visitors:
+        visitor.connection.source = dora.connection.source
+        visitor.send(Join("den", WRONG if visitor is not visitors[-1] else SECRET))
+    passwords.go_on()
+    world.journal.run()
+    refused = [visitor.connection.refusals()[-1:] for visitor in visitors]
+    assert refused == [["cannot-join"]] * 3 + [["too-many-guesses"]] * 2
+
+
+def test_a_token_that_is_limited_to_other_rooms_does_not_join_with_the_password() -> None:
+    world, _, _ = locked()
+    bia = world.chat.accounts.named(nickname("Bia"))
+    assert bia is not None
+    bot = Visitor(world)
+    bot.enter_as(Proof(bia.number, bia.nickname, "c", "token", frozenset({"cinema"})))
+    bot.sees()
+    assert bot.types(f"/join den {SECRET}") == [REFUSED.format("den")]
+    assert bot.types("/join den") == ["[SERVER]: You cannot join #den."]
+
+
 def test_a_new_password_lets_nobody_in_with_the_old_one() -> None:
     _, ana, dora = locked()
     dora.types(f"/join den {SECRET}", "/leave den")
@@ -498,6 +558,23 @@ def test_slow_mode_lets_everybody_write_once_in_a_while_but_its_moderators() -> 
     assert bia.types("four", "five") == []
     bia.types("/join lobby")
     assert bia.types("here it is free", "always") == []
+
+
+def test_slow_mode_remembers_nobody_for_longer_than_it_needs() -> None:
+    world, ana, bia, gil = house()
+    ana.types("/room slow 30")
+    for visitor in (bia, gil):
+        visitor.types("one")
+    later(world, 15)
+    remembered = world.chat.speaking._last
+    assert len(remembered["den"]) == 2
+    later(world, 20)
+    bia.types("two")
+    assert len(remembered["den"]) == 1
+    gil.types("two")
+    ana.types("/room slow off")
+    bia.types("three")
+    assert remembered == {}
 
 
 def test_another_connection_gives_no_fresh_allowance_in_slow_mode() -> None:

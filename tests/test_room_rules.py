@@ -149,6 +149,26 @@ def test_a_person_whose_role_is_taken_away_needs_the_password_again(person: int)
     assert not rules.may_join(person, "den")
 
 
+@pytest.mark.parametrize("person", [BIA, GUEST])
+def test_who_is_let_in_beyond_the_limit_is_let_in_as_long_as_they_are_here(person: int) -> None:
+    """Records stay small: so many accounts may know a password."""
+    rules = ruled(join="password", password="old", admitted=tuple(range(10, 10 + PEOPLE_LIMIT)))
+    rules.joined("den", person, "old")
+    assert rules.may_join(person, "den")
+    (now,) = rules
+    assert len(now.admitted) == PEOPLE_LIMIT
+    rules.gone(person)
+    assert not rules.may_join(person, "den")
+
+
+def test_a_guest_who_registers_has_no_place_beyond_the_limit() -> None:
+    rules = ruled(join="invited", invited=tuple(range(10, 10 + PEOPLE_LIMIT - 1)))
+    carry_out(invite(GUEST), rules)
+    rules.becomes(GUEST, CAIO)
+    assert not rules.may_join(CAIO, "den")
+    assert not rules.may_join(GUEST, "den")
+
+
 def test_a_password_that_is_not_needed_any_more_is_forgotten() -> None:
     rules = ruled(join="password", password="old")
     carry_out(set_room(join="all"), rules)
@@ -166,6 +186,11 @@ def test_for_a_token_that_is_limited_to_some_rooms_there_are_no_others() -> None
     for room, may in {"cinema": True, "new": True, "lobby": True, "den": False}.items():
         assert found.may_see(person, room) is found.may_join(person, room) is may
     assert not found.may_join(person, "another")
+    # Nor is a hidden room joined by its name.
+    stranger = Somebody(BIA)
+    assert found.may_join(stranger, "den")
+    stranger.token_rooms = frozenset({"cinema"})
+    assert not found.may_join(stranger, "den")
 
 
 # -- who may write ----------------------------------------------------------------------------
