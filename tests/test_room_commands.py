@@ -684,6 +684,9 @@ def test_a_guest_without_the_right_comes_back_without_the_room() -> None:
     ana.types("/room join invited")
     gil.breaks_off()
     back = Visitor(world)
+    back.connection.source = gil.connection.source
+    limit = world.chat.limits.rooms_per_hour
+    back.connection.source.count_new_rooms([f"r{number}" for number in range(limit)])
     shown = "\n".join(back.types(f"/resume {code_of(gil)}"))
     assert back.session.cursors.keys() == {"lobby"}
     assert "den" not in shown

@@ -44,6 +44,8 @@ class Joining:
         positions = self._reading.joinable(person, asked)
         before = len(person.cursors)
         self._check_count(len({*person.cursors, *positions}), before)
+        if not person.profile.resumes_by_number:
+            asked = positions  # the names are not the client's: the person has been there
         return positions, self._check_new(person, positions, asked)
 
     def join(self, person: Person, text: str, key: str = "") -> str:

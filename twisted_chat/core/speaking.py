@@ -68,7 +68,6 @@ class Speaking:
                 return  # it was not acknowledged, and is sent again
             raise SlowMode(room=room, seconds=-(-(before.time + wait - now) // _SECOND))
         last[key] = _Last(now, message_id)
-        last.move_to_end(key)
 
     def _key(self, person: Person) -> Hashable:
         source = person.source
