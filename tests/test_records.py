@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,6 +20,7 @@ from twisted_chat import cli
 from twisted_chat.core.account_errors import AccountNotSaved
 from twisted_chat.core.accounts import Account, Credential
 from twisted_chat.core.alterations import Alterations
+from twisted_chat.core.changes import Draft, Failed, Saved
 from twisted_chat.core.errors import DatabaseUnusable, Refusal
 from twisted_chat.core.mailboxes import StoredMessage
 from twisted_chat.core.names import nickname
@@ -211,6 +214,44 @@ def test_a_record_is_on_disk_before_what_is_said_after_it(setup: Setup) -> None:
     setup.loop.run_until(lambda: bool(setup.loop.outcomes))
     assert order == ["record", "entry"]
     setup.stop()
+
+
+class Racing(deque[Any]):
+    """A queue into which more comes just before its length is looked at without the lock."""
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__()
+        self._setup = setup
+        self.has_raced = False
+
+    def __len__(self) -> int:
+        journal = self._setup.journal
+        if not self.has_raced and not journal._wake._is_owned():  # type: ignore[attr-defined]
+            self.has_raced = True
+            journal.store((ANA,), lambda refusal: None)
+            self.append(draft("I am here"))
+        return super().__len__()
+
+
+def test_a_record_that_comes_while_a_group_is_taken_is_before_what_follows_it(
+    setup: Setup,
+) -> None:
+    order: list[str] = []
+    store = setup.stores[0]
+    write, commit = store.store, store.commit
+    store.store = lambda records: (order.append("record"), write(records))[1]  # type: ignore
+
+    def note(drafts: Sequence[Draft]) -> list[Saved | Failed]:
+        order.extend(each.text for each in drafts)
+        return commit(drafts)
+
+    store.commit = note  # type: ignore[method-assign]
+    queue = setup.journal._queue = Racing(setup)
+    setup.say(draft("first"))
+    setup.stop()
+    assert "first" in order
+    if queue.has_raced:
+        assert order.index("record") < order.index("I am here")
 
 
 def test_nothing_is_stored_in_files_that_are_out_of_place(setup: Setup, tmp_path: Path) -> None:

@@ -435,9 +435,10 @@ class GroupCommitJournal:
                 self._asleep = False
                 jobs, self._jobs = self._jobs, []
                 kept, self._kept = self._kept, []
+                # Records that come from now on are older than no change of this group.
+                size = min(len(self._queue), self._group_limit)
                 records, self._unstored = self._unstored, []
                 stopping = self._stopping
-            size = min(len(self._queue), self._group_limit)
             group = [self._queue.popleft() for _ in range(size)]
             self._writer.write_records(records)  # before the changes that were submitted after them
             if stopping and not group:
