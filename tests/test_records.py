@@ -167,6 +167,19 @@ def test_all_records_of_a_call_are_written_or_none() -> None:
         assert store.records() == []
 
 
+def test_nothing_of_a_former_record_stays_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    with closing(Store(str(path))) as store:
+        for number in range(50):
+            marked = Credential("password", "password", f"former hash {number} " + "x" * 500)
+            store.store([Account(number, nickname("Ana"), credentials=(marked,))])
+        former, kept = range(0, 50, 3), range(1, 50, 3)
+        store.store([Forgotten("account", str(number)) for number in former])
+        store.store([Account(number, nickname("Ana")) for number in kept])
+    assert [file.name for file in tmp_path.iterdir() if file.suffix != ".lock"] == ["chat.db"]
+    assert path.read_bytes().count(b"former hash") == 50 - len(former) - len(kept)
+
+
 @pytest.fixture
 def setup(tmp_path: Path) -> Setup:
     return Setup(str(tmp_path / "chat.db"))

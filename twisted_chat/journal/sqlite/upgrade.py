@@ -71,6 +71,7 @@ def upgrade(connection: sqlite3.Connection, path: str) -> None:
         )
         _back_up(connection, path, backup)
         # Overwritten or removed data, such as client ids, must not stay in the file's free space.
+        (secure,) = connection.execute("PRAGMA secure_delete").fetchone()
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
         connection.execute("VACUUM")
@@ -89,7 +90,7 @@ def upgrade(connection: sqlite3.Connection, path: str) -> None:
     connection.executescript("PRAGMA incremental_vacuum")  # of the space of former tables
     if version:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute(f"PRAGMA secure_delete = {secure}")
         # All versions: an upgrade that was killed may have left a copy and not logged it.
         for copy in (backup_of(path, number) for number in range(1, version + 1)):
             if os.path.exists(copy):
