@@ -221,7 +221,10 @@ def test_a_closed_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("action", ["reset", "disable", "erase"])
+@pytest.mark.parametrize(
+    "action",
+    ["reset", *(pytest.param(one, marks=pytest.mark.slow) for one in ("disable", "erase"))],
+)
 def test_nobody_comes_back_with_a_code_of_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
 ) -> None:

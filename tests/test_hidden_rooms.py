@@ -53,10 +53,21 @@ FOR_ALL: tuple[dict[str, Any], ...] = (
 )
 FOR_GUESTS: tuple[dict[str, Any], ...] = ({"join": "registered"}, *FOR_ALL)
 
-CASES: list[tuple[dict[str, Any], bool]] = [
+#: The rules of a room, and whether the people outside have an account.
+Case = tuple[dict[str, Any], bool]
+CASES: list[Case] = [
     *((rules, False) for rules in FOR_GUESTS),
     *((rules, True) for rules in FOR_ALL),
 ]
+
+#: The first and the last of them, and (slow) the others.
+SOME_CASES = pytest.mark.parametrize(
+    "cases",
+    [
+        pytest.param((CASES[0], CASES[-1]), id="two"),
+        pytest.param(tuple(CASES[1:-1]), id="others", marks=pytest.mark.slow),
+    ],
+)
 
 
 class Scene:
@@ -249,8 +260,9 @@ def test_every_request_has_a_case() -> None:
     [case for request, cases in ASKED.items() if request in TABLE.by_request for case in cases],
     ids=repr,
 )
-def test_who_is_outside_finds_nothing(request_: Request) -> None:
-    for rules, account in CASES:
+@SOME_CASES
+def test_who_is_outside_finds_nothing(request_: Request, cases: tuple[Case, ...]) -> None:
+    for rules, account in cases:
         if isinstance(request_, R.Join) and rules == {"hidden": True}:
             continue  # they may join it, and do
         shown = []
@@ -486,11 +498,12 @@ def test_an_event_about_no_room_has_no_field_for_one(event: type[Event]) -> None
 
 
 @pytest.mark.parametrize("event", sorted(DONE, key=str))
+@SOME_CASES
 def test_who_is_outside_is_shown_nothing_of_what_happens_inside(
-    event: type[Event], monkeypatch: pytest.MonkeyPatch
+    event: type[Event], cases: tuple[Case, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catch_up, "CATCH_UP_LIMIT", TAIL)
-    for rules, account in CASES:
+    for rules, account in cases:
         scene = Scene(rules, account=account)
         DONE[event](scene)
         inside = [e for visitor in scene.everybody for e in visitor.connection.events]

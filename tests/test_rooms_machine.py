@@ -335,4 +335,4 @@ class RoomsMachine(RuleBasedStateMachine):
 
 
 TestRoomsMachine = RoomsMachine.TestCase
-TestRoomsMachine.settings = settings(stateful_step_count=60, max_examples=150, deadline=None)
+TestRoomsMachine.settings = settings(stateful_step_count=60, deadline=None)

@@ -67,7 +67,14 @@ def test_telnet_hides_the_password_and_nothing_else(server: Server) -> None:
         assert [row for row in rows if row == "Ana"] == ["Ana", "Ana"]
 
 
-@pytest.mark.parametrize("keys", [["Enter"], ["C-c"], ["x", "C-u", "Enter"]])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["Enter"],
+        pytest.param(["C-c"], marks=pytest.mark.slow),
+        pytest.param(["x", "C-u", "Enter"], marks=pytest.mark.slow),
+    ],
+)
 def test_after_a_blank_line_or_ctrl_c_the_name_is_seen(server: Server, keys: list[str]) -> None:
     with at("telnet", server) as ana:
         ana.wait_for("username:")
@@ -92,7 +99,7 @@ def test_the_echo_is_back_after_the_server_has_stopped(server: Server) -> None:
         assert "echo" in [row.strip() for row in ana.screen()]
 
 
-@pytest.mark.parametrize("program", ["nc", "nc -C"])
+@pytest.mark.parametrize("program", ["nc", pytest.param("nc -C", marks=pytest.mark.slow)])
 def test_netcat_is_told_that_the_password_is_seen(server: Server, program: str) -> None:
     with at(program, server) as ana:
         ana.wait_for("username:")

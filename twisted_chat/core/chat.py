@@ -46,7 +46,7 @@ from twisted_chat.core.limits import DEFAULTS, Limits
 from twisted_chat.core.mail import Mail
 from twisted_chat.core.mail_changes import DropOldMessages
 from twisted_chat.core.moments import Moments
-from twisted_chat.core.names import ALWAYS_RESERVED, Nickname, Reserved, nickname, room_name
+from twisted_chat.core.names import NOT_FOR_ANYBODY, Nickname, Reserved, nickname, room_name
 from twisted_chat.core.outcomes import Outcomes
 from twisted_chat.core.people import Anybody, Elsewhere, Person, Positions
 from twisted_chat.core.places import Places
@@ -99,7 +99,7 @@ class Chat:
         self._clock = clock
         self.default_room = room_name(default_room)
         self._settings = Settings(motd, history_lines, keep_days, limits)
-        self.reserved = Reserved(ALWAYS_RESERVED) if reserved is None else reserved
+        self.reserved = NOT_FOR_ANYBODY if reserved is None else reserved
         #: The number of refusals, by code.
         self.refused: Counter[str] = Counter()
         #: Writes the audit log, if the operator wants one.

@@ -47,6 +47,7 @@ from twisted_chat.core.unicode_tables import script
 __all__ = [
     "ALWAYS_RESERVED",
     "NICKNAME_LIMIT",
+    "NOT_FOR_ANYBODY",
     "OLD_ROOM_LIMIT",
     "ROOM_LIMIT",
     "Nickname",
@@ -333,8 +334,9 @@ def _bare_keys(keys: Iterable[str]) -> frozenset[str]:
     return frozenset(key.translate(_NO_PUNCTUATION).translate(_DIGITS) for key in keys)
 
 
-#: The names under which the server speaks.
+#: The names under which the server speaks, and the names that no server lets anybody take.
 SERVER = Reserved(RESERVED)
+NOT_FOR_ANYBODY = Reserved(ALWAYS_RESERVED)
 
 
 # -- which characters -------------------------------------------------------------------------

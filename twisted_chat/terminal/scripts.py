@@ -39,7 +39,7 @@ from twisted_chat.core.account_errors import WrongSecret
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import CannotStart, Refusal
 from twisted_chat.core.events import EntriesRemoved, Entry, Event, Refused, Style, Welcomed
-from twisted_chat.core.names import ALWAYS_RESERVED, Reserved, nickname
+from twisted_chat.core.names import NOT_FOR_ANYBODY, nickname
 from twisted_chat.dialects import text as dialect
 from twisted_chat.dialects import wording
 from twisted_chat.dialects.jsonl import ID_LIMIT
@@ -78,8 +78,6 @@ class SomebodyElse(CannotStart):
 
 #: The room to use if the command line names none.
 LOBBY = "lobby"
-
-_RESERVED = Reserved(ALWAYS_RESERVED)
 
 #: Seconds between two attempts to use an identity that another process is using.
 _IN_USE_RETRY = 0.1
@@ -201,7 +199,7 @@ def _user() -> str:
     """The name of the user who runs the program, or "script" if it cannot be a nickname."""
     try:
         user = getpass.getuser()
-        _RESERVED.check(nickname(user))
+        NOT_FOR_ANYBODY.check(nickname(user))
     except (KeyError, OSError, Refusal):  # unknown to the system, invalid, or reserved as "root" is
         return "script"
     return user
