@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from tests.support.terminal import Person
 from twisted_chat.client import ChatClient, Entry, Marked, MemoryState, RequestRefused, TokenMade
 from twisted_chat.client.secret import Secret, typed_secret
-from twisted_chat.core.events import Event
+from twisted_chat.core.events import Event, Welcomed
 from twisted_chat.core.proofs import Policy
 from twisted_chat.core.secrets import new_code, new_token
 from twisted_chat.terminal.config import CannotRemember
@@ -161,7 +161,14 @@ def test_a_secret_is_not_shown_by_accident() -> None:
         (f" {new_token()} ", "token"),
         (new_code(), "code"),
         (new_code().upper(), "code"),
+        (f" {new_code()} ", "code"),
+        (new_code().replace("-", ""), "code"),
+        (new_code().replace("-", " "), "code"),
+        ("cs7p-gps5 9m66 3gqx-z87w", "code"),
+        ("cs7 pgps 59m66 3gqx z87w", "code"),
         (new_code()[:-1], "password"),
+        (new_code() + "z", "password"),
+        ("aeio-gps5-9m66-3gqx-z87w", "password"),
     ],
 )
 def test_a_typed_secret_is_known_by_its_form(typed: str, kind: str) -> None:
@@ -278,6 +285,27 @@ def test_a_code_of_another_device_lets_in_and_a_token_is_kept(server: ChatServer
     assert first.client.is_in
 
 
+def test_a_code_can_be_typed_without_its_hyphens(server: ChatServer) -> None:
+    first = arrive(server)
+    first.types(PASSWORD)
+    code = re.search(r"[a-z0-9]{4}(?:-[a-z0-9]{4}){4}", "\n".join(first.types("/device add")))
+    assert code is not None
+    second = Person(server, "Ana", tokens=MemoryTokens(), label="phone")
+    second.types(code[0].replace("-", " "))
+    assert second.client.account == 1
+
+
+def test_a_password_that_looks_like_a_code_is_tried_as_a_password(server: ChatServer) -> None:
+    password = "bcdfghjkmnpqrstvwxz2"
+    bia = Person(server, "Bia")
+    bia.types("/register", password, f" {password} ")
+    assert bia.client.account == 2
+    bia.talk.leave()
+    bia.wait(60)
+    again = Person(server, "Bia")
+    assert again.types(password)[0].startswith("[SERVER]: You are Bia now.")
+
+
 def test_a_token_that_cannot_be_stored_is_told(server: ChatServer) -> None:
     class FullDisk(MemoryTokens):
         def keep(self, name: str, token: str) -> Deferred[None]:
@@ -359,6 +387,46 @@ def test_the_new_password_can_be_taken_back(server: ChatServer) -> None:
     assert ana.talk.hides
     assert ana.types("") == []
     assert ana.types("oi") == ["[Ana]: oi"]
+
+
+@pytest.mark.parametrize("answers", [(), (PASSWORD,)])
+def test_a_question_for_a_new_password_outlives_the_connection(
+    server: ChatServer, answers: tuple[str, ...]
+) -> None:
+    """Otherwise the password would go to everybody in the room."""
+    dan, bia = Person(server, "Dan"), Person(server, "Bia", label="laptop")
+    bia.types("/register", *answers)
+    server.cut("Bia")
+    bia.wait(15)
+    assert bia.client.is_in
+    assert bia.talk.hides
+    dan.screen.take()
+    bia.types(PASSWORD)
+    dan.wait(1)
+    assert dan.screen.take() == []
+    if not answers:
+        bia.types(PASSWORD)
+    assert bia.client.account == 2
+
+
+@pytest.mark.parametrize("asks_for_name", [True, False])
+def test_an_answer_to_a_question_that_is_over_is_not_said(
+    server: ChatServer, asks_for_name: bool
+) -> None:
+    dan, bia = Person(server, "Dan"), Person(server, "Bia", label="laptop")
+    bia.talk._login.question = "secret"
+    if asks_for_name:
+        bia.talk._asks_for_name = True
+    else:
+        bia.talk._login.welcomed(Welcomed("Bia", (), {}, bytes(16), "", False))
+    dan.screen.take()
+    assert bia.types(PASSWORD) == [
+        "[SERVER]: That line was not sent: it answers a question that is over."
+    ]
+    dan.wait(1)
+    assert dan.screen.take() == []
+    bia.talk._asks_for_name = False
+    assert bia.types("oi") == ["[Bia]: oi"]
 
 
 def test_the_token_follows_the_name(server: ChatServer) -> None:

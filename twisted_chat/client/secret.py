@@ -11,8 +11,10 @@ from twisted_chat.core.codes import ALPHABET, GROUP, GROUPS
 from twisted_chat.core.requests import Hello
 from twisted_chat.core.secrets import TOKEN_PREFIX
 
+#: A code as it is shown, and as people type it: spaces and hyphens do not matter.
 _GROUP = f"[{ALPHABET}]{{{GROUP}}}"
-_CODE = re.compile(rf"{_GROUP}(?:-{_GROUP}){{{GROUPS - 1}}}", re.IGNORECASE)
+_SHOWN = re.compile(rf"{_GROUP}(?:-{_GROUP}){{{GROUPS - 1}}}", re.IGNORECASE)
+_CODE = re.compile(rf"[{ALPHABET}]{{{GROUP * GROUPS}}}", re.IGNORECASE)
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -41,4 +43,14 @@ def typed_secret(text: str) -> Secret:
     stripped = text.strip()
     if stripped.startswith(TOKEN_PREFIX):
         return Secret("token", stripped)
-    return Secret("code", stripped) if _CODE.fullmatch(stripped) else Secret("password", text)
+    is_code = _CODE.fullmatch(stripped.replace("-", "").replace(" ", ""))
+    return Secret("code", stripped) if is_code else Secret("password", text)
+
+
+def as_password(secret: Secret) -> Secret | None:
+    """The password that ``secret`` can be, if it was taken for a code; None if it is none.
+
+    A random password can consist of characters of codes; hardly anyone's has their hyphens, too.
+    """
+    is_open = secret.kind == "code" and not _SHOWN.fullmatch(secret.text)
+    return Secret("password", secret.text) if is_open else None

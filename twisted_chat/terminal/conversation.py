@@ -289,7 +289,7 @@ class Conversation:
                 one.callback(None)
 
     def _do(self, line: str) -> None:
-        if self.hides:
+        if self._login.takes_line(asks_for_name=self._asks_for_name):
             self._login.typed(line)
             return
         if not line.strip() and not self._asks_for_name:

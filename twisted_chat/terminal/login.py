@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from twisted_chat.client.client import ChatClient
-from twisted_chat.client.secret import Secret, typed_secret
+from twisted_chat.client.secret import Secret, as_password, typed_secret
 from twisted_chat.client.unanswered import new_id
 from twisted_chat.core.account_errors import (
     AccountDisabled,
@@ -43,6 +43,7 @@ NOT_KEPT = N_("You will be asked for your password the next time: {reason}")
 NEW = N_("The new password, or an empty line to leave it:")
 AGAIN = N_("The same password again:")
 DIFFERENT = N_("The two passwords are different. Nothing was changed.")
+OVER = N_("That line was not sent: it answers a question that is over.")
 
 #: The question that the next typed line answers: the secret of the nickname; a new password, for
 #: the first and for the second time.
@@ -87,6 +88,9 @@ class Login:
         self._ask_name = ask_name
         self._ask = ask
         self.question: Question | None = None
+        #: Whether a question is over that nobody answered. The next line is probably a secret that
+        #: the person has begun to type, so it must not be said.
+        self._is_over = False
         #: The request for which a new password is asked, and its first form.
         self._request: type[Register | SetPassword] = Register
         self._new = ""
@@ -126,12 +130,17 @@ class Login:
         secret = self._client.secret
         is_typed = secret is not None and not self._is_kept(secret)
         if refusal.code == WrongSecret.code:
+            password = None if secret is None else as_password(secret)
+            if password is not None:
+                self._client.introduce(self._client.nickname or "", password)
+                return True
             self._complain()
         elif refusal.code == TooManyGuesses.code and is_typed:
             self._display.server("error", refusal.sentence(self._display.language))
         elif not is_owned:
             return False
         self._client.secret = None
+        self._new = ""
         self.question = "secret"
         return True
 
@@ -148,8 +157,12 @@ class Login:
         return secret.kind == "token" and secret.text == self._found
 
     def welcomed(self, event: Welcomed) -> None:
-        """Get a token if the person gave a password or code; the secret itself is forgotten."""
-        self.question = None
+        """Get a token if the person gave a password or code; the secret itself is forgotten.
+
+        A question for a new password stays: the person comes back after a lost connection.
+        """
+        if self.question == "secret":
+            self._withdraw()
         secret = self._client.secret
         if event.account and (secret is None or secret.text != self._found):
             self.get_token()
@@ -161,23 +174,37 @@ class Login:
         self._request = request
         self.question = "new"
 
+    def takes_line(self, *, asks_for_name: bool) -> bool:
+        """Whether the next line is for :meth:`typed`. A question for a nickname ends any other."""
+        if asks_for_name:
+            self._withdraw()
+        return self.question is not None or self._is_over
+
     def typed(self, line: str) -> None:
         """Take the answer to the question; an empty one takes back what the person wanted."""
         question, self.question = self.question, None
-        if question == "secret":
+        self._is_over = False
+        if question is None:
+            self._display.server("error", self._display.translate(OVER))
+        elif question == "secret":
             if line.strip():
                 self._client.introduce(self._client.nickname or "", typed_secret(line))
             else:
                 self._ask_name()
         elif question == "new" and line.strip():
-            self._new = line
+            self._new = line.strip()
             self.question = "again"
         elif question == "again":
             new, self._new = self._new, ""
-            if line == new:
+            if line.strip() == new:
                 self._ask(self._request(new))
             else:
                 self._display.server("error", self._display.translate(DIFFERENT))
+
+    def _withdraw(self) -> None:
+        """The question is over, although it was not answered."""
+        self._is_over = self._is_over or self.question is not None
+        self.question, self._new = None, ""
 
     # -- the token ----------------------------------------------------------------------------
 
@@ -232,6 +259,7 @@ class Login:
 
     def forget(self) -> None:
         """Delete the token: it is revoked, or the account is closed."""
+        self._withdraw()
         self._found = self._client.secret = None
         self._tokens.forget(self._client.nickname or "")
 
