@@ -23,7 +23,7 @@ from twisted_chat.journal.sqlite.store import MEMORY, Store
 CLIENT = "0f" * 16
 
 ASKED = "Ana has an account. Password (visible while you type), or an empty line for another name:"
-NOT_RIGHT = "[SERVER]: That is not right. Type a name to try again, or choose another name."
+NOT_RIGHT = "[SERVER]: That password or code is not right."
 
 
 @pytest.fixture
@@ -62,14 +62,54 @@ def test_an_empty_line_asks_for_another_name(home: Home, blank: str) -> None:
     assert home.people == ["Bia"]
 
 
-def test_a_wrong_password_asks_for_a_name_again(home: Home) -> None:
+def test_a_wrong_password_asks_for_the_password_again(home: Home) -> None:
+    """Or else what is typed at the second try would be a nickname, which everybody sees."""
+    home.registered()
+    bia = home.house.enter("Bia")
+    client = home.person()
+    assert home.types(client, "Ana", WRONG) == [ASKED, NOT_RIGHT, ASKED]
+    assert home.types(client, "hunter2hunter3") == [NOT_RIGHT, ASKED]
+    assert bia.lines() == []
+    home.types(client, PASSWORD)
+    assert home.people == ["Bia", "Ana"]
+    assert ("wrong-secret", "Ana") in home.audited
+
+
+def test_a_wrong_password_in_one_line_asks_for_it_alone(home: Home) -> None:
     home.registered()
     client = home.person()
-    assert home.types(client, "Ana", WRONG) == [ASKED, NOT_RIGHT]
-    assert home.types(client, WRONG) != [NOT_RIGHT]  # it is taken as a name now
-    home.types(client, "Ana", PASSWORD)
+    assert home.types(client, f"Ana:{WRONG}") == [NOT_RIGHT, ASKED]
+    home.types(client, PASSWORD)
     assert home.people == ["Ana"]
-    assert ("wrong-secret", "Ana") in home.audited
+
+
+@pytest.mark.parametrize("key", [b"\xff\xf4", b"x" * 5000 + b"\n"])
+def test_after_ctrl_c_or_a_line_that_is_too_long_the_password_is_asked_again(
+    home: Home, key: bytes
+) -> None:
+    home.registered()
+    client = home.person()
+    home.types(client, "Ana")
+    client.send(key)
+    home.house.clock.advance(1.1)  # a telnet client has this time to say that it hides the line
+    assert ASKED in client.read().decode("latin-1")
+    client.send(b"hunter2hunter3\n")
+    home.house.clock.advance(1.1)
+    assert NOT_RIGHT in client.read().decode("latin-1")
+    assert home.people == []
+    client.send(b"\n")
+    client.send(b"Bia\n")
+    assert home.people == ["Bia"]
+
+
+def test_what_is_refused_after_the_password_is_asked_again(home: Home) -> None:
+    account = home.registered()
+    home.chat.desk.set_status(account.number, "disabled", lambda _: None)
+    home.house.world.journal.run()
+    client = home.person()
+    (*_, refused, asked) = home.types(client, "Ana", PASSWORD)
+    assert "is disabled" in refused
+    assert asked == ASKED
 
 
 @pytest.mark.parametrize(
@@ -92,19 +132,19 @@ def test_what_is_not_utf_8_is_a_wrong_secret(home: Home) -> None:
     client = home.person()
     client.send(b"Ana\n\xff\xfe\xfd secret\n")
     assert home.people == []
-    client.read()
-    client.send(b"Bia\n")
-    assert home.people == ["Bia"]
+    home.house.clock.advance(1.1)
+    assert ASKED in client.read().decode("latin-1")
+    assert client.protocol.session.asks_secret
 
 
 def test_a_line_that_is_too_long_is_no_secret(home: Home) -> None:
     home.registered()
     client = home.person()
     lines = home.types(client, "Ana", "x" * 5000)
-    assert lines[-1] == "[SERVER]: Please type a name."
+    assert lines[-1] == ASKED
     assert "xxx" not in "".join(lines)
-    home.types(client, "Bia")
-    assert home.people == ["Bia"]
+    home.types(client, PASSWORD)
+    assert home.people == ["Ana"]
 
 
 def test_scripts_send_name_and_secret_in_one_line(home: Home) -> None:
@@ -117,16 +157,16 @@ def test_scripts_send_name_and_secret_in_one_line(home: Home) -> None:
     assert "[SERVER]: In #lobby (1): Ana." in client.lines()
 
 
-@pytest.mark.parametrize("line", ["Ana:wrong horse battery", "Nobody:wrong horse battery"])
-def test_a_wrong_secret_in_one_line_is_the_same_for_every_name(home: Home, line: str) -> None:
+@pytest.mark.parametrize("line", ["Ana: ", "Ana: buy milk", "note: buy milk", "Nobody:secret"])
+def test_what_is_no_name_with_a_secret_is_no_guess(home: Home, line: str) -> None:
     home.registered()
-    assert home.types(home.person(), line) == [NOT_RIGHT]
-
-
-def test_a_blank_secret_in_one_line_is_no_name(home: Home) -> None:
-    home.registered()
-    (line,) = home.types(home.person(), "Ana: ")
-    assert "That name cannot be used" in line
+    client = home.person()
+    for _ in range(2 * FREE):
+        (answer,) = home.types(client, line)
+        assert "That name cannot be used" in answer
+        assert "milk" not in answer
+    home.types(client, "Ana", PASSWORD)
+    assert home.people == ["Ana"]
 
 
 def test_tokens_and_codes_are_secrets_too(home: Home) -> None:
@@ -142,7 +182,7 @@ def test_tokens_and_codes_are_secrets_too(home: Home) -> None:
         home.types(other, "Ana", secret)
         assert other.protocol.session.author == 1
     again = home.person()
-    assert home.types(again, "Ana", code) == [ASKED, NOT_RIGHT]  # it is valid once
+    assert home.types(again, "Ana", code) == [ASKED, NOT_RIGHT, ASKED]  # it is valid once
     assert home.people == ["Ana"]
 
 
@@ -156,29 +196,27 @@ def test_a_line_behind_the_secret_is_a_message(home: Home) -> None:
     assert "[Ana]: again" in bia.lines()
 
 
-def test_keys_of_telnet_end_the_question(home: Home) -> None:
+def test_keys_of_telnet_do_not_end_the_question(home: Home) -> None:
     home.registered()
     client = home.person()
     home.types(client, "Ana")
     client.send(b"\xff\xf6")  # are you there: no answer to the question
     assert client.protocol.session.asks_secret
     client.send(b"\xff\xf4")  # interrupt
-    assert not client.protocol.session.asks_secret
-    home.types(client, "Bia")
+    home.house.clock.advance(1.1)
+    assert client.protocol.session.asks_secret
+    home.types(client, "", "Bia")
     assert home.people == ["Bia"]
 
 
-def test_requests_end_the_question() -> None:
+def test_requests_do_not_end_the_question() -> None:
     home = Home()
     home.registered()
     visitor = Visitor(home.house.world)
     visitor.types("Ana")
-    visitor.ask(AreYouThere())
-    assert visitor.session.asks_secret
-    for request in (Cancel(), Interrupt()):
-        visitor.types("Ana")
+    for request in (AreYouThere(), Cancel(), Interrupt()):
         visitor.ask(request)
-        assert not visitor.session.asks_secret
+        assert visitor.session.asks_secret
 
 
 def test_ctrl_d_and_the_end_of_the_input_leave(home: Home) -> None:
@@ -428,9 +466,10 @@ def test_no_secret_is_asked_for_or_taken_where_others_can_read_it(home: Home) ->
     home.registered()
     home.set()
     client = home.person()
-    for line in ("Ana", f"Ana:{PASSWORD}", f"Nobody:{PASSWORD}"):
+    for line in ("Ana", f"Ana:{PASSWORD}"):
         (answer,) = home.types(client, line)
         assert "is not encrypted" in answer
+        assert "Type another name, which everybody will see, and no password." in answer
     assert home.hello(password=PASSWORD)["code"] == "insecure-connection"
     assert home.hello()["code"] == "insecure-connection", "or a client would ask for the password"
     home.types(client, "Bia")
@@ -467,17 +506,17 @@ def test_after_three_wrong_secrets_the_source_waits(home: Home) -> None:
     peer = IPv4Address("TCP", "203.0.113.7", 1)
     client = home.person(peer)
     for _ in range(FREE):
-        assert home.types(client, "Ana", WRONG)[-1] == NOT_RIGHT
-    (_, answer) = home.types(client, "Ana", PASSWORD)
+        assert home.types(client, "", "Ana", WRONG)[-2:] == [NOT_RIGHT, ASKED]
+    (answer, asked) = home.types(client, PASSWORD)
     assert answer == (
-        "[SERVER]: Too many wrong passwords or codes were given. Try again in 60 seconds, or"
-        " choose another name."
+        "[SERVER]: Too many wrong passwords or codes were given. Try again in 60 seconds."
     )
+    assert asked == ASKED
     another = home.person(IPv4Address("TCP", "203.0.113.7", 2))  # has no fresh allowance
-    assert home.types(another, "Ana", PASSWORD)[-1] == answer
+    assert home.types(another, "Ana", PASSWORD)[-2:] == [answer, ASKED]
     assert ("refused-secret", "Ana") in home.audited
     home.house.world.clock.advance(FIRST_WAIT)
-    home.types(another, "Ana", PASSWORD)
+    home.types(another, PASSWORD)
     assert home.people == ["Ana"]
 
 

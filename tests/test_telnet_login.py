@@ -54,8 +54,7 @@ def test_telnet_hides_the_password_and_nothing_else(server: Server) -> None:
         enter(ana, "Ana")
         ana.wait_for(HIDDEN)
         enter(ana, "wrong horse")
-        ana.wait_for("[SERVER]: That is not right.")
-        enter(ana, "Ana")
+        ana.wait_for("[SERVER]: That password or code is not right.")
         ana.wait(lambda rows: sum(HIDDEN in row for row in rows) == 2, "asked again")
         ana.enter("correct house")
         ana.press("BSpace", "BSpace", "BSpace")
@@ -64,24 +63,27 @@ def test_telnet_hides_the_password_and_nothing_else(server: Server) -> None:
         ana.enter("seen while typed")
         rows = ana.wait_for("seen while typed")
         assert not any("horse" in row for row in rows)
-        assert [row for row in rows if row == "Ana"] == ["Ana", "Ana"]
+        assert [row for row in rows if row == "Ana"] == ["Ana"]
 
 
 @pytest.mark.parametrize(
     "keys",
     [
         ["Enter"],
-        pytest.param(["C-c"], marks=pytest.mark.slow),
+        pytest.param(["C-c", "Enter"], marks=pytest.mark.slow),
         pytest.param(["x", "C-u", "Enter"], marks=pytest.mark.slow),
     ],
 )
-def test_after_a_blank_line_or_ctrl_c_the_name_is_seen(server: Server, keys: list[str]) -> None:
+def test_after_a_blank_line_the_name_is_seen(server: Server, keys: list[str]) -> None:
     with at("telnet", server) as ana:
         ana.wait_for("username:")
         enter(ana, "Ana")
         ana.wait_for(HIDDEN)
-        ana.press(*keys)
-        ana.wait_for("[SERVER]: ")
+        for key in keys:
+            ana.press(key)
+            if key == "C-c":  # the password is asked for again, and not seen
+                ana.wait(lambda rows: sum(HIDDEN in row for row in rows) == 2, "asked again")
+        ana.wait_for("[SERVER]: Please type a name.")
         ana.enter("Bia")
         ana.wait_for("Bia")
         ana.press("Enter")

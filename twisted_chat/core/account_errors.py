@@ -20,7 +20,7 @@ class SecretMissing(NameOwned):
 
 class WrongSecret(Refusal):
     code = "wrong-secret"
-    template = N_("That is not right. Type a name to try again, or choose another name.")
+    template = N_("That password or code is not right.")
 
 
 class AccountDisabled(Refusal):
@@ -63,6 +63,15 @@ class SecretNeedsTLS(Refusal):
     )
 
 
+class SecretNotAsked(SecretNeedsTLS):
+    """A person chose the nickname of an account, or typed a secret with it."""
+
+    template = N_(
+        "This connection is not encrypted, so passwords and tokens are not accepted over it. Type"
+        " another name, which everybody will see, and no password."
+    )
+
+
 class PasswordTooShort(Refusal):
     code = "password-too-short"
     template = N_("That password is too short: it needs at least {limit} characters.")
@@ -79,10 +88,7 @@ class TooBusyForSecrets(Refusal):
 
 
 class TooManyWrongSecrets(TooManyGuesses):
-    template = N_(
-        "Too many wrong passwords or codes were given. Try again in {seconds} seconds, or choose"
-        " another name."
-    )
+    template = N_("Too many wrong passwords or codes were given. Try again in {seconds} seconds.")
 
 
 class TooManyAccounts(Refusal):

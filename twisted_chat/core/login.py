@@ -1,9 +1,10 @@
 """How a client proves that it belongs to an account, before it enters the chat.
 
-A person who chooses the nickname of an account is asked for a secret, which is their next line; a
-blank line asks for another nickname. Scripts write both on one line, ``Ana:SECRET``. A program
-gives its secret in ``hello``. The secret goes to :mod:`twisted_chat.core.proofs` and nowhere else.
-This module must not know how a secret is checked.
+A person who chooses the nickname of an account is asked for a secret, which is their next line, and
+again until one is right: only a blank line asks for another nickname. Otherwise a password that is
+typed once more would become a nickname, which everybody sees. Scripts write both on one line,
+``Ana:SECRET``. A program gives its secret in ``hello``. The secret goes to
+:mod:`twisted_chat.core.proofs` and nowhere else. This module must not know how a secret is checked.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from twisted_chat.core.account_errors import GuestsNotAllowed, SecretMissing, WrongSecret
+from twisted_chat.core.account_errors import (
+    GuestsNotAllowed,
+    SecretMissing,
+    SecretNeedsTLS,
+    SecretNotAsked,
+    WrongSecret,
+)
 from twisted_chat.core.author import NOBODY
 from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.commands import Phase
@@ -82,13 +89,13 @@ class Login(RoomHolder):
     def _choose_first_name(self, request: ChooseName) -> None:
         """Enter as a guest, or ask for the secret of an account."""
         text, colon, secret = request.name.partition(":")
-        if colon and secret.strip():
-            name = nickname(text)
-            self._prove(name, secret.strip(), ANY_KIND, request.id, self._enter_proved)
+        # A blank after the colon, or a name of nobody: it is a line such as "note: buy milk".
+        if colon and secret[:1].strip() and self._chat.proofs.knows(nickname(text)):
+            self._prove_typed(nickname(text), secret, request.id)
             return
         name = nickname(request.name)
         if self._chat.proofs.asks_for_secret(name):
-            self._chat.proofs.check_secure(self._connection.secure)
+            self._check_typed()
             self._ask_secret(name)
             return
         self._check_guest(name)
@@ -132,15 +139,39 @@ class Login(RoomHolder):
 
         self._connection.hide_typing(True, told)
 
+    def ask_again(self) -> None:
+        """Ask once more for the secret, as the line that came is none."""
+        if self._secret_of is not None and self._phase is Phase.CHOOSING:
+            self._ask_secret(self._secret_of)
+
+    def _check_typed(self) -> None:
+        """Check that a person may type a secret.
+
+        :raises SecretNotAsked: others could read it. The next line is a nickname.
+        """
+        try:
+            self._chat.proofs.check_secure(self._connection.secure)
+        except SecretNeedsTLS:
+            raise SecretNotAsked() from None
+
     def _give_secret(self, request: GiveSecret) -> None:
         name, self._secret_of = self._secret_of, None
         secret = request.secret.strip()
         if name is None or not secret:
             raise NameMissing()
-        self._prove(name, secret, ANY_KIND, request.id, self._enter_proved)
+        self._prove_typed(name, secret, request.id)
 
-    def _enter_proved(self, proof: Proof) -> None:
-        self._enter_as(proof, {}, None, None)
+    def _prove_typed(self, name: Nickname, secret: str, id: str | None) -> None:
+        self._check_typed()
+
+        def again() -> None:
+            if self._phase is Phase.CHOOSING and self._wrong_secrets < WRONG_SECRETS_LIMIT:
+                self._ask_secret(name)
+
+        def enter(proof: Proof) -> None:
+            self._enter_as(proof, {}, None, None, again=again)
+
+        self._prove(name, secret, ANY_KIND, id, enter, again)
 
     # -- programs ------------------------------------------------------------------------------
 
@@ -174,9 +205,11 @@ class Login(RoomHolder):
         kinds: frozenset[Kind],
         id: str | None,
         proceed: Callable[[Proof], None],
+        again: Callable[[], None] = nothing,
     ) -> None:
         """Have ``secret`` checked, then call ``proceed``; the next request waits until then.
 
+        :param again: called after a refusal.
         :raises Refusal: no secret may be given over this connection.
         """
         self._chat.proofs.check_secure(self._connection.secure)
@@ -188,10 +221,12 @@ class Login(RoomHolder):
                     return
                 if isinstance(result, Refusal):
                     self._not_proved(result, name, id)
+                    again()
                 else:
                     proceed(result)
             except Refusal as refusal:
                 self.refuse(refusal, id)
+                again()
             finally:
                 end()
 
@@ -225,10 +260,12 @@ class Login(RoomHolder):
         client_id: bytes | None,
         id: str | None,
         resumed: bool = False,
+        again: Callable[[], None] = nothing,
     ) -> None:
         """Join the chat as the account of ``proof``.
 
         :param positions: the last entry that the client has seen in its rooms, besides the first.
+        :param again: called if the account does not let the client in any more.
         :raises Refusal: there are too many rooms.
         """
         self.author, self.credential, self.token_rooms = (
@@ -243,6 +280,7 @@ class Login(RoomHolder):
         def refused() -> None:
             self.author, self.credential, self.token_rooms = NOBODY, "", frozenset()
             self._kept_as = 0
+            again()
 
         rooms = self._with_first_rooms(positions)
         self._enter(proof.nickname, rooms, client_id, id, entered, refused, resumed)

@@ -224,6 +224,11 @@ class Proofs:
             return account.status != "closed"
         return self.directory is not None and not self.policy.guests
 
+    def knows(self, name: Nickname) -> bool:
+        """Whether ``name`` can have a secret: of an account, or in the directory."""
+        account = self._accounts.owner(name)
+        return self.directory is not None if account is None else account.status != "closed"
+
     # -- proving -------------------------------------------------------------------------------
 
     def prove(self, claim: Claim, reply: Reply) -> None:

@@ -98,8 +98,7 @@ class Session(Login):
         choosing = self._phase is Phase.CHOOSING and not self.profile.introduces_itself
         if choosing and isinstance(request, Say):
             request = ChooseName(request.text)
-        if self._secret_of is not None and not isinstance(request, GiveSecret | AreYouThere):
-            self._secret_of = None
+        was_asked = self.asks_secret and not isinstance(request, GiveSecret | AreYouThere)
         command = commands.TABLE.by_request[type(request)]
         try:
             if self._phase not in command.phases:
@@ -109,6 +108,8 @@ class Session(Login):
             getattr(self, command.handler)(request)
         except Refusal as refusal:
             self.refuse(refusal, request.id)
+        if was_asked:
+            self.ask_again()
 
     def say_many(self, requests: Sequence[Say]) -> bool:
         """Do what :meth:`handle` does with each of ``requests``, but faster.

@@ -35,7 +35,7 @@ from twisted_chat.core.errors import InternalError, LineTooLong, LoginDeadlineMi
 from twisted_chat.core.events import Event, NotSent, Refused, Style
 from twisted_chat.core.limits import TEXT_LIMIT
 from twisted_chat.core.rendered import Rendered, first_missing
-from twisted_chat.core.requests import AreYouThere, GiveSecret, Request, Say
+from twisted_chat.core.requests import AreYouThere, Request, Say
 from twisted_chat.core.session import Session
 from twisted_chat.core.sources import Source
 from twisted_chat.dialects.base import Dialect, DialectRendering, rendering
@@ -339,8 +339,7 @@ class ChatProtocol(LineReceiver):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self.session.refuse(LineTooLong(limit=self.MAX_LENGTH))
-        if self.session.asks_secret:
-            self._handle(GiveSecret(""))  # the line is no longer hidden: ask for the name again
+        self.session.ask_again()
 
     def _handle(self, request: Request) -> None:
         try:
