@@ -293,6 +293,9 @@ def test_a_limited_token_enters_its_rooms_only(home: Home, bot: Any) -> None:
         ({"type": "mark", "room": "secret", "seq": 1}, {"not-in-room"}),
         ({"type": "tell", "name": "Ana", "text": "oi"}, {"token-limited"}),
         ({"type": "nick", "name": "Bia"}, {"token-limited"}),
+        ({"type": "room-set", "room": "ci", "join": "invited"}, {"token-limited"}),
+        ({"type": "role", "room": "ci", "name": "Bia", "role": "owner"}, {"token-limited"}),
+        ({"type": "invite", "room": "ci", "name": "Bia"}, {"token-limited"}),
         ({"type": "ignore", "name": "Bia"}, {"token-limited"}),
         ({"type": "unignore", "name": "Bia"}, {"token-limited"}),
         ({"type": "password", "password": NEW}, {"token-limited"}),
@@ -338,6 +341,10 @@ def test_a_token_without_limits_does_not_change_the_account(home: Home) -> None:
     bot = _program(home, token=made["token"])
     for type, fields in (
         ("password", {"password": NEW}),
+        ("nick", {"name": "Bia"}),
+        ("room-set", {"slow": 5}),
+        ("role", {"name": "Ana", "role": "speaker"}),
+        ("invite", {"name": "Ana"}),
         ("token-new", {"label": "x"}),
         ("device-add", {}),
         ("unregister", {"nickname": "Ana"}),

@@ -198,17 +198,19 @@ class AccountsMachine(RuleBasedStateMachine):
         self.nodes[at].chat.desk.rename(account, nickname(name), got.append)
         self.nodes.settle()
         closed = self.status[account] == "closed"
-        expected = "no-such-account" if closed else self.renamed(account, name)
+        expected = "no-such-account" if closed else self.renamed(account, name, by_operator=True)
         assert codes(got) == [expected]
 
-    def renamed(self, account: int, name: str) -> str | None:
+    def renamed(self, account: int, name: str, *, by_operator: bool = False) -> str | None:
         """Note that the account is to be called ``name``; returns the refusal's code."""
         if self.owners.get(name.lower(), account) != account:
             return "name-reserved"
         former = [one for one in self.former[account] if one.lower() != name.lower()]
         if self.called[account].lower() != name.lower():
             former.append(self.called[account])
-        if len(former) > FORMER_LIMIT:
+        had = map(str.lower, (self.called[account], *self.former[account]))
+        is_new = name.lower() not in had
+        if is_new and len(former) > FORMER_LIMIT and not by_operator:
             return "too-many-names"
         self.former[account] = former
         self.called[account] = name

@@ -96,6 +96,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["connect", "--nick", "sair"], "--nick"),
         (["connect", "--nick", "a\x1b"], "U+001B"),
         (["connect", "--nick", "\udcff"], "UTF-8"),
+        (["connect", "--nick", "a b"], "cannot be used"),
+        (["connect", "--nick", "Ana:secret"], "the character"),
         (["dance"], "dance"),
         (["verify"], "DB"),
         (["verify", "chat.db", "lobby"], "lobby"),
@@ -114,6 +116,19 @@ def test_wrong_arguments_end_in_one_line(
     line = refused(capsys, *arguments)
     assert line.startswith("twisted-chat")
     assert named in line
+
+
+@pytest.mark.parametrize("command", [("connect",), ("send", "oi"), ("tail",)])
+def test_no_file_is_named_after_a_secret(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: tuple[str, ...],
+) -> None:
+    for variable in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    assert "secret" not in refused(capsys, *command, "--nick", "Ana:secret")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_arguments_are_told_in_the_persons_language(
@@ -197,8 +212,8 @@ def test_who_says_who_they_are_is_not_asked(server: Server) -> None:
 
 @pytest.mark.process
 def test_a_name_that_is_refused_can_be_typed_again(server: Server) -> None:
-    with terminals("en", client_command(server.port, "--nick", "a b")) as (ana,):
-        ana.wait_for("cannot be used")
+    with terminals("en", client_command(server.port, "--nick", "root")) as (ana,):
+        ana.wait_for("is reserved")
         ana.type("Ana")
         ana.wait_for("#lobby")
 

@@ -247,6 +247,26 @@ def test_an_account_has_few_former_names(world: World) -> None:
     assert guest.connection.refusals() == ["name-reserved"]
 
 
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_an_operator_renames_an_account_that_has_had_many_names(
+    world: World, is_connected: bool
+) -> None:
+    got: list[Refusal | None] = []
+    ana = device(world) if is_connected else None
+    names = ("B1", "B2", "B3", "B4", "B5", "B6")
+    for name in names:
+        world.chat.desk.rename(ANA, nickname(name), got.append)
+        world.journal.run()
+    assert got == [None] * len(names)
+    for name in ("Ana", *names):
+        guest = Visitor(world, program=True)
+        guest.ask(Hello(name))
+        assert guest.connection.refusals() == ["name-reserved"], "each name stays reserved"
+    ana = device(world) if ana is None else ana
+    ana.types("/nick Ana", "/nick ANA", "/nick B1", "/nick B7")
+    assert ana.connection.refusals() == ["too-many-names"], "the person can go back only"
+
+
 def _credentials(nodes: Nodes) -> list[list[str]]:
     """The credentials of Ana's connections, as each node has them."""
     return [[one.credential for one in w.chat.people.connections(ANA)] for w in nodes.worlds]

@@ -125,10 +125,13 @@ def test_nobody_listens(command: tuple[str, ...]) -> None:
 @pytest.mark.slow
 def test_what_cannot_be_said_is_refused(server: Server) -> None:
     for command in (("send", "oi"), ("tail",)):
-        result = run(command[0], server.port, "--nick=a b", *command[1:])
+        result = run(command[0], server.port, "--nick=root", *command[1:])
         assert result.returncode == 1
         (line,) = result.stderr.decode().splitlines()
-        assert line.startswith("twisted-chat: That name cannot be used")
+        assert line.startswith("twisted-chat: The name root is reserved")
+        result = run(command[0], server.port, "--nick=a b", *command[1:])
+        assert result.returncode == 2
+        assert b"That name cannot be used" in result.stderr
     result = run("send", server.port, "--nick=Bot", "x" * 5000)
     assert result.returncode == 1
     assert "too long" in result.stderr.decode()

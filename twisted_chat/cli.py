@@ -21,7 +21,7 @@ from twisted_chat.client.trust import parse_fingerprint
 from twisted_chat.console import output
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import CannotStart, NameInvalid, Refusal
-from twisted_chat.core.names import room_name
+from twisted_chat.core.names import nickname, room_name
 from twisted_chat.core.requests import Say
 from twisted_chat.dialects import text as dialect
 from twisted_chat.dialects.jsonl import ID_LIMIT
@@ -327,9 +327,14 @@ def _told(read: Callable[[str], _T]) -> Callable[[str], _T]:
 
 
 def _name(text: str) -> str:
-    """A nickname that the server will not take for a command; the server checks the rest."""
+    """A valid nickname that the server will not take for a command.
+
+    It is checked here because files are named after it, and a secret may stand in it by mistake:
+    servers take ``Ana:SECRET``. Whether the nickname is free, the server knows.
+    """
     if not isinstance(dialect.parse(text.encode("utf-8", "surrogateescape")), Say):
         raise NameInvalid()
+    nickname(text)
     return text
 
 

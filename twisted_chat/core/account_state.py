@@ -125,7 +125,7 @@ class AccountState:
         """Note that ``person``, perhaps an account, has another nickname."""
         account = self._accounts.get(person)
         if account is not None:
-            renamed = self._accounts.renamed(account, nickname)
+            renamed = self._accounts.renamed(account, nickname, by_operator=True)  # it was checked
             self._accounts.put(renamed)
             self._records.altered(renamed)
 
@@ -229,7 +229,7 @@ class AccountState:
         account = self._accounts.get(change.account)
         if account is None or account.status == "closed":
             raise NoSuchAccount(name=str(change.account))
-        self._accounts.renamed(account, change.nickname)  # raises what it refuses
+        self._accounts.renamed(account, change.nickname, by_operator=True)  # raises refusals
         self._evict(change.nickname)
         first = self._people.get(account.number)
         if first is None:

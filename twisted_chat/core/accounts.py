@@ -22,7 +22,8 @@ from msgspec import structs
 from twisted_chat.core.account_errors import NameOwned, TooManyNames
 from twisted_chat.core.names import Nickname
 
-#: Nicknames that one account has had and that stay reserved for it, besides the present one.
+#: Nicknames that one account has had and that stay reserved for it, besides the present one. The
+#: person takes no further one then; an operator may give one.
 FORMER_LIMIT = 4
 
 #: The kinds of credentials. A ``code`` is valid once and for ten minutes, unless it is an
@@ -157,17 +158,20 @@ class Accounts:
         self.put(account)
         return account
 
-    def renamed(self, account: Account, nickname: Nickname) -> Account:
+    def renamed(
+        self, account: Account, nickname: Nickname, *, by_operator: bool = False
+    ) -> Account:
         """``account`` with another nickname, which it does not have yet.
 
         :raises NameOwned: the nickname belongs to another account.
-        :raises TooManyNames: the account has had too many.
+        :raises TooManyNames: the account has had too many. That does not bind an operator.
         """
         self.check_free(nickname, account.number)
         former = [one for one in account.former if one.folded != nickname.folded]
         if account.nickname.folded != nickname.folded:
             former.append(account.nickname)
-        if len(former) > FORMER_LIMIT:
+        had = {one.folded for one in (account.nickname, *account.former)}
+        if nickname.folded not in had and len(former) > FORMER_LIMIT and not by_operator:
             raise TooManyNames(limit=FORMER_LIMIT)
         return structs.replace(account, nickname=nickname, former=tuple(former))
 

@@ -194,6 +194,7 @@ TABLE = Table(
         Command(
             request=GiveRole,
             handler="_give_role",
+            tokens=Tokens.NONE,
             cost=2,
             json="role",
             names=("role", "papel"),
@@ -205,6 +206,7 @@ TABLE = Table(
         Command(
             request=InvitePerson,
             handler="_invite",
+            tokens=Tokens.NONE,
             cost=2,
             json="invite",
             names=("invite", "convidar"),
@@ -236,7 +238,7 @@ TABLE = Table(
         Command(
             request=ChooseName,
             handler="_choose_name",
-            tokens=Tokens.UNLIMITED,
+            tokens=Tokens.NONE,
             phases=ALWAYS,
             json="nick",
             names=("nick", "apelido"),

@@ -17,7 +17,7 @@ from msgspec import structs
 from twisted_chat.core.account_errors import AccountNotSaved, TooBusyForSecrets
 from twisted_chat.core.account_requests import AccountHolder
 from twisted_chat.core.chat import Answer
-from twisted_chat.core.commands import Phase
+from twisted_chat.core.commands import Phase, Tokens
 from twisted_chat.core.errors import BadRequest, Refusal
 from twisted_chat.core.names import room_name
 from twisted_chat.core.requests import ChangeRoom, GiveRole, InvitePerson, Join
@@ -33,6 +33,8 @@ class RoomHolder(AccountHolder):
     def _change_room(self, request: ChangeRoom) -> None:
         room = self._any_room(request.room).name
         settings = _settings(request)
+        if settings:  # anybody who is in the room may see its rules
+            self._check_token(Tokens.NONE)
         desk = self._chat.room_desk
         if not settings:
             self.show(structs.replace(desk.settings(self, room), id=request.id))
