@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.protocol import House
+from twisted_chat import core
+from twisted_chat.core import operator
 from twisted_chat.core.account_errors import SecretMissing
-from twisted_chat.core.errors import NotInRoom
+from twisted_chat.core.errors import CannotStart, LogRefusal, NotInRoom, Refusal
 from twisted_chat.core.events import (
     Acknowledged,
     Announced,
@@ -165,6 +170,23 @@ def test_every_limit_is_documented() -> None:
     (shown,) = map(json.loads, jsonl.render([LimitsShown(Limits())], Style("en")).data.splitlines())
     for limit in shown["limits"]:
         assert f"``{limit}``" in section("Limits")
+
+
+def refusals(of: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
+    """All refusals of the server's core; those of :mod:`.core.operator` go to operators."""
+    for each in pkgutil.iter_modules(core.__path__, f"{core.__name__}."):
+        importlib.import_module(each.name)
+    for kind in of.__subclasses__():
+        if kind.__module__.startswith(core.__name__) and kind.__module__ != operator.__name__:
+            yield kind
+        yield from refusals(kind)
+
+
+def test_every_code_of_an_error_is_documented_and_no_other() -> None:
+    at_start = {LogRefusal, CannotStart, *refusals(CannotStart)}  # and a class without a code
+    codes = {kind.code for kind in refusals() if kind not in at_start}
+    listed = re.findall(r"^``([a-z0-9-]+)`` ", section("Codes of errors"), re.MULTILINE)
+    assert sorted(listed) == sorted(codes)
 
 
 def definition(text: str, type: str) -> str:
