@@ -10,9 +10,10 @@ import pytest
 from tests.support.accounts import device, make_account
 from tests.support.fakes import Visitor, World
 from tests.support.nodes import Nodes
+from twisted_chat.core.account_state import DEVICE_LIMIT
 from twisted_chat.core.accounts import PASSWORD, Credential
 from twisted_chat.core.callbacks import nothing
-from twisted_chat.core.errors import Refusal
+from twisted_chat.core.errors import Refusal, TooManyRooms
 from twisted_chat.core.events import Entered, Marked
 from twisted_chat.core.names import nickname
 from twisted_chat.core.requests import Hello, NewToken, Register
@@ -297,3 +298,61 @@ def test_every_node_knows_with_what_each_connection_came_in() -> None:
     nodes.settle()
     assert _credentials(nodes) == [[""], [""]]
     assert ana.connection.closed
+
+
+def test_a_guest_whom_an_account_ignores_stays_ignored_when_it_is_away(world: World) -> None:
+    ana = device(world)
+    (gus,) = world.enter("Gus")
+    ana.types("/ignore Gus")
+    ana.breaks_off()
+    got: list[Refusal | None] = []
+    world.chat.desk.make(gus.session.author, nickname("Gus"), (), got.append)
+    world.journal.run()
+    ana = device(world)
+    ana.sees()
+    gus.types("hear me")
+    assert ana.sees() == []
+    assert ana.types("/ignore") == ["[SERVER]: You are ignoring: Gus."]
+
+
+def test_whoever_leaves_and_returns_in_a_large_room_within_a_moment_was_always_there() -> None:
+    world = World()
+    make_account(world)
+    crowd = world.enter(*(f"guest{number}" for number in range(40)))
+    first = device(world)
+    world.clock.advance(5)
+    world.journal.run()
+    for visitor in crowd:
+        visitor.sees()
+    first.breaks_off()
+    second, third = device(world), device(world)
+    second.breaks_off()
+    world.clock.advance(5)
+    world.journal.run()
+    assert crowd[0].sees() == []
+    assert "Ana" not in "".join(third.sees()[1:])
+    assert crowd[0].types("/who")[0].startswith("[SERVER]: In #lobby (41): ")
+    third.breaks_off()
+    world.clock.advance(5)
+    world.journal.run()
+    assert crowd[0].sees() == ["[SERVER]: Ana left the chat."]
+
+
+def test_the_limit_of_rooms_is_that_of_the_person(world: World) -> None:
+    """Not of each connection, which the others would follow into its rooms."""
+    first = device(world)
+    first.types(*(f"/join room{number}" for number in range(15)))
+    second = Visitor(world)
+    second.session.author = ANA
+    others = {f"other{number}": 0 for number in range(10)}
+    with pytest.raises(TooManyRooms):
+        world.chat.enter(second.session, nickname("Ana"), others, nothing)
+    assert len(first.session.cursors) == 16
+
+
+def test_one_token_does_not_take_all_connections_of_the_account(world: World) -> None:
+    world.chat.desk.set_credential(ANA, Credential("t1", "token", "00", "bot"), lambda _: None)
+    world.journal.run()
+    bots = [device(world, credential="t1") for _ in range(DEVICE_LIMIT + 1)]
+    assert bots[-1].connection.refusals() == ["too-many-devices"]
+    assert device(world).connection.refusals() == []

@@ -33,9 +33,20 @@ PRESENCE = (PresenceSummary, Joined, Left, Renamed)
 
 
 class Somebody:
-    def __init__(self, name: str, source: str = "") -> None:
+    def __init__(self, name: str, source: str = "", author: int = 0) -> None:
         self.name = name
         self.source = source
+        self.author = author
+
+
+def test_an_account_that_leaves_and_returns_over_another_connection_did_neither() -> None:
+    first, second = Somebody("Ana", author=7), Somebody("Ana", author=7)
+    presence: Presence[Somebody] = Presence()
+    presence.left(first, True, Move())
+    assert list(presence.roster([], None)) == ["Ana"]
+    presence.came(second, True, Move())
+    assert list(presence.roster([second], None)) == ["Ana"]
+    assert presence.take() == []
 
 
 def taken(presence: Presence[Somebody]) -> list[tuple[str | None, str | None]]:

@@ -41,7 +41,8 @@ from twisted_chat.core.names import Nickname
 from twisted_chat.core.people import Anybody, Elsewhere, Everybody, Person
 from twisted_chat.core.registry import Registry
 
-#: Connections that one account can have at a time.
+#: Connections that one account can have at a time with each credential: a program that connects
+#: again and again does not shut its owner out.
 DEVICE_LIMIT = 32
 
 #: Credentials of one account: tokens and devices together, and codes. A further code replaces the
@@ -101,7 +102,8 @@ class AccountState:
             raise WrongSecret()
         if account.status == "disabled":
             raise AccountDisabled(name=account.nickname.text)
-        if len(self._people.connections(account.number)) >= DEVICE_LIMIT:
+        connections = self._people.connections(account.number)
+        if sum(one.credential == change.credential for one in connections) >= DEVICE_LIMIT:
             raise TooManyDevices(limit=DEVICE_LIMIT)
         if change.credential:
             credential = account.credential(change.credential)
@@ -163,6 +165,8 @@ class AccountState:
             raise NameTaken(name=change.nickname.text)  # the guest has left, or has another name
         account = self._accounts.add(person.nickname, change.credentials, change.time)
         self._records.altered(account)
+        for cursor in person.cursors.values():
+            cursor.room.flush_presence(person)  # the account is another member
         self._people.remove(person)
         before = person.author
         if isinstance(person, Elsewhere):
@@ -173,8 +177,15 @@ class AccountState:
         self._people.add(person)
         for cursor in person.cursors.values():
             cursor.room.registered(person)
-        for other in self._here(self._people):  # nobody escapes from being ignored
-            other.ignored_becomes(before, account.number)
+        self._stay_ignored(before, account.number)
+
+    def _stay_ignored(self, guest: int, number: int) -> None:
+        """Whoever ignores ``guest`` ignores the account ``number`` that they are now."""
+        for other in self._here(self._people):
+            other.ignored_becomes(guest, number)
+        for ignoring in self._accounts.ignoring(guest):
+            ignored = ((number if who == guest else who, name) for who, name in ignoring.ignored)
+            self._put(ignoring, ignored=tuple(ignored))
 
     def _evict(self, nickname: Nickname) -> None:
         """Guests who have ``nickname``, or one that looks like it, leave the chat."""

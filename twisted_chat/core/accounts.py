@@ -101,6 +101,8 @@ class Accounts:
         self._by_folded: dict[str, int] = {}
         #: By the hash of a token or code: the account, and the id of the credential.
         self._by_hash: dict[str, tuple[int, str]] = {}
+        #: For each ignored author, the accounts that ignore them.
+        self._ignored_by: dict[int, set[int]] = {}
         self._last = 0
 
     def __len__(self) -> int:
@@ -138,6 +140,10 @@ class Accounts:
         account = self._by_number.get(number)
         credential = None if account is None else account.credential(id)
         return None if account is None or credential is None else (account, credential)
+
+    def ignoring(self, author: int) -> list[Account]:
+        """The accounts that ignore ``author``."""
+        return [self._by_number[number] for number in sorted(self._ignored_by.get(author, ()))]
 
     def check_free(self, nickname: Nickname, person: int = 0) -> None:
         """Check that ``person`` (an author) may take ``nickname``.
@@ -178,6 +184,13 @@ class Accounts:
     def put(self, account: Account) -> None:
         """Add ``account``, or put it in the place of the one with its number."""
         before = self._by_number.get(account.number)
+        for ignored, _ in () if before is None else before.ignored:
+            ignoring = self._ignored_by.get(ignored, set())
+            ignoring.discard(account.number)
+            if not ignoring:
+                self._ignored_by.pop(ignored, None)
+        for ignored, _ in account.ignored:
+            self._ignored_by.setdefault(ignored, set()).add(account.number)
         if before is not None:
             self._by_folded.pop(before.nickname.folded, None)
             for credential in before.credentials:

@@ -230,7 +230,8 @@ class Chat:
             new rooms are too many. ``answer`` gets the refusal if the nickname is taken.
         """
         self._checks.nickname(name.text)
-        positions, new = self.joining.enter(person, positions)
+        shared = self._state.shared_rooms(person)
+        positions, new = self.joining.enter(person, positions, shared)
         source = person.source
         self.identities.forget_old()  # ``name`` may be kept for one of them
 

@@ -35,15 +35,18 @@ class Joining:
         self._limits = limits
         self.default_room = default_room
 
-    def enter(self, person: Person, asked: Positions) -> tuple[Positions, list[str]]:
+    def enter(
+        self, person: Person, asked: Positions, shared: Collection[str] = ()
+    ) -> tuple[Positions, list[str]]:
         """The positions in those of the rooms ``asked`` that ``person`` may join, and the names of
         the new rooms among ``asked``, closed ones included.
 
+        :param shared: the rooms in which the person is over other connections.
         :raises Refusal: the rooms or the new rooms are too many, or a new room's name is too long.
         """
         positions = self._reading.joinable(person, asked)
-        before = len(person.cursors)
-        self._check_count(len({*person.cursors, *positions}), before)
+        before = {*person.cursors, *shared}
+        self._check_count(len(before | positions.keys()), len(before))
         if not person.profile.resumes_by_number:
             asked = positions  # the names are not the client's: the person has been there
         return positions, self._check_new(person, positions, asked)

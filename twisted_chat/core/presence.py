@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Set
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 #: Departures and renames of one source that a small room announces at once within a moment.
 BURST = 4
@@ -36,6 +36,10 @@ class Somebody(Hashable, Protocol):
     @property
     def name(self) -> str:
         """The nickname, in the form that is shown."""
+
+    @property
+    def author(self) -> int:
+        """The number of the member's account; 0 or less for a guest."""
 
     @property
     def source(self) -> Hashable:
@@ -59,7 +63,7 @@ class Move:
         self.in_several = rooms > 1
         self._told: dict[tuple[str | None, str | None], set[object]] = {}
 
-    def tell(self, change: Change, members: Iterable[object]) -> None:
+    def tell(self, change: Change[Any], members: Iterable[object]) -> None:
         """Note that the ``members`` of one of the rooms are told of ``change``."""
         self._rooms -= 1
         if self._rooms > 0:
@@ -70,20 +74,22 @@ class Move:
         for told in self._told.values():
             told.discard(member)
 
-    def told(self, change: Change) -> Set[object]:
+    def told(self, change: Change[Any]) -> Set[object]:
         """The members who were told of the same change in other rooms."""
         return self._told.get((change.told, change.now), frozenset())
 
 
-class Change:
+class Change(Generic[SomebodyT]):
     """A pending change of one member.
 
     ``told`` is the nickname that the others know, ``now`` the present one; None: not in the room.
     """
 
-    __slots__ = ("chat", "move", "now", "told")
+    __slots__ = ("chat", "move", "now", "told", "who")
 
-    def __init__(self, told: str | None) -> None:
+    def __init__(self, who: SomebodyT, told: str | None) -> None:
+        #: The member; of an account, the connection with which it changed last.
+        self.who = who
         self.told = told
         self.now = told
         #: Whether the member joined or left the whole chat, and not only this room.
@@ -101,9 +107,10 @@ class Presence(Generic[SomebodyT]):
     __slots__ = ("_changes", "_gone", "_in_several", "_moves", "_unknown", "is_timed")
 
     def __init__(self) -> None:
-        self._changes: dict[SomebodyT, Change] = {}
+        #: By :func:`_key`: an account that leaves and returns over another connection did neither.
+        self._changes: dict[Hashable, Change[SomebodyT]] = {}
         #: Those of them that are in several rooms at once: few, even while many people join.
-        self._in_several: dict[SomebodyT, Change] = {}
+        self._in_several: dict[Hashable, Change[SomebodyT]] = {}
         #: Members whose arrival is pending, and people whose departure is pending.
         self._unknown = 0
         self._gone = 0
@@ -115,18 +122,18 @@ class Presence(Generic[SomebodyT]):
     def __bool__(self) -> bool:
         return bool(self._changes)
 
-    def __contains__(self, member: object) -> bool:
-        return member in self._changes
+    def __contains__(self, member: SomebodyT) -> bool:
+        return _key(member) in self._changes
 
-    def isdisjoint(self, members: Iterable[object]) -> bool:
+    def isdisjoint(self, members: Iterable[SomebodyT]) -> bool:
         """Whether none of ``members`` has a pending change."""
-        return self._changes.keys().isdisjoint(members)
+        return self._changes.keys().isdisjoint(map(_key, members))
 
     def told_elsewhere(self, member: SomebodyT) -> Set[object]:
         """The members who were told in another room of the change of ``member`` that is pending
         here.
         """
-        change = self._changes.get(member)
+        change = self._changes.get(_key(member))
         return frozenset() if change is None else change.move.told(change)
 
     def came(self, member: SomebodyT, chat: bool, move: Move) -> None:
@@ -141,7 +148,7 @@ class Presence(Generic[SomebodyT]):
     def renamed(self, member: SomebodyT, old: str, new: str, move: Move) -> None:
         """``member``, who is in the room, changed their nickname from ``old`` to ``new``."""
         self._moves[member.source] += 1
-        change = self._changes.get(member)
+        change = self._changes.get(_key(member))
         if change is not None and change.came:
             change.now = new  # the arrival is still pending: announce it under the new nickname
         else:
@@ -162,14 +169,14 @@ class Presence(Generic[SomebodyT]):
             {source: BURST for source, count in self._moves.items() if count > BURST}
         )
 
-    def take(self) -> list[tuple[SomebodyT, Change]]:
+    def take(self) -> list[tuple[SomebodyT, Change[SomebodyT]]]:
         """Remove and return all pending changes, in their order: the caller announces them."""
         changes, self._changes = self._changes, {}
         self._in_several.clear()
         self._unknown = self._gone = 0
-        return list(changes.items())
+        return [(change.who, change) for change in changes.values()]
 
-    def take_one(self, member: SomebodyT) -> list[tuple[SomebodyT, Change]]:
+    def take_one(self, member: SomebodyT) -> list[tuple[SomebodyT, Change[SomebodyT]]]:
         """As :meth:`take`, only for the change of ``member``, if there is one."""
         change = self._remove(member)
         return [] if change is None else [(member, change)]
@@ -184,44 +191,51 @@ class Presence(Generic[SomebodyT]):
             untold.move.forget(but)
         for member in members:
             if member is not but:
-                change = self._changes.get(member)
+                change = self._changes.get(_key(member))
                 if change is None:
                     yield member.name
                 elif change.told is not None:
                     yield change.told
         if self._gone:
-            for gone, departure in self._changes.items():
-                if departure.now is None and departure.told is not None and gone is not but:
-                    yield departure.told
+            for departure in self._changes.values():
+                told = departure.told
+                if departure.now is None and told is not None and departure.who is not but:
+                    yield told
 
     def roster_size(self, members: Collection[SomebodyT], but: SomebodyT) -> int:
         """The number of nicknames that :meth:`roster` returns."""
-        change = self._changes.get(but)
+        change = self._changes.get(_key(but))
         own = but in members and (change is None or change.told is not None)
         return len(members) - self._unknown + self._gone - own
 
     def known_name(self, member: SomebodyT) -> str:
         """The nickname under which the others know ``member``, or will be told of them."""
-        change = self._changes.get(member)
+        change = self._changes.get(_key(member))
         return member.name if change is None or change.told is None else change.told
 
     def _set(
         self, member: SomebodyT, told: str | None, now: str | None, chat: bool, move: Move
     ) -> None:
-        change = self._remove(member) or Change(told)
+        change = self._remove(member) or Change(member, told)
+        change.who = member
         if change.told == now:
             return  # for the others, nothing has changed
         change.now, change.chat, change.move = now, chat, move
-        self._changes[member] = change
+        self._changes[_key(member)] = change
         if move.in_several:
-            self._in_several[member] = change
+            self._in_several[_key(member)] = change
         self._unknown += change.told is None
         self._gone += now is None
 
-    def _remove(self, member: SomebodyT) -> Change | None:
-        change = self._changes.pop(member, None)
+    def _remove(self, member: SomebodyT) -> Change[SomebodyT] | None:
+        change = self._changes.pop(_key(member), None)
         if change is not None:
-            self._in_several.pop(member, None)
+            self._in_several.pop(_key(member), None)
             self._unknown -= change.told is None
             self._gone -= change.now is None
         return change
+
+
+def _key(member: Somebody) -> Hashable:
+    """The account of ``member``, however many connections it has; or else the member."""
+    return member.author if member.author > 0 else member

@@ -209,8 +209,9 @@ class Room:
         self.members: dict[Member, Cursor] = {}
         #: The cursors of the further connections of accounts.
         self.devices: dict[Member, Cursor] = {}
-        #: For each account in the room, its connection in :attr:`members`.
+        #: For each account in the room, its connection in :attr:`members`, and the further ones.
         self._member_of: dict[int, Member] = {}
+        self._devices_of: dict[int, dict[Member, None]] = {}
         self.live: dict[Cursor, None] = {}
         #: The number of members that have no connection at the moment.
         self.away = 0
@@ -228,6 +229,7 @@ class Room:
         member = cursor.member
         if member.author in self._member_of:
             self.devices[member] = cursor
+            self._devices_of.setdefault(member.author, {})[member] = None
             return False
         if member.author > 0:
             self._member_of[member.author] = member
@@ -239,21 +241,25 @@ class Room:
         member = cursor.member
         self.live.pop(cursor, None)
         if self.devices.get(member) is cursor:
-            del self.devices[member]
+            self._forget_device(member)
             return False
         if self.members.get(member) is not cursor:
             return True  # the person has another one already
-        others = self.devices if member.author > 0 else ()
-        other = next((one for one in others if one.author == member.author), None)
-        if other is not None:
-            self.flush_presence(member)
         del self.members[member]
+        other = next(iter(self._devices_of.get(member.author, ())), None)
         if other is None:
             self._member_of.pop(member.author, None)
             return True
-        self.members[other] = self.devices.pop(other)
+        self.members[other] = self._forget_device(other)
         self._member_of[member.author] = other
         return False
+
+    def _forget_device(self, member: Member) -> Cursor:
+        others = self._devices_of[member.author]
+        del others[member]
+        if not others:
+            del self._devices_of[member.author]
+        return self.devices.pop(member)
 
     def registered(self, member: Member) -> None:
         """Note that ``member``, a guest until now, has an account."""
@@ -327,8 +333,8 @@ class Room:
         changes = presence.take() if member is None else presence.take_one(member)
         if not changes:
             return
-        news: list[tuple[Event, list[tuple[Member, Change]]]] = []
-        groups: dict[tuple[bool, bool], list[tuple[Member, Change]]] = {}
+        news: list[tuple[Event, list[tuple[Member, Change[Member]]]]] = []
+        groups: dict[tuple[bool, bool], list[tuple[Member, Change[Member]]]] = {}
         for who, change in changes:
             if change.told is None or change.now is None:
                 groups.setdefault((change.came, change.chat), []).append((who, change))
@@ -344,8 +350,9 @@ class Room:
             news.append((event, some))
         about = [[who for who, _ in some] for _, some in news]
         self._show(Batch(self, [event for event, _ in news], about, self._hidden(news)))
+        everybody = self.connections
         for _, change in changes:
-            change.move.tell(change, self.connections)
+            change.move.tell(change, everybody)
 
     def settle_presence(self, member: Member) -> None:
         """Announce the pending change of ``member`` if a member was told of it in another room.
@@ -356,19 +363,20 @@ class Room:
             self.flush_presence(member)
 
     def _hidden(
-        self, news: Sequence[tuple[Event, list[tuple[Member, Change]]]]
+        self, news: Sequence[tuple[Event, list[tuple[Member, Change[Member]]]]]
     ) -> dict[Member, Sequence[int]]:
         """For each member, the indexes of the events that are about them, or that they were told
         in another room.
         """
         hidden: dict[Member, list[int]] = {}
+        everybody = self.connections
         for place, (_, some) in enumerate(news):
             if len(some) > 1:
                 continue
             ((who, change),) = some
-            told = self.connections & change.move.told(change) if len(news) <= FEW else set()
-            own = {one for one in self.devices if one.author == who.author}
-            for member in told | {who} | own:
+            told = everybody & change.move.told(change) if len(news) <= FEW else set()
+            own = {who, self.member(who), *self._devices_of.get(who.author, ())}
+            for member in told | own:
                 if self.cursor(member) is not None:
                     hidden.setdefault(member, []).append(place)
         return dict(hidden)

@@ -189,7 +189,7 @@ class State:
             self.people.add(person)
         else:
             positions = self._replace(old, person)
-        shared = {name: name for one in self._sharing(person) for name in one.cursors}
+        shared = {name: name for name in self.shared_rooms(person)}
         new = []
         for name, called in [*self._let_in(change, person), *shared.items()]:
             position = None if waiting is None else waiting.positions.get(name)
@@ -225,6 +225,10 @@ class State:
             return []
         connections = self.people.connections(person.author)
         return [one for one in connections if one is not person and not one.is_limited]
+
+    def shared_rooms(self, person: Anybody) -> list[str]:
+        """The rooms of the other connections, in which ``person`` is as well."""
+        return [name for one in self._sharing(person) for name in one.cursors]
 
     def _add_too(self, other: Anybody, name: str) -> None:
         """``other``, a further connection of a person who joined the room, is in it as well."""
@@ -315,7 +319,7 @@ class State:
 
     def _let_in(self, change: Enter | JoinRooms, person: Anybody) -> list[tuple[str, str]]:
         """The rooms that ``person`` may join, each as it is called in ``change`` and here."""
-        return let_in(change, self._called, self.rules, self.places.rooms, person.cursors)
+        return let_in(change, self.places.called, self.rules, self.places.rooms, person.cursors)
 
     def _apply_leave_room(self, change: LeaveRoom, submission: _Submission) -> None:
         waiting = submission.waiting
@@ -413,7 +417,7 @@ class State:
     def _apply_announce(self, change: Announce, submission: _Submission) -> None:
         announced = Announced(change.text, change.room)
         if change.room is not None:
-            room = self.places.rooms.get(self._called(change.room))
+            room = self.places.rooms.get(self.places.called(change.room))
             if room is not None:
                 room.show(structs.replace(announced, room=room.name))
             return
@@ -468,9 +472,6 @@ class State:
 
     def _at(self, person: Anybody) -> str:
         return person.node if isinstance(person, Elsewhere) else self._node
-
-    def _called(self, name: str) -> str:
-        return self.places.called(name)
 
 
 def _rooms_of(person: Anybody) -> list[Room]:
