@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from tests.support.accounts import device, make_account
 from tests.support.fakes import Visitor, World, code_of
 from tests.support.phones import phones
 from tests.support.processes import PATIENCE, Server
+from twisted_chat.core.account_desk import AccountDesk, Answer
+from twisted_chat.core.accounts import PASSWORD, Credential
 from twisted_chat.core.changes import Change, Keep
+from twisted_chat.core.errors import Refusal
 from twisted_chat.core.identities import hash_code
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
@@ -173,6 +177,143 @@ def test_who_may_not_come_back_to_an_account_may_not_after_the_next_start_either
     assert len(third.journal.people()) == 1  # the other person can come back
 
 
+# -- accounts ---------------------------------------------------------------------------------
+
+
+def with_token(*rooms: str) -> World:
+    """A world with the account Ana, number 1, which has a token for these rooms."""
+    world = World()
+    got: list[Refusal | None] = []
+    make_account(world, "Ana", Credential(PASSWORD, "password", "x"))
+    world.chat.desk.set_credential(1, Credential("t", "token", "00", "ci", rooms), got.append)
+    world.chat.desk.set_credential(1, Credential("c", "code", "01"), got.append)
+    world.journal.run()
+    assert got == [None, None]
+    return world
+
+
+@pytest.mark.parametrize("end", [stopped, killed])
+def test_after_a_restart_a_limited_token_is_limited(end: Callable[[World], World]) -> None:
+    world = with_token("ci")
+    owner = device(world, credential=PASSWORD)
+    owner.types("/join secret", "psst")
+    bot = device(world, credential="t", rooms="ci")
+    assert set(bot.session.cursors) == {"ci"}
+    world = end(world)
+    again = Visitor(world)
+    again.types(f"/resume {code_of(bot)}")
+    assert (again.session.author, set(again.session.cursors)) == (1, {"ci"})
+    again.types("/join secret", "/password another password")
+    again.types("/history secret")
+    assert again.connection.refusals() == ["cannot-join", "token-limited", "no-such-room"]
+    world.chat.desk.drop_credentials(1, ("t",), lambda _: None)
+    world.journal.run()
+    assert again.connection.closed
+
+
+def test_after_a_restart_a_token_that_was_revoked_lets_nobody_in() -> None:
+    """Also if the record of its person is still there, such as from another node."""
+    world = with_token()
+    bot = device(world, credential="t")
+    account = world.chat.accounts.get(1)
+    assert account is not None
+    world.journal.store((structs.replace(account, credentials=()),), lambda _: None)
+    world.journal.run()
+    world = killed(world)
+    again = Visitor(world)
+    again.types(f"/resume {code_of(bot)}")
+    assert again.connection.refusals() == ["unknown-code"]
+    world.chat.look()
+    assert world.journal.people() == []
+
+
+def test_after_a_restart_whoever_came_in_with_a_code_or_a_password_comes_back() -> None:
+    world = with_token()
+    devices = [device(world, credential=id) for id in ("c", PASSWORD)]
+    world = killed(world)
+    for one in devices:
+        again = Visitor(world)
+        again.types(f"/resume {code_of(one)}")
+        assert (again.session.author, again.connection.refusals()) == (1, [])
+    got: list[Refusal | None] = []
+    world.chat.desk.drop_credentials(1, (), got.append, everywhere=True)
+    world.journal.run()
+    assert world.journal.people() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda desk, answer: desk.drop_credentials(1, ("t",), answer),
+        lambda desk, answer: desk.drop_credentials(1, (), answer, everywhere=True),
+        lambda desk, answer: desk.set_status(1, "disabled", answer),
+        lambda desk, answer: desk.set_status(1, "closed", answer),
+    ],
+    ids=["revoked", "everywhere", "disabled", "closed"],
+)
+def test_when_the_end_of_a_login_is_answered_no_code_of_it_is_left(
+    change: Callable[[AccountDesk, Answer], None],
+) -> None:
+    """Nor is anybody told before: the server could be killed between both."""
+    world = with_token()
+    before = device(world, credential="t")
+    world = killed(world)
+    here, away = device(world, credential="t"), device(world, credential="t")
+    away.breaks_off()
+    assert len(world.journal.people()) == 3
+    left: list[object] = []
+    here.sees()
+
+    def answer(refusal: Refusal | None) -> None:
+        left.extend([refusal, len(world.journal.people()), here.sees()])
+
+    change(world.chat.desk, answer)
+    world.journal.run()
+    assert left == [None, 0, []]
+    assert here.sees() != []
+    assert here.connection.closed
+    for one in (before, here, away):
+        for each in (world, killed(world)):
+            thief = Visitor(each)
+            thief.types(f"/resume {code_of(one)}")
+            assert thief.connection.refusals() == ["unknown-code"]
+
+
+def test_whose_end_of_a_login_cannot_be_saved_is_told_so() -> None:
+    world = with_token()
+    ana, other = device(world, credential=PASSWORD), device(world, credential=PASSWORD)
+    ana.sees()
+    world.journal.broken = "database or disk is full"
+    shown = ana.types("/unregister Ana")
+    assert len(shown) == 2
+    assert "could not be saved (database or disk is full)" in shown[0]
+    assert shown[1].startswith("[SERVER]: Your account Ana is closed.")
+    assert (ana.connection.closed, other.connection.closed) == (True, True)
+    assert other.connection.refusals() == ["logged-out"]
+    world.journal.broken = None
+    world.chat.look()
+    world.journal.run()
+    assert world.journal.people() == []
+
+
+def test_the_code_of_a_guest_is_deleted_when_the_guest_registers() -> None:
+    world = World()
+    (ana,) = world.enter("Ana")
+    assert len(world.journal.people()) == 1
+    left: list[int] = []
+    world.chat.desk.make(
+        ana.session.author,
+        ana.session.nickname,
+        (),
+        lambda _: left.append(len(world.journal.people())),
+    )
+    world.journal.run()
+    assert left == [0]
+
+
+# -- what is written --------------------------------------------------------------------------
+
+
 def test_a_little_is_looked_at_each_time_and_written_only_if_it_changed() -> None:
     world = World()
     people = world.enter(*(f"name{number}" for number in range(60)))
@@ -259,3 +400,41 @@ def test_the_code_holds_when_the_server_is_started_again(tmp_path: Path, how: st
         assert "Welcome back, Ana." in ana.text
         if how == "terminate":
             assert "seen" not in ana.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "answer", "name_is_held"),
+    [
+        ("/token revoke lost", "is revoked", False),
+        ("/logout everywhere", "You are logged out", False),
+        ("/unregister Ana", "is closed", True),
+    ],
+)
+def test_what_was_answered_about_a_login_holds_when_the_server_is_killed_then(
+    tmp_path: Path, line: str, answer: str, name_is_held: bool
+) -> None:
+    login = "Ana:correct horse"
+    with Server(tmp_path) as server, phones(2, server.port) as (ana, thief):
+        ana.say("Ana\n/register correct horse\n/token new lost")
+        ana.hears("is yours now")
+        ana.hears("tchat_")
+        ana.hears("\n")
+        (token,) = re.findall(r"tchat_\w+", ana.text)
+        thief.say(f"Ana:{token}")
+        thief.hears("brings you back")
+        (code,) = re.findall(r"/resume (\S+) brings", thief.text)
+        deadline = time.monotonic() + PATIENCE
+        while len(kept_in(tmp_path)) != 1:  # that of the guest is deleted
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        ana.say(line)
+        ana.hears(answer)
+        server.process.kill()
+        server.process.wait()
+    assert kept_in(tmp_path) == []
+    with Server(tmp_path) as server, phones(2, server.port) as (ana, thief):
+        thief.say(f"/resume {code}")
+        thief.hears("is not a valid code")
+        ana.say(login)
+        ana.hears("That is not right" if name_is_held else "You are Ana")

@@ -332,7 +332,6 @@ def test_a_client_id_alone_lets_nobody_into_an_account(home: Home) -> None:
     client = home.program()
     home.asks(client, "hello", nickname="Ana", password=PASSWORD, client=CLIENT)
     assert home.hello(client=CLIENT)["code"] == "name-reserved"
-    assert home.hello("Bia", client=CLIENT)["code"] == "name-reserved"
     assert home.hello(client=CLIENT, password=WRONG)["code"] == "wrong-secret"
     client.lose()
     assert home.hello(client=CLIENT)["code"] == "name-reserved"
@@ -343,6 +342,60 @@ def test_a_client_id_alone_lets_nobody_into_an_account(home: Home) -> None:
     assert home.hello("Caio", client="1f" * 16)["code"] == "name-reserved"
     guest.lose()
     assert home.hello("Caio", client="1f" * 16)["code"] == "name-reserved"
+
+
+def test_with_the_client_id_of_an_account_a_guest_is_one_more_guest(home: Home) -> None:
+    home.registered()
+    client = home.program()
+    home.asks(client, "hello", nickname="Ana", password=PASSWORD, client=CLIENT)
+    for lose in (lambda: None, client.lose):
+        lose()
+        guest = home.program()
+        (welcome, *_) = home.asks(guest, "hello", nickname="Gus", client=CLIENT)
+        assert (welcome["nickname"], welcome["resumed"]) == ("Gus", False)
+        assert welcome["client"] != CLIENT
+        home.asks(guest, "quit")
+    again = home.program()
+    (welcome, *_) = home.asks(again, "hello", nickname="Ana", password=PASSWORD, client=CLIENT)
+    assert welcome["resumed"]
+
+
+def test_a_code_is_valid_once_also_with_a_client_id(home: Home) -> None:
+    """Nobody goes on in another connection with it, and the audit log has each login."""
+    home.registered()
+    client = home.program()
+    home.asks(client, "hello", nickname="Ana", password=PASSWORD, client=CLIENT)
+    for is_there in (True, False):
+        code = home.asks(client, "device-add")[0]["code"]
+        if not is_there:
+            client.lose()
+        hello = json.dumps({"type": "hello", "nickname": "Ana", "code": code, "client": CLIENT})
+        others = [home.program() for _ in range(2)]
+        home.audited.clear()
+        for other in others:  # both before the first one is in
+            other.protocol.dataReceived(hello.encode() + b"\n")
+        home.house.world.journal.run()
+        answers = [json.loads(other.lines()[0]) for other in others]
+        assert [one.get("code", one["type"]) for one in answers] == ["welcome", "wrong-secret"]
+        assert not answers[0]["resumed"]
+        assert home.audited.count(("logged-in", "Ana")) == 1
+        assert home.hello(code=code, client=CLIENT)["code"] == "wrong-secret"
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+def test_a_token_that_ends_while_its_connection_goes_on_lets_nobody_in(
+    home: Home, is_own: bool
+) -> None:
+    home.registered()
+    client = home.program()
+    home.asks(client, "hello", nickname="Ana", password=PASSWORD, client=CLIENT)
+    (made,) = home.asks(client, "token-new", label="phone", device=is_own)
+    thief = home.program()
+    hello = {"type": "hello", "nickname": "Ana", "token": made["token"], "client": CLIENT}
+    client.protocol.dataReceived(b'{"type":"token-revoke","label":"phone"}\n')
+    thief.protocol.dataReceived(json.dumps(hello).encode() + b"\n")
+    home.house.world.journal.run()
+    assert [json.loads(line).get("code") for line in thief.lines()] == ["wrong-secret"]
 
 
 def test_the_code_of_a_guest_lets_nobody_into_the_account(home: Home) -> None:

@@ -100,9 +100,6 @@ class AccountHolder(Leaver):
             chat.desk.make(self.author, self.nickname, (self._password(hash),), answer)
 
         def done() -> None:
-            # The code was given to a guest. It must not let anybody into the account.
-            chat.identities.forget(self, but_client=True)
-            self.code = ""
             chat.audit("registered", self.address, self.name)
             self.show(Registered(self.name, self.author, request.id))
             if self._ignored:
@@ -211,6 +208,7 @@ class AccountHolder(Leaver):
         def done() -> None:
             self._chat.audit("token-made", self.address, self.name, label=label)
             self.show(TokenMade(label, token, rooms, request.id))
+            self._chat.keeper.changed(self)  # it is perhaps the credential of this client now
 
         # This client is that device from now on, unless the token is limited and it is not.
         device = self.number if request.device and not rooms else 0
@@ -332,11 +330,15 @@ class AccountHolder(Leaver):
         end = self._begin()
 
         def answer(refusal: Refusal | None) -> None:
+            is_applied = refusal is None or isinstance(refusal, AccountNotSaved)
             try:
+                if self._is_out and is_applied:  # the farewell is shown next
+                    if refusal is not None:
+                        self.refuse(refusal)
+                    return
                 self._farewell = None
                 if self._phase is Phase.CLOSED:
                     return
-                is_applied = refusal is None or isinstance(refusal, AccountNotSaved)
                 if is_applied and done is not None:
                     done()
                 if refusal is not None:

@@ -7,6 +7,7 @@ chance. This module must not know how secrets are checked.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 from msgspec import structs
@@ -34,7 +35,7 @@ from twisted_chat.core.account_errors import (
 )
 from twisted_chat.core.accounts import PASSWORD, Account, Accounts, Credential
 from twisted_chat.core.alterations import Alterations
-from twisted_chat.core.changes import Enter
+from twisted_chat.core.changes import Enter, KeptPerson
 from twisted_chat.core.errors import NameTaken, Refusal
 from twisted_chat.core.events import Marked
 from twisted_chat.core.names import Nickname
@@ -113,6 +114,10 @@ class AccountState:
                 self._put(account, credentials=_without(account, {credential.id}))
         return account.nickname
 
+    def may_come(self, kept: KeptPerson) -> bool:
+        """Whether the person of the record may still come back with their code."""
+        return not kept.account or self._accounts.lets_in(kept.account, kept.credential)
+
     def check_name(self, person: int, nickname: Nickname) -> None:
         """Check that ``person`` may take ``nickname``.
 
@@ -178,6 +183,7 @@ class AccountState:
         for cursor in person.cursors.values():
             cursor.room.registered(person)
         self._stay_ignored(before, account.number)
+        self._crowd.forget_codes(account.number)  # the code that was given to the guest
 
     def _stay_ignored(self, guest: int, number: int) -> None:
         """Whoever ignores ``guest`` ignores the account ``number`` that they are now."""
@@ -285,10 +291,13 @@ class AccountState:
         self._records.altered(changed)
 
     def _close(self, connection: Anybody, refusal: Refusal) -> None:
-        """``connection`` leaves the chat; at this node, it is told why and closed."""
+        """``connection`` leaves the chat; at this node, it is told why and closed when the records
+        are written.
+        """
         self._crowd.take_out(connection)
         if not isinstance(connection, Elsewhere):
-            connection.is_closed(refusal)
+            connection.is_out()
+            self._records.afterwards(partial(connection.is_closed, refusal))
 
     def _here(self, connections: Iterable[Anybody]) -> list[Person]:
         return [one for one in connections if not isinstance(one, Elsewhere)]

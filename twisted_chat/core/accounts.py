@@ -145,6 +145,13 @@ class Accounts:
         """The accounts that ignore ``author``."""
         return [self._by_number[number] for number in sorted(self._ignored_by.get(author, ()))]
 
+    def lets_in(self, number: int, credential: str) -> bool:
+        """Whether the account is active and has the credential of this id; "" if none is needed."""
+        account = self._by_number.get(number)
+        if account is None or account.status != "active":
+            return False
+        return not credential or account.credential(credential) is not None
+
     def check_free(self, nickname: Nickname, person: int = 0) -> None:
         """Check that ``person`` (an author) may take ``nickname``.
 

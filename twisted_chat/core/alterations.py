@@ -7,6 +7,7 @@ what a record means.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from twisted_chat.core.account_errors import AccountNotSaved
@@ -30,6 +31,7 @@ class Alterations:
         self._waiting: dict[_Key, Record | Forgotten] = {}
         #: The newest of the records that are being written.
         self._written: dict[_Key, Record | Forgotten] = {}
+        self._afterwards: list[Callable[[], None]] = []
 
     def altered(self, record: Record | Forgotten) -> None:
         """Write ``record`` at the next :meth:`save`, in place of what was to be written."""
@@ -45,11 +47,18 @@ class Alterations:
         else:
             self._waiting[key] = record
 
+    def afterwards(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` after the answer of the next :meth:`save`, whatever it is."""
+        self._afterwards.append(callback)
+
     def save(self, answer: Answer) -> None:
         """Write the altered records, then call ``answer``: with None, or with a refusal if they
         could not be written. In that case, :meth:`look` tries again.
         """
         altered, self._altered = self._altered, {}
+        if self._afterwards:
+            answer = partial(_answer_all, answer, self._afterwards)
+            self._afterwards = []
         if altered:
             self._write(altered, answer)
         else:
@@ -76,3 +85,12 @@ class Alterations:
         else:  # what was altered since then is newer
             self._waiting = {**newest, **self._waiting}
             answer(AccountNotSaved(reason=refusal.details.get("reason", "")))
+
+
+def _answer_all(
+    answer: Answer, callbacks: Sequence[Callable[[], None]], refusal: Refusal | None
+) -> None:
+    with ExitStack() as stack:  # each is called, even if one of them fails
+        for callback in reversed(callbacks):
+            stack.callback(callback)
+        answer(refusal)

@@ -174,7 +174,8 @@ class KeptPerson(msgspec.Struct, frozen=True, gc=False):
 
     ``code`` is the hash of the code. ``rooms`` has each room, the
     current one first, with the number of the last entry that arrived at the client, or None.
-    ``ignored`` has a pair for each ignored person: the author, and a nickname.
+    ``ignored`` has a pair for each ignored person: the author, and a nickname. ``credential`` is
+    the id of that with which an ``account`` came in; "" if none is needed.
     """
 
     author: int
@@ -185,6 +186,7 @@ class KeptPerson(msgspec.Struct, frozen=True, gc=False):
     rooms: tuple[tuple[str, int | None], ...]
     ignored: tuple[tuple[int, str], ...] = ()
     account: int = 0
+    credential: str = ""
 
 
 class Keep(msgspec.Struct, frozen=True, tag=True):

@@ -166,7 +166,7 @@ class Chat:
             self._state.learn(self._journal.records())
             self.default_room = self.reading.room_called(self.default_room)
             self.joining.default_room = self.default_room
-            self.keeper.start()
+            self.keeper.start(self._state.account_state.may_come)
             opened(None)
 
         self._journal.open(self.apply, answered)

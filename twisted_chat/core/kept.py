@@ -13,7 +13,7 @@ again; after an orderly stop, none. This module must not know sessions or the fo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
@@ -67,9 +67,21 @@ class Keeper(Generic[PersonT]):
         self._forgotten: list[int] = []
         self._round: Iterator[PersonT] = iter(())
 
-    def start(self) -> None:
-        """Read the records of the log; their codes are valid for a whole window from now on."""
-        self._before = {person.code: person for person in self._journal.people()}
+    @property
+    def forgotten(self) -> Sequence[int]:
+        """The authors of the records that the next look deletes."""
+        return self._forgotten
+
+    def start(self, may_come: Callable[[KeptPerson], bool]) -> None:
+        """Read the records of the log; their codes are valid for a whole window from now on.
+
+        Those of people who may not come any more, as ``may_come`` says, are deleted.
+        """
+        for person in self._journal.people():
+            if may_come(person):
+                self._before[person.code] = person
+            else:
+                self._forgotten.append(person.author)
         self._codes_before = {person.author: person.code for person in self._before.values()}
         self._until = self._clock() + self._identities.window
 

@@ -50,6 +50,8 @@ class Leaver(Speaker):
     _not_sent = 0
     #: Whether the connection is lost, and the loss is handled after the present request.
     _loss_waits = False
+    #: Whether the person is out of the chat, but was not told so yet.
+    _is_out = False
     #: The session of the same person that has taken over this connection.
     _successor: Leaver | None = None
     #: For an account, the author number under which the record of this session is kept.
@@ -83,6 +85,7 @@ class Leaver(Speaker):
             tuple(self._positions.items()),
             tuple((person.author, person.name) for person in self._ignored),
             max(0, self.author),
+            self.credential if self.author > 0 else "",
         )
 
     @property
@@ -91,10 +94,12 @@ class Leaver(Speaker):
         return self._kept_as or self.author
 
     def becomes(self, account: int) -> None:
+        # The code was given to a guest. It must not let anybody into the account.
+        self._chat.identities.forget(self, but_client=True)
+        self.code = ""
         self._kept_as = self.kept_as
         self.author = account
         self.credential = PASSWORD
-        self._chat.keeper.changed(self)
 
     def has_changed(self, code: str) -> bool:
         """Whether ``code``, a code of this person, is the previous one although the newest one has
@@ -275,14 +280,20 @@ class Leaver(Speaker):
             self.show(Goodbye())
         self._connection.close()
 
-    def is_closed(self, refusal: Refusal) -> None:
+    def is_out(self) -> None:
         self._chat.identities.forget(self)
         self._absence = None
         self._come_from_absence()
         if self._phase is not Phase.CLOSED:
             self._chat.audit("left", self.address, self.nickname.text)
             self._phase = Phase.CLOSED
+            self._is_out = True
             self._chat.registry.remove(self)
+            self._connection.hold()  # what waits is dropped, and counted for the person
+
+    def is_closed(self, refusal: Refusal) -> None:
+        if self._is_out:
+            self._is_out = False
             self.lines_dropped(self._connection.drop_lines())
             self._say_why_closed(refusal)
             self._connection.close()

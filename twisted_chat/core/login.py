@@ -21,6 +21,7 @@ from twisted_chat.core.account_errors import (
 )
 from twisted_chat.core.author import NOBODY
 from twisted_chat.core.callbacks import nothing
+from twisted_chat.core.changes import KeptPerson
 from twisted_chat.core.commands import Phase
 from twisted_chat.core.errors import BadRequest, NameMissing, Refusal, TooManyGuesses
 from twisted_chat.core.events import SecretAsked
@@ -120,15 +121,25 @@ class Login(RoomHolder):
         self._chat.proofs.check_secure(self._connection.secure)
         return SecretMissing(name=name.text)
 
-    def _check_kept(self, account: int) -> None:
-        """Check that somebody may come back with a code, as ``account`` or (0) as a guest.
+    def _be_again(self, kept: KeptPerson) -> None:
+        """Be the person of the record ``kept``, with the rights that they had.
 
         :raises Refusal: there are no guests, or no secret may be given over this connection.
         """
-        if account:
+        if kept.account:
             self._chat.proofs.check_secure(self._connection.secure)
         elif not self._chat.proofs.policy.guests:
             raise GuestsNotAllowed()
+        account = self._chat.accounts.get(kept.account)
+        credential = None if account is None else account.credential(kept.credential)
+        self.author, self._kept_as = kept.account or kept.author, kept.author
+        self.credential = kept.credential  # the change that lets the person in looks at it again
+        self.token_rooms = frozenset(() if credential is None else credential.rooms)
+
+    def _be_nobody(self) -> None:
+        """Be nobody again, as the person could not enter."""
+        self.author, self.credential, self.token_rooms = NOBODY, "", frozenset()
+        self._kept_as = 0
 
     def _ask_secret(self, name: Nickname) -> None:
         self._secret_of = name
@@ -278,21 +289,19 @@ class Login(RoomHolder):
             self._chat.audit("logged-in", self.address, self.nickname.text, by=proof.kind)
 
         def refused() -> None:
-            self.author, self.credential, self.token_rooms = NOBODY, "", frozenset()
-            self._kept_as = 0
+            self._be_nobody()
             again()
 
         rooms = self._with_first_rooms(positions)
         self._enter(proof.nickname, rooms, client_id, id, entered, refused, resumed)
 
-    def _check_same(self, other: RoomHolder, proof: Proof | None, name: Nickname) -> bool:
+    def _is_same(self, other: RoomHolder, proof: Proof | None) -> bool:
         """Whether ``other``, who has the client's id, is the guest, or has come in with the same
-        credential as ``proof``: another one may be limited to other rooms.
-
-        :raises SecretMissing: ``other`` is an account, which an id alone does not prove.
+        credential as ``proof``: another one may be limited to other rooms. A code is used up by the
+        change that lets somebody enter, so nobody goes on with one.
         """
-        if proof is None and other.author > 0:
-            raise self._secret_missing(name)
         if proof is None:
             return other.author < 0
+        if proof.kind == "code":
+            return False
         return (other.author, other.credential) == (proof.account, proof.credential)

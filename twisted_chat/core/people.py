@@ -129,8 +129,13 @@ class Person(Member, Hashable, Protocol):
     def ignores_now(self, ignored: Sequence[tuple[int, str]]) -> None:
         """Ignore these people, and no others: author numbers and nicknames."""
 
+    def is_out(self) -> None:
+        """The person is out of the chat: they ask for nothing more, and cannot come back. When that
+        is on disk, :meth:`is_closed` is called.
+        """
+
     def is_closed(self, refusal: Refusal) -> None:
-        """The person is out of the chat: show why, and close the connection."""
+        """Show why the person is out of the chat, and close the connection."""
 
     def dismiss(self) -> None:
         """Tell this person that the server stops, and close their connection."""

@@ -46,6 +46,10 @@ KINDS: dict[str, Kind] = {
     "room": Kind(RoomRules, lambda rules: rules.room),
 }
 
+#: The kind of the records of people who can come back (:class:`.KeptPerson`), which are stored
+#: otherwise; the key is the author number. Such a record is deleted together with others here.
+PERSON = "person"
+
 #: The names of the kinds whose records stay on disk.
 ON_DISK = tuple(name for name, kind in KINDS.items() if kind.stays_on_disk)
 

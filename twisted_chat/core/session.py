@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Protocol
 
+from msgspec import structs
+
 from twisted_chat.core import commands
 from twisted_chat.core.author import NOBODY, author_key
 from twisted_chat.core.callbacks import nothing
@@ -206,9 +208,11 @@ class Session(Login):
         """
         other = None if request.client is None else self._known(request.client)
         language = match(request.language or "") or self.language
-        if not isinstance(other, Session) or not self._check_same(other, proof, name):
+        if not isinstance(other, Session) or not self._is_same(other, proof):
             self.replaced_logs = replaced_logs
             self._set_style(language, timestamps=False)
+            if other is not None:  # the client id stays that of the other person or connection
+                request = structs.replace(request, client=None)
             self._come_in_anew(request, name, resume, proof)
             return
         if other._under_way:
@@ -354,13 +358,10 @@ class Session(Login):
         """
         try:
             name = nickname(kept.nickname)
-            self._check_kept(kept.account)
+            self._be_again(kept)
         except Refusal:
             self._chat.keeper.put_back(kept)
             raise
-        given = self.author
-        self.author = kept.account or kept.author
-        self._kept_as = kept.author
         self._set_style(kept.language, kept.timestamps)
         self._ignore_too({str(author): name for author, name in kept.ignored})
 
@@ -369,8 +370,7 @@ class Session(Login):
             self._offer_account()
 
         def refused() -> None:
-            self.author = given
-            self._kept_as = 0
+            self._be_nobody()
             self._ignored = IgnoreList()
             self._chat.keeper.put_back(kept)
 

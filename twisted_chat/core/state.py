@@ -48,7 +48,7 @@ from twisted_chat.core.names import Nickname
 from twisted_chat.core.people import Anybody, Elsewhere, Everybody, Person
 from twisted_chat.core.places import Places
 from twisted_chat.core.presence import Move
-from twisted_chat.core.records import Forgotten, Record
+from twisted_chat.core.records import PERSON, Forgotten, Record
 from twisted_chat.core.registry import Registry
 from twisted_chat.core.room import Cursor, Room
 from twisted_chat.core.room_changes import RoomChange
@@ -223,8 +223,7 @@ class State:
         """The other connections of ``person`` that share the rooms of this one."""
         if person.author < 0 or person.is_limited:
             return []
-        connections = self.people.connections(person.author)
-        return [one for one in connections if one is not person and not one.is_limited]
+        return [one for one in self.people.recipients(person.author) if one is not person]
 
     def shared_rooms(self, person: Anybody) -> list[str]:
         """The rooms of the other connections, in which ``person`` is as well."""
@@ -368,6 +367,8 @@ class State:
     def forget_codes(self, account: int) -> None:
         """Let nobody come back with a code as ``account``, but those who are in the chat."""
         self._keeper.forget_account(account, self.people.connections(account))
+        for author in self._keeper.forgotten:  # together with what alters the account
+            self.records.altered(Forgotten(PERSON, str(author)))
 
     def take_out(self, person: Anybody, *, comes_back: bool = False) -> None:
         """The connection ``person`` leaves the chat; if it is the last one, the person does.

@@ -440,7 +440,7 @@ class GroupCommitJournal:
                 records, self._unstored = self._unstored, []
                 stopping = self._stopping
             group = [self._queue.popleft() for _ in range(size)]
-            self._writer.write_records(records)  # before the changes that were submitted after them
+            self._writer.write_records(records, kept)  # before later changes
             if stopping and not group:
                 self._writer.write_people([*kept, *self._last_kept()])
                 self._writer.write_records(self._last_records())

@@ -52,10 +52,17 @@ class Writer:
         except Exception:
             _log.exception("internal error: who can come back after a restart was not saved")
 
-    def write_records(self, waiting: Sequence[Stored]) -> None:
-        """Write records in one transaction; if that fails, those of each call in one."""
+    def write_records(self, waiting: Sequence[Stored], kept: list[Keep] | None = None) -> None:
+        """Write records in one transaction; if that fails, those of each call in one.
+
+        If there are any, the people ``kept`` are written and cleared before: the records may delete
+        some of them.
+        """
         if not waiting:
             return
+        if kept:
+            self.write_people(kept)
+            kept.clear()
         obstacle = self._write([record for stored in waiting for record in stored.records])
         for records, done in waiting:
             reason = self._write(records) if obstacle and len(waiting) > 1 else obstacle

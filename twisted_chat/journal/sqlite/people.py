@@ -14,11 +14,12 @@ from twisted_chat.core.changes import KeptPerson
 
 _INSERT = """
     INSERT OR REPLACE INTO person (author, code, nickname, language, timestamps, rooms, ignored,
-                                   account)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                                   account, credential)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _SELECT = """
-    SELECT author, code, nickname, language, timestamps, rooms, ignored, account FROM person
+    SELECT author, code, nickname, language, timestamps, rooms, ignored, account, credential
+    FROM person
 """
 _encode = msgspec.json.encode
 _Rooms = tuple[tuple[str, int | None], ...]
@@ -35,7 +36,7 @@ def write(
     rows = [
         (
             *(p.author, p.code, p.nickname, p.language, p.timestamps),
-            *(_encode(p.rooms), _encode(p.ignored), p.account),
+            *(_encode(p.rooms), _encode(p.ignored), p.account, p.credential),
         )
         for p in people
     ]
@@ -51,7 +52,7 @@ def read(connection: sqlite3.Connection) -> list[KeptPerson]:
     :raises sqlite3.Error: the table cannot be read.
     """
     found = []
-    for author, code, name, language, timestamps, rooms, ignored, account in connection.execute(
+    for author, code, name, language, timestamps, rooms, ignored, *login in connection.execute(
         _SELECT
     ):
         try:
@@ -59,6 +60,6 @@ def read(connection: sqlite3.Connection) -> list[KeptPerson]:
             whom = msgspec.json.decode(ignored, type=_Ignored)
         except msgspec.MsgspecError:
             continue
-        person = KeptPerson(author, code, name, language, bool(timestamps), where, whom, account)
+        person = KeptPerson(author, code, name, language, bool(timestamps), where, whom, *login)
         found.append(person)
     return found

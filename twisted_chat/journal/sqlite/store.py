@@ -20,7 +20,7 @@ from twisted_chat.core.errors import (
     IdReused,
 )
 from twisted_chat.core.events import Entry
-from twisted_chat.core.records import Forgotten, Record
+from twisted_chat.core.records import PERSON, Forgotten, Record
 from twisted_chat.journal.runs import TOKEN_SIZE, Runs, superfluous
 from twisted_chat.journal.sqlite import files, people, records
 from twisted_chat.journal.sqlite.entries import Entries, Head, Old
@@ -245,7 +245,10 @@ class Store:
         :raises sqlite3.Error: nothing was changed.
         """
         with self._transaction():
-            records.write(self._connection, changed)
+            changed = tuple(changed)
+            gone = [one for one in changed if isinstance(one, Forgotten) and one.kind == PERSON]
+            records.write(self._connection, [one for one in changed if one not in gone])
+            people.write(self._connection, (), [int(one.key) for one in gone])
 
     def unindexed(self) -> int:
         """The number of entries that are not in the search index yet."""

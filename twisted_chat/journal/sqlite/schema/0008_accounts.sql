@@ -55,5 +55,6 @@ CREATE TABLE person (
     timestamps INTEGER NOT NULL,           -- 1 if they want to see them
     rooms      TEXT    NOT NULL,           -- JSON: [[room, last number seen or null], …], the current first
     ignored    TEXT    NOT NULL,           -- JSON: [[author, name], …]
-    account    INTEGER NOT NULL DEFAULT 0  -- the number of the account; 0 for a guest
+    account    INTEGER NOT NULL DEFAULT 0, -- the number of the account; 0 for a guest
+    credential TEXT    NOT NULL DEFAULT '' -- the id of that with which the account came in, or ''
 );
