@@ -10,10 +10,12 @@ from tests.support.login import PASSWORD, Home
 from twisted_chat.core.account_requests import CODE_MINUTES, LABEL_LIMIT, TOKEN_ROOMS_LIMIT
 from twisted_chat.core.account_state import CODE_LIMIT, TOKEN_LIMIT
 from twisted_chat.core.accounts import PASSWORD as ID
+from twisted_chat.core.accounts import Credential
 from twisted_chat.core.guesses import REGISTRATIONS
+from twisted_chat.core.names import Reserved, nickname
 from twisted_chat.core.passwords import NoPasswords
 from twisted_chat.core.proofs import DirectoryAnswer
-from twisted_chat.core.secrets import TOKEN_PREFIX, secret_hash
+from twisted_chat.core.secrets import TOKEN_PREFIX, new_code, secret_hash
 
 NEW = "another password"
 
@@ -153,6 +155,43 @@ def test_the_password_of_a_directory_is_not_set_here(home: Home) -> None:
     (welcome, _) = home.asks(client, "hello", nickname="Ana", password=PASSWORD)
     assert welcome["account"] == 1  # the first login has made it
     assert _code(home.asks(client, "password", password=NEW)) == "password-elsewhere"
+
+
+NO_PASSWORD_YET = (
+    "[SERVER]: You have no password yet. /password PASSWORD sets it for the next time."
+)
+
+
+@pytest.mark.parametrize("has_directory", [False, True])
+def test_whom_the_operator_gave_a_code_is_told_to_set_a_password(
+    home: Home, has_directory: bool
+) -> None:
+    class Directory:
+        def ask(self, name: str, secret: str, reply: Any, **_: object) -> None:
+            reply(DirectoryAnswer(ok=False))
+
+    home.chat.proofs.directory = Directory() if has_directory else None
+    codes = [new_code(), new_code()]
+    credentials = [Credential(code, "code", secret_hash(code)) for code in codes]
+    home.chat.desk.make(0, nickname("Ana"), credentials, lambda _: None)
+    home.house.world.journal.run()
+    client = home.person()
+    assert NO_PASSWORD_YET in home.types(client, "Ana", codes[0])
+    assert home.types(client, f"/password {PASSWORD}") == [
+        "[SERVER]: Your new password is valid from now on."
+    ]
+    client = home.person()
+    assert NO_PASSWORD_YET not in home.types(client, "Ana", codes[1])
+    assert home.hello(password=PASSWORD)["type"] == "welcome"
+
+
+def test_a_name_that_was_reserved_meanwhile_is_not_registered(home: Home) -> None:
+    client = home.person()
+    home.types(client, "Boss")
+    home.chat.reserved = Reserved(("Boss",))
+    (answer,) = home.types(client, f"/register {PASSWORD}")
+    assert "reserved" in answer
+    assert home.account("Boss") is None
 
 
 # -- devices and tokens -----------------------------------------------------------------------

@@ -16,6 +16,7 @@ import pytest
 
 from twisted_chat.core.account_errors import DirectoryFailed, TooBusyForSecrets, WrongSecret
 from twisted_chat.core.errors import Refusal
+from twisted_chat.core.names import Reserved, nickname
 from twisted_chat.core.passwords import always
 from twisted_chat.core.proofs import DirectoryAnswer
 from twisted_chat.server.directory import (
@@ -26,6 +27,7 @@ from twisted_chat.server.directory import (
     AnsweredNothing,
     AnsweredTooMuch,
     CommandDirectory,
+    NameNotUsable,
     NotStarted,
     TookTooLong,
     Unanswered,
@@ -231,6 +233,29 @@ def test_the_person_and_the_operator_are_told_when_it_fails(tmp_path: Path) -> N
     assert [type(reason) for reason in reasons] == [AnsweredNothing]
     assert SECRET not in repr(reasons)
     directory.stop()
+
+
+def test_a_nickname_that_nobody_may_have_is_no_answer(tmp_path: Path) -> None:
+    calls = Calls()
+    reasons: list[Refusal] = []
+    asked: list[str] = []
+
+    def check(name: str) -> None:
+        asked.append(name)
+        nickname(name)
+        Reserved(("boss",)).check(nickname(name))
+
+    for answer in ('{"ok": true, "nickname": "no name!"}', '{"ok": true, "nickname": "Boss"}'):
+        program = _program(tmp_path, f"echo '{answer}'")
+        directory = CommandDirectory(program, calls.answer, reasons.append, check_name=check)
+        answers: list[DirectoryAnswer | Refusal] = []
+        _ask(directory, answers)
+        calls.until(lambda: bool(answers))  # noqa: B023
+        assert isinstance(answers[0], DirectoryFailed)
+        directory.stop()
+    assert asked == ["no name!", "Boss"]
+    assert [type(reason) for reason in reasons] == [NameNotUsable, NameNotUsable]
+    assert [reason.details["code"] for reason in reasons] == ["name-invalid", "name-reserved"]
 
 
 def test_the_check_is_asked_when_the_turn_has_come(tmp_path: Path) -> None:

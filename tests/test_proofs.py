@@ -98,10 +98,12 @@ class Gate:
         nickname: Nickname,
         credentials: Sequence[Credential],
         answer: Callable[[Refusal | None], None],
+        *,
+        directory: str = "",
     ) -> None:
         assert person == 0
         try:
-            self.accounts.add(nickname, credentials, NOW)
+            self.accounts.add(nickname, credentials, NOW, directory)
         except Refusal as refusal:
             answer(refusal)
         else:
@@ -486,7 +488,7 @@ def test_the_first_login_makes_the_account(gate: Gate, directory: FakeDirectory)
     assert _is_wrong(gate.prove("Ana", WRONG))
     assert len(gate.accounts) == 0
     first = gate.prove("Ana", "x")
-    assert first == Proof(1, nickname("Ana"), "", "")
+    assert first == Proof(1, nickname("Ana"), "", "directory")
     assert gate.prove("ana", "x") != first  # the directory's names are its own
     assert gate.prove("Ana", "x") == first
     assert len(gate.accounts) == 1
@@ -498,7 +500,7 @@ def test_the_first_login_makes_the_account(gate: Gate, directory: FakeDirectory)
 def test_the_directory_may_know_another_nickname(gate: Gate, directory: FakeDirectory) -> None:
     directory.people["ana.souza", "x"] = DirectoryAnswer(True, "Ana")
     answer = gate.prove("ana.souza", "x")
-    assert answer == Proof(1, nickname("Ana"), "", "")
+    assert answer == Proof(1, nickname("Ana"), "", "directory")
     directory.people["bia.souza", "x"] = DirectoryAnswer(True, "not a name!")
     assert isinstance(gate.prove("bia.souza", "x"), DirectoryFailed)
 
@@ -512,6 +514,28 @@ def test_who_has_a_password_here_is_not_in_the_directory(
     assert isinstance(gate.prove("Ana", RIGHT), Proof)
     directory.people["ana.souza", "x"] = DirectoryAnswer(True, "Ana")
     assert isinstance(gate.prove("ana.souza", "x"), NameOwned)
+
+
+def test_nobody_of_the_directory_gets_into_an_account_that_it_has_not_made(
+    gate: Gate, directory: FakeDirectory
+) -> None:
+    """One that an operator invited, or whose person has renamed it to another one's name."""
+    gate.register("Bia", None, code=new_code())
+    directory.people["Bia", "x"] = DirectoryAnswer(True)
+    assert _is_wrong(gate.prove("Bia", "x"))
+    assert directory.asked == []
+    directory.people["bia.souza", "x"] = DirectoryAnswer(True, "Bia")
+    assert isinstance(gate.prove("bia.souza", "x", gate.source()), NameOwned)
+
+    assert isinstance(gate.prove("Ana", "x"), Proof)
+    account = gate.accounts.named(nickname("Ana"))
+    assert account is not None
+    gate.accounts.put(gate.accounts.renamed(account, nickname("Caio")))
+    directory.people["Caio", "y"] = DirectoryAnswer(True)
+    assert isinstance(gate.prove("Caio", "y"), NameOwned)
+    answer = gate.prove("Ana", "x")
+    assert isinstance(answer, Proof)
+    assert answer.nickname.text == "Caio"
 
 
 def test_the_directory_is_not_asked_for_tokens(gate: Gate, directory: FakeDirectory) -> None:

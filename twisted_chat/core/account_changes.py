@@ -16,7 +16,7 @@ from twisted_chat.core.names import Nickname
 
 
 class MakeAccount(msgspec.Struct, frozen=True, tag=True):
-    """Make an account with the next number.
+    """Make an account with the next number; ``directory`` is as in :class:`.Account`.
 
     ``person`` is the guest who registers: from now on, they are this account. With 0, an operator
     or a directory makes it, and a guest who has the nickname must leave. It is refused if the
@@ -28,6 +28,7 @@ class MakeAccount(msgspec.Struct, frozen=True, tag=True):
     credentials: tuple[Credential, ...]
     time: int
     request: int
+    directory: str = ""
 
 
 class SetCredential(msgspec.Struct, frozen=True, tag=True):

@@ -47,11 +47,20 @@ class AccountDesk:
         self.clock = clock
 
     def make(
-        self, person: int, nickname: Nickname, credentials: Sequence[Credential], answer: Answer
+        self,
+        person: int,
+        nickname: Nickname,
+        credentials: Sequence[Credential],
+        answer: Answer,
+        *,
+        directory: str = "",
     ) -> None:
-        """Make an account called ``nickname``; ``person`` is the guest who registers, or 0."""
-        request = self._expect(answer)
-        self._submit(MakeAccount(person, nickname, tuple(credentials), self.clock(), request))
+        """Make an account called ``nickname``; ``person`` is the guest who registers, or 0.
+
+        ``directory`` is as in :class:`.Account`.
+        """
+        made, request = self.clock(), self._expect(answer)
+        self._submit(MakeAccount(person, nickname, tuple(credentials), made, request, directory))
 
     def set_credential(
         self, account: int, credential: Credential, answer: Answer, *, device: int = 0

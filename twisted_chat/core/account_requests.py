@@ -87,6 +87,14 @@ class AccountHolder(Leaver):
             self._was_offered = True
             self.show(AccountOffered(self.name))
 
+    def _ask_for_password(self) -> None:
+        """Tell a person who came in with a code, and has no password, how to set one."""
+        account = self._chat.accounts.get(self.author)
+        if account is None or account.password or account.directory:
+            return
+        if not self.profile.introduces_itself:
+            self.show(AccountOffered(self.name, has_account=True))
+
     def _register(self, request: Register) -> None:
         if self.author > 0:
             raise HasAccount()
@@ -94,6 +102,7 @@ class AccountHolder(Leaver):
         chat.proofs.check_secure(self._connection.secure)
         password = checked_password(request.password)
         chat.accounts.check_free(self.nickname, self.author)
+        chat.reserved.check(self.nickname)  # it may be reserved since the guest took it
         chat.proofs.check_registration(self.source)
 
         def make(hash: str, answer: Answer) -> None:
@@ -111,7 +120,7 @@ class AccountHolder(Leaver):
         account = self._account()
         proofs = self._chat.proofs
         proofs.check_secure(self._connection.secure)
-        if proofs.directory is not None and not account.password:
+        if proofs.directory is not None and account.directory and not account.password:
             raise PasswordElsewhere()
         password = checked_password(request.password)
 

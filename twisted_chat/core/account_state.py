@@ -161,7 +161,9 @@ class AccountState:
 
     def _make(self, change: MakeAccount) -> None:
         if not change.person:
-            account = self._accounts.add(change.nickname, change.credentials, change.time)
+            account = self._accounts.add(
+                change.nickname, change.credentials, change.time, change.directory
+            )
             self._records.altered(account)
             self._evict(change.nickname)
             return
@@ -231,7 +233,7 @@ class AccountState:
         if account is None or account.status == "closed":
             raise NoSuchAccount(name=str(change.account))
         if change.status == "closed":
-            self._put(account, status="closed", credentials=(), ignored=(), read={})
+            self._put(account, status="closed", credentials=(), ignored=(), read={}, directory="")
         else:
             self._put(account, status=change.status)
         refusal: Refusal = AccountEnded()

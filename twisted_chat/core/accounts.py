@@ -69,6 +69,8 @@ class Account(msgspec.Struct, frozen=True):
     :param ignored: for each ignored person, the author number and a nickname.
     :param read: by room, the number of the last entry that the person has read.
     :param made: when it was made, in microseconds since 1970 UTC.
+    :param directory: if the operator's directory of people has made it, the name (folded) by which
+        the directory knows the person; otherwise "", and the directory lets nobody into it.
     """
 
     number: int
@@ -79,6 +81,7 @@ class Account(msgspec.Struct, frozen=True):
     ignored: tuple[tuple[int, str], ...] = ()
     read: dict[str, int] = {}
     made: int = 0
+    directory: str = ""
 
     def credential(self, id: str) -> Credential | None:
         """The credential with this id, or None."""
@@ -161,13 +164,25 @@ class Accounts:
             if self._owners.get(key, person) != person:
                 raise NameOwned(name=nickname.text)
 
-    def add(self, nickname: Nickname, credentials: Iterable[Credential], made: int) -> Account:
+    def add(
+        self,
+        nickname: Nickname,
+        credentials: Iterable[Credential],
+        made: int,
+        directory: str = "",
+    ) -> Account:
         """Make an account; ``made`` is the time in microseconds since 1970 UTC.
 
         :raises NameOwned: the nickname belongs to another account.
         """
         self.check_free(nickname)
-        account = Account(self._last + 1, nickname, credentials=tuple(credentials), made=made)
+        account = Account(
+            self._last + 1,
+            nickname,
+            credentials=tuple(credentials),
+            made=made,
+            directory=directory,
+        )
         self.put(account)
         return account
 

@@ -115,9 +115,10 @@ class SecretAsked(Event, frozen=True):
 
 
 class AccountOffered(Event, frozen=True):
-    """The client can register its nickname, as it has come back and has no account."""
+    """A guest who has come back can register; with ``has_account``, a password can be set."""
 
     nickname: str
+    has_account: bool = False
 
 
 class Registered(Event, frozen=True):

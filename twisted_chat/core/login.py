@@ -287,6 +287,8 @@ class Login(RoomHolder):
 
         def entered() -> None:
             self._chat.audit("logged-in", self.address, self.nickname.text, by=proof.kind)
+            if proof.kind == "code":
+                self._ask_for_password()
 
         def refused() -> None:
             self._be_nobody()

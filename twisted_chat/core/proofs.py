@@ -64,8 +64,13 @@ class Desk(Protocol):
         nickname: Nickname,
         credentials: Sequence[Credential],
         answer: Callable[[Refusal | None], None],
+        *,
+        directory: str = "",
     ) -> None:
-        """Make an account called ``nickname``; ``person`` is the guest who registers, or 0."""
+        """Make an account called ``nickname``; ``person`` is the guest who registers, or 0.
+
+        ``directory`` is as in :class:`.Account`.
+        """
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,7 +280,7 @@ class Proofs:
                     self._reply_with(now, credential, claim, reply)
                 else:  # it was changed meanwhile
                     self._wrong(claim, account, reply)
-            elif self.directory is not None and not encoded:
+            elif self.directory is not None and not encoded and _is_asked_about(account):
                 self._ask_directory(self.directory, claim, account, reply)
             else:
                 self._wrong(claim, account, reply)
@@ -393,12 +398,17 @@ class Proofs:
             account = self._accounts.owner(name)
             if account is None or account.status == "closed":
                 reply(refusal or NameOwned(name=name.text))
-            elif account.password:  # somebody else has registered the name here
-                reply(NameOwned(name=name.text))
+            elif account.password or account.directory != claim.name.folded:
+                reply(NameOwned(name=name.text))  # it is somebody else's, whoever made it
             else:
-                self._prove(account, claim, reply)
+                self._prove(account, claim, reply, kind="directory")
 
         if self._accounts.owner(name) is None:
-            self._desk.make(0, name, (), found)
+            self._desk.make(0, name, (), found, directory=claim.name.folded)
         else:
             found(None)
+
+
+def _is_asked_about(account: Account | None) -> bool:
+    """Whether the directory may know the secret: it has made the account, or there is none."""
+    return account is None or bool(account.directory)

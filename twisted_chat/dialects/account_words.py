@@ -54,6 +54,8 @@ def _secret_asked(event: SecretAsked, style: Style) -> list[str]:
 
 def _account_offered(event: AccountOffered, style: Style) -> list[str]:
     sentence = N_("/register PASSWORD makes the name {name} yours for good, if you like.")
+    if event.has_account:
+        sentence = N_("You have no password yet. /password PASSWORD sets it for the next time.")
     return [notice(style, sentence, name=event.nickname)]
 
 

@@ -3,7 +3,8 @@
 The program is started for each question, without a shell and with a clean environment. It gets one
 line on its standard input, ``{"name": …, "secret": …}``, and answers with one line on its standard
 output, ``{"ok": true}`` or ``{"ok": false}``, with ``"nickname"`` if the person has another one. It
-has :data:`TIMEOUT` seconds; then it and all that it started are killed. Few run at a time, and few
+has :data:`TIMEOUT` seconds; then it and all that it started are killed, but for what has made
+itself a session of its own (setsid). Few run at a time, and few
 questions wait. The secret is on no command line and in no log. This module must not know what the
 answer leads to.
 """
@@ -74,9 +75,14 @@ class AnsweredNonsense(Unanswered):
     template = N_("its answer is not valid: {reason}")
 
 
+class NameNotUsable(Unanswered):
+    template = N_("nobody can have the person's nickname ({code})")
+
+
 class _Question(msgspec.Struct):
     """A question that waits. ``line`` is what the program gets."""
 
+    name: str
     line: bytes
     reply: Callable[[DirectoryAnswer | Refusal], None]
     check: Callable[[], Refusal | None]
@@ -90,6 +96,8 @@ class CommandDirectory:
         thread.
     :param failed: called on the chat's thread with the reason why there was no answer.
     :param timeout: seconds that the program has.
+    :param check_name: called on the chat's thread with the nickname of each person; it raises a
+        :class:`.Refusal` if nobody may have it.
     """
 
     def __init__(
@@ -98,7 +106,9 @@ class CommandDirectory:
         answer: Callable[..., object],
         failed: Callable[[Refusal], object] = nothing,
         timeout: float = TIMEOUT,
+        check_name: Callable[[str], object] = nothing,
     ) -> None:
+        self._check_name = check_name
         self._command = tuple(command)
         self._answer = answer
         self._failed = failed
@@ -123,7 +133,7 @@ class CommandDirectory:
         except UnicodeEncodeError:  # half of a surrogate pair, which no program can be told
             reply(DirectoryAnswer(False))
             return
-        if not self._queue.put(source, _Question(line, reply, check)):
+        if not self._queue.put(source, _Question(name, line, reply, check)):
             reply(TooBusyForSecrets())
         self._take()
 
@@ -151,6 +161,7 @@ class CommandDirectory:
             self._idle += 1
             self._queue.done(source)
             try:
+                answer = self._named(question, answer)
                 if isinstance(answer, Unanswered):
                     self._failed(answer)
                     question.reply(DirectoryFailed())
@@ -168,6 +179,17 @@ class CommandDirectory:
                 name = f"directory {number}"
                 threading.Thread(target=self._run, name=name, daemon=True).start()
         self._work.put(run)
+
+    def _named(
+        self, question: _Question, answer: DirectoryAnswer | Unanswered
+    ) -> DirectoryAnswer | Unanswered:
+        """``answer``, unless the person's nickname is one that nobody may have."""
+        if isinstance(answer, DirectoryAnswer) and answer.ok:
+            try:
+                self._check_name(question.name if answer.nickname is None else answer.nickname)
+            except Refusal as refusal:
+                return NameNotUsable(code=refusal.code)
+        return answer
 
     # -- on a thread --------------------------------------------------------------------------
 

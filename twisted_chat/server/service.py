@@ -33,13 +33,14 @@ from twisted_chat.core.errors import (
     CannotStart,
     CertificateUnusable,
     FileUnwritable,
+    NameTooLong,
     Refusal,
     TLSForbidden,
     TLSMissing,
     WrongSetting,
 )
 from twisted_chat.core.journal import Journal
-from twisted_chat.core.names import ALWAYS_RESERVED, Reserved
+from twisted_chat.core.names import ALWAYS_RESERVED, Reserved, nickname
 from twisted_chat.core.operator import Operator
 from twisted_chat.core.proofs import Policy
 from twisted_chat.i18n.language import N_, catalogue
@@ -141,7 +142,9 @@ class ChatService(Service):
         self._directory: CommandDirectory | None = None
         if settings.auth_command:
             command, answer = settings.auth_command, reactor.callFromThread
-            self._directory = CommandDirectory(command, answer, self._directory_failed)
+            self._directory = CommandDirectory(
+                command, answer, self._directory_failed, check_name=self._check_directory_name
+            )
         self._chat = build_chat(
             self._journal,
             later=reactor.callLater,
@@ -335,6 +338,17 @@ class ChatService(Service):
             LogLevel.error,
             reason=refusal.sentence(self._settings.language),
         )
+
+    def _check_directory_name(self, text: str) -> None:
+        """Check that the directory's person may have the nickname ``text``.
+
+        :raises Refusal: it is not valid, or is reserved, and no account has it already.
+        """
+        name = nickname(text)
+        if self._chat.accounts.owner(name) is None:
+            if len(name.text) > self._chat.limits.nickname:
+                raise NameTooLong(limit=self._chat.limits.nickname)
+            self._chat.reserved.check(name)
 
     def _hung_up(self, number: int, frame: object) -> None:
         """SIGHUP came, in the middle of whatever was at hand."""
