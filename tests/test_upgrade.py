@@ -177,3 +177,114 @@ def test_an_upgrade_that_is_killed_changes_nothing(
         assert connection.execute("PRAGMA user_version").fetchone() == (VERSIONS[-1],)
     with closing(Store(str(path))) as store:
         assert sum(len(log_of(store, room)) for room in ("lobby", "cinema")) == len(before)
+
+
+#: Rows that no server writes: what is set in two of them, and whether the log is intact with it.
+ODD = {
+    "no author, and the id of another entry": ("client_id = NULL, message_id = 'm4'", True),
+    "a text as the author, and a repeated id": ("client_id = 'x', message_id = 'm4'", False),
+    "a text that is not UTF-8 as the author": ("client_id = CAST(x'ff' AS TEXT)", False),
+    "an empty text as the author": ("client_id = ''", False),
+    "an empty author": ("client_id = x''", True),
+    "an empty message id": ("message_id = ''", True),
+    "both empty": ("client_id = x'', message_id = ''", True),
+    "the id of the same person's other entry": ("message_id = 'm9'", True),
+    "the least id": ("id = -9223372036854775808", True),
+    "a negative number": ("number = -5", False),
+    "a number that another entry has": ("number = 4", False),
+    "a number that is too large": ("number = 9223372036854775807", False),
+    "an id of another type": ("message_id = x'6d34'", False),
+    "NULL in a text": ("text = NULL", False),
+    "a hash of another type": ("hash = 5", False),
+    "a room that does not exist": ("room = 77", False),
+}
+
+
+def verified(path: Path) -> list[str]:
+    with open_archive(str(path)) as archive:
+        return [str(finding) for finding in Verification(archive, Progress(None, "en")).findings()]
+
+
+def made_odd(path: Path, version: int, change: str, which: str, late: bool = False) -> None:
+    """A database with the rows ``which`` (ids) changed, before they are chained or ``late``."""
+    made(path, version)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DROP INDEX entry_message")
+        connection.execute("DROP INDEX entry_number")
+        schema = "UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '') WHERE name = 'entry'"
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(schema)
+        connection.execute("PRAGMA writable_schema = RESET")
+        odd = f"UPDATE entry SET {change} WHERE id IN ({which})"
+        if not late:
+            connection.execute(odd)
+        connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        previous = START
+        columns = "number, time, kind, nickname, text, client_id, message_id"
+        for id, *content in connection.execute(
+            f"SELECT id, {columns} FROM entry WHERE room = 1 ORDER BY number"
+        ).fetchall():
+            previous = link(previous, "lobby", *content)
+            connection.execute("UPDATE entry SET hash = ? WHERE id = ?", (previous, id))
+        if late:
+            connection.execute(odd)
+        connection.execute("CREATE INDEX entry_number ON entry (room, number)")
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, VERSIONS[-1]])
+@pytest.mark.parametrize(("change", "intact"), ODD.values(), ids=ODD.keys())
+def test_odd_rows_do_not_stop_an_upgrade_and_are_as_sound_as_before(
+    tmp_path: Path, version: int, change: str, intact: bool
+) -> None:
+    path = tmp_path / "chat.db"
+    which = "1" if change.startswith("id") else "4, 6"
+    made_odd(path, version, change, which, late=not intact and "client" not in change)
+    if version > 1:
+        assert (verified(path) == []) == intact, "before"
+    with closing(Store(str(path))) as store:
+        for _ in range(2):
+            commit(store, draft("after"), draft("after", room="cinema"), draft("after"))
+        assert log_of(store, "cinema")[-1].number == 12
+        index_all(store)
+        if change.startswith("id"):
+            assert found(store, "word0") == ["word0 café 電"]
+        ids = [row[0] for row in store._connection.execute("SELECT id FROM entry ORDER BY id")]
+        assert ids[0] > 0
+        assert len(ids) == 36
+    assert (verified(path) == []) == intact, "after"
+    for file in tmp_path.iterdir():
+        if ".backup-" not in file.name:
+            assert b"<client id of" not in file.read_bytes()
+
+
+def test_an_upgrade_leaves_ids_for_later_entries(tmp_path: Path) -> None:
+    """Also those of the runs are others then: no client takes the log for another one."""
+    path = tmp_path / "chat.db"
+    made_odd(path, VERSIONS[-1], "id = 9223372036854775807", "31")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO run VALUES (1, x'010203040506', 9223372036854775807)")
+    assert verified(path) == []
+    with closing(Store(str(path))) as store:
+        for _ in range(3):
+            commit(store, draft("after"), draft("after", room="cinema"))
+        assert store._connection.execute("SELECT max(id) FROM entry").fetchone() == (36,)
+        (epoch,) = store._connection.execute("SELECT epoch FROM log").fetchone()
+        assert epoch == 1, "no entry was lost"
+        index_all(store)
+    assert verified(path) == []
+
+
+def test_damaged_people_do_not_stop_an_upgrade(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    made(path, VERSIONS[-1])
+    bad = ("x'01'", "NULL", "5", "'x'", "'y'")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for author in bad:
+            connection.execute(
+                f"INSERT INTO person VALUES ({author}, x'00', CAST(x'ff' AS TEXT), 'en', 1, '[]',"
+                " '[]')"
+                if author != "NULL"
+                else "INSERT INTO person VALUES (x'02', x'00', 'Ana', 'en', 1, '[]', '[]')"
+            )
+    with closing(Store(str(path))) as store:
+        assert [person.nickname for person in store.people()] == ["Ana"]

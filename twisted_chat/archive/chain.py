@@ -10,6 +10,7 @@ from twisted_chat.core.author import NOBODY, guest_number
 from twisted_chat.journal.chain import (
     FIRST,
     PRESENT,
+    REPEATED,
     SALT_SIZE,
     SIZE,
     Starter,
@@ -50,6 +51,8 @@ class Chain:
         try:
             if author is None:
                 key, hash = rest
+                if not isinstance(key, bytes | None) or not isinstance(message_id, str | None):
+                    return False
                 expected = link(self._hash, self._room, *content, key, message_id)
                 return self._goes_on(expected, hash)
             seal, format = rest
@@ -60,13 +63,21 @@ class Chain:
                 if self._start is None:
                     self._start = starter(self._room)
                 expected = sealed(self._start, self._hash, salt, *content, author, message_id)
-            elif format == FIRST and author == self._author(salt):
-                expected = link(self._hash, self._room, *content, salt or None, message_id or None)
+            elif format in (FIRST, REPEATED) and author == self._author(salt):
+                expected = self._former(content, salt, message_id, hash)
             else:
                 return False
         except _DAMAGE:
             return False
         return self._goes_on(expected, hash)
+
+    def _former(
+        self, content: tuple[Any, Any, Any, Any, Any], key: bytes, message_id: str, hash: bytes
+    ) -> bytes:
+        """The hash in the first format. There, NULL and nothing were two values for "none"."""
+        keys, ids = ((key,) if key else (None, b"")), ((message_id,) if message_id else (None, ""))
+        links = [link(self._hash, self._room, *content, key, id) for key in keys for id in ids]
+        return hash if hash in links else links[0]
 
     def _author(self, key: bytes) -> int:
         return guest_number(key, self._secret) if key else NOBODY

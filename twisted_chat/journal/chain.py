@@ -23,6 +23,9 @@ START = bytes(SIZE)
 #: The first format, and the present one.
 FIRST, PRESENT = 1, 2
 
+#: The first format, in an entry whose message id was not its own: see :mod:`.upgrade`.
+REPEATED = 0
+
 #: Bytes of a salt, in the present format.
 SALT_SIZE = 16
 

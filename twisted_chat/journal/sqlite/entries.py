@@ -49,7 +49,7 @@ _HEAD = """
 _MESSAGE = """
     SELECT room.name, number, time, kind, nickname, text, author, message_id, substr(seal, -32)
     FROM entry JOIN room ON room.id = entry.room
-    WHERE author = ? AND message_id = ? AND message_id <> ''
+    WHERE author = ? AND message_id = ? AND message_id <> '' AND format > 0
 """
 _HAS_BEFORE = """
     SELECT 1 FROM room

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +20,7 @@ from typing import Any
 from twisted_chat.core.author import NOBODY, author_key, guest_number
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import BackupFailed
-from twisted_chat.journal.chain import FIRST, link
+from twisted_chat.journal.chain import FIRST, REPEATED, link
 from twisted_chat.journal.sqlite import files
 from twisted_chat.journal.sqlite.faults import SQLITE_FAULTS, reason_of
 
@@ -31,6 +32,9 @@ INCREMENTAL = 2
 
 #: Bytes of the log's secret: see :func:`.guest_number`.
 SECRET_SIZE = 32
+
+#: The highest id and number of an entry that are kept in an upgrade: there is room for later ones.
+MOST = 2**53
 
 #: Entries that are rewritten in one step.
 STEP = 1000
@@ -130,16 +134,23 @@ def _hide_client_ids(connection: sqlite3.Connection) -> None:
     """
     connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     try:
-        rooms = connection.execute("SELECT id, name, base_hash FROM room ORDER BY id").fetchall()
-        for room in rooms:
+        for room in connection.execute(_CHAINS).fetchall():
             _rewrite(connection, *room)
     finally:
         connection.text_factory = str
 
 
-def _rewrite(connection: sqlite3.Connection, room: int, name: str, base_hash: bytes) -> None:
+# Entries of rooms that do not exist fit in no chain, but they must not keep client ids either.
+_CHAINS = """
+    SELECT id, name, base_hash FROM room
+    UNION ALL SELECT room, room, x'' FROM entry WHERE room NOT IN (SELECT id FROM room)
+    GROUP BY room
+"""
+
+
+def _rewrite(connection: sqlite3.Connection, room: int, name: Any, base_hash: bytes) -> None:
     old = new = base_hash
-    number = -1
+    number: Any = -math.inf
     while True:
         rows = connection.execute(
             "SELECT id, number, time, kind, nickname, text, client_id, message_id, hash"
@@ -151,11 +162,11 @@ def _rewrite(connection: sqlite3.Connection, room: int, name: str, base_hash: by
         changes = []
         for id, number, time, kind, nickname, text, client_id, message_id, hash in rows:
             content = (name, number, time, kind, nickname, text)
-            author = author_key(client_id) if isinstance(client_id, bytes) else client_id
+            author = author_key(client_id) if isinstance(client_id, bytes) else None
             if _fits(old, (*content, client_id, message_id), hash):
                 new = link(new, *content, author, message_id)
             else:
-                damaged = f"#{visible(name)}: entry {visible(str(number))}"
+                damaged = f"#{visible(str(name))}: entry {visible(str(number))}"
                 _log.error("%s was damaged before the upgrade, and still is", damaged)
                 new = hash
             old = hash
@@ -165,6 +176,8 @@ def _rewrite(connection: sqlite3.Connection, room: int, name: str, base_hash: by
 
 
 def _fits(previous: bytes, content: tuple[Any, ...], hash: bytes) -> bool:
+    if isinstance(content[-2], str):
+        return False  # no server has written an author like that
     try:
         return link(previous, *content) == hash
     except (TypeError, UnicodeEncodeError):  # a damaged value: of a wrong type, or not UTF-8
@@ -179,7 +192,8 @@ def _second_format(connection: sqlite3.Connection) -> None:
     secret = os.urandom(SECRET_SIZE)
     connection.execute("UPDATE log SET secret = ?", (secret,))
     connection.create_function("author_number", 1, partial(_author_number, secret=secret))
-    last = -(2**63)
+    _renumber(connection)
+    last = 0
     while True:
         (end,) = connection.execute(
             "SELECT max(id) FROM (SELECT id FROM former_entry WHERE id > ? ORDER BY id LIMIT ?)",
@@ -187,27 +201,57 @@ def _second_format(connection: sqlite3.Connection) -> None:
         ).fetchone()
         if end is None:
             break
-        connection.execute(_COPY, (last, end, FIRST))
+        connection.execute(_COPY.format("OR IGNORE", ""), (last, end, FIRST))
+        # In damaged rows, a message id may be another entry's as well.
+        rest = "AND id NOT IN (SELECT id FROM entry WHERE id > ?1)"
+        connection.execute(_COPY.format("", rest), (last, end, REPEATED))
         last = end
     numbers = connection.execute("SELECT room, number, id FROM former_entry ORDER BY room, number")
-    connection.executemany("INSERT INTO block VALUES (?, ?, ?, ?)", _blocks(numbers))
+    connection.executemany("INSERT OR IGNORE INTO block VALUES (?, ?, ?, ?)", _blocks(numbers))
     connection.execute("DROP TABLE former_entry")
     _copy_people(connection, secret)
 
 
+# An author key of a wrong type gives a seal that does not fit. Damaged rows may have NULL anywhere.
 _COPY = """
-    INSERT INTO entry
-    SELECT id, room, number, time, kind, nickname, text, author_number(client_id),
-        coalesce(message_id, ''), CAST(coalesce(client_id, x'') || hash AS BLOB), ?3
-    FROM former_entry WHERE id > ?1 AND id <= ?2
+    INSERT {} INTO entry
+    SELECT id, coalesce(room, 0), coalesce(number, 0), coalesce(time, 0), coalesce(kind, ''),
+        coalesce(nickname, ''), coalesce(text, ''),
+        author_number(CASE WHEN typeof(client_id) = 'blob' THEN client_id END),
+        coalesce(message_id, ''), CAST(CASE typeof(client_id)
+            WHEN 'blob' THEN client_id WHEN 'null' THEN x'' ELSE x'00' END
+            || coalesce(hash, x'') AS BLOB), ?3
+    FROM former_entry WHERE id > ?1 AND id <= ?2 {}
 """
+
+
+def _renumber(connection: sqlite3.Connection) -> None:
+    """If entries have ids that no server gives, or that leave no more ids: number them from 1."""
+    (odd,) = connection.execute(
+        "SELECT min(id) < 1 OR max(id) > ? FROM former_entry", (MOST,)
+    ).fetchone()
+    if not odd:
+        return
+    _log.warning("the entries have odd ids; they get others, and the search index is made anew")
+    connection.execute("CREATE TABLE renumbered AS SELECT * FROM former_entry ORDER BY id")
+    connection.execute(
+        "UPDATE run SET entry = (SELECT count(*) FROM former_entry WHERE id <= run.entry)"
+    )
+    connection.execute("DELETE FROM former_entry")
+    connection.execute(
+        "INSERT OR IGNORE INTO former_entry SELECT rowid, room, number, time, kind, nickname, text,"
+        " client_id, message_id, hash FROM renumbered"
+    )
+    connection.execute("DROP TABLE renumbered")
+    with suppress(sqlite3.Error):  # without it, the index is made anew, too
+        connection.execute("UPDATE indexed SET entry = 1, version = -1")
 
 
 def _blocks(entries: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int, int]]:
     """The rows of ``block`` for entries, each with room, number and id, in the order of these."""
     room = number = id = count = 0
     for next_room, next_number, next_id in entries:
-        if not (isinstance(next_room, int) and isinstance(next_number, int)):
+        if not (isinstance(next_room, int) and isinstance(next_number, int)) or next_number > MOST:
             continue  # a damaged row: that no block has it is found later
         if count and (room, number + count, id + count) == (next_room, next_number, next_id):
             count += 1
@@ -220,15 +264,22 @@ def _blocks(entries: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int,
 
 
 def _copy_people(connection: sqlite3.Connection, secret: bytes) -> None:
-    rows = connection.execute("SELECT * FROM former_person").fetchall()
+    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+    try:
+        rows = connection.execute("SELECT * FROM former_person").fetchall()
+    finally:
+        connection.text_factory = str
     for author, *others, ignored in rows:
+        if not isinstance(author, bytes):
+            continue
         with suppress(ValueError, TypeError):  # a damaged row is left out
             people = [
                 [_author_number(bytes.fromhex(key), secret), name]
                 for key, name in json.loads(ignored)
             ]
             connection.execute(
-                "INSERT INTO person (author, code, nickname, language, timestamps, rooms, ignored)"
+                "INSERT OR IGNORE INTO person"
+                " (author, code, nickname, language, timestamps, rooms, ignored)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (_author_number(author, secret), *others, json.dumps(people)),
             )
@@ -236,7 +287,7 @@ def _copy_people(connection: sqlite3.Connection, secret: bytes) -> None:
 
 
 def _author_number(key: object, secret: bytes) -> int:
-    return guest_number(key, secret) if isinstance(key, bytes) else NOBODY
+    return guest_number(key, secret) if key and isinstance(key, bytes) else NOBODY
 
 
 #: The steps in Python, by the number of the schema's file after which they run, in its transaction.

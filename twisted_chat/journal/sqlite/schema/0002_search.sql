@@ -17,4 +17,4 @@ UPDATE room SET topic = coalesce(
      ORDER BY number DESC LIMIT 1),
     ''
 );
-DROP INDEX entry_topic;
+DROP INDEX IF EXISTS entry_topic;

@@ -5,8 +5,8 @@ ALTER TABLE log ADD COLUMN secret BLOB NOT NULL DEFAULT x''; -- 32 random bytes,
 -- Grows when a backup is put back, or when entries were lost.
 ALTER TABLE log ADD COLUMN epoch INTEGER NOT NULL DEFAULT 1;
 
-DROP INDEX entry_message;
-DROP INDEX entry_topic;
+DROP INDEX IF EXISTS entry_message;
+DROP INDEX IF EXISTS entry_topic;
 ALTER TABLE entry RENAME TO former_entry;
 
 -- In the order in which they were written; those of one transaction by rooms. So each row is
@@ -24,9 +24,10 @@ CREATE TABLE entry (
     -- The salt (in format 1: the author key, or nothing), and the hash, 32 bytes, of the room's
     -- previous entry and this content. They are one value because that takes less time to write.
     seal       BLOB    NOT NULL,
-    format     INTEGER NOT NULL DEFAULT 2  -- of the hash
+    format     INTEGER NOT NULL DEFAULT 2  -- of the hash; 0: 1, and the message id does not count
 );
-CREATE UNIQUE INDEX entry_message ON entry (author, message_id) WHERE message_id <> '';
+CREATE UNIQUE INDEX entry_message ON entry (author, message_id)
+WHERE message_id <> '' AND format > 0;
 CREATE INDEX entry_topic ON entry (room) WHERE kind = 'topic';
 
 -- Where the entries of a room are: "count" entries from "number" on have the ids from "id" on.
