@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
+from tests.support.accounts import device
 from tests.support.fakes import World
 from tests.support.processes import Server, environment, free_port, start_twistd
 from twisted_chat.core.requests import Say
@@ -72,6 +73,20 @@ def test_people_rooms_and_deliveries() -> None:
     assert observed.figures()["twisted_chat_deliveries_total"] == 4
     bia.types("/join cinema")
     assert observed.figures()["twisted_chat_deliveries_total"] == 6, "what is replayed counts too"
+
+
+def test_a_room_that_not_everybody_may_see_is_not_counted() -> None:
+    observed = Observed()
+    ana = device(observed.world)
+    (bia,) = observed.world.enter("Bia")
+    ana.types("/join cinema", "oi")
+    bia.types("/join den", "oi")
+    assert observed.figures()["twisted_chat_rooms"] == 3
+    for rule, rooms in ("hidden on", 2), ("hidden off", 3), ("join registered", 2), ("join all", 3):
+        ana.types(f"/room {rule}")
+        assert observed.figures()["twisted_chat_rooms"] == rooms, rule
+    ana.types("/room hidden on", "/leave cinema")
+    assert observed.figures()["twisted_chat_rooms"] == 2, "a room without people"
 
 
 def test_what_was_refused_by_its_reason() -> None:

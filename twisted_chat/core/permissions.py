@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import chain
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
+from twisted_chat.core.author import NOBODY
 from twisted_chat.core.room_rules import AllRules
 
 
@@ -37,6 +39,15 @@ class Viewer(Protocol):
 
 
 _NONE: frozenset[str] = frozenset()
+
+
+class Stranger(NamedTuple):
+    """A :class:`Viewer` who is nobody in particular, and in no room."""
+
+    name: str = ""
+    author: int = NOBODY
+    token_rooms: frozenset[str] = _NONE
+    cursors: Mapping[str, object] = MappingProxyType({})
 
 
 class Permissions:

@@ -23,7 +23,7 @@ from twisted_chat.core.journal import Found, Journal
 from twisted_chat.core.limits import PAGE_TEXT, Limits
 from twisted_chat.core.names import RoomNames, room_name
 from twisted_chat.core.people import Person, Positions
-from twisted_chat.core.permissions import Permissions
+from twisted_chat.core.permissions import Permissions, Stranger
 from twisted_chat.core.room import Room
 from twisted_chat.core.room_rules import AllRules
 from twisted_chat.core.rooms import Rooms
@@ -138,6 +138,12 @@ class Reading:
         """
         hidden = self.permissions.hidden_from(person)
         return self._rooms.page(self._limits().page, word, after, with_empty, hidden)
+
+    @property
+    def public_count(self) -> int:
+        """The number of the rooms that everybody may see."""
+        hidden = self.permissions.hidden_from(Stranger())
+        return len(self._rooms) - sum(room in self._rooms for room in hidden)
 
     def topic(self, person: Person, room: Room) -> TopicShown:
         """The topic of ``room``.

@@ -54,7 +54,7 @@ class _Looked(Collector):
         slow = sum(isinstance(outlet, Outbox) and not outlet.ready for outlet in outlets)
         yield _gauge("connections", "Connections that are open.", factory.active)
         yield _gauge("people", "Nicknames in use.", people)
-        yield _gauge("rooms", "Rooms that there are.", chat.room_count)
+        yield _gauge("rooms", "Rooms that everybody may see.", chat.reading.public_count)
         yield _gauge("slow_readers", "Connections that do not take all they are sent.", slow)
         yield _gauge("queue_depth", "What waits to be saved.", self._journal.outstanding)
         yield _gauge("queue_limit", "With so much, senders are not read.", QUEUE_LIMIT)
