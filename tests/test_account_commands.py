@@ -136,6 +136,7 @@ def test_the_life_of_an_account(either: Shell) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_what_was_done_lasts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Over a server, over its kill, and over the database alone."""
     account = Shell(tmp_path / "chat.db", capsys)
@@ -221,10 +222,8 @@ def test_a_closed_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(
-    "action",
-    ["reset", *(pytest.param(one, marks=pytest.mark.slow) for one in ("disable", "erase"))],
-)
+@pytest.mark.parametrize("action", ["reset", "disable", "erase"])
+@pytest.mark.slow
 def test_nobody_comes_back_with_a_code_of_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
 ) -> None:
@@ -398,6 +397,7 @@ def test_a_command_waits_for_a_server_that_is_stopping(account: Shell, database:
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_a_server_that_stops_answers_no_further_operator(tmp_path: Path) -> None:
     """Its last writes wait, as another program has locked the database."""
     with Server(tmp_path) as server:
@@ -421,6 +421,7 @@ def test_a_server_that_stops_answers_no_further_operator(tmp_path: Path) -> None
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_two_commands_at_once_are_both_done(tmp_path: Path, database: Path) -> None:
     """Without a server, one of them waits for the other."""
     commands = [

@@ -349,6 +349,7 @@ def listener(port: int, name: str = "Ana") -> Iterator[Callable[[], str]]:
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_an_operator_announces_to_all_and_to_a_room(tmp_path: Path) -> None:
     with Server(tmp_path) as server, listener(server.port) as next_line:
         assert mode(tmp_path / "chat.db.control") == 0o600
@@ -373,6 +374,7 @@ def test_an_operator_announces_to_all_and_to_a_room(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_a_server_replaces_the_socket_of_a_killed_one(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         server.stop(signal.SIGKILL)
@@ -383,6 +385,7 @@ def test_a_server_replaces_the_socket_of_a_killed_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_two_at_once_a_flood_and_a_client_that_reads_nothing_delay_nobody(tmp_path: Path) -> None:
     with Server(tmp_path) as server, listener(server.port) as next_line:
         path = path_of(str(tmp_path / "chat.db"))

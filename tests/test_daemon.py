@@ -66,7 +66,7 @@ def test_a_daemon_that_starts_leaves_the_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("daemon", [True, False])
+@pytest.mark.parametrize("daemon", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "option", ["--pidfile=no/such/folder/x.pid", "--rundir=no/such", "--logfile=no/such/log"]
 )

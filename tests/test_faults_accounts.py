@@ -123,6 +123,7 @@ def test_no_secret_is_in_a_file_of_the_server(tmp_path: Path) -> None:
     assert b'"logged-in"' in files["audit.jsonl after"]
 
 
+@pytest.mark.slow
 def test_a_program_of_the_operator_lets_people_in(tmp_path: Path) -> None:
     program = tmp_path / "check"
     program.write_text(
@@ -151,6 +152,7 @@ def test_a_program_of_the_operator_lets_people_in(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.slow
 def test_guesses_wait_over_new_connections(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         codes = []

@@ -344,7 +344,7 @@ def test_every_event_is_for_programs_or_for_people_only() -> None:
 
 @pytest.mark.parametrize("cls", FOR_PROGRAMS, ids=[cls.__name__ for cls in FOR_PROGRAMS])
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(deadline=None)
 def test_every_event_is_one_line_of_json(cls: type[Event], data: st.DataObject) -> None:
     """An object with a type, in which nothing could steer a terminal that shows it."""
     event = data.draw(structs(cls))

@@ -68,6 +68,7 @@ def test_a_server_that_is_killed_shows_what_it_has_kept(tmp_path: Path) -> None:
     assert [path.name for path in files if b"marmalade" in path.read_bytes()] == []
 
 
+@pytest.mark.slow
 def test_what_was_kept_survives_kill_9_until_it_has_arrived(tmp_path: Path) -> None:
     database = tmp_path / "chat.db"
     both = [f"Bia {TEXT} {number}" for number in range(2)]

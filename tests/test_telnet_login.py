@@ -90,6 +90,7 @@ def test_after_a_blank_line_the_name_is_seen(server: Server, keys: list[str]) ->
         ana.wait_for("You are Bia now")
 
 
+@pytest.mark.slow
 def test_the_echo_is_back_after_the_server_has_stopped(server: Server) -> None:
     with at("telnet", server) as ana:
         ana.wait_for("username:")
@@ -111,6 +112,7 @@ def test_netcat_is_told_that_the_password_is_seen(server: Server, program: str) 
         ana.wait_for("You are Ana now")
 
 
+@pytest.mark.slow
 def test_the_client_asks_once_and_keeps_a_token(server: Server, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
