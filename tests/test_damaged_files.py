@@ -28,7 +28,9 @@ flips = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, ma
 kept = st.just(1.0) | st.floats(0, 1)
 
 any_damage = settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=2 * settings().max_examples,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -102,4 +102,4 @@ class Mail(RuleBasedStateMachine):
 
 
 TestMail = Mail.TestCase
-TestMail.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestMail.settings = settings(stateful_step_count=25, deadline=None)
