@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.login import PASSWORD, Home
+from tests.support.login import PASSWORD, WRONG, Home
 from twisted_chat.core.account_requests import CODE_MINUTES, LABEL_LIMIT, TOKEN_ROOMS_LIMIT
 from twisted_chat.core.account_state import CODE_LIMIT, TOKEN_LIMIT
 from twisted_chat.core.accounts import PASSWORD as ID
@@ -137,6 +137,81 @@ def test_a_new_password_replaces_the_old_one(home: Home) -> None:
     assert home.hello(password=NEW)["type"] == "welcome"
     (answer,) = home.types(client, "/password short")
     assert "too short" in answer
+
+
+@pytest.fixture(params=["device", "code", "resumed", "changed"])
+def without_password(request: pytest.FixtureRequest, home: Home) -> Any:
+    """A connection of Ana's that did not come in with the present password."""
+    home.registered()
+    first = _program(home)
+    if request.param == "device":
+        (made,) = home.asks(first, "token-new", label="phone", device=True)
+        return _program(home, token=made["token"])
+    if request.param == "code":
+        (made,) = home.asks(first, "device-add")
+        return _program(home, code=made["code"])
+    if request.param == "resumed":
+        client_id = {"client": "ab" * 16}
+        _program(home, password=PASSWORD, **client_id)
+        return _program(home, password=PASSWORD, **client_id)
+    other = _program(home)
+    assert home.asks(other, "password", password=PASSWORD, old=PASSWORD)[0]["type"] != "error"
+    return first
+
+
+def test_who_came_in_without_the_password_needs_it(home: Home, without_password: Any) -> None:
+    client = without_password
+    assert _code(home.asks(client, "password", password=NEW)) == "password-needed"
+    assert _code(home.asks(client, "unregister", nickname="Ana")) == "password-needed"
+    (wrong,) = home.asks(client, "password", password=NEW, old=WRONG)
+    assert wrong["text"] == "That is not your present password. Nothing was changed."
+    assert wrong["code"] == "wrong-secret"
+    assert ("wrong-secret", "Ana") in home.audited
+    (answer,) = home.asks(client, "password", password=NEW, old=PASSWORD)
+    assert answer["type"] == "password-set"
+    assert home.hello(password=NEW)["type"] == "welcome"
+    (answer,) = home.asks(client, "password", password=PASSWORD)
+    assert answer["type"] == "password-set", "it has given the password now"
+    answers = home.asks(client, "unregister", nickname="Ana", password=PASSWORD)
+    assert [answer["type"] for answer in answers] == ["unregistered"]
+
+
+def test_the_present_password_cannot_be_guessed(home: Home, without_password: Any) -> None:
+    home.asks(without_password, "unregister", nickname="Ana", password=WRONG)
+    for _ in range(3):
+        answers = home.asks(without_password, "password", password=NEW, old=WRONG)
+    assert _code(answers) == "too-many-guesses"
+    assert "another name" not in answers[0]["text"]
+    answers = home.asks(without_password, "password", password=NEW, old=PASSWORD)
+    assert _code(answers) == "too-many-guesses"
+
+
+def test_an_account_without_a_password_needs_none(home: Home) -> None:
+    home.registered()
+    account = home.account()
+    assert account is not None
+    (made,) = home.asks(_program(home), "device-add")
+    home.chat.desk.drop_credentials(account.number, (ID,), lambda refusal: None)
+    home.house.world.journal.run()
+    client = _program(home, code=made["code"])
+    assert home.asks(client, "password", password=NEW)[0]["type"] == "password-set"
+
+
+def test_a_new_password_ends_the_codes_of_other_connections(home: Home) -> None:
+    home.registered()
+    one, two, gone = home.person(), home.person(), home.person()
+    for client in (one, two, gone):
+        home.types(client, "Ana", PASSWORD)
+    codes = [client.protocol.session.code for client in (one, two, gone)]
+    gone.lose()
+    home.types(one, f"/password {NEW}")
+    assert [client.protocol.session.code for client in (one, two)] == [codes[0], ""]
+    two.lose()
+    for code in codes[1:]:
+        (answer,) = home.types(home.person(), f"/resume {code}")
+        assert "unknown or has expired" in answer
+    one.lose()
+    assert "Welcome back" in "".join(home.types(home.person(), f"/resume {codes[0]}"))
 
 
 def test_a_guest_has_no_password(home: Home) -> None:

@@ -371,6 +371,46 @@ def test_registering_without_showing_the_password(server: ChatServer) -> None:
     assert tokens.tokens.keys() == {"bia"}
 
 
+@pytest.fixture
+def with_token(server: ChatServer) -> Person:
+    """Ana, who has come back with the token in place of her password."""
+    ana = arrive(server)
+    ana.types(PASSWORD)
+    server.cut()
+    ana.wait(60)
+    assert ana.client.is_in
+    ana.screen.take()
+    return ana
+
+
+@pytest.mark.parametrize("lines", [("/password new horse",), ("/password", *["new horse"] * 2)])
+def test_the_present_password_is_asked_for_where_it_is_needed(
+    server: ChatServer, with_token: Person, lines: tuple[str, ...]
+) -> None:
+    ana = with_token
+    assert ana.types(*lines) == []
+    assert (ana.talk.prompt, ana.talk.hides) == (
+        "Your present password, or an empty line to leave everything as it is:",
+        True,
+    )
+    assert ana.types("wrong horse") == [
+        "[SERVER]: That is not your present password. Nothing was changed."
+    ]
+    assert ana.talk.hides, "or the next password would be said"
+    assert ana.types(PASSWORD) == ["[SERVER]: Your new password is valid from now on."]
+    assert not ana.talk.hides
+
+
+def test_closing_the_account_can_be_taken_back(server: ChatServer, with_token: Person) -> None:
+    ana = with_token
+    assert ana.types("/unregister Ana") == []
+    assert ana.types("") == []
+    assert ana.types("oi") == ["[Ana]: oi"]
+    ana.types("/unregister Ana")
+    assert "closed" in "".join(ana.types(PASSWORD))
+    assert "Ana" not in server.people
+
+
 def test_two_different_passwords_change_nothing(server: ChatServer) -> None:
     bia = Person(server, "Bia")
     bia.types("/register", PASSWORD)

@@ -183,9 +183,12 @@ class Requests:
         """Register the nickname: it belongs to an account with this password from now on."""
         return self.ask(Register(password))
 
-    def set_password(self, password: str) -> Deferred[PasswordSet]:
-        """Set the password of the account."""
-        return self.ask(SetPassword(password))
+    def set_password(self, password: str, old: str | None = None) -> Deferred[PasswordSet]:
+        """Set the password of the account.
+
+        :param old: the present one; needed unless the connection came in with it.
+        """
+        return self.ask(SetPassword(password, old))
 
     def new_token(
         self, label: str, rooms: Sequence[str] = (), *, device: bool = False
@@ -210,6 +213,10 @@ class Requests:
         """List the devices, tokens and other connections of the account."""
         return self.ask(ListDevices())
 
-    def unregister(self, nickname: str) -> Deferred[Unregistered]:
-        """Close the account for ever; ``nickname`` is its nickname, as a confirmation."""
-        return self.ask(Unregister(nickname))
+    def unregister(self, nickname: str, password: str | None = None) -> Deferred[Unregistered]:
+        """Close the account for ever.
+
+        :param nickname: its nickname, as a confirmation.
+        :param password: needed unless the connection came in with it.
+        """
+        return self.ask(Unregister(nickname, password))

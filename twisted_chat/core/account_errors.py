@@ -91,6 +91,23 @@ class TooManyWrongSecrets(TooManyGuesses):
     template = N_("Too many wrong passwords or codes were given. Try again in {seconds} seconds.")
 
 
+class TooManyPasswords(TooManyGuesses):
+    template = N_("Too many wrong passwords were given. Try again in {seconds} seconds.")
+
+
+class WrongPassword(WrongSecret):
+    """Somebody who is in the chat has given a wrong present password."""
+
+    template = N_("That is not your present password. Nothing was changed.")
+
+
+class PasswordNeeded(Refusal):
+    """Whoever has only a device of the account must not take it away from its owner."""
+
+    code = "password-needed"
+    template = N_("You came in without your password. Come in again with it to do that.")
+
+
 class TooManyAccounts(Refusal):
     code = "too-many-accounts"
     template = N_(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from typing import NoReturn
 
 from twisted_chat.core.account_desk import Answer
 from twisted_chat.core.account_errors import (
@@ -20,8 +21,13 @@ from twisted_chat.core.account_errors import (
     NoSuchToken,
     NotTheName,
     PasswordElsewhere,
+    PasswordNeeded,
     TokenLimited,
     TooBusyForSecrets,
+    TooManyPasswords,
+    TooManyWrongSecrets,
+    WrongPassword,
+    WrongSecret,
 )
 from twisted_chat.core.accounts import PASSWORD, Account, Credential, CredentialKind
 from twisted_chat.core.characters import find_unsafe
@@ -41,6 +47,7 @@ from twisted_chat.core.events import (
 )
 from twisted_chat.core.leaving import Leaver
 from twisted_chat.core.names import fold
+from twisted_chat.core.proofs import Claim, Kind, Proof
 from twisted_chat.core.requests import (
     AddDevice,
     ListDevices,
@@ -70,6 +77,12 @@ class AccountHolder(Leaver):
 
     #: Shown in place of the reason why the connection is closed, if this person has asked for it.
     _farewell: Event | None = None
+
+    #: The hash of the password that this connection has given.
+    _proved = ""
+
+    #: Whether this connection is setting the password, so that its own code stays valid.
+    _sets_password = False
 
     #: Whether this person was told how to register.
     _was_offered = False
@@ -125,15 +138,73 @@ class AccountHolder(Leaver):
         password = checked_password(request.password)
 
         def set_password(hash: str, answer: Answer) -> None:
-            self._chat.desk.set_credential(account.number, self._password(hash), answer)
+            def answered(refusal: Refusal | None) -> None:
+                self._sets_password = False
+                answer(refusal)
+
+            self._sets_password = True
+            self._chat.desk.set_credential(account.number, self._password(hash), answered)
 
         def done() -> None:
             self._chat.audit("password-set", self.address, self.name)
             self.show(PasswordSet(request.id))
 
-        self._hash(password, set_password, request.id, done)
+        hash_new = partial(self._hash, password, set_password, request.id, done)
+        self._with_password(request.old, request.id, hash_new)
+
+    def _with_password(
+        self, password: str | None, id: str | None, proceed: Callable[[], None]
+    ) -> None:
+        """Call ``proceed`` if ``password`` is that of the account, or this connection gave it.
+
+        :raises PasswordNeeded: there is one, and it was not given.
+        """
+        account = self._account()
+        if not account.password or (password is None and self._proved == account.password):
+            proceed()
+            return
+        if password is None:
+            raise PasswordNeeded()
+        proofs = self._chat.proofs
+        proofs.check_secure(self._connection.secure)
+        end = self._begin()
+
+        def is_wanted() -> bool:
+            return self._phase is not Phase.CLOSED and self._connection.is_there
+
+        def answered(result: Proof | Refusal) -> None:
+            try:
+                if self._phase is Phase.CLOSED:
+                    return
+                if isinstance(result, Refusal):
+                    self._not_the_password(result)
+                proceed()
+            except Refusal as refusal:
+                self.refuse(refusal, id)
+            finally:
+                end()
+
+        kinds: frozenset[Kind] = frozenset({"password"})
+        queue = self.secrets_queue
+        claim = Claim(self.nickname, password, kinds, self.source, queue, is_wanted)
+        proofs.prove(claim, answered)
+
+    def _not_the_password(self, refusal: Refusal) -> NoReturn:
+        if isinstance(refusal, WrongSecret):
+            self._chat.audit("wrong-secret", self.address, self.name)
+            raise WrongPassword()
+        if isinstance(refusal, TooManyWrongSecrets):
+            self._chat.audit("refused-secret", self.address, self.name)
+            raise TooManyPasswords(**refusal.details)
+        raise refusal
+
+    def ends_code(self) -> None:
+        if not self._sets_password:
+            self._chat.identities.forget(self, but_client=True)
+            self.code = ""
 
     def _password(self, hash: str) -> Credential:
+        self._proved = hash
         return Credential(PASSWORD, "password", hash, made=self._chat.desk.clock())
 
     def _hash(
@@ -270,10 +341,14 @@ class AccountHolder(Leaver):
         if fold(request.nickname.strip()) != self.nickname.folded:
             command = TABLE.by_request[Unregister].name(self.language)
             raise NotTheName(usage=f"/{command} {self.name}")
-        self._chat.audit("unregistered", self.address, self.name)
-        self._farewell = Unregistered(self.name, request.id)
-        ask = partial(self._chat.desk.set_status, account.number, "closed")
-        self._ask_desk(ask, request.id)
+
+        def close() -> None:
+            self._chat.audit("unregistered", self.address, self.name)
+            self._farewell = Unregistered(self.name, request.id)
+            ask = partial(self._chat.desk.set_status, account.number, "closed")
+            self._ask_desk(ask, request.id)
+
+        self._with_password(request.password, request.id, close)
 
     def _say_why_closed(self, refusal: Refusal) -> None:
         if self._farewell is None:

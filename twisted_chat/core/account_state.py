@@ -216,6 +216,10 @@ class AccountState:
         if new.kind == "code" and len(codes) >= CODE_LIMIT:
             kept.remove(codes[0])
         self._put(account, credentials=(*kept, new))
+        if new.id == PASSWORD:  # perhaps somebody else knew the old one, and has a code
+            for connection in self._here(self._people.connections(account.number)):
+                connection.ends_code()
+            self._crowd.forget_codes(account.number)
 
     def _drop_credentials(self, change: DropCredentials) -> None:
         account = self._active(change.account)

@@ -19,6 +19,7 @@ from twisted_chat.core.account_errors import (
     SecretNotAsked,
     WrongSecret,
 )
+from twisted_chat.core.accounts import PASSWORD
 from twisted_chat.core.author import NOBODY
 from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.changes import KeptPerson
@@ -140,6 +141,7 @@ class Login(RoomHolder):
         """Be nobody again, as the person could not enter."""
         self.author, self.credential, self.token_rooms = NOBODY, "", frozenset()
         self._kept_as = 0
+        self._proved = ""
 
     def _ask_secret(self, name: Nickname) -> None:
         self._secret_of = name
@@ -279,6 +281,9 @@ class Login(RoomHolder):
         :param again: called if the account does not let the client in any more.
         :raises Refusal: there are too many rooms.
         """
+        account = self._chat.accounts.get(proof.account)
+        if account is not None and proof.credential == PASSWORD:
+            self._proved = account.password
         self.author, self.credential, self.token_rooms = (
             proof.account,
             proof.credential,

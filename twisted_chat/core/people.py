@@ -129,6 +129,9 @@ class Person(Member, Hashable, Protocol):
     def ignores_now(self, ignored: Sequence[tuple[int, str]]) -> None:
         """Ignore these people, and no others: author numbers and nicknames."""
 
+    def ends_code(self) -> None:
+        """Let nobody come back with the code of this connection, unless it has asked for that."""
+
     def is_out(self) -> None:
         """The person is out of the chat: they ask for nothing more, and cannot come back. When that
         is on disk, :meth:`is_closed` is called.

@@ -234,9 +234,13 @@ class Register(Request, frozen=True):
 
 
 class SetPassword(Request, frozen=True):
-    """Set the password of the account."""
+    """Set the password of the account.
+
+    ``old`` is the present one; it is needed unless the client has come in with it.
+    """
 
     password: str
+    old: str | None = None
 
     def __repr__(self) -> str:
         return "SetPassword()"
@@ -274,9 +278,16 @@ class LogOut(Request, frozen=True):
 
 
 class Unregister(Request, frozen=True):
-    """Close the account. ``nickname`` is its nickname, typed as a confirmation."""
+    """Close the account. ``nickname`` is its nickname, typed as a confirmation.
+
+    ``password`` is needed unless the client has come in with it.
+    """
 
     nickname: str
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Unregister({self.nickname!r})"  # and not the password
 
 
 class Mark(Request, frozen=True):

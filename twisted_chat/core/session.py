@@ -479,6 +479,7 @@ class Session(Login):
             self._code_was_shown()
             self._show_again()
         self._absence = None
+        self._proved = ""  # by the previous connection
         self._come_from_absence()
         connection.adopt(self)
         self._chat.audit("resumed", self.address, self.nickname.text)

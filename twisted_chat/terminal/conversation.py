@@ -134,14 +134,8 @@ class Conversation:
         self._typed = Typed(
             client, self._display, self._rooms, self._pages, self.leave, self._let_type
         )
-        self._login = Login(
-            client,
-            self._display,
-            tokens,
-            label,
-            self._ask_name,
-            self._typed.ask,
-        )
+        ask = self._typed.ask
+        self._login = Login(client, self._display, tokens, label, self._ask_name, ask)
         self._typed.timestamps = timestamps
         self._backlogs = Backlogs(client, self._display, self._rooms, self._typed.ask, backlog)
         self._next_attempt = 0.0
@@ -517,7 +511,8 @@ class Conversation:
         if event.refusal.code == AccountEnded.code:
             self._log_out(event)
             return
-        if not self._login.is_own(event.id):
+        is_asked = self._interactive and self._login.asks_for_present(event)
+        if not is_asked and not self._login.is_own(event.id):
             self._display.refuse(event.refusal)
             self._display.not_said(self._client.asked(event.id))
 

@@ -5,6 +5,7 @@
 * After a password or code was right, the client asks the server for a token and keeps that. The
   password itself is forgotten.
 * ``/register`` and ``/password`` without a password: the person is asked for it twice.
+* The server needs the present password: the person is asked for it.
 
 This module must not know the terminal, or where tokens are stored.
 """
@@ -25,13 +26,21 @@ from twisted_chat.core.account_errors import (
     AccountDisabled,
     GuestsNotAllowed,
     NameOwned,
+    PasswordNeeded,
     SecretNeedsTLS,
     WrongSecret,
 )
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import Refusal, TooManyGuesses
-from twisted_chat.core.events import DevicesListed, TokenMade, Welcomed
-from twisted_chat.core.requests import ListDevices, NewToken, Register, Request, SetPassword
+from twisted_chat.core.events import DevicesListed, Refused, TokenMade, Welcomed
+from twisted_chat.core.requests import (
+    ListDevices,
+    NewToken,
+    Register,
+    Request,
+    SetPassword,
+    Unregister,
+)
 from twisted_chat.dialects.account_words import HIDDEN_SECRET
 from twisted_chat.i18n.language import N_
 from twisted_chat.terminal.display import Display
@@ -43,11 +52,19 @@ NOT_KEPT = N_("You will be asked for your password the next time: {reason}")
 NEW = N_("The new password, or an empty line to leave it:")
 AGAIN = N_("The same password again:")
 DIFFERENT = N_("The two passwords are different. Nothing was changed.")
+PRESENT = N_("Your present password, or an empty line to leave everything as it is:")
 OVER = N_("That line was not sent: it answers a question that is over.")
 
 #: The question that the next typed line answers: the secret of the nickname; a new password, for
-#: the first and for the second time.
-Question = Literal["secret", "new", "again"]
+#: the first and for the second time; the present password.
+Question = Literal["secret", "new", "again", "present"]
+
+_SENTENCES: dict[Question, str] = {
+    "secret": HIDDEN_SECRET,
+    "new": NEW,
+    "again": AGAIN,
+    "present": PRESENT,
+}
 
 
 #: Refusals of a nickname or secret that no waiting changes, besides those of the nickname itself.
@@ -94,6 +111,8 @@ class Login:
         #: The request for which a new password is asked, and its first form.
         self._request: type[Register | SetPassword] = Register
         self._new = ""
+        #: The request that is made again with the present password.
+        self._held: SetPassword | Unregister | None = None
         #: The ids of requests that the person did not make.
         self._ids: set[str] = set()
         #: The token that was found for the nickname.
@@ -104,9 +123,8 @@ class Login:
         """The question to the person; None if there is none."""
         if self.question is None:
             return None
-        if self.question == "secret":
-            return self._display.translate(HIDDEN_SECRET, name=visible(self._client.nickname or ""))
-        return self._display.translate(NEW if self.question == "new" else AGAIN)
+        name = visible(self._client.nickname or "")
+        return self._display.translate(_SENTENCES[self.question], name=name)
 
     # -- coming in ----------------------------------------------------------------------------
 
@@ -174,6 +192,21 @@ class Login:
         self._request = request
         self.question = "new"
 
+    def asks_for_present(self, refused: Refused) -> bool:
+        """Whether the person is asked for the present password, which a request needs.
+
+        After a wrong one they are asked again: otherwise they might type it where others read it.
+        """
+        asked, code = self._client.asked(refused.id), refused.refusal.code
+        if self.question is not None or not isinstance(asked, SetPassword | Unregister):
+            return False
+        if code not in (PasswordNeeded.code, WrongSecret.code):
+            return False
+        if code == WrongSecret.code:
+            self._display.server("error", refused.refusal.sentence(self._display.language))
+        self._held, self.question = asked, "present"
+        return True
+
     def takes_line(self, *, asks_for_name: bool) -> bool:
         """Whether the next line is for :meth:`typed`. A question for a nickname ends any other."""
         if asks_for_name:
@@ -191,6 +224,12 @@ class Login:
                 self._client.introduce(self._client.nickname or "", typed_secret(line))
             else:
                 self._ask_name()
+        elif question == "present" and line.strip():
+            held, self._held = self._held, None
+            if isinstance(held, SetPassword):
+                self._ask(SetPassword(held.password, old=line))
+            elif held is not None:
+                self._ask(Unregister(held.nickname, password=line))
         elif question == "new" and line.strip():
             self._new = line.strip()
             self.question = "again"
@@ -204,7 +243,7 @@ class Login:
     def _withdraw(self) -> None:
         """The question is over, although it was not answered."""
         self._is_over = self._is_over or self.question is not None
-        self.question, self._new = None, ""
+        self.question, self._held, self._new = None, None, ""
 
     # -- the token ----------------------------------------------------------------------------
 
