@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.fakes import World
-from twisted_chat.core.characters import find_unsafe
+from twisted_chat.core.characters import find_unsafe, stripped
 from twisted_chat.core.lookalikes import letters
-from twisted_chat.dialects.display import BLANKS_IN_A_ROW, is_plain, shown, stripped
+from twisted_chat.dialects.display import BLANKS_IN_A_ROW, is_plain, shown
 
 #: Drawn as blanks, or not at all.
 BLANKS = "\t \u00a0\u1680\u2003\u202f\u205f\u2800\u3000\u3164\uffa0"

@@ -127,6 +127,22 @@ def test_a_secret_is_no_command(home: Home, secret: str) -> None:
     assert client.protocol.session.author == account.number
 
 
+@pytest.mark.parametrize("secret", ["  with blanks around  ", "three hearts \u2764\ufe0f"])
+def test_a_password_is_the_same_wherever_it_is_given(home: Home, secret: str) -> None:
+    program = home.program()
+    home.asks(program, "hello", nickname="Ana")
+    home.asks(program, "register", password=secret)
+    home.let_go(program)
+    home.registered("Bia", secret)
+    for name in ("Ana", "Bia"):
+        assert home.hello(name, password=secret)["type"] == "welcome"
+        for line in (secret, f"{name}:{secret.strip()}"):
+            client = home.person()
+            home.types(client, *([name] if line == secret else []), line)
+            assert home.people == [name]
+            home.let_go(client)
+
+
 def test_what_is_not_utf_8_is_a_wrong_secret(home: Home) -> None:
     home.registered()
     client = home.person()

@@ -195,6 +195,23 @@ def test_all_sources_together_fill_a_bounded_queue(monkeypatch: pytest.MonkeyPat
     passwords.stop()
 
 
+def test_a_new_source_gets_into_a_full_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords, thread, gate = _gated(monkeypatch)
+    flood: list[bool | Refusal] = []
+    answers: list[bool | Refusal] = []
+    for n in range(2 * OF_ALL):
+        passwords.verify("right", "wrong", flood.append, source=n % 10)
+    refused = len(flood)
+    passwords.verify("right", "right", answers.append, source="new")
+    assert answers == []
+    assert len(flood) == refused + 1
+    gate.open()
+    while not answers:
+        thread.turn()
+    assert answers == [True]
+    passwords.stop()
+
+
 def test_the_check_is_asked_when_the_turn_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """So a source that gives many wrong passwords at once gives three, and no more."""
     passwords, thread, gate = _gated(monkeypatch)

@@ -238,7 +238,7 @@ def test_an_account_that_is_disabled_or_closed(gate: Gate) -> None:
 # -- the same time for every name -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("secret", [WRONG, new_token(), new_code(), ""])
+@pytest.mark.parametrize("secret", [WRONG, new_token(), new_code()])
 def test_every_wrong_secret_is_hashed_once_whatever_the_name(gate: Gate, secret: str) -> None:
     gate.register("Ana", token=new_token())
     gate.register("Invited", None)
@@ -382,7 +382,33 @@ def test_right_secrets_between_wrong_ones_make_no_difference(gate: Gate) -> None
     for _ in range(FREE):
         assert isinstance(gate.prove("Mallory", "my own password"), Proof)
         assert _is_wrong(gate.prove("Ana", WRONG))
-    assert isinstance(gate.prove("Mallory", "my own password"), TooManyWrongSecrets)
+    assert isinstance(gate.prove("Ana", RIGHT), TooManyWrongSecrets)
+
+
+@pytest.mark.parametrize("kinds", [ANY_KIND, frozenset({"token"}), frozenset({"password"})])
+@pytest.mark.parametrize("secret", [new_token(), "", "   "])
+def test_what_guesses_nothing_is_not_counted(
+    gate: Gate, kinds: frozenset[Kind], secret: str
+) -> None:
+    """Such as a bot whose token was revoked, which tries for ever."""
+    gate.register("Ana")
+    for _ in range(20):
+        assert _is_wrong(gate.prove("Ana", secret, kinds=kinds))
+    assert isinstance(gate.prove("Ana", RIGHT), Proof)
+
+
+def test_a_source_that_has_come_in_waits_for_its_own_guesses_at_this_account_alone(
+    gate: Gate,
+) -> None:
+    gate.register("Ana")
+    assert isinstance(gate.prove("Ana", RIGHT), Proof)
+    for _ in range(FREE):
+        assert _is_wrong(gate.prove("Bot", WRONG))
+    assert isinstance(gate.prove("Bia", WRONG), TooManyWrongSecrets)
+    assert isinstance(gate.prove("Ana", RIGHT), Proof)
+    for _ in range(FREE):
+        assert _is_wrong(gate.prove("Ana", WRONG))
+    assert isinstance(gate.prove("Ana", RIGHT), TooManyWrongSecrets)
 
 
 def test_a_trusted_source_does_not_wait(gate: Gate) -> None:

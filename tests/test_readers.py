@@ -55,6 +55,22 @@ def test_what_would_be_too_much_is_not_taken() -> None:
     assert queue.put("b", 2)
 
 
+def test_a_full_queue_drops_the_last_of_the_source_with_the_most() -> None:
+    queue: FairQueue[str] = FairQueue(4, 6)
+    for item in ("a1", "a2", "a3", "a4", "b1", "b2"):
+        assert queue.put_or_replace(item[0], item) is None
+    assert queue.put_or_replace("a", "a5") == "a5"
+    assert queue.put_or_replace("c", "c1") == "a4"
+    assert queue.put_or_replace("c", "c2") == "a3"
+    assert queue.put_or_replace("c", "c3") == "c3"
+    assert queue.put_or_replace("d", "d1") == "a2"
+    assert queue.put_or_replace("e", "e1") == "b2"
+    taken = [queue.take() for _ in range(5)]
+    assert [one and one[1] for one in taken] == ["a1", "b1", "c1", "d1", "e1"]
+    queue.done("c")
+    assert queue.take() == ("c", "c2")
+
+
 @given(st.lists(st.tuples(st.sampled_from(["put", "take", "done"]), st.integers(0, 2))))
 def test_nothing_is_lost_and_each_source_has_one_at_a_time(steps: list[tuple[str, int]]) -> None:
     queue: FairQueue[int] = FairQueue(100, 1000)

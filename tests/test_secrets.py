@@ -11,6 +11,7 @@ from precis_i18n import get_profile
 
 from twisted_chat.core.account_errors import PasswordTooLong, PasswordTooShort
 from twisted_chat.core.author import author_key
+from twisted_chat.core.characters import stripped
 from twisted_chat.core.codes import ALPHABET, GROUP, GROUPS
 from twisted_chat.core.identities import hash_code
 from twisted_chat.core.secrets import (
@@ -18,6 +19,7 @@ from twisted_chat.core.secrets import (
     TOKEN_PREFIX,
     TOKEN_SIZE,
     checked_password,
+    is_token,
     new_code,
     new_id,
     new_token,
@@ -88,7 +90,22 @@ def test_a_password_is_normalized_as_precis_does_wherever_precis_accepts_it(text
     except UnicodeEncodeError:
         assert normalized(text) is not None
     else:
-        assert normalized(text) == expected
+        assert normalized(text) == stripped(expected)
+
+
+@pytest.mark.parametrize("outer", [" ", "\t", "\u3000", "  \u2003", "\ufe0f"])
+def test_blanks_around_a_password_do_not_matter(outer: str) -> None:
+    assert normalized(f"{outer}correct horse{outer}") == "correct horse"
+    with pytest.raises(PasswordTooShort):
+        checked_password(outer * 8)
+
+
+def test_the_form_of_a_token() -> None:
+    token = new_token()
+    for text in (token, token.upper(), f" {token}\n"):
+        assert is_token(text)
+    for text in (token[:-1], token + "b", "tchat_", new_code(), "correct horse", ""):
+        assert not is_token(text)
 
 
 def test_a_password_that_was_normalized_stays_the_same() -> None:

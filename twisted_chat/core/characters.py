@@ -16,6 +16,24 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
+#: Characters that are drawn as blanks: spaces, the empty pattern of Braille, Hangul fillers, blank
+#: hieroglyphs and a blank note. This and the next constant are character classes of :mod:`re`.
+BLANKS = (
+    "\t \u00a0\u115f\u1160\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0"
+    "\U00013441\U00013442\U0001d159"
+)
+
+#: Characters that are not drawn: Unicode's Default_Ignorable_Code_Point; separators of annotations;
+#: joiners and fillers of a few scripts.
+INVISIBLE = (
+    "\u00ad\u034f\u061c\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\u2d7f"
+    "\ufe00-\ufe0f\ufeff\ufff0-\ufffb\U0001107f\U00013430-\U00013440\U00016fe4"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+
+#: Also the spaces of Python, for line ends.
+_UNSEEN = re.compile(rf"[\s{BLANKS}{INVISIBLE}]")
+
 #: The printable characters of ASCII.
 PRINTABLE = bytes(range(0x20, 0x7F))
 
@@ -67,3 +85,13 @@ def _picture(found: re.Match[str]) -> str:
     if code < 0x20:
         return chr(_CONTROL_PICTURES + code)
     return "\u2421" if code == 0x7F else "\ufffd"
+
+
+def stripped(text: str) -> str:
+    """``text`` without blanks and invisible characters at its beginning and end."""
+    start, end = 0, len(text)
+    while start < end and _UNSEEN.match(text[start]):
+        start += 1
+    while start < end and _UNSEEN.match(text[end - 1]):
+        end -= 1
+    return text[start:end]

@@ -169,10 +169,9 @@ class Login(RoomHolder):
 
     def _give_secret(self, request: GiveSecret) -> None:
         name, self._secret_of = self._secret_of, None
-        secret = request.secret.strip()
-        if name is None or not secret:
+        if name is None or not request.secret.strip():
             raise NameMissing()
-        self._prove_typed(name, secret, request.id)
+        self._prove_typed(name, request.secret, request.id)
 
     def _prove_typed(self, name: Nickname, secret: str, id: str | None) -> None:
         self._check_typed()

@@ -5,9 +5,11 @@ or code has the hash of a credential of this account; a password has the account
 without a password, or without an account, is checked against a hash that nobody knows, so that the
 answer takes as long. What is wrong is not told: only that it is.
 
-Wrong passwords count for the account, too, but do not hold up a source from which somebody has come
-into it before; tokens and codes are not held up by that count, as nobody guesses them. This module
-must not know sessions, nor show, log or keep a secret.
+Wrong passwords count for the account, too; tokens and codes are not held up by that count, as
+nobody guesses them. A source from which somebody has come into the account before waits only for
+the wrong secrets that it has given for this account itself. What guesses nothing is not counted: no
+secret at all, and what has the form of a token, such as one that was revoked. This module must not
+know sessions, nor show, log or keep a secret.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from twisted_chat.core.errors import Refusal
 from twisted_chat.core.guesses import REGISTRATIONS, Guesses, KnownSources, Registrations
 from twisted_chat.core.names import Nickname, nickname
 from twisted_chat.core.passwords import NoPasswords, Passwords
-from twisted_chat.core.secrets import normalized, secret_hash
+from twisted_chat.core.secrets import is_token, normalized, secret_hash
 from twisted_chat.core.sources import Source
 
 #: What a client can prove with: see :class:`.Credential`.
@@ -177,6 +179,8 @@ class Proofs:
         self.directory: Directory | None = None
         self._of_sources = Guesses(seconds)
         self._of_accounts = Guesses(seconds)
+        #: Wrong secrets of a source for an account: both together are the key.
+        self._of_both = Guesses(seconds)
         #: Wrong secrets for names without an account: they count as if they had one.
         self._of_names = Guesses(seconds)
         #: Passwords of each account (number) or name without one that are being checked.
@@ -280,13 +284,21 @@ class Proofs:
                     self._reply_with(now, credential, claim, reply)
                 else:  # it was changed meanwhile
                     self._wrong(claim, account, reply)
-            elif self.directory is not None and not encoded and _is_asked_about(account):
+            elif (
+                self.directory is not None
+                and not encoded
+                and _is_asked_about(account)
+                and not is_token(claim.secret)
+            ):
                 self._ask_directory(self.directory, claim, account, reply)
             else:
                 self._wrong(claim, account, reply)
 
         if password is None:  # longer than any password: that says nothing of the name
             self._wrong(claim, account, reply)
+            return
+        if not password:
+            reply(WrongSecret())
             return
         check, done = self._turn(claim, account, verified)
         self.passwords.verify(encoded, password, done, source=claim.queue, check=check)
@@ -325,11 +337,14 @@ class Proofs:
     ) -> Refusal | None:
         """Why no secret of ``claim`` is tried now, or None if one is."""
         key = claim.source.key
-        seconds = 0.0 if claim.source.trusted else self._of_sources.wait(key)
-        if with_password and account is None:
-            seconds = max(seconds, self._wait(self._of_names, claim.name.folded))
-        elif with_password and account is not None and not self._known.has(account.number, key):
-            seconds = max(seconds, self._wait(self._of_accounts, account.number))
+        if account is not None and self._known.has(account.number, key):
+            seconds = self._of_both.wait((key, account.number))
+        else:
+            seconds = 0.0 if claim.source.trusted else self._of_sources.wait(key)
+            if with_password and account is None:
+                seconds = max(seconds, self._wait(self._of_names, claim.name.folded))
+            elif with_password and account is not None:
+                seconds = max(seconds, self._wait(self._of_accounts, account.number))
         return TooManyWrongSecrets(seconds=math.ceil(seconds)) if seconds else None
 
     def _wait(self, guesses: Guesses, key: int | str) -> float:
@@ -341,12 +356,14 @@ class Proofs:
     def _wrong(
         self, claim: Claim, account: Account | None, reply: Reply, *, with_password: bool = True
     ) -> None:
-        if not claim.source.trusted:
-            self._of_sources.count(claim.source.key)
-        if with_password and account is None:
-            self._of_names.count(claim.name.folded)
-        elif with_password and account is not None:
-            self._of_accounts.count(account.number)
+        if not is_token(claim.secret) and claim.secret.strip():
+            self.count_wrong(claim.source)
+            if account is not None:
+                self._of_both.count((claim.source.key, account.number))
+            if with_password and account is None:
+                self._of_names.count(claim.name.folded)
+            elif with_password and account is not None:
+                self._of_accounts.count(account.number)
         reply(WrongSecret())
 
     def _reply_with(

@@ -8,18 +8,21 @@ This module must not know whom a secret belongs to.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 
 from precis_i18n import get_profile
 
 from twisted_chat.core.account_errors import PasswordTooLong, PasswordTooShort
-from twisted_chat.core.codes import letters, new_code
+from twisted_chat.core.characters import stripped
+from twisted_chat.core.codes import ALPHABET, letters, new_code
 
 __all__ = [
     "PASSWORD_BYTES",
     "PASSWORD_CHARACTERS",
     "TOKEN_PREFIX",
     "checked_password",
+    "is_token",
     "new_code",
     "new_id",
     "new_token",
@@ -40,6 +43,8 @@ PASSWORD_BYTES = 1024
 #: Length of the hash of a token or code, in bytes.
 _HASH_SIZE = 32
 
+_TOKEN = re.compile(f"{TOKEN_PREFIX}[{ALPHABET}]{{{TOKEN_SIZE}}}")
+
 _OPAQUE = get_profile("OpaqueString")
 
 
@@ -54,13 +59,23 @@ def new_id() -> str:
 
 
 def secret_hash(text: str) -> str:
-    """The hash of a token or code, in hexadecimal; case, hyphens and spaces do not matter.
+    """The hash of a token or code, in hexadecimal; case, hyphens and blanks do not matter.
 
     It is BLAKE2b (RFC 7693) with a personalization of its own, so that it is equal to no other
     hash of the same text. It needs neither salt nor work factor: the text is random.
     """
-    data = text.replace("-", "").replace(" ", "").lower().encode("utf-8", "surrogatepass")
+    data = _bare(text).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(data, digest_size=_HASH_SIZE, person=b"twisted-chat sec").hexdigest()
+
+
+def is_token(text: str) -> bool:
+    """Whether ``text`` has the form of a token: it was one, as nobody guesses them."""
+    return _TOKEN.fullmatch(_bare(text)) is not None
+
+
+def _bare(text: str) -> str:
+    """A token or code without what does not matter in it."""
+    return "".join(text.split()).replace("-", "").lower()
 
 
 def checked_password(text: str) -> str:
@@ -79,7 +94,8 @@ def checked_password(text: str) -> str:
 
 def normalized(text: str) -> str | None:
     """The password ``text`` by the rules of PRECIS ``OpaqueString`` (RFC 8265, section 4.2): every
-    space is U+0020, and the text is in NFC. Case and width matter.
+    space is U+0020, and the text is in NFC. Case and width matter. Blanks and invisible
+    characters at its beginning and end are left out, as they are from a line of the text dialect.
 
     ``OpaqueString`` also refuses characters that the interpreter's Unicode does not know yet, and
     joiners in emoji. People may use them, so the same rules are applied to such a text, and nothing
@@ -92,4 +108,5 @@ def normalized(text: str) -> str | None:
     except UnicodeEncodeError:
         spaced = "".join(" " if unicodedata.category(c) == "Zs" else c for c in text)
         password = unicodedata.normalize("NFC", spaced)
+    password = stripped(password)
     return None if len(password.encode("utf-8", "surrogatepass")) > PASSWORD_BYTES else password

@@ -22,24 +22,9 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-from twisted_chat.core.characters import is_printable, visible
+from twisted_chat.core.characters import BLANKS, INVISIBLE, is_printable, visible
 from twisted_chat.core.lookalikes import letters
 from twisted_chat.core.names import RESERVED
-
-#: Characters that are drawn as blanks: spaces, the empty pattern of Braille, Hangul fillers, blank
-#: hieroglyphs and a blank note. This and the next constants are character classes of :mod:`re`.
-BLANKS = (
-    "\t \u00a0\u115f\u1160\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0"
-    "\U00013441\U00013442\U0001d159"
-)
-
-#: Characters that are not drawn: Unicode's Default_Ignorable_Code_Point; separators of annotations;
-#: joiners and fillers of a few scripts.
-INVISIBLE = (
-    "\u00ad\u034f\u061c\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\u2d7f"
-    "\ufe00-\ufe0f\ufeff\ufff0-\ufffb\U0001107f\U00013430-\U00013440\U00016fe4"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
-)
 
 #: The invisible characters that are not part of emoji sequences: two in a row have no use.
 _WITHOUT_WIDTH = "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\ufeff"
@@ -99,7 +84,6 @@ _NO_NAME = re.compile(
     r"[-+0-9: ]*:[-+0-9: ]*|[!-/:-@\\^`{|}~ ]+|\"[^\"]*\"|'[^']*'|[!-~]*[\"=<>{}\\+*/$%&^][!-~]*"
 )
 _WORD = re.compile("[a-z]+")
-_UNSEEN = re.compile(f"[{BLANKS}{INVISIBLE}]")
 _UNSEEN_AND_MARKS = re.compile(f"[{BLANKS}{INVISIBLE}{_MARKS}]")
 
 
@@ -144,16 +128,6 @@ def rows(text: str) -> list[str]:
         return [shown(text)]
     first, *others = map(shown, text.split("\n"))
     return [first, *(f"{CONTINUATION}{other}".rstrip() for other in others)]
-
-
-def stripped(text: str) -> str:
-    """``text`` without blanks and invisible characters at its beginning and end."""
-    start, end = 0, len(text)
-    while start < end and _UNSEEN.match(text[start]):
-        start += 1
-    while start < end and _UNSEEN.match(text[end - 1]):
-        end -= 1
-    return text[start:end]
 
 
 def _rounded(found: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import accumulate
 
 from twisted_chat.core import commands
-from twisted_chat.core.characters import find_unsafe, is_printable
+from twisted_chat.core.characters import find_unsafe, is_printable, stripped
 from twisted_chat.core.errors import ControlCharacter, NotUTF8
 from twisted_chat.core.events import Entry, Event, Greeted, Style
 from twisted_chat.core.limits import TEXT_LIMIT
@@ -20,7 +20,7 @@ from twisted_chat.core.requests import Cancel, GiveSecret, Quit, Request, Say
 from twisted_chat.dialects import lines as typed
 from twisted_chat.dialects.base import Dialect, line_ends
 from twisted_chat.dialects.commands import parse as parse_command
-from twisted_chat.dialects.display import BLANKS_AND_INVISIBLE, is_plain, stripped
+from twisted_chat.dialects.display import BLANKS_AND_INVISIBLE, is_plain
 from twisted_chat.dialects.wording import RENDERERS
 
 #: Alone on a line, this word leaves the chat, as in the paper.

@@ -33,6 +33,21 @@ class FairQueue(Generic[T]):
         self._total += 1
         return True
 
+    def put_or_replace(self, source: Hashable, item: T) -> T | None:
+        """Add ``item``; returns what has no place: nothing, ``item`` itself, or the last item of
+        the source with the most, if ``item`` would come into a full queue and has fewer before it.
+        """
+        if self.put(source, item):
+            return None
+        longest = max(self._waiting.values(), key=len)
+        own = len(self._waiting.get(source, ()))
+        if own >= self._of_source or len(longest) < own + 2:
+            return item
+        dropped = longest.pop()
+        self._total -= 1
+        self.put(source, item)
+        return dropped
+
     def take(self) -> tuple[Hashable, T] | None:
         """Remove and return the next item, after its source, which is busy until :meth:`done`.
 

@@ -133,8 +133,9 @@ class CommandDirectory:
         except UnicodeEncodeError:  # half of a surrogate pair, which no program can be told
             reply(DirectoryAnswer(False))
             return
-        if not self._queue.put(source, _Question(name, line, reply, check)):
-            reply(TooBusyForSecrets())
+        dropped = self._queue.put_or_replace(source, _Question(name, line, reply, check))
+        if dropped is not None:
+            dropped.reply(TooBusyForSecrets())
         self._take()
 
     def stop(self) -> None:

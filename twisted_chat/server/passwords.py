@@ -118,8 +118,9 @@ class Argon2Passwords:
     # -- on the chat's thread -----------------------------------------------------------------
 
     def _put(self, source: Hashable, job: _Job) -> None:
-        if not self._queue.put(source, job):
-            job.reply(TooBusyForSecrets())
+        dropped = self._queue.put_or_replace(source, job)
+        if dropped is not None:
+            dropped.reply(TooBusyForSecrets())
         self._take()
 
     def _take(self) -> None:
