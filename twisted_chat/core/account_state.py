@@ -188,7 +188,7 @@ class AccountState:
         self._crowd.forget_codes(account.number)  # the code that was given to the guest
 
     def _stay_ignored(self, guest: int, number: int) -> None:
-        """Whoever ignores ``guest`` ignores the account ``number`` that they are now."""
+        """Everybody who ignores ``guest`` ignores the account ``number`` from now on."""
         for other in self._here(self._people):
             other.ignored_becomes(guest, number)
         for ignoring in self._accounts.ignoring(guest):
