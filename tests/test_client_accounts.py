@@ -418,6 +418,35 @@ def test_two_different_passwords_change_nothing(server: ChatServer) -> None:
         "[SERVER]: The two passwords are different. Nothing was changed."
     ]
     assert bia.client.account == 0
+    assert bia.talk.hides, "or the next password would be said"
+    bia.types(PASSWORD, PASSWORD)
+    assert bia.client.account == 2
+
+
+@pytest.mark.parametrize("lines", [("/register short",), ("/register", "short", "short")])
+def test_another_password_is_asked_for_after_one_that_is_too_short(
+    server: ChatServer, lines: tuple[str, ...]
+) -> None:
+    bia = Person(server, "Bia")
+    (line,) = bia.types(*lines)
+    assert line.startswith("[SERVER]: That password is too short")
+    assert bia.talk.hides
+    bia.types(PASSWORD, PASSWORD)
+    assert bia.client.account == 2
+
+
+def test_the_present_password_is_asked_for_until_it_is_right(
+    server: ChatServer, with_token: Person
+) -> None:
+    ana = with_token
+    ana.types("/password new horse")
+    for _ in range(3):
+        ana.types("wrong horse")
+    (line,) = ana.types("wrong horse")
+    assert "Too many wrong passwords" in line
+    assert ana.talk.hides
+    assert ana.types("") == []
+    assert ana.types("oi") == ["[Ana]: oi"]
 
 
 def test_the_new_password_can_be_taken_back(server: ChatServer) -> None:

@@ -511,7 +511,7 @@ class Conversation:
         if event.refusal.code == AccountEnded.code:
             self._log_out(event)
             return
-        is_asked = self._interactive and self._login.asks_for_present(event)
+        is_asked = self._interactive and self._login.asks_because_of(event)
         if not is_asked and not self._login.is_own(event.id):
             self._display.refuse(event.refusal)
             self._display.not_said(self._client.asked(event.id))

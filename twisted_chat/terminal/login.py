@@ -27,6 +27,8 @@ from twisted_chat.core.account_errors import (
     GuestsNotAllowed,
     NameOwned,
     PasswordNeeded,
+    PasswordTooLong,
+    PasswordTooShort,
     SecretNeedsTLS,
     WrongSecret,
 )
@@ -58,6 +60,10 @@ OVER = N_("That line was not sent: it answers a question that is over.")
 #: The question that the next typed line answers: the secret of the nickname; a new password, for
 #: the first and for the second time; the present password.
 Question = Literal["secret", "new", "again", "present"]
+
+#: Refusals after which the present password, or a new one, is asked for.
+_PRESENT = frozenset({PasswordNeeded.code, WrongSecret.code, TooManyGuesses.code})
+_NEW = frozenset({PasswordTooShort.code, PasswordTooLong.code})
 
 _SENTENCES: dict[Question, str] = {
     "secret": HIDDEN_SECRET,
@@ -192,19 +198,23 @@ class Login:
         self._request = request
         self.question = "new"
 
-    def asks_for_present(self, refused: Refused) -> bool:
-        """Whether the person is asked for the present password, which a request needs.
+    def asks_because_of(self, refused: Refused) -> bool:
+        """Whether the person is asked for a password because a request was refused.
 
-        After a wrong one they are asked again: otherwise they might type it where others read it.
+        They are asked again for one that is wrong or no good: otherwise they might type the next
+        one where others read it.
         """
         asked, code = self._client.asked(refused.id), refused.refusal.code
-        if self.question is not None or not isinstance(asked, SetPassword | Unregister):
+        if self.question is not None:
             return False
-        if code not in (PasswordNeeded.code, WrongSecret.code):
+        if isinstance(asked, SetPassword | Unregister) and code in _PRESENT:
+            self._held, self.question = asked, "present"
+        elif isinstance(asked, Register | SetPassword) and code in _NEW:
+            self.ask_for_password(type(asked))
+        else:
             return False
-        if code == WrongSecret.code:
+        if code != PasswordNeeded.code:
             self._display.server("error", refused.refusal.sentence(self._display.language))
-        self._held, self.question = asked, "present"
         return True
 
     def takes_line(self, *, asks_for_name: bool) -> bool:
@@ -239,6 +249,7 @@ class Login:
                 self._ask(self._request(new))
             else:
                 self._display.server("error", self._display.translate(DIFFERENT))
+                self.question = "new"
 
     def _withdraw(self) -> None:
         """The question is over, although it was not answered."""
