@@ -15,7 +15,7 @@ from twisted_chat.core.guesses import REGISTRATIONS
 from twisted_chat.core.names import Reserved, nickname
 from twisted_chat.core.passwords import NoPasswords
 from twisted_chat.core.proofs import DirectoryAnswer
-from twisted_chat.core.secrets import TOKEN_PREFIX, new_code, secret_hash
+from twisted_chat.core.secrets import TOKEN_PREFIX, new_code
 
 NEW = "another password"
 
@@ -247,7 +247,7 @@ def test_whom_the_operator_gave_a_code_is_told_to_set_a_password(
 
     home.chat.proofs.directory = Directory() if has_directory else None
     codes = [new_code(), new_code()]
-    credentials = [Credential(code, "code", secret_hash(code)) for code in codes]
+    credentials = [Credential(code, "code", home.chat.desk.hash(code)) for code in codes]
     home.chat.desk.make(0, nickname("Ana"), credentials, lambda _: None)
     home.house.world.journal.run()
     client = home.person()
@@ -305,7 +305,7 @@ def test_a_token_lets_in_until_it_is_revoked(home: Home) -> None:
     account = home.account()
     assert account is not None
     assert token not in repr(account)
-    assert secret_hash(token) in repr(account)
+    assert home.chat.desk.hash(token) in repr(account)
     bot = _program(home, token=token)
     (revoked,) = home.asks(client, "token-revoke", label="ci", id="r")
     assert revoked == {"type": "token-revoked", "id": "r", "label": "ci"}

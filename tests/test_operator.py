@@ -33,7 +33,6 @@ from twisted_chat.core.operator_requests import (
     ResetAccount,
     ShownAccount,
 )
-from twisted_chat.core.secrets import secret_hash
 
 Result = Sequence[OperatorAnswer] | Refusal
 
@@ -95,7 +94,7 @@ def desk() -> Desk:
 
 def matches(desk: Desk, given: Invitation) -> bool:
     """Whether the code lets in the person for whom it was made."""
-    found = desk.world.chat.accounts.with_secret(secret_hash(given.code))
+    found = desk.world.chat.accounts.with_secret(desk.world.chat.desk.hash(given.code))
     return found is not None and found[0].nickname.text == given.name
 
 
@@ -118,7 +117,7 @@ def test_a_new_account_has_a_code_for_seven_days(desk: Desk) -> None:
 def test_only_the_hash_of_a_code_is_stored_and_nothing_of_it_is_noted(desk: Desk) -> None:
     given = desk.code(CreateAccount("Ana"))
     stored = msgspec.json.encode(structs.asdict(desk.account("Ana")), enc_hook=sorted).decode()
-    assert secret_hash(given.code) in stored
+    assert desk.world.chat.desk.hash(given.code) in stored
     for text in (given.code, given.code.replace("-", "")):
         assert text not in stored
         assert text not in repr(desk.notes)
@@ -168,7 +167,7 @@ def test_a_reset_drops_password_codes_and_devices_and_not_the_bots(desk: Desk) -
     assert desk.kinds("Ana") == ["code", "token"]
     assert new.tokens == 1
     assert matches(desk, new)
-    assert desk.world.chat.accounts.with_secret(secret_hash(old.code)) is None
+    assert desk.world.chat.accounts.with_secret(desk.world.chat.desk.hash(old.code)) is None
     new = desk.code(ResetAccount("Ana", tokens=True))
     assert desk.kinds("Ana") == ["code"]
     assert new.tokens == 0

@@ -35,6 +35,7 @@ from twisted_chat.server.passwords import CHEAP, Argon2Passwords
 
 NOW = 1_795_463_820_000_000
 MINUTE = 60_000_000
+KEY = b"k" * 32
 
 RIGHT, WRONG = "correct horse", "wrong horse battery"
 
@@ -92,6 +93,9 @@ class Gate:
         self.proofs.passwords = self.passwords
         self.home = self.source()
 
+    def hash(self, secret: str) -> str:
+        return secret_hash(secret, KEY)
+
     def make(
         self,
         person: int,
@@ -123,7 +127,7 @@ class Gate:
         for id, secret in secrets.items():
             kind: Any = id.rstrip("0123456789")
             expires = NOW + 10 * MINUTE if kind == "code" else 0
-            credentials.append(Credential(id, kind, secret_hash(secret), expires=expires))
+            credentials.append(Credential(id, kind, self.hash(secret), expires=expires))
         return self.accounts.add(nickname(name), credentials, NOW).number
 
     def prove(
@@ -193,7 +197,7 @@ def test_a_fingerprint_or_the_hash_of_a_password_is_no_secret(gate: Gate) -> Non
     number = gate.register("Ana")
     account = gate.accounts.get(number)
     assert account is not None
-    certificate = Credential("cert", "certificate", secret_hash("fingerprint"))
+    certificate = Credential("cert", "certificate", gate.hash("fingerprint"))
     gate.accounts.put(structs.replace(account, credentials=(*account.credentials, certificate)))
     assert _is_wrong(gate.prove("Ana", "fingerprint"))
     assert _is_wrong(gate.prove("Ana", account.password))
@@ -204,7 +208,7 @@ def test_a_token_is_limited_to_its_rooms(gate: Gate) -> None:
     number = gate.register("Ana")
     account = gate.accounts.get(number)
     assert account is not None
-    limited = Credential("t", "token", secret_hash(token), rooms=("ci", "ops"))
+    limited = Credential("t", "token", gate.hash(token), rooms=("ci", "ops"))
     gate.accounts.put(structs.replace(account, credentials=(limited,)))
     answer = gate.prove("Ana", token)
     assert isinstance(answer, Proof)

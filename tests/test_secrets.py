@@ -27,6 +27,8 @@ from twisted_chat.core.secrets import (
     secret_hash,
 )
 
+KEY = b"k" * 32
+
 
 def test_a_token_is_recognisable_and_has_128_random_bits() -> None:
     token = new_token()
@@ -51,21 +53,21 @@ def test_no_two_are_the_same() -> None:
 
 def test_a_code_is_the_same_in_capitals_and_without_hyphens() -> None:
     code = new_code()
-    assert secret_hash(code.upper().replace("-", "")) == secret_hash(code)
-    assert secret_hash(f" {code.replace('-', ' ')} ") == secret_hash(code)
-    assert secret_hash(new_code()) != secret_hash(code)
+    assert secret_hash(code.upper().replace("-", ""), KEY) == secret_hash(code, KEY)
+    assert secret_hash(f" {code.replace('-', ' ')} ", KEY) == secret_hash(code, KEY)
+    assert secret_hash(new_code(), KEY) != secret_hash(code, KEY)
 
 
 def test_the_hash_of_a_secret_is_no_other_hash_of_it() -> None:
     code = new_code()
-    assert len(secret_hash(code)) == 64
-    assert hash_code(code).hex() != secret_hash(code)
-    assert author_key(code.encode()).hex() not in secret_hash(code)
+    assert len(secret_hash(code, KEY)) == 64
+    assert hash_code(code, KEY).hex() != secret_hash(code, KEY)
+    assert author_key(code.encode()).hex() not in secret_hash(code, KEY)
 
 
 @given(st.text(st.characters(codec=None)))
 def test_any_text_has_a_hash(text: str) -> None:
-    assert len(secret_hash(text)) == 64
+    assert len(secret_hash(text, KEY)) == 64
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from twisted_chat.core.account_changes import (
 from twisted_chat.core.accounts import Credential
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.names import Nickname
+from twisted_chat.core.secrets import secret_hash
 
 #: Called with None when the change is applied and saved, or with the reason why it is not.
 Answer = Callable[[Refusal | None], None]
@@ -34,6 +35,7 @@ class AccountDesk:
     :param submit: submits a change.
     :param expect: gives the request number whose answer goes to the callback.
     :param clock: gives microseconds since 1970 UTC.
+    :param key: gives the secret of the log, once it is open.
     """
 
     def __init__(
@@ -41,10 +43,16 @@ class AccountDesk:
         submit: Callable[[AccountChange], None],
         expect: Callable[[Answer], int],
         clock: Callable[[], int],
+        key: Callable[[], bytes],
     ) -> None:
+        self._key = key
         self._submit = submit
         self._expect = expect
         self.clock = clock
+
+    def hash(self, secret: str) -> str:
+        """The hash of a token or code, as it is stored: see :func:`.secret_hash`."""
+        return secret_hash(secret, self._key())
 
     def make(
         self,

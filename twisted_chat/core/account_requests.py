@@ -60,7 +60,7 @@ from twisted_chat.core.requests import (
     SetPassword,
     Unregister,
 )
-from twisted_chat.core.secrets import checked_password, new_code, new_id, new_token, secret_hash
+from twisted_chat.core.secrets import checked_password, new_code, new_id, new_token
 
 #: Minutes for which a code for another device is valid.
 CODE_MINUTES = 10
@@ -306,7 +306,7 @@ class AccountHolder(Leaver):
         """A new credential; it ends after ``minutes``, if that is not 0."""
         now = self._chat.desk.clock()
         expires = now + minutes * _MINUTE if minutes else 0
-        return Credential(new_id(), kind, secret_hash(secret), label, rooms, now, expires)
+        return Credential(new_id(), kind, self._chat.desk.hash(secret), label, rooms, now, expires)
 
     def _revoke_token(self, request: RevokeToken) -> None:
         account = self._account()

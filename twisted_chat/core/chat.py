@@ -148,7 +148,7 @@ class Chat:
         self._being_made: Counter[str] = Counter()
         self._outcomes = Outcomes(journal.node, self._state, said)
         #: Asks for changes of accounts.
-        self.desk = AccountDesk(self._submit, lambda answer: self._expect(Waiting(answer)), clock)
+        self.desk = AccountDesk(self._submit, self._request, clock, lambda: journal.secret)
         #: Checks the secrets of accounts.
         self.proofs = Proofs(self.accounts, self.desk, identities.clock, clock)
 
@@ -481,7 +481,7 @@ class Chat:
 
     # -- submitting ---------------------------------------------------------------------------
 
-    def _request(self, answer: Answer, person: Person | None, id: str | None) -> int:
+    def _request(self, answer: Answer, person: Person | None = None, id: str | None = None) -> int:
         return self._expect(Waiting(answer, person, {}, id))
 
     def _expect(self, waiting: Waiting) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from hashlib import sha256
+from hashlib import blake2b
 from typing import Generic, TypeVar
 
 from twisted_chat.core.callbacks import nothing
@@ -27,6 +27,8 @@ class Identities(Generic[PersonT]):
 
     def __init__(self, window: float, clock: Callable[[], float]) -> None:
         self.window = window
+        #: The secret of the log, which is known when that is open.
+        self.key = b""
         #: Called with each person who had a code and is forgotten.
         self.on_forget: Callable[[PersonT], None] = nothing
         self.clock = clock
@@ -54,7 +56,7 @@ class Identities(Generic[PersonT]):
         its way to the client.
         """
         text = new_code()
-        code = hash_code(text)
+        code = self.hash(text)
         earlier = self._codes.setdefault(person, [])
         for old in earlier[:-1]:
             del self._by_code[old]
@@ -79,7 +81,7 @@ class Identities(Generic[PersonT]):
 
     def is_newest(self, person: PersonT, code: str) -> bool:
         """Whether ``code`` is the newest code of ``person``."""
-        return self._codes.get(person, [b""])[-1] == hash_code(code)
+        return self._codes.get(person, [b""])[-1] == self.hash(code)
 
     def gone(self, person: PersonT, forgotten: Callable[[], None] = nothing) -> bool:
         """Start the window of ``person``, who has lost the connection and left.
@@ -134,7 +136,11 @@ class Identities(Generic[PersonT]):
     def by_code(self, code: str) -> PersonT | None:
         """The person with this code, or None; case, hyphens and spaces do not matter."""
         self.forget_old()
-        return self._by_code.get(hash_code(code))
+        return self._by_code.get(self.hash(code))
+
+    def hash(self, code: str) -> bytes:
+        """The hash of ``code``: see :func:`hash_code`."""
+        return hash_code(code, self.key)
 
     def people(self) -> list[PersonT]:
         """Everybody who has a code."""
@@ -155,10 +161,12 @@ class Identities(Generic[PersonT]):
             self.forget(person)
 
 
-def hash_code(code: str) -> bytes:
-    """The SHA-256 hash of ``code``, 32 bytes; case, hyphens and spaces do not matter.
+def hash_code(code: str, key: bytes) -> bytes:
+    """The hash of ``code``, 32 bytes of BLAKE2b (RFC 7693) with the secret of the log as its
+    ``key``; case, hyphens and spaces do not matter.
 
     One round without salt is enough: a code is random.
     """
     letters = code.replace("-", "").replace(" ", "").lower()
-    return sha256(letters.encode("utf-8", "surrogatepass")).digest()
+    data = letters.encode("utf-8", "surrogatepass")
+    return blake2b(data, digest_size=32, key=key, person=b"twisted-chat res").digest()

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from twisted_chat.core.changes import Keep, KeptPerson
-from twisted_chat.core.identities import Identities, hash_code
+from twisted_chat.core.identities import Identities
 from twisted_chat.core.journal import Journal
 
 #: Seconds from one :meth:`Keeper.look` to the next.
@@ -77,6 +77,7 @@ class Keeper(Generic[PersonT]):
 
         Those of people who may not come any more, as ``may_come`` says, are deleted.
         """
+        self._identities.key = self._journal.secret
         for person in self._journal.people():
             if may_come(person):
                 self._before[person.code] = person
@@ -90,7 +91,7 @@ class Keeper(Generic[PersonT]):
 
         None if there is no such record. A record from before the start is returned only once.
         """
-        hashed = hash_code(code)
+        hashed = self._identities.hash(code)
         elsewhere = self._elsewhere.get(hashed)
         if elsewhere is not None:
             return elsewhere

@@ -43,7 +43,7 @@ from twisted_chat.core.operator_requests import (
     ShownAccount,
     ShownCredential,
 )
-from twisted_chat.core.secrets import new_code, new_id, secret_hash
+from twisted_chat.core.secrets import new_code, new_id
 from twisted_chat.i18n.language import N_
 
 #: Microseconds in which a code from an operator is valid: seven days.
@@ -167,7 +167,9 @@ class Operator:
         """A new code, and the credential that it is."""
         code, now = new_code(), self._chat.desk.clock()
         expires = now + CODE_LIFETIME
-        return code, Credential(new_id(), "code", secret_hash(code), made=now, expires=expires)
+        return code, Credential(
+            new_id(), "code", self._chat.desk.hash(code), made=now, expires=expires
+        )
 
     def _account(self, name: str, *, even_closed: bool = False) -> Account:
         """The account whose nickname is ``name``.

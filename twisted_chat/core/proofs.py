@@ -37,7 +37,7 @@ from twisted_chat.core.errors import Refusal
 from twisted_chat.core.guesses import REGISTRATIONS, Guesses, KnownSources, Registrations
 from twisted_chat.core.names import Nickname, nickname
 from twisted_chat.core.passwords import NoPasswords, Passwords
-from twisted_chat.core.secrets import is_token, normalized, secret_hash
+from twisted_chat.core.secrets import is_token, normalized
 from twisted_chat.core.sources import Source
 
 #: What a client can prove with: see :class:`.Credential`.
@@ -59,6 +59,9 @@ Registration = Literal["open", "invite", "off"]
 
 class Desk(Protocol):
     """The part of :class:`.AccountDesk` that makes accounts."""
+
+    def hash(self, secret: str) -> str:
+        """The hash of a token or code, as it is stored."""
 
     def make(
         self,
@@ -259,7 +262,7 @@ class Proofs:
 
     def _credential(self, claim: Claim, account: Account | None) -> Credential | None:
         """The token or code of ``account`` that the client has given, or None."""
-        found = self._accounts.with_secret(secret_hash(claim.secret))
+        found = self._accounts.with_secret(self._desk.hash(claim.secret))
         if found is None or account is None or found[0].number != account.number:
             return None
         credential = found[1]

@@ -58,14 +58,17 @@ def new_id() -> str:
     return letters(8)
 
 
-def secret_hash(text: str) -> str:
+def secret_hash(text: str, key: bytes) -> str:
     """The hash of a token or code, in hexadecimal; case, hyphens and blanks do not matter.
 
-    It is BLAKE2b (RFC 7693) with a personalization of its own, so that it is equal to no other
-    hash of the same text. It needs neither salt nor work factor: the text is random.
+    It is BLAKE2b (RFC 7693) with the secret of the log as its ``key``, up to 64 bytes, and with a
+    personalization of its own, so that it is equal to no other hash of the same text. It needs
+    neither salt nor work factor: the text is random.
     """
     data = _bare(text).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(data, digest_size=_HASH_SIZE, person=b"twisted-chat sec").hexdigest()
+    return hashlib.blake2b(
+        data, digest_size=_HASH_SIZE, key=key, person=b"twisted-chat sec"
+    ).hexdigest()
 
 
 def is_token(text: str) -> bool:
