@@ -21,6 +21,7 @@ from twisted_chat.core.accounts import PASSWORD, Credential
 from twisted_chat.core.changes import Change, Keep
 from twisted_chat.core.errors import Refusal
 from twisted_chat.core.identities import hash_code
+from twisted_chat.core.requests import Resume
 from twisted_chat.journal.sqlite.store import MEMORY, Store
 
 
@@ -279,6 +280,28 @@ def test_when_the_end_of_a_login_is_answered_no_code_of_it_is_left(
             assert thief.connection.refusals() == ["unknown-code"]
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_whoever_was_coming_back_when_all_were_logged_out_is_not_let_in(restart: bool) -> None:
+    """Nor afterwards: the code has ended."""
+    world = with_token()
+    ana = device(world, credential=PASSWORD)
+    ana.breaks_off()
+    if restart:
+        world = killed(world)
+    world.chat.desk.drop_credentials(1, (), lambda _: None, everywhere=True)
+    thief = Visitor(world)
+    thief.send(Resume(code_of(ana)))
+    login = device(world, credential=PASSWORD)
+    assert login.connection.refusals() == ["logged-out"]
+    assert thief.connection.refusals() == ["logged-out"]
+    assert thief.session.author == 0
+    again = Visitor(world)
+    again.types(f"/resume {code_of(ana)}")
+    assert again.connection.refusals() == ["unknown-code"]
+    assert world.journal.people() == []
+    assert device(world, credential=PASSWORD).connection.refusals() == []
+
+
 def test_whose_end_of_a_login_cannot_be_saved_is_told_so() -> None:
     world = with_token()
     ana, other = device(world, credential=PASSWORD), device(world, credential=PASSWORD)
@@ -405,7 +428,7 @@ def test_the_code_holds_when_the_server_is_started_again(tmp_path: Path, how: st
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("line", "answer", "name_is_held"),
+    ("line", "answer", "is_closed"),
     [
         ("/token revoke lost", "is revoked", False),
         ("/logout everywhere", "You are logged out", False),
@@ -413,7 +436,7 @@ def test_the_code_holds_when_the_server_is_started_again(tmp_path: Path, how: st
     ],
 )
 def test_what_was_answered_about_a_login_holds_when_the_server_is_killed_then(
-    tmp_path: Path, line: str, answer: str, name_is_held: bool
+    tmp_path: Path, line: str, answer: str, is_closed: bool
 ) -> None:
     login = "Ana:correct horse"
     with Server(tmp_path) as server, phones(2, server.port) as (ana, thief):
@@ -438,4 +461,4 @@ def test_what_was_answered_about_a_login_holds_when_the_server_is_killed_then(
         thief.say(f"/resume {code}")
         thief.hears("is not a valid code")
         ana.say(login)
-        ana.hears("That is not right" if name_is_held else "You are Ana")
+        ana.hears("That name cannot be used" if is_closed else "You are Ana")

@@ -103,6 +103,8 @@ class AccountState:
             raise WrongSecret()
         if account.status == "disabled":
             raise AccountDisabled(name=account.nickname.text)
+        if change.logouts != account.logouts:  # the person was about to enter
+            raise AccountEnded()
         connections = self._people.connections(account.number)
         if sum(one.credential == change.credential for one in connections) >= DEVICE_LIMIT:
             raise TooManyDevices(limit=DEVICE_LIMIT)
@@ -226,7 +228,8 @@ class AccountState:
         ids = set(change.ids)
         if change.everywhere:
             ids |= {one.id for one in account.credentials if one.kind in ("device", "code")}
-        self._put(account, credentials=_without(account, ids))
+        logouts = account.logouts + change.everywhere
+        self._put(account, credentials=_without(account, ids), logouts=logouts)
         for connection in self._people.connections(account.number):
             if change.everywhere or connection.credential in ids:
                 self._close(connection, AccountEnded())

@@ -71,6 +71,7 @@ class Account(msgspec.Struct, frozen=True):
     :param made: when it was made, in microseconds since 1970 UTC.
     :param directory: if the operator's directory of people has made it, the name (folded) by which
         the directory knows the person; otherwise "", and the directory lets nobody into it.
+    :param logouts: how many times it was logged out everywhere.
     """
 
     number: int
@@ -82,6 +83,7 @@ class Account(msgspec.Struct, frozen=True):
     read: dict[str, int] = {}
     made: int = 0
     directory: str = ""
+    logouts: int = 0
 
     def credential(self, id: str) -> Credential | None:
         """The credential with this id, or None."""
@@ -147,6 +149,11 @@ class Accounts:
     def ignoring(self, author: int) -> list[Account]:
         """The accounts that ignore ``author``."""
         return [self._by_number[number] for number in sorted(self._ignored_by.get(author, ()))]
+
+    def logouts(self, number: int) -> int:
+        """How many times the account was logged out everywhere; 0 if there is none."""
+        account = self._by_number.get(number)
+        return 0 if account is None else account.logouts
 
     def lets_in(self, number: int, credential: str) -> bool:
         """Whether the account is active and has the credential of this id; "" if none is needed."""

@@ -59,9 +59,10 @@ class Enter(msgspec.Struct, frozen=True, tag=True):
     ``founds`` that do not exist yet.
 
     If ``person`` is an account, this is one more connection of the same person, under the nickname
-    of the account. It is refused if the account has no ``credential`` of this id any more; "" if
-    none is needed. ``is_limited``: the connection shares no rooms with the others. ``device`` is
-    the number of the session at the submitting node.
+    of the account. It is refused if the account has no ``credential`` of this id any more ("" if
+    none is needed), or if it was logged out everywhere since ``logouts`` was read. ``is_limited``:
+    the connection shares no rooms with the others. ``device`` is the number of the session at the
+    submitting node.
     """
 
     person: int
@@ -73,6 +74,7 @@ class Enter(msgspec.Struct, frozen=True, tag=True):
     device: int = 0
     credential: str = ""
     is_limited: bool = False
+    logouts: int = 0
 
 
 class Rename(msgspec.Struct, frozen=True, tag=True):

@@ -245,9 +245,9 @@ class Chat:
         counted = source.count_new_rooms(new)
         self._being_made.update(new)
         request = self._expect(Waiting(entered, person, positions, id, resumed))
-        who = person.author, name, source.key, tuple(positions), request
-        founds = self.joining.founded(person, positions)
-        self._submit(Enter(*who, founds, person.number, person.credential, person.is_limited))
+        where = source.key, tuple(positions), request, self.joining.founded(person, positions)
+        login = person.credential, person.is_limited, self.accounts.logouts(person.author)
+        self._submit(Enter(person.author, name, *where, person.number, *login))
 
     def come_back(
         self, person: Person, positions: Positions, answer: Answer, id: str | None = None

@@ -56,6 +56,8 @@ class Keeper(Generic[PersonT]):
         #: and that hash by author.
         self._before: dict[bytes, KeptPerson] = {}
         self._codes_before: dict[int, bytes] = {}
+        #: Those whose person is entering now, by author.
+        self._taken: dict[int, KeptPerson] = {}
         #: The time, in seconds, at which those records expire.
         self._until = 0.0
         #: Records that other nodes wrote, by the hash of the code; and that hash by author.
@@ -97,11 +99,16 @@ class Keeper(Generic[PersonT]):
             return elsewhere
         if self._clock() > self._until:
             return None
-        return self._before.pop(hashed, None)
+        person = self._before.pop(hashed, None)
+        if person is not None:
+            self._taken[person.author] = person
+        return person
 
     def put_back(self, person: KeptPerson) -> None:
-        """Put back a record that was taken: its person could not enter. The code stays valid."""
-        if person.code not in self._elsewhere:
+        """Put back a record that was taken: its person could not enter. The code stays valid, if
+        the account's logins have not ended meanwhile.
+        """
+        if self._taken.pop(person.author, None) is person:
             self._before[person.code] = person
 
     def learn(self, change: Keep) -> None:
@@ -125,6 +132,7 @@ class Keeper(Generic[PersonT]):
         """Write the record ``kept`` of ``person`` now; do nothing if it is None."""
         if kept is not None:
             self._saved[person] = kept
+            self._taken.pop(kept.author, None)
             self._forget_elsewhere(kept.author)
             self._journal.submit((Keep((kept,)),))
 
@@ -132,6 +140,7 @@ class Keeper(Generic[PersonT]):
         """Delete the record of ``person``, who cannot come back any more, at the next look."""
         self._changed.pop(person, None)
         self._saved.pop(person, None)
+        self._taken.pop(person.kept_as, None)
         self._forgotten.append(person.kept_as)
 
     def let_go(self, person: PersonT) -> None:
@@ -147,8 +156,10 @@ class Keeper(Generic[PersonT]):
         for person, kept in tuple(self._saved.items()):
             if kept.account == account and person not in people:
                 self._identities.forget(person)
-        for kept in [kept for kept in self._before.values() if kept.account == account]:
-            del self._before[kept.code]
+        before = *self._before.values(), *self._taken.values()
+        for kept in [kept for kept in before if kept.account == account]:
+            self._before.pop(kept.code, None)
+            self._taken.pop(kept.author, None)
             self._codes_before.pop(kept.author, None)
             self._forgotten.append(kept.author)  # the next start would let them come back
         for kept in [kept for kept in self._elsewhere.values() if kept.account == account]:
