@@ -173,6 +173,32 @@ def test_scripts_send_name_and_secret_in_one_line(home: Home) -> None:
     assert "[SERVER]: In #lobby (1): Ana." in client.lines()
 
 
+def test_a_name_with_a_secret_that_is_sent_again_is_no_message(home: Home) -> None:
+    home.registered()
+    bia = home.house.enter("Bia")
+    client = home.person()
+    home.types(client, f"Ana:{PASSWORD}")
+    bia.read()
+    client.send(f"ana:{PASSWORD}\n".encode() * 2)  # only the first line can be a mistake
+    assert bia.lines() == [f"[Ana]: ana:{PASSWORD}"]
+    (refused, *_) = client.lines()
+    assert refused == (
+        "[SERVER]: You have come in already. That line was not sent, as it looks like your name and"
+        " a secret."
+    )
+
+
+@pytest.mark.parametrize("line", ["oi", "Ana: oi", "Bia:oi", "http://example.org"])
+def test_the_first_line_of_an_account_is_a_message(home: Home, line: str) -> None:
+    home.registered()
+    bia = home.house.enter("Bia")
+    client = home.person()
+    home.types(client, f"Ana:{PASSWORD}")
+    bia.read()
+    home.types(client, line)
+    assert bia.lines() == [f"[Ana]: {line}"]
+
+
 @pytest.mark.parametrize("line", ["Ana: ", "Ana: buy milk", "note: buy milk", "Nobody:secret"])
 def test_what_is_no_name_with_a_secret_is_no_guess(home: Home, line: str) -> None:
     home.registered()

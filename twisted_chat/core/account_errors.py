@@ -23,6 +23,13 @@ class WrongSecret(Refusal):
     template = N_("That password or code is not right.")
 
 
+class LooksLikeSecret(Refusal):
+    code = "looks-like-secret"
+    template = N_(
+        "You have come in already. That line was not sent, as it looks like your name and a secret."
+    )
+
+
 class AccountDisabled(Refusal):
     code = "account-disabled"
     template = N_("The account {name} is disabled. Ask the operator of this server about it.")

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from twisted_chat.core.account_errors import (
     GuestsNotAllowed,
+    LooksLikeSecret,
     SecretMissing,
     SecretNeedsTLS,
     SecretNotAsked,
@@ -27,10 +28,10 @@ from twisted_chat.core.commands import Phase
 from twisted_chat.core.errors import BadRequest, NameMissing, Refusal, TooManyGuesses
 from twisted_chat.core.events import SecretAsked
 from twisted_chat.core.link import Link
-from twisted_chat.core.names import Nickname, nickname
+from twisted_chat.core.names import Nickname, fold, nickname
 from twisted_chat.core.people import Positions
 from twisted_chat.core.proofs import ANY_KIND, Claim, Kind, Proof
-from twisted_chat.core.requests import ChooseName, GiveSecret, Hello
+from twisted_chat.core.requests import ChooseName, GiveSecret, Hello, Say
 from twisted_chat.core.room_requests import RoomHolder
 
 #: Wrong codes and secrets after which the connection is closed: the client is guessing.
@@ -53,6 +54,8 @@ class Login(RoomHolder):
     _secret_of: Nickname | None = None
     #: The number of wrong codes and secrets.
     _wrong_secrets = 0
+    #: Whether a person has come in with a secret, and has not sent a message yet.
+    _has_said_nothing = False
 
     @property
     def asks_secret(self) -> bool:
@@ -185,6 +188,14 @@ class Login(RoomHolder):
 
         self._prove(name, secret, ANY_KIND, id, enter, again)
 
+    def _say(self, request: Say) -> None:
+        was_silent, self._has_said_nothing = self._has_said_nothing, False
+        name, colon, secret = request.text.partition(":")
+        is_login = colon and secret[:1].strip() and fold(name.strip()) == self.nickname.folded
+        if was_silent and is_login:
+            raise LooksLikeSecret()  # typed or pasted once more
+        super()._say(request)
+
     # -- programs ------------------------------------------------------------------------------
 
     def _prove_hello(
@@ -290,6 +301,7 @@ class Login(RoomHolder):
         )
 
         def entered() -> None:
+            self._has_said_nothing = not self.profile.introduces_itself
             self._chat.audit("logged-in", self.address, self.nickname.text, by=proof.kind)
             if proof.kind == "code":
                 self._ask_for_password()

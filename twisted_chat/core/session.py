@@ -120,7 +120,7 @@ class Session(Login):
         texts must not be blank.
         """
         room = self.current
-        if self._phase is not Phase.CHATTING or room is None:
+        if self._phase is not Phase.CHATTING or room is None or self._has_said_nothing:
             return False
         if not {request.room for request in requests} <= {None, room.name}:
             return False
