@@ -484,6 +484,17 @@ def test_logging_out_leaves_and_revokes_this_device(home: Home) -> None:
     assert home.hello(password=PASSWORD)["type"] == "welcome"
 
 
+def test_a_device_that_revokes_itself_is_told_so_and_audited(home: Home) -> None:
+    home.registered()
+    client = _program(home)
+    home.asks(client, "token-new", label="phone", device=True)
+    home.audited.clear()
+    (answer,) = home.asks(client, "token-revoke", label="phone", id="r")
+    assert (answer["type"], answer["id"]) == ("token-revoked", "r")
+    assert client.protocol._closing
+    assert home.audited == [("left", "Ana"), ("token-revoked", "Ana")]
+
+
 def test_logging_out_everywhere_closes_all_and_keeps_the_tokens_of_bots(home: Home) -> None:
     home.registered()
     clients = [_program(home) for _ in range(3)]

@@ -355,6 +355,10 @@ class AccountHolder(Leaver):
             super()._say_why_closed(refusal)
         else:
             self.show(self._farewell)
+            if isinstance(self._farewell, TokenRevoked):  # that of this connection
+                self._chat.audit(
+                    "token-revoked", self.address, self.name, label=self._farewell.label
+                )
 
     # -- read marks ----------------------------------------------------------------------------
 
