@@ -248,6 +248,11 @@ def test_what_is_no_token_is_refused(tmp_path: Path, content: str) -> None:
         read_token(path)
 
 
+def test_where_no_file_can_be_there_is_no_token() -> None:
+    """Such as where the home directory is /dev/null."""
+    assert read_token(Path("/dev/null/token")) is None
+
+
 def test_a_token_that_cannot_be_read_or_kept(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigUnreadable):

@@ -171,7 +171,7 @@ def read_token(path: Path) -> str | None:
     """
     try:
         token = path.read_text("ascii").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise ConfigUnreadable(path=visible(str(path)), reason=_reason(error)) from error
