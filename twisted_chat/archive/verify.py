@@ -19,6 +19,7 @@ from twisted_chat.archive.database import (
 )
 from twisted_chat.archive.index_check import IndexCheck
 from twisted_chat.archive.progress import Progress
+from twisted_chat.archive.tables_check import table_findings
 from twisted_chat.core.characters import visible
 from twisted_chat.core.errors import CannotStart, Refusal
 from twisted_chat.core.records import RecordDamaged, decode
@@ -183,6 +184,8 @@ class Verification:
         if not count == blocks == self.entries:
             yield DatabaseMalformed(path=visible(self._archive.path), reason=WRONG_COUNT)
         yield from self._check_records()
+        if self._archive.version() >= BLOCKS_SINCE:
+            yield from table_findings(self._archive)
         yield from self._index.findings()
 
     def _check_records(self) -> Iterator[Refusal]:

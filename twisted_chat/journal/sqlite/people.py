@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -17,13 +18,16 @@ _INSERT = """
                                    account, credential)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_SELECT = """
+SELECT = """
     SELECT author, code, nickname, language, timestamps, rooms, ignored, account, credential
     FROM person
 """
 _encode = msgspec.json.encode
 _Rooms = tuple[tuple[str, int | None], ...]
 _Ignored = tuple[tuple[int, str], ...]
+
+#: The types of the columns. An upgrade has written JSON as text.
+_TYPES = (int, bytes, str, str, int, bytes | str, bytes | str, int, str)
 
 
 def write(
@@ -51,15 +55,20 @@ def read(connection: sqlite3.Connection) -> list[KeptPerson]:
 
     :raises sqlite3.Error: the table cannot be read.
     """
-    found = []
-    for author, code, name, language, timestamps, rooms, ignored, *login in connection.execute(
-        _SELECT
-    ):
-        try:
-            where = msgspec.json.decode(rooms, type=_Rooms)
-            whom = msgspec.json.decode(ignored, type=_Ignored)
-        except msgspec.MsgspecError:
-            continue
-        person = KeptPerson(author, code, name, language, bool(timestamps), where, whom, *login)
-        found.append(person)
-    return found
+    decoded = map(decode, connection.execute(SELECT))
+    return [person for person in decoded if person is not None]
+
+
+def decode(row: tuple[Any, ...]) -> KeptPerson | None:
+    """The person in ``row``, a result of :data:`SELECT`; None if it is damaged."""
+    if not all(map(isinstance, row, _TYPES)):
+        return None
+    author, code, name, language, timestamps, rooms, ignored, account, credential = row
+    try:
+        where = msgspec.json.decode(rooms, type=_Rooms)
+        whom = msgspec.json.decode(ignored, type=_Ignored)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+    return KeptPerson(
+        author, code, name, language, bool(timestamps), where, whom, account, credential
+    )
