@@ -33,6 +33,7 @@ from twisted_chat.core.operator_requests import (
     ResetAccount,
     ShownAccount,
 )
+from twisted_chat.operator.shown import as_line
 
 Result = Sequence[OperatorAnswer] | Refusal
 
@@ -206,6 +207,18 @@ def test_a_name_can_change_its_case_and_come_back(desk: Desk) -> None:
     shown = desk.ask(DescribeAccount("ana"))[0]
     assert isinstance(shown, ShownAccount)
     assert (shown.name, shown.former) == ("ANA", ("Bia",))
+
+
+def test_an_account_of_the_directory_is_shown_as_such_until_it_is_erased(desk: Desk) -> None:
+    desk.world.chat.desk.make(0, nickname("Ana"), (), lambda _: None, directory="ana.souza")
+    desk.world.journal.run()
+    for request, directory in ((ListAccounts(), "ana.souza"), (EraseAccount("Ana"), "")):
+        desk.ask(request)
+        shown = desk.ask(DescribeAccount("Ana"))[0]
+        assert isinstance(shown, ShownAccount)
+        assert shown.directory == directory
+        has = as_line(shown, "en").partition("; ")[2]
+        assert has == ("a password of the other system" if directory else "nothing to log in with")
 
 
 def test_two_operators_cannot_make_one_name_twice(desk: Desk) -> None:

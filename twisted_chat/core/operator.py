@@ -275,4 +275,5 @@ def _shown(account: Account, *, fully: bool = False) -> ShownAccount:
         ),
         ignored=tuple(name for _, name in account.ignored) if fully else (),
         read=dict(account.read) if fully else {},
+        directory=account.directory,
     )

@@ -131,6 +131,7 @@ class ShownAccount(_Answer, frozen=True, tag="account"):
     """One account; times are in microseconds since 1970 UTC.
 
     In a list, ``ignored`` (nicknames) and ``read`` (by room, the number of an entry) are empty.
+    ``directory`` is as in :class:`.Account`.
     """
 
     number: int
@@ -141,6 +142,7 @@ class ShownAccount(_Answer, frozen=True, tag="account"):
     credentials: tuple[ShownCredential, ...] = ()
     ignored: tuple[str, ...] = ()
     read: dict[str, int] = {}
+    directory: str = ""
 
 
 class Invitation(_Answer, frozen=True, tag="code"):

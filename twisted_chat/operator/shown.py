@@ -39,6 +39,8 @@ def as_line(account: ShownAccount, language: str) -> str:
         if counts[kind]:
             words = translate(one if counts[kind] == 1 else several)
             has.append(words.format(n=grouped(counts[kind], language)))
+    if account.directory:
+        has.append(translate(N_("a password of the other system")))
     return translate(N_("{number} {name}: {status}, made on {date}; {credentials}")).format(
         number=account.number,
         name=visible(account.name),
