@@ -14,9 +14,9 @@ from twisted_chat.core.account_state import DEVICE_LIMIT
 from twisted_chat.core.accounts import PASSWORD, Credential
 from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.errors import Refusal, TooManyRooms
-from twisted_chat.core.events import Entered, Marked
+from twisted_chat.core.events import Acknowledged, Entered, Marked
 from twisted_chat.core.names import nickname
-from twisted_chat.core.requests import Hello, NewToken, Register
+from twisted_chat.core.requests import Hello, NewToken, Register, Say
 
 ANA = 1
 
@@ -133,6 +133,27 @@ def test_a_limited_token_shares_no_rooms(world: World) -> None:
     assert bia.sees() == []
     bot.breaks_off()
     assert bia.sees() == ["[SERVER]: Ana left the room."]
+
+
+def test_the_programs_of_one_account_share_the_ids_of_its_messages(world: World) -> None:
+    """As ``docs/protocol.rst`` says: so their ids must be random."""
+    (bia,) = world.enter("Bia")
+    first, second = device(world, program=True), device(world, program=True)
+    bia.sees()
+    for visitor, text in (first, "built"), (second, "built"), (second, "other"):
+        visitor.ask(Say(text, id="1"))
+    assert bia.sees() == ["[Ana]: built"]
+    numbers = [
+        [
+            entry.number
+            for e in v.connection.events
+            if isinstance(e, Acknowledged)
+            for entry in e.entries
+        ]
+        for v in (first, second)
+    ]
+    assert numbers == [[1], [1]]
+    assert (first.connection.refusals(), second.connection.refusals()) == ([], ["id-reused"])
 
 
 def test_a_mark_is_shown_on_the_other_devices(world: World) -> None:
