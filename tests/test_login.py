@@ -12,6 +12,7 @@ from twisted.internet.address import IPv4Address, UNIXAddress
 from tests.support.accounts import device, make_account
 from tests.support.fakes import Visitor, World, code_of
 from tests.support.login import PASSWORD, WRONG, Home
+from twisted_chat.core import account_state
 from twisted_chat.core.callbacks import nothing
 from twisted_chat.core.guesses import FIRST_WAIT, FREE
 from twisted_chat.core.login import WRONG_SECRETS_LIMIT
@@ -100,6 +101,17 @@ def test_after_ctrl_c_or_a_line_that_is_too_long_the_password_is_asked_again(
     client.send(b"\n")
     client.send(b"Bia\n")
     assert home.people == ["Bia"]
+
+
+def test_after_a_refusal_to_let_somebody_in_the_password_is_asked_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.registered()
+    monkeypatch.setattr(account_state, "DEVICE_LIMIT", 0)
+    client = home.person()
+    (_, refused, asked) = home.types(client, "Ana", PASSWORD)
+    assert "connections, which is the limit" in refused
+    assert asked == ASKED
 
 
 def test_what_is_refused_after_the_password_is_asked_again(home: Home) -> None:
