@@ -96,6 +96,7 @@ TABLES = {
         "UPDATE log SET secret = hex(randomblob(16))",
         "UPDATE log SET identity = 'x'",
         "UPDATE log SET epoch = 'x'",
+        "UPDATE log SET epoch = 0",
         "INSERT INTO log (identity, secret) VALUES (randomblob(16), randomblob(32))",
         "DELETE FROM log",
     ],

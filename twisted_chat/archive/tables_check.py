@@ -42,7 +42,7 @@ _BLOCKS = """
 """
 
 #: The damage that is told.
-LOG = N_("the identity or the secret of the log is damaged")
+LOG = N_("the identity, the secret or the epoch of the log is damaged")
 RUNS = N_("the table of the runs of the server is damaged")
 CLOCK = N_("the time at which the clock was believed is damaged")
 PERSON = N_("the record of a person who can come back is damaged")
@@ -87,6 +87,7 @@ def _damaged_tables(archive: Archive) -> Iterator[str]:
         _is_key(rows[0][0], IDENTITY_SIZE)
         and _is_key(rows[0][1], SECRET_SIZE)
         and isinstance(rows[0][2], int)
+        and rows[0][2] > 0
     ):
         yield LOG
     for token, entry in archive.rows("SELECT token, entry FROM run"):
