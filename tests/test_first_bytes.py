@@ -177,3 +177,10 @@ def test_the_first_bytes(data: bytes, verdict: Any) -> None:
 )
 def test_lines_that_people_type_for_a_name_are_not_http(line: bytes) -> None:
     assert recognise_line(line) is None
+
+
+def test_tls_begins_a_connection_and_no_later_line() -> None:
+    """Its answer is bytes that would steer the terminal of somebody who was greeted as a person."""
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+    assert recognise(hello) is Foreign.TLS
+    assert recognise_line(hello) is None

@@ -79,7 +79,7 @@ def recognise_line(line: bytes) -> Foreign | None:
     """The foreign protocol of ``line``, sent in the place of a nickname; None if it may be one."""
     line = line.lstrip(_LEADING)
     foreign = recognise(line)
-    if isinstance(foreign, Foreign):
+    if isinstance(foreign, Foreign) and foreign is not Foreign.TLS:  # that begins a connection
         return foreign
     if _REQUEST_LINE.match(line) or _HEADER.match(line):
         return Foreign.HTTP
