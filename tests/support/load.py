@@ -225,7 +225,7 @@ def check(database: Path, programs: Iterable[Program]) -> list[str]:
     hashes: dict[str, bytes] = {}
     rooms: dict[tuple[int, str], str] = {}
     for room, number, time, kind, nickname, text, author, id, sealed, base_hash in rows:
-        entry = Stored(number, time, kind, nickname, text, id)
+        entry = Stored(number, time, kind, nickname, text, id or None)
         log[room].append(entry)
         by_id[author, id].append(entry)
         rooms[author, id] = room
