@@ -170,6 +170,7 @@ def test_a_secret_is_not_shown_by_accident() -> None:
         (new_code() + "z", "password"),
         ("aeio-gps5-9m66-3gqx-z87w", "password"),
     ],
+    ids=range(13),
 )
 def test_a_typed_secret_is_known_by_its_form(typed: str, kind: str) -> None:
     assert typed_secret(typed).kind == kind

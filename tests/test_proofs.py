@@ -242,7 +242,9 @@ def test_an_account_that_is_disabled_or_closed(gate: Gate) -> None:
 # -- the same time for every name -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("secret", [WRONG, new_token(), new_code()])
+@pytest.mark.parametrize(
+    "secret", [WRONG, new_token(), new_code()], ids=["password", "token", "code"]
+)
 def test_every_wrong_secret_is_hashed_once_whatever_the_name(gate: Gate, secret: str) -> None:
     gate.register("Ana", token=new_token())
     gate.register("Invited", None)
@@ -390,7 +392,7 @@ def test_right_secrets_between_wrong_ones_make_no_difference(gate: Gate) -> None
 
 
 @pytest.mark.parametrize("kinds", [ANY_KIND, frozenset({"token"}), frozenset({"password"})])
-@pytest.mark.parametrize("secret", [new_token(), "", "   "])
+@pytest.mark.parametrize("secret", [new_token(), "", "   "], ids=["token", "empty", "blank"])
 def test_what_guesses_nothing_is_not_counted(
     gate: Gate, kinds: frozenset[Kind], secret: str
 ) -> None:
