@@ -385,7 +385,7 @@ def test_a_signal_that_comes_too_late_changes_nothing(
 
     def interrupted(copy: str, path: str) -> None:
         place(copy, path)
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)  # to this thread, as in a program that has no other
 
     monkeypatch.setattr(backup, "_place", interrupted)
     assert run(capsys, str(database), str(tmp_path / "copy.db")) == (0, WELL, "")
