@@ -25,6 +25,7 @@ from twisted_chat.client.events import (
     RequestRefused,
 )
 from twisted_chat.client.wire import NotUnderstood, as_json, decode
+from twisted_chat.core.account_errors import SecretMissing
 from twisted_chat.core.characters import find_unsafe, visible, visible_lines
 from twisted_chat.core.errors import ControlCharacter, NotSaved
 from twisted_chat.core.events import (
@@ -72,6 +73,8 @@ def heard(event: Event) -> list[Event]:
         event = replace(event, snippets=tuple(entry.text for entry in event.entries))
     elif isinstance(event, Refused):
         told = RequestRefused(code=event.refusal.code, text=event.refusal.sentence("en"))
+        if isinstance(event.refusal, SecretMissing):
+            told.details["account"] = True
         event = Refused(told, event.id)
     return [_safe(event)]
 
@@ -165,6 +168,10 @@ _hostile_lines = st.one_of(
 @example(b'{"type":"welcome","nickname":"A","client":"xyz","resumed":false,"rooms":{}}')
 @example(b'{"type":"pong","id":"\xff"}')
 @example(b'{"type":"announced","text":"\\u009b31m","type":"pong"}')
+@example(
+    b'{"type":"found","words":"","snippets":[],"entries":'
+    b'[{"room":"a","seq":1,"time":0,"nickname":"A","text":"a\\nb"}]}'
+)
 @example('{"type":"announced","text":"\x9b31m \u202e \u2028"}'.encode())
 @example(b"[" * 100_000)
 @settings(max_examples=2 * settings().max_examples, deadline=None)
@@ -197,6 +204,9 @@ def _texts(value: object) -> list[str]:
         return [found for pair in value.items() for found in _texts(pair)]
     if isinstance(value, RequestRefused):
         return _texts(value.details)
+    if isinstance(value, (Entry, Told)) and "\n" in value.text:
+        # The text of a message, and only that, can have several lines.
+        return [*value.text.split("\n"), *_texts(msgspec.structs.replace(value, text=""))]
     if isinstance(value, msgspec.Struct):
         return [found for name in value.__struct_fields__ for found in _texts(getattr(value, name))]
     return []

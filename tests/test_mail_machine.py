@@ -95,7 +95,7 @@ class Mail(RuleBasedStateMachine):
             self.devices.remove(device)
             device.breaks_off()
         self.come_in(True, True)
-        for _ in range(3):
+        for _ in range(12):  # a message may have to be shown again, and then to be confirmed
             self.wait(20)
         assert self.kept - self._shown() == set()
         assert self.world.journal.log.store.record_keys(KIND) == []
