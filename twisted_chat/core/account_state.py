@@ -236,9 +236,7 @@ class AccountState:
         self._crowd.forget_codes(account.number)
 
     def _set_status(self, change: SetStatus) -> None:
-        account = self._accounts.get(change.account)
-        if account is None or account.status == "closed":
-            raise NoSuchAccount(name=str(change.account))
+        account = self._not_closed(change.account)
         if change.status == "closed":
             self._put(account, status="closed", credentials=(), ignored=(), read={}, directory="")
         else:
@@ -252,9 +250,7 @@ class AccountState:
             self._crowd.forget_codes(account.number)
 
     def _rename(self, change: RenameAccount) -> None:
-        account = self._accounts.get(change.account)
-        if account is None or account.status == "closed":
-            raise NoSuchAccount(name=str(change.account))
+        account = self._not_closed(change.account)
         self._accounts.renamed(account, change.nickname, by_operator=True)  # raises refusals
         self._evict(change.nickname)
         first = self._people.get(account.number)
@@ -287,6 +283,12 @@ class AccountState:
                 connection.show(Marked(change.room, change.number))
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _not_closed(self, number: int) -> Account:
+        account = self._accounts.get(number)
+        if account is None or account.status == "closed":
+            raise NoSuchAccount(name=str(number))
+        return account
 
     def _active(self, number: int) -> Account:
         account = self._accounts.get(number)

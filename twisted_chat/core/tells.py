@@ -87,8 +87,9 @@ class Tells:
         if not here:
             return
         answer = FirstOf(len(here), answer).answer
+        rooms = {cursor.room for one in senders for cursor in one.cursors.values()}
         for recipient in here:
-            for room in {cursor.room for one in senders for cursor in one.cursors.values()}:
+            for room in rooms:
                 if room.member(sender) in room.presence and room.cursor(recipient) is not None:
                     room.flush_presence()  # the sender's arrival is announced before the message
             self._private_messages.show(sender, recipient, change, answer)
